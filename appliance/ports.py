@@ -1,0 +1,115 @@
+"""What services show to, and do for, the command line. Interfaces and plain data only.
+
+The shell gets one :class:`SystemPort` and reaches everything through it; it never
+sees a core, a socket or the reactor. Addresses here are already text, times are
+seconds. All calls are made on the reactor thread and return at once.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from attrs import define
+
+from appliance.counters import CounterSet
+
+
+@define(slots=True, kw_only=True)
+class SessionView:
+    """One session, ready to be printed."""
+
+    call_id: int
+    """Shown as eight hexadecimal digits."""
+    username: str
+    service: str
+    state: str
+    """``active``, ``deleting`` (MinDelayBeforeBCEDelete), ``registering``, ``deregistering``, ``waiting``."""
+    prefixes: tuple[str, ...]
+    ipv4_address: str
+    """Empty when there is none."""
+    ipv4_router: str
+    care_of: str
+    """Proxy-CoA."""
+    anchor: str
+    """LMA address."""
+    link_layer: str
+    access_technology: int
+    interface: str
+    """MAG: access interface; LMA: empty."""
+    link_local: str
+    service_selection: str
+    encapsulation: str
+    """As counted, for example ``6in6`` or ``6in6, 4in6``."""
+    send_key: int | None
+    receive_key: int | None
+    sequence: int
+    lifetime: int
+    """Granted lifetime, seconds."""
+    remaining: int
+    created: float
+    """Wall clock, seconds since 1970."""
+    updated: float
+    handoffs: int
+    packets_in: int
+    """From the mobile node's side, as counted by the tunnel engine."""
+    octets_in: int
+    packets_out: int
+    octets_out: int
+
+
+@define(slots=True, kw_only=True)
+class SessionFilter:
+    """Which sessions: empty fields match all. ``*`` and ``$`` are wildcards in ``username``."""
+
+    username: str = ""
+    ip_address: str = ""
+    call_id: int = 0
+
+
+class ServicePort(Protocol):
+    """One configured service."""
+
+    kind: str
+    """``lma`` or ``mag``."""
+    name: str
+    context: str
+    state: str
+    """``Started`` or ``Initialized`` (bound to nothing)."""
+    counters: CounterSet
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Label and value pairs of ``show lma-service name NAME``, in screen order."""
+
+    def session_count(self) -> int:
+        """How many sessions there are now."""
+
+    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
+        """The sessions that match, one by one."""
+
+    def clear_sessions(self, wanted: SessionFilter) -> int:
+        """End the sessions that match; returns how many."""
+
+
+class MagPort(ServicePort, Protocol):
+    """What a MAG service can do on top."""
+
+    def attach(self, mn_id: str, interface: str, link_layer: str, handoff: int) -> str:
+        """Register a mobile by hand; returns an empty text, or why it cannot be done."""
+
+    def detach(self, mn_id: str, interface: str, link_layer: str) -> str:
+        """De-register by hand; returns an empty text, or why it cannot be done."""
+
+
+class SystemPort(Protocol):
+    """The process as the shell sees it."""
+
+    def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
+        """The services of a kind and name; empty means all."""
+
+    def uptime(self) -> float:
+        """Seconds since the process started."""
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+
+    def status(self) -> list[tuple[str, str]]:
+        """Label and value pairs of ``show system``: loop lag, memory, queues."""

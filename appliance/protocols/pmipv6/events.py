@@ -1,0 +1,150 @@
+"""What goes into the PMIPv6 cores and what comes out of them.
+
+::
+
+    rawsock ──PacketReceived──▶ lma / mag ──Send──▶ rawsock
+    operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
+    attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
+                                          ──Notify──▶ log
+
+Each is a slotted class whose fields are numbers, text, octets and tuples of these, so
+that it can be written as JSON and replayed. Addresses are packed octets. The hot
+ones are plain (not frozen) because freezing costs more than the whole construction;
+nobody changes an event after it was made.
+"""
+
+from attrs import define
+
+
+@define(slots=True)
+class PacketReceived:
+    """One mobility message as it came off a socket."""
+
+    data: bytes
+    """From the Payload Proto octet to the end of the IP or UDP payload."""
+    source: bytes
+    """IPv6 (16) or, over UDP port 5436, IPv4 (4) source address."""
+    destination: bytes
+    port: int = 0
+    """UDP source port; 0: the message came straight in IPv6 (Next Header 135)."""
+
+
+@define(slots=True)
+class Send:
+    """Send one mobility message; the checksum is already in place."""
+
+    data: bytes
+    source: bytes
+    destination: bytes
+    port: int = 0
+    """UDP destination port (from 5436); 0: in IPv6."""
+
+
+@define(slots=True)
+class SendIcmp:
+    """Send an ICMPv6 Parameter Problem or similar about a packet that came in."""
+
+    data: bytes
+    """The ICMPv6 message from its type octet, checksum in place."""
+    source: bytes
+    destination: bytes
+
+
+@define(slots=True)
+class Install:
+    """Make (or replace) the forwarding entry of a session; replaces by ``call_id``."""
+
+    call_id: int
+    prefixes: tuple[tuple[bytes, int], ...]
+    ipv4_address: bytes | None
+    local: bytes
+    """Our tunnel end: LMAA or Proxy-CoA, IPv6 or IPv4."""
+    peer: bytes
+    """The other tunnel end, same family as ``local``."""
+    gre: bool = False
+    send_key: int | None = None
+    """GRE key to put into packets that we send; ``None``: no key."""
+    receive_key: int | None = None
+    udp: bool = False
+    """UDP port 5437 encapsulation (IPv4 transport only)."""
+    interface: str = ""
+    """MAG only: access interface of the mobile node."""
+    link_layer: bytes = b""
+    """MAG only: link-layer address of the mobile node."""
+    ipv4_router: bytes | None = None
+    """MAG only: default router address to answer ARP for."""
+
+
+@define(slots=True)
+class Remove:
+    """Take the forwarding entry of a session away; its traffic is dropped from now on."""
+
+    call_id: int
+
+
+@define(slots=True)
+class Notify:
+    """Something an operator wants to read in the log."""
+
+    level: str
+    """``info``, ``warning`` or ``error``."""
+    text: str
+
+
+@define(slots=True)
+class ClearSessions:
+    """An operator ends sessions; an empty filter field matches every session."""
+
+    mn_id: bytes = b""
+    address: bytes = b""
+    """Home network prefix, an address inside it, or IPv4 home address."""
+    call_id: int = 0
+
+
+@define(slots=True)
+class MobileAttached:
+    """The access side (or an operator) says that a mobile node is on a link."""
+
+    interface: str
+    link_layer: bytes
+    """May be empty for a link without link-layer addresses."""
+    mn_id: bytes = b""
+    """Given by an operator's trigger; empty: look it up in the policy table."""
+    handoff: int = 4
+    """Handoff Indicator to send (RFC 5213 section 8.4); 4: unknown."""
+
+
+@define(slots=True)
+class MobileDetached:
+    """The access side (or an operator) says that a mobile node has left a link.
+
+    An empty ``link_layer`` means every mobile on the interface (the link went down);
+    both empty with ``mn_id`` set: that mobile wherever it is.
+    """
+
+    interface: str = ""
+    link_layer: bytes = b""
+    mn_id: bytes = b""
+
+
+@define(slots=True)
+class Advertise:
+    """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
+
+    interface: str
+    link_layer: bytes
+    prefixes: tuple[tuple[bytes, int], ...]
+    lifetime: int
+    """Seconds the prefixes are good for (valid and preferred lifetime)."""
+    mtu: int
+    """Largest packet that fits the tunnel, octets."""
+    ipv4_router: bytes | None = None
+
+
+@define(slots=True)
+class Withdraw:
+    """Tell a mobile that its prefixes are gone (lifetime 0) and stop advertising."""
+
+    interface: str
+    link_layer: bytes
+    prefixes: tuple[tuple[bytes, int], ...]

@@ -1,0 +1,205 @@
+"""What an operator can set in an LMA or MAG service, as the cores see it.
+
+One declaration per fact: default and range of a number stand here, next to each
+other, and the command grammar, its help text and its range errors read them from
+the field's metadata. Addresses are packed octets (16 or 4), names are text.
+
+Sources: RFC 5213 section 9 (protocol variables), RFC 5844, RFC 5845, RFC 6543; ranges
+of the commands as the StarOS command reference prints them.
+"""
+
+from typing import Any
+
+from attrs import define, field
+
+#: RFC 6543 section 4: the addresses that every MAG may use on every access link.
+FIXED_LINK_LOCAL = bytes.fromhex("fe80000000000000 02005efffe005213")
+FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
+
+
+def number(default: int, low: int, high: int, unit: str = "") -> Any:
+    """A whole number with its default, its range (both ends allowed) and its unit."""
+    return field(default=default, metadata={"range": (low, high), "unit": unit})
+
+
+@define(slots=True, kw_only=True)
+class PrefixPool:
+    """``ipv6 pool NAME prefix P/L``: home network prefixes of one length out of a larger one."""
+
+    name: str
+    prefix: bytes
+    prefix_length: int
+    delegated_length: int = number(64, 1, 128, "bits")
+    group: str = ""
+    static: bool = False
+    """True: only for addresses that a profile names, never handed out by itself."""
+
+
+@define(slots=True, kw_only=True)
+class AddressPool:
+    """``ip pool NAME A/M`` or ``range FIRST LAST``: IPv4 home addresses."""
+
+    name: str
+    network: bytes
+    prefix_length: int
+    first: bytes
+    last: bytes
+    default_router: bytes
+    """Given to the mobile as its router (RFC 5844 section 3.3.3); never handed out."""
+    group: str = ""
+    static: bool = False
+
+
+@define(slots=True, kw_only=True)
+class Profile:
+    """``subscriber name NAI`` (or ``subscriber default``): what one mobile node may do."""
+
+    name: str
+    mn_id: bytes = b""
+    """The identifier of the MN-ID option; empty in the default profile."""
+    pmipv6: bool = True
+    """False: not entitled to network-based mobility (status 152)."""
+    ipv6: bool = True
+    ipv4: bool = False
+    prefixes: tuple[tuple[bytes, int], ...] = ()
+    """Static home network prefixes; they are assigned when the MAG asks for ``::``."""
+    any_prefix: bool = False
+    """True: a prefix that the MAG proposes is taken if it lies in a pool and is free."""
+    ipv4_address: bytes | None = None
+    prefix_pool: str = ""
+    """Pool or group name to allocate from; empty: any pool of the context that is not static."""
+    address_pool: str = ""
+    mags: tuple[bytes, ...] = ()
+    """MAG addresses that may register this mobile; empty: any known MAG."""
+    services: tuple[bytes, ...] = ()
+    """Service Selection identifiers allowed; empty: any."""
+    prefix_count: int = number(1, 1, 8)
+    """How many home network prefixes one session gets."""
+
+
+@define(slots=True, kw_only=True)
+class Peer:
+    """A MAG that the LMA knows (``mag-peer``): one address or all of a prefix."""
+
+    address: bytes
+    prefix_length: int
+    allowed: bool = True
+    """False: known but not allowed, answered with status 154."""
+
+
+@define(slots=True, kw_only=True)
+class LmaSettings:
+    """``lma-service NAME``. Every duration names its unit."""
+
+    name: str
+    context: str = ""
+    address: bytes = b""
+    """LMAA, 16 octets; empty: not bound, the service is not started."""
+    ipv4_address: bytes | None = None
+    max_subscribers: int = number(3_000_000, 0, 3_000_000)
+    reg_lifetime: int = number(600, 1, 262_140, "seconds")
+    simul_bindings: int = number(1, 1, 3)
+    refresh_advice_option: bool = False
+    refresh_interval_percent: int = number(75, 1, 99, "percent")
+    alt_coa_allowed: bool = False
+    sequence_number_validate: bool = True
+    timestamp_option_validation: bool = True
+    timestamp_validity_window: int = number(300, 1, 600_000, "milliseconds")
+    mobile_node_generated_timestamp: bool = False
+    min_delay_before_bce_delete: int = number(10_000, 0, 3_600_000, "milliseconds")
+    max_delay_before_new_bce_assign: int = number(1_500, 0, 60_000, "milliseconds")
+    h_bit_required: bool = False
+    unknown_peer: str = "reject"
+    """``reject`` (status 154) or ``discard`` (silence) for a MAG that no peer line covers."""
+    unknown_subscriber: str = "default"
+    """``default``: use the default profile; ``reject``: status 153."""
+    forced_udp_encapsulation: bool = False
+    """AcceptForcedIPv4UDPEncapsulationRequest (RFC 5844 section 4.4.1)."""
+    gre: str = "optional"
+    """``disabled`` (status 2), ``optional``, ``required`` (status 163 without the option)."""
+    setup_timeout: int = number(60, 1, 300, "seconds")
+    aaa_accounting: bool = True
+    heartbeat_interval: int = number(0, 30, 3_600, "seconds")
+    """0 (not in the range, the factory state): no heartbeats."""
+    heartbeat_max_retransmissions: int = number(3, 1, 15)
+    heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    revocation: bool = False
+    revocation_max_retransmissions: int = number(1, 0, 10)
+    revocation_timeout: int = number(1, 1, 10, "seconds")
+    path_mtu: int = number(1500, 1280, 65_535, "octets")
+    tunnel_traffic_class: int | None = None
+    """Traffic class (0..255) of outer headers without its ECN bits; ``None``: copied from inside."""
+    peers: tuple[Peer, ...] = ()
+    prefix_pools: tuple[PrefixPool, ...] = ()
+    address_pools: tuple[AddressPool, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    default_profile: Profile | None = None
+
+
+@define(slots=True, kw_only=True)
+class MobilePolicy:
+    """One ``mobile-node`` line of a MAG: which link-layer address is which subscriber."""
+
+    link_layer: bytes
+    """Address of the mobile node's interface; empty: any mobile on ``interface``."""
+    mn_id: bytes
+    interface: str = ""
+    """Access interface where it may attach; empty: any."""
+    lma: bytes | None = None
+    """LMA address; ``None``: the service's default one."""
+    ipv6: bool = True
+    ipv4: bool = False
+    service: bytes = b""
+    """Service Selection identifier to send; empty: none."""
+    prefixes: tuple[tuple[bytes, int], ...] = ()
+    """Home network prefixes to ask for; empty: ask for any."""
+
+
+@define(slots=True, kw_only=True)
+class AccessInterface:
+    """``access-interface NAME`` of a MAG: one access link; the device may come and go."""
+
+    name: str
+    technology: int = number(4, 1, 255)
+    """Access Technology Type (RFC 5213 section 8.5): 3 IEEE 802.3, 4 IEEE 802.11."""
+
+
+@define(slots=True, kw_only=True)
+class MagSettings:
+    """``mag-service NAME``."""
+
+    name: str
+    context: str = ""
+    address: bytes = b""
+    """Proxy-CoA, 16 octets; empty: not bound, the service is not started."""
+    ipv4_address: bytes | None = None
+    max_subscribers: int = number(1_500_000, 0, 3_000_000)
+    lma: bytes = b""
+    """Default LMA address."""
+    encapsulation: str = "gre"
+    """``gre``: keys are negotiated (RFC 5845); ``ipip``: plain IP in IP."""
+    max_retransmissions: int = number(4, 1, 4_294_967_295)
+    reg_lifetime: int = number(600, 1, 262_140, "seconds")
+    renew_percent_time: int = number(75, 1, 100, "percent")
+    retransmission_policy: str = "exponential-backoff"
+    """or ``normal``: always the same time-out."""
+    retransmission_timeout: int = number(1_000, 100, 100_000, "milliseconds")
+    retransmission_maximum: int = number(32_000, 100, 100_000, "milliseconds")
+    timestamps: bool = True
+    local_routing: bool = False
+    """EnableMAGLocalRouting (RFC 5213 section 9.2)."""
+    reachable_time: int = number(30, 1, 3_600, "seconds")
+    """Silence of a mobile after which it is probed by Neighbor Solicitations."""
+    probe_timeout: int = number(1_000, 100, 60_000, "milliseconds")
+    probe_count: int = number(3, 1, 10)
+    router_lifetime: int = number(1_800, 0, 9_000, "seconds")
+    router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
+    heartbeat_interval: int = number(0, 30, 3_600, "seconds")
+    heartbeat_max_retransmissions: int = number(3, 1, 15)
+    heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    path_mtu: int = number(1500, 1280, 65_535, "octets")
+    tunnel_traffic_class: int | None = None
+    link_local: bytes = FIXED_LINK_LOCAL
+    link_layer: bytes = FIXED_LINK_LAYER
+    access_interfaces: tuple[AccessInterface, ...] = ()
+    policies: tuple[MobilePolicy, ...] = ()
