@@ -1,0 +1,166 @@
+"""The composition root: options, boot configuration, services, and an orderly end.
+
+::
+
+    appliance run -c FILE ──▶ config.load ──▶ lock state directory ──▶ kernel.recover
+                                                  │
+       SIGTERM/SIGINT ◀── "Appliance ready" ◀── control socket ◀── services start
+
+Exit status: 0 stopped on request, 2 when the configuration or something of the host
+does not allow a start; then standard error names all that is wrong.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import gc
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from appliance import __version__
+from appliance.config import Configuration, ConfigurationErrors, load
+from appliance.errors import ApplianceError, ResourceError
+from appliance.protocols.timers import Now
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``appliance`` with these arguments and return its exit status."""
+    parser = argparse.ArgumentParser(prog="appliance", description="PMIPv6 mobility anchor and gateway.")
+    parser.add_argument("--version", action="version", version=f"appliance {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,cli}")
+    serve = commands.add_parser("run", help="run the services of a configuration file in the foreground")
+    serve.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration; - is stdin")
+    serve.add_argument("--check", action="store_true", help="only parse the configuration")
+    serve.add_argument("--state-dir", metavar="DIR", help="overrides 'system state-directory'")
+    serve.add_argument("--socket", metavar="PATH", help="overrides 'system control-socket'")
+    serve.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    commands.add_parser("cli", help="attach to a running appliance", add_help=False)
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.command == "cli":
+        from appliance.cli.client import main as attach
+
+        return attach(list(argv[argv.index("cli") + 1 :]))
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        configuration = _read(arguments.config)
+    except ConfigurationErrors as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ApplianceError as error:
+        print(f"Failure: {error}", file=sys.stderr)
+        return 2
+    if arguments.check:
+        print(f"{arguments.config}: the configuration is valid")
+        return 0
+    if arguments.state_dir:
+        configuration.state_directory = arguments.state_dir
+    if arguments.socket:
+        configuration.control_socket = arguments.socket
+    try:
+        with state_lock(Path(configuration.state_directory)):
+            return _react(configuration, arguments.log_level)
+    except ApplianceError as error:
+        print(f"Failure: {error}", file=sys.stderr)
+        return 2
+
+
+def _read(name: str) -> Configuration:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ApplianceError(f"{name}: {error.strerror}; name a readable file with -c") from error
+    except UnicodeDecodeError as error:
+        raise ApplianceError(f"{name}: not UTF-8 text ({error.reason} at octet {error.start})") from error
+    return load(text, "<stdin>" if name == "-" else name)
+
+
+@contextlib.contextmanager
+def state_lock(directory: Path) -> Any:
+    """Hold the state directory for this process; it is made if absent.
+
+    Raises :class:`ResourceError` when it cannot be made or another process holds it.
+    """
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ResourceError(
+            f"state directory {directory}: {error.strerror}; choose another with --state-dir"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise ResourceError(
+            f"state directory {directory} is in use by process {owner or 'unknown'}; "
+            "stop it or choose another with --state-dir"
+        ) from error
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def read_clocks() -> Now:
+    """Read the monotonic and the wall clock."""
+    return Now(time.monotonic(), time.time())
+
+
+def _react(configuration: Configuration, log_level: str) -> int:
+    """Install the reactor, start everything, run until a signal, and stop everything."""
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install()
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from twisted.logger import Logger
+
+    from appliance import log
+    from appliance.service import System
+
+    log.begin(sys.stderr, log_level)
+    logger = Logger(namespace="appliance")
+    system = System(
+        configuration, reactor=reactor, clock=read_clocks, random_bits=secrets.randbits, logger=logger
+    )
+    outcome = {"status": 0}
+
+    def failed(failure: Any) -> None:
+        outcome["status"] = 2
+        if failure.check(ApplianceError):
+            print(f"Failure: {failure.value}", file=sys.stderr)
+        else:
+            logger.failure("start failed", failure)
+        reactor.stop()  # type: ignore[attr-defined]
+
+    def started(_: object) -> None:
+        # Sessions by the hundred thousand are no garbage: a full collection would only stop the
+        # loop for as long as it takes to look at each of them, so the oldest generation is left alone.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 1_000_000)
+        logger.info("Appliance ready: {what}", what=system.summary())
+
+    def begin() -> None:
+        # Deferred from the coroutine; every failure ends in ``failed``.
+        Deferred.fromCoroutine(system.start()).addCallbacks(started, failed)
+
+    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
+        "before", "shutdown", lambda: Deferred.fromCoroutine(system.stop())
+    )
+    reactor.run()  # type: ignore[attr-defined]
+    return outcome["status"]

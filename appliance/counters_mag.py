@@ -1,0 +1,114 @@
+"""The rows of ``show mag-service statistics``, in screen order.
+
+The first two groups and Path Management Messages carry the published names; the rest
+is ours, named after the LMA's where the two mean the same.
+"""
+
+from appliance.counters_lma import DENY_REASONS
+from appliance.counters_table import Table, event, extra, group, total, tunnel_rows
+
+_SIGNALLING = (
+    *group(
+        "Binding Update Sent",
+        total("Total", "Every proxy binding update sent.", "binding-update-sent/*"),
+        event("Init Request Xmit", "First transmission for a mobile node that attached or moved here."),
+        event("Init Request Re-Xmit", "The same again, because no answer came in time."),
+        event("Renew Request Xmit", "First transmission of a refresh before the lifetime runs out."),
+        event("Renew Request Re-Xmit", "The same again, because no answer came in time."),
+        event("Dereg Request Xmit", "First transmission with lifetime 0 for a mobile node that left."),
+        event("Dereg Request Re-Xmit", "The same again, because no answer came in time."),
+    ),
+    *group(
+        "Binding Acknowledgement Rcvd",
+        total("Total", "Every binding acknowledgement that came in.",
+              "binding-acknowledgement-rcvd/errors", "binding-acknowledgement-rcvd/accepted",
+              "binding-acknowledgement-rcvd/denied"),
+        total("Errors", "Dropped; Binding Acknowledgement Errors tells why.",
+              "binding-acknowledgement-errors/*"),
+        event("Accepted", "Answer to one of our requests with a status below 128."),
+        event("Denied", "Answer to one of our requests with a status of 128 or more."),
+        event("Init Accepted", "Accepting answer to an initial request."),
+        event("Init Reply Rcvd", "Answer of any status to an initial request."),
+        event("Renew Reply Rcvd", "Answer of any status to a refresh."),
+        event("Dereg Reply Rcvd", "Answer of any status to a de-registration."),
+    ),
+    *group(
+        "Denied by LMA",
+        *(event(label, help, status) for label, status, help in DENY_REASONS),
+        extra("Other", "Denied with a status that has no row here."),
+    ),
+    *group(
+        "Binding Acknowledgement Errors",
+        event("Checksum Error", "Checksum of the mobility header or of UDP wrong."),
+        event("Decode Failure", "An option or a fixed field that cannot be read."),
+        event("Invalid Buffer Length", "Shorter than its header says, or than its type needs."),
+        event("No Matching Request", "No request with its sequence number or timestamp waits for an answer."),
+        event("Mismatched Options", "Its identifier or prefixes are not those that were asked for."),
+    ),
+)
+
+_PATHS = group(
+    "Path Management Messages",
+    total("Total TX", "Every heartbeat request sent.",
+          "path-management-messages/heartbeat-request/initial-tx",
+          "path-management-messages/heartbeat-request/retrans-tx", sub="Heartbeat Request"),
+    event("Total RX", "Every heartbeat request that came in.", sub="Heartbeat Request"),
+    event("Initial TX", "Heartbeat request sent for the first time.", sub="Heartbeat Request"),
+    event("Initial RX", "Heartbeat request with a new sequence number.", sub="Heartbeat Request"),
+    event("Retrans TX", "Heartbeat request sent again.", sub="Heartbeat Request"),
+    event("Total TX", "Heartbeat response sent.", sub="Heartbeat Response"),
+    event("Total RX", "Heartbeat response that came in.", sub="Heartbeat Response"),
+    event("Bind Error", "A Binding Error came in answer to a heartbeat: the peer does not know them."),
+    total("Total", "Every heartbeat message dropped.",
+          "path-management-messages/heartbeat-messages-discarded/*", sub="Heartbeat Messages Discarded"),
+    event("Decode error", "It cannot be read.", sub="Heartbeat Messages Discarded"),
+    event("Invalid Buffer Length", "Shorter than its header says or than its type needs.",
+          sub="Heartbeat Messages Discarded"),
+    event("Heartbeat Rsp From Unknown Peer", "Response from a node that we sent no request.",
+          sub="Heartbeat Messages Discarded"),
+    event("Heartbeat Rsp Seq. Num Mismatch", "Response whose sequence number is not the one sent.",
+          sub="Heartbeat Messages Discarded"),
+    event("Restart counter change", "The peer restarted: its counter changed.",
+          sub="Reasons for path failure"),
+    event("No Heartbeat Response received", "Retries used up without an answer.",
+          sub="Reasons for path failure"),
+    total("Total path failures detected", "Every time a peer was found failed or restarted.",
+          "path-management-messages/reasons-for-path-failure/*"),
+)
+
+MAG = Table(
+    (
+        *_SIGNALLING,
+        *_PATHS,
+        *tunnel_rows(),
+        *group(
+            "Access Links",
+            event("Router Solicitations", "Router Solicitation from a mobile node."),
+            event("Router Advertisements", "Router Advertisement sent to a mobile node."),
+            event("Neighbor Solicitations", "Neighbor Solicitation from a mobile node."),
+            event("Neighbor Advertisements", "Neighbor Advertisement from a mobile node."),
+            event("Attach", "A mobile node was found on an access link."),
+            event("Detach", "A mobile node left an access link, or was silent for too long."),
+            event("Malformed", "Control frame dropped: cannot be read, or breaks a rule of its protocol."),
+            event("Unknown Mobile", "Trigger from a link-layer address that no policy line names."),
+            event("Ingress Filtered", "Packet dropped: its source is not of the session of its sender."),
+        ),
+        *group(
+            "Total Disconnects",
+            event("Lifetime expiry", "A session ended because its lifetime could not be extended in time."),
+            event("Detach", "A session ended because the mobile node left."),
+            event("Denied", "A session ended because the LMA refused to go on."),
+            event("Admin Drops", "A session ended by an operator."),
+            event("Link Loss", "A session ended because its access link went down."),
+            event("Other Reasons", "A session ended otherwise."),
+        ),
+        *group(
+            "Other Mobility Messages",
+            extra("Received", "A mobility message that is no binding acknowledgement."),
+            extra("Ignored", "One of a known type that this service has no use for."),
+            extra("Unknown Type", "One of a type that is not known."),
+            extra("Binding Error Sent", "A Binding Error was sent in answer."),
+            extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
+        ),
+    ),
+)

@@ -1,0 +1,84 @@
+"""The dull part round every core: read, core, perform effects, re-arm one timer.
+
+::
+
+    socket / engine / operator ──event──▶ CoreDriver.feed ──▶ core.receive(event, now)
+                                               │                    │ take()
+                       one callLater ◀─deadline┤◀───effects─────────┘
+                                               └─▶ perform[type(effect)](effect)
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from appliance.protocols.timers import Now
+
+
+class Core(Protocol):
+    """What every protocol core offers (see ARCHITECTURE.md, one shape for every core)."""
+
+    def receive(self, event: Any, now: Now) -> None:
+        """Take one event in."""
+
+    def tick(self, now: Now) -> None:
+        """Do what has become due."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` is wanted next, in monotonic seconds."""
+
+    def take(self) -> list[Any]:
+        """Give the effects since the last call."""
+
+
+class CoreDriver:
+    """Runs one core on the reactor.
+
+    ``clock`` gives both clocks; ``perform`` maps an effect's class to what carries it out.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Callable[[], Now],
+        core: Core,
+        perform: dict[type, Callable[[Any], object]],
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._core = core
+        self._perform = perform
+        self._timer: Any = None
+        self._armed: float | None = None
+        self._stopped = False
+
+    def feed(self, event: Any) -> None:
+        """Give the core one event, carry out what it wants, and re-arm the timer."""
+        self._core.receive(event, self._clock())
+        self._settle()
+
+    def _settle(self) -> None:
+        perform = self._perform
+        for effect in self._core.take():
+            perform[type(effect)](effect)
+        deadline = self._core.deadline
+        if deadline is None or (self._armed is not None and self._armed <= deadline):
+            # An earlier timer finds nothing due and re-arms: cheaper than moving it each time.
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._stopped:
+            self._armed = deadline
+            self._timer = self._reactor.callLater(max(0.0, deadline - self._clock().mono), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = self._armed = None
+        self._core.tick(self._clock())
+        self._settle()
+
+    def stop(self) -> None:
+        """Disarm the timer; the core is not called again."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._armed = None

@@ -1,0 +1,185 @@
+"""The PMIPv6 cores on the reactor: sockets on one side, the tunnel engine on the other.
+
+::
+
+            MobilitySocket ─┐                    ┌─▶ MobilitySocket.send
+                            ├─▶ LMA or MAG core ─┼─▶ Engine.install / remove
+     AccessLink core ◀──────┘   (CoreDriver)     └─▶ AccessLink core (Advertise, Withdraw)
+        ▲      └─ MobileAttached / MobileDetached ─▶ MAG core
+        └─ control frames, activity ── Engine ◀── SendFrame
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.access.attach import AccessLink
+from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, SendFrame
+from appliance.protocols.driver import CoreDriver
+from appliance.protocols.pmipv6.events import (
+    Advertise,
+    Install,
+    MobileAttached,
+    MobileDetached,
+    Notify,
+    Remove,
+    Send,
+    SendIcmp,
+    Withdraw,
+)
+from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.rawsock import IcmpSender, MobilitySocket
+from appliance.protocols.timers import Now
+from appliance.tun.engine import Engine
+
+Clock = Callable[[], Now]
+Tell = Callable[[Notify], None]
+
+
+class Signalling:
+    """The sockets of one service: IPv6 always, UDP over IPv4 when it has an IPv4 address."""
+
+    def __init__(self, reactor: Any, address: bytes, ipv4_address: bytes | None, feed: Any) -> None:
+        self._sockets: dict[int, MobilitySocket] = {}
+        self._icmp: IcmpSender | None = None
+        try:
+            self._sockets[16] = MobilitySocket(reactor, address, feed)
+            self._icmp = IcmpSender(address)
+            if ipv4_address is not None:
+                self._sockets[4] = MobilitySocket(reactor, ipv4_address, feed)
+        except Exception:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """Begin to read."""
+        for sock in self._sockets.values():
+            sock.start()
+
+    def stop(self) -> None:
+        """Close all sockets."""
+        for sock in self._sockets.values():
+            sock.stop()
+        if self._icmp is not None:
+            self._icmp.stop()
+
+    def send(self, effect: Send) -> bool:
+        """Send a mobility message by the socket of its address family."""
+        sock = self._sockets.get(len(effect.source))
+        return sock is not None and sock.send(effect.data, effect.destination, effect.port)
+
+    def send_icmp(self, effect: SendIcmp) -> None:
+        """Send an ICMPv6 error; one that the host refuses is lost, as errors may be."""
+        if self._icmp is not None:
+            self._icmp.send(effect.data, effect.destination)
+
+
+class LmaDriver:
+    """Runs an LMA core with its sockets and its tunnel engine."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, core: LocalMobilityAnchor, engine: Engine, tell: Tell
+    ) -> None:
+        self._core = core
+        self._loop = CoreDriver(
+            reactor,
+            clock,
+            core,
+            {
+                Send: self._send,
+                SendIcmp: self._send_icmp,
+                Install: engine.install,
+                Remove: lambda effect: engine.remove(effect.call_id),
+                Notify: tell,
+            },
+        )
+        self.feed = self._loop.feed
+        self._signalling: Signalling | None = None
+
+    def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
+        """Open the sockets and begin; raises ResourceError."""
+        self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
+        self._signalling.start()
+
+    def _send(self, effect: Send) -> None:
+        if self._signalling is None or not self._signalling.send(effect):
+            self._core.send_failed()
+
+    def _send_icmp(self, effect: SendIcmp) -> None:
+        if self._signalling is not None:
+            self._signalling.send_icmp(effect)
+
+    def stop(self) -> None:
+        """Close the sockets and disarm the timer."""
+        self._loop.stop()
+        if self._signalling is not None:
+            self._signalling.stop()
+
+
+class MagDriver:
+    """Runs a MAG core and its access core with sockets and tunnel engine."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        core: MobileAccessGateway,
+        access: AccessLink,
+        engine: Engine,
+        tell: Tell,
+    ) -> None:
+        self._access = CoreDriver(
+            reactor,
+            clock,
+            access,
+            {
+                MobileAttached: lambda effect: self.feed(effect),
+                MobileDetached: lambda effect: self.feed(effect),
+                SendFrame: lambda effect: engine.send_frame(effect.interface, effect.frame),
+                Notify: tell,
+            },
+        )
+        self._loop = CoreDriver(
+            reactor,
+            clock,
+            core,
+            {
+                Send: self._send,
+                Install: engine.install,
+                Remove: lambda effect: engine.remove(effect.call_id),
+                Advertise: self._access.feed,
+                Withdraw: self._access.feed,
+                Notify: tell,
+            },
+        )
+        self.feed = self._loop.feed
+        self._signalling: Signalling | None = None
+
+    def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
+        """Open the sockets and begin; raises ResourceError."""
+        self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
+        self._signalling.start()
+
+    def _send(self, effect: Send) -> None:
+        # A PBU that cannot go out now is sent again by the retransmission timer.
+        if self._signalling is not None:
+            self._signalling.send(effect)
+
+    def control_frame(self, interface: str, frame: bytes) -> None:
+        """Take a Neighbor Discovery, MLD, ARP or DHCP frame that a mobile sent."""
+        self._access.feed(FrameReceived(interface, frame))
+
+    def activity(self, interface: str, link_layer: bytes) -> None:
+        """Note that data of a mobile was seen (reachability)."""
+        self._access.feed(Activity(interface, link_layer))
+
+    def link(self, interface: str, is_up: bool) -> None:
+        """Note that an access link came up or went down."""
+        self._access.feed(LinkUp(interface) if is_up else LinkDown(interface))
+
+    def stop(self) -> None:
+        """Close the sockets and disarm the timers."""
+        self._access.stop()
+        self._loop.stop()
+        if self._signalling is not None:
+            self._signalling.stop()

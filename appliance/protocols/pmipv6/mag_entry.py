@@ -1,0 +1,179 @@
+"""The binding update list of a MAG (RFC 5213 section 6.1)."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from attrs import define, field
+
+from appliance.protocols.pmipv6.events import Install
+from appliance.protocols.pmipv6.settings import MobilePolicy
+
+REGISTERING = "registering"
+ACTIVE = "active"
+DEREGISTERING = "deregistering"
+WAITING = "waiting"
+"""Attached, without a binding, until a later attempt."""
+
+INIT, RENEW, DEREG = "init", "renew", "dereg"
+"""Kinds of exchange, as the counters call them."""
+
+
+@define(slots=True, eq=False, kw_only=True)
+class BindingUpdateListEntry:
+    """One mobile node on one access link: its session and the exchange about it.
+
+    Times are monotonic seconds, except ``created`` and ``updated`` (seconds since 1970).
+    """
+
+    call_id: int
+    mn_id: bytes
+    interface: str
+    link_layer: bytes
+    technology: int
+    policy: MobilePolicy
+    lma: bytes
+    created: float
+    updated: float
+    state: str = REGISTERING
+    # ---- what the LMA granted
+    prefixes: tuple[tuple[bytes, int], ...] = ()
+    ipv4_address: bytes | None = None
+    ipv4_prefix_length: int = 0
+    ipv4_router: bytes | None = None
+    gre: bool = False
+    send_key: int | None = None
+    """Uplink key, chosen by the LMA; the downlink key that we choose is ``call_id``."""
+    lifetime: int = 0
+    """Granted, seconds; 0: there is no binding."""
+    expires: float | None = None
+    installed: Install | None = None
+    """The forwarding entry as the tunnel engine has it."""
+    # ---- what is not to be asked (RFC 5213 section 6.9.1.2, RFC 5844, RFC 5845)
+    any_prefix: bool = False
+    """Do not ask for the configured prefixes again (statuses 155, 159)."""
+    gre_wanted: bool = False
+    """Send a GRE Key option."""
+    # ---- the exchange
+    exchange: str = ""
+    """``init``, ``renew``, ``dereg``; empty: nothing is outstanding."""
+    handoff: int = 4
+    """Handoff Indicator of the exchange."""
+    sequence: int = 0
+    sent: tuple[int, ...] = ()
+    """Latest sequence numbers of this exchange, newest last."""
+    own_sequence: bool = False
+    """Sequence numbers count for this entry alone, not for the whole MAG."""
+    timestamp: int = 0
+    """Last Timestamp sent, so that the next one is later."""
+    sent_at: float = 0.0
+    attempts: int = 0
+    timeout: float = 0.0
+    next_at: float | None = None
+    """When to retransmit, refresh or try again; ``None``: not before something happens."""
+    corrections: int = 0
+    """Requests changed and sent again at once since the last success."""
+    failures: int = 0
+    """Denials since the last success; they space out new attempts."""
+    maybe_bound: bool = False
+    """The LMA may have a binding for us, so leaving needs a de-registration."""
+    handoffs: int = 0
+    """Moves between access links of this MAG."""
+
+    @property
+    def due(self) -> float | None:
+        """When something is to be done about this entry."""
+        if self.next_at is None or self.expires is None:
+            return self.next_at if self.expires is None else self.expires
+        return min(self.next_at, self.expires)
+
+    @property
+    def bound(self) -> bool:
+        """Whether the LMA has granted a binding that has not ended."""
+        return self.lifetime > 0
+
+    def holds(self, address: bytes) -> bool:
+        """Tell whether a packed address is the IPv4 home address or lies in a home network prefix."""
+        if len(address) == 4:
+            return address == self.ipv4_address
+        number = int.from_bytes(address, "big")
+        return len(address) == 16 and any(
+            (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0 for prefix, length in self.prefixes
+        )
+
+    def prefix_text(self) -> str:
+        """Give the assigned prefixes and address for a log line."""
+        parts = [f"{ipaddress.IPv6Address(prefix)}/{length}" for prefix, length in self.prefixes]
+        if self.ipv4_address is not None:
+            parts.append(str(ipaddress.IPv4Address(self.ipv4_address)))
+        return ", ".join(parts)
+
+
+@define(slots=True, eq=False)
+class BindingUpdateList:
+    """All entries, found by session, by mobile node and by link-layer address."""
+
+    by_call_id: dict[int, BindingUpdateListEntry] = field(factory=dict)
+    _by_mn_id: dict[bytes, list[BindingUpdateListEntry]] = field(factory=dict)
+    _by_link_layer: dict[bytes, list[BindingUpdateListEntry]] = field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.by_call_id)
+
+    def add(self, entry: BindingUpdateListEntry) -> None:
+        """Put a new entry in; its identifiers do not change afterwards."""
+        self.by_call_id[entry.call_id] = entry
+        self._by_mn_id.setdefault(entry.mn_id, []).append(entry)
+        self._by_link_layer.setdefault(entry.link_layer, []).append(entry)
+
+    def remove(self, entry: BindingUpdateListEntry) -> None:
+        """Take an entry out."""
+        del self.by_call_id[entry.call_id]
+        for table, key in ((self._by_mn_id, entry.mn_id), (self._by_link_layer, entry.link_layer)):
+            found = table[key]
+            found.remove(entry)
+            if not found:
+                del table[key]
+
+    def of_mobile(self, mn_id: bytes) -> list[BindingUpdateListEntry]:
+        """Give the entries of a mobile node: one for each of its interfaces."""
+        return self._by_mn_id.get(mn_id, [])
+
+    def get(self, mn_id: bytes, link_layer: bytes) -> BindingUpdateListEntry | None:
+        """Give the entry of one interface of a mobile node."""
+        for entry in self._by_mn_id.get(mn_id, ()):
+            if entry.link_layer == link_layer:
+                return entry
+        return None
+
+    def at(self, interface: str, link_layer: bytes, mn_id: bytes) -> list[BindingUpdateListEntry]:
+        """Give the entries that match every field that is not empty; none if all are empty."""
+        candidates: Iterator[BindingUpdateListEntry] | list[BindingUpdateListEntry]
+        if mn_id:
+            candidates = self._by_mn_id.get(mn_id, [])
+        elif link_layer:
+            candidates = self._by_link_layer.get(link_layer, [])
+        elif interface:
+            candidates = iter(self.by_call_id.values())
+        else:
+            return []
+        return [
+            entry
+            for entry in candidates
+            if (not interface or entry.interface == interface)
+            and (not link_layer or entry.link_layer == link_layer)
+        ]
+
+    def find(
+        self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
+    ) -> Iterator[BindingUpdateListEntry]:
+        """Give the entries that match every argument that is not empty; all if none is given."""
+        if call_id:
+            found = self.by_call_id.get(call_id)
+            candidates = [] if found is None else [found]
+        elif mn_id:
+            candidates = list(self._by_mn_id.get(mn_id, ()))
+        else:
+            candidates = list(self.by_call_id.values())
+        for entry in candidates:
+            if (not mn_id or entry.mn_id == mn_id) and (not address or entry.holds(address)):
+                yield entry

@@ -1,0 +1,1 @@
+"""Benches; ``scripts/bench NAME`` calls ``main`` of the module NAME."""
