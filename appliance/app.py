@@ -129,7 +129,7 @@ def _react(configuration: Configuration, log_level: str) -> int:
     from twisted.logger import Logger
 
     from appliance import log
-    from appliance.service import System
+    from appliance.system import System
 
     log.begin(sys.stderr, log_level)
     logger = Logger(namespace="appliance")

@@ -2,7 +2,7 @@
 
 Labels, groups and their order are the published ones; rows written with ``extra`` are
 ours, for what the published rows have no place for. Status codes: RFC 5213 section
-8.9, RFC 6275 section 6.1.8, RFC 4285, RFC 5844, RFC 5845, RFC 5846 section 9.
+8.9, RFC 6275 section 6.1.8, RFC 4285, RFC 5844, RFC 5845, RFC 5846 sections 5.1 and 5.2.
 """
 
 from appliance.counters_table import Row, Table, event, extra, group, total, tunnel_rows

@@ -1,37 +1,390 @@
-"""The service tree: one object per configured service, and the system that holds them.
+"""One object per configured service: core, sockets, tunnel engine, and its face to the shell.
 
 ::
 
-    app ──▶ System ──┬─ Kernel        addresses, routes, forwarding; undone at the end
-                     ├─ LmaService    core + sockets + engine + TUN device + pool routes
-                     ├─ MagService    core + access core + sockets + engine + access links
-                     └─ control socket ──▶ Shell ──▶ ports (this module implements them)
+    System ──start──▶ LmaService ── LmaDriver ── core        pool routes ─▶ Kernel
+                  └─▶ MagService ── MagDriver ── cores       link watch ◀── Kernel
+    Shell ──ServicePort──▶ facts, sessions, clear, attach, detach
 """
 
 import ipaddress
-import resource
-from collections.abc import Callable, Iterable, Iterator
-from fnmatch import translate
-from pathlib import Path
-from re import compile as pattern
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-
 from appliance import counters, facts
-from appliance.config import Configuration
-from appliance.errors import ApplianceError
-from appliance.ports import ServicePort, SessionFilter, SessionView
+from appliance.counters import CounterSet
+from appliance.ports import SessionFilter, SessionView
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver, MagDriver
 from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached, Notify
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
 from appliance.tun.kernel import Kernel
 
 Clock = Callable[[], Now]
-LAG_INTERVAL = 0.1
+Tell = Callable[[str, str], None]
+#: Linux: IFNAMSIZ less the closing zero.
+DEVICE_NAME_LENGTH = 15
+
+
+def address_text(packed: bytes | None) -> str:
+    """Text of a packed address; empty for none."""
+    return str(ipaddress.ip_address(packed)) if packed else ""
+
+
+def prefix_text(prefix: tuple[bytes, int]) -> str:
+    """Text of a (packed prefix, length) pair."""
+    return f"{address_text(prefix[0])}/{prefix[1]}"
+
+
+def matcher(wanted: str) -> Callable[[str], bool]:
+    """Tell which user names match: ``*`` any run of characters, ``$`` exactly one."""
+    expression = re.compile("".join({"*": ".*", "$": "."}.get(c, re.escape(c)) for c in wanted), re.DOTALL)
+    return lambda name: expression.fullmatch(name) is not None
+
+
+def address_bytes(text: str) -> bytes:
+    """Packed form of an address, or of a prefix without its length."""
+    return ipaddress.ip_address(text.partition("/")[0]).packed
+
+
+class _Service:
+    """What both kinds of service share."""
+
+    kind = ""
+
+    def __init__(self, name: str, context: str, table: counters.Table, clock: Clock, tell: Tell) -> None:
+        self.name = name
+        self.context = context
+        self.state = "Initialized"
+        self.counters = CounterSet(table)
+        self._clock = clock
+        self._tell = tell
+        self._engine: Engine | None = None
+
+    def notify(self, effect: Notify) -> None:
+        """Log what a core has to say."""
+        self._tell(effect.level, f"{self.kind} {self.name}: {effect.text}")
+
+    def _entries(self, wanted: SessionFilter) -> Iterator[Any]:
+        raise AssertionError("each kind of service has its own")
+
+    def _view(self, entry: Any, now: Now) -> SessionView:
+        raise AssertionError("each kind of service has its own")
+
+    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
+        """Yield the sessions that match, one by one."""
+        now = self._clock()
+        for entry in self._entries(wanted):
+            yield self._view(entry, now)
+
+    def _select(self, entries: Iterator[Any], wanted: SessionFilter) -> Iterator[Any]:
+        by_name = matcher(wanted.username) if wanted.username else None
+        address = address_bytes(wanted.ip_address) if wanted.ip_address else None
+        for entry in entries:
+            if wanted.call_id and entry.call_id != wanted.call_id:
+                continue
+            if address is not None and not entry.holds(address):
+                continue
+            if by_name is not None and not by_name(entry.mn_id.decode("utf-8", "replace")):
+                continue
+            yield entry
+
+    def _clear(self, wanted: SessionFilter, feed: Callable[[ClearSessions], None]) -> int:
+        chosen = [entry.call_id for entry in self._entries(wanted)]
+        for call_id in chosen:
+            feed(ClearSessions(call_id=call_id))
+        return len(chosen)
+
+    def _usage(self, call_id: int) -> tuple[int, int, int, int]:
+        return self._engine.usage(call_id) if self._engine is not None else (0, 0, 0, 0)
+
+
+class LmaService(_Service):
+    """A local mobility anchor."""
+
+    kind = "lma"
+
+    def __init__(
+        self,
+        settings: LmaSettings,
+        *,
+        reactor: Any,
+        clock: Clock,
+        random_bits: Callable[[int], int],
+        tell: Tell,
+    ) -> None:
+        super().__init__(settings.name, settings.context, counters.LMA, clock, tell)
+        self.settings = settings
+        self._reactor = reactor
+        self._core = LocalMobilityAnchor(settings, self.counters, random_bits)
+        self._driver: LmaDriver | None = None
+
+    async def start(self, kernel: Kernel) -> None:
+        """Open sockets and TUN device, route the pools to it; raises ResourceError."""
+        settings = self.settings
+        device = f"tun-{self.name}"[:DEVICE_NAME_LENGTH]
+        self._engine = Engine(
+            self._reactor,
+            None,
+            self.counters,
+            settings.address,
+            settings.ipv4_address,
+            settings.path_mtu,
+            settings.tunnel_traffic_class,
+            device,
+            "lma",
+        )
+        self._engine.start()
+        self._driver = LmaDriver(self._reactor, self._clock, self._core, self._engine, self.notify)
+        pools = [(pool.prefix, pool.prefix_length) for pool in settings.prefix_pools]
+        pools += [(pool.network, pool.prefix_length) for pool in settings.address_pools]
+        pools += [prefix for profile in settings.profiles for prefix in profile.prefixes]
+        families = {len(prefix) for prefix, _ in pools}
+        for family in sorted(families):
+            await kernel.enable_forwarding(6 if family == 16 else 4)
+        for prefix, length in _outermost(pools):
+            await kernel.add_route(prefix, length, device)
+        self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        self.state = "Started"
+
+    def stop(self) -> None:
+        """Close everything; the sessions end with the process."""
+        if self._driver is not None:
+            self._driver.stop()
+        if self._engine is not None:
+            self._engine.stop()
+        self.state = "Initialized"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the lines of ``show lma-service name NAME``."""
+        return facts.lma_facts(self.settings, self.state)
+
+    def session_count(self) -> int:
+        """Return how many bindings there are now."""
+        return self._core.session_count
+
+    def _entries(self, wanted: SessionFilter) -> Iterator[BindingCacheEntry]:
+        return self._select(self._core.sessions(), wanted)
+
+    def clear_sessions(self, wanted: SessionFilter) -> int:
+        """End the sessions that match and return how many."""
+        return 0 if self._driver is None else self._clear(wanted, self._driver.feed)
+
+    def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
+        packets_in, octets_in, packets_out, octets_out = self._usage(entry.call_id)
+        ipv4 = entry.ipv4_address
+        pools = self.settings.address_pools
+        pool = next((p for p in pools if ipv4 is not None and p.first <= ipv4 <= p.last), None)
+        return SessionView(
+            call_id=entry.call_id,
+            username=entry.mn_id.decode("utf-8", "replace"),
+            service=self.name,
+            state=entry.state,
+            prefixes=tuple(prefix_text(prefix) for prefix in entry.prefixes),
+            ipv4_address=address_text(entry.ipv4_address),
+            ipv4_router=address_text(pool.default_router) if pool is not None else "",
+            care_of=address_text(entry.care_of),
+            anchor=address_text(entry.local),
+            link_layer=entry.link_layer.hex(":"),
+            access_technology=entry.technology,
+            interface="",
+            link_local=address_text(entry.link_local),
+            service_selection=entry.service.decode("utf-8", "replace"),
+            encapsulation=encapsulation_text(
+                len(entry.care_of) == 16, bool(entry.prefixes), entry.ipv4_address is not None, entry.gre, entry.udp
+            ),
+            send_key=entry.send_key,
+            receive_key=entry.receive_key,
+            sequence=entry.sequence,
+            lifetime=4 * entry.lifetime,
+            remaining=max(0, round(entry.due - now.mono)),
+            created=entry.created,
+            updated=entry.updated,
+            handoffs=entry.handoffs,
+            packets_in=packets_in,
+            octets_in=octets_in,
+            packets_out=packets_out,
+            octets_out=octets_out,
+        )
+
+
+def _outermost(pools: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+    """Leave out what lies inside another of ``pools``: one aggregate route is enough."""
+    networks = [ipaddress.ip_network(pool) for pool in pools]
+    keep: list[tuple[bytes, int]] = []
+    for family in (4, 6):
+        same: list[Any] = [network for network in networks if network.version == family]
+        keep += [(n.network_address.packed, n.prefixlen) for n in ipaddress.collapse_addresses(same)]
+    return keep
+
+
+def encapsulation_text(outer_v6: bool, ipv6: bool, ipv4: bool, gre: bool, udp: bool) -> str:
+    """Names of the encapsulations in use, as the counters call them."""
+    names = []
+    for inner, used in (("6", ipv6), ("4", ipv4)):
+        if not used:
+            continue
+        if gre:
+            names.append(f"IPv{'6' if outer_v6 else '4'} GRE (IPv{inner})")
+        elif udp:
+            names.append(f"IPv4 UDP (IPv{inner})")
+        else:
+            names.append(f"{inner}in{'6' if outer_v6 else '4'}")
+    return ", ".join(names)
+
+
+class MagService(_Service):
+    """A mobile access gateway."""
+
+    kind = "mag"
+
+    def __init__(
+        self,
+        settings: MagSettings,
+        *,
+        reactor: Any,
+        clock: Clock,
+        random_bits: Callable[[int], int],
+        tell: Tell,
+    ) -> None:
+        super().__init__(settings.name, settings.context, counters.MAG, clock, tell)
+        self.settings = settings
+        self._reactor = reactor
+        self._core = MobileAccessGateway(settings, self.counters, random_bits)
+        self._access = AccessLink(settings, self.counters)
+        self._driver: MagDriver | None = None
+        self._links: set[str] = set()
+
+    async def start(self, kernel: Kernel) -> None:
+        """Open the sockets; access links follow as their devices come up."""
+        settings = self.settings
+        self._engine = Engine(
+            self._reactor,
+            None,
+            self.counters,
+            settings.address,
+            settings.ipv4_address,
+            settings.path_mtu,
+            settings.tunnel_traffic_class,
+            None,
+            "mag",
+            on_control=self._control,
+            on_activity=self._activity,
+            local_routing=settings.local_routing,
+        )
+        self._engine.start()
+        self._driver = MagDriver(
+            self._reactor, self._clock, self._core, self._access, self._engine, self.notify
+        )
+        self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        self.state = "Started"
+
+    def _control(self, interface: str, frame: bytes) -> None:
+        if self._driver is not None:
+            self._driver.control_frame(interface, frame)
+
+    def _activity(self, interface: str, link_layer: bytes) -> None:
+        if self._driver is not None:
+            self._driver.activity(interface, link_layer)
+
+    def link_changed(self, name: str, is_up: bool, present: bool) -> None:
+        """Follow a device of the host that is one of our access interfaces."""
+        if self._engine is None or self._driver is None:
+            return
+        if name not in {link.name for link in self.settings.access_interfaces}:
+            return
+        if present and is_up:
+            if name not in self._links:
+                self._engine.add_link(name)
+                self._links.add(name)
+                self._driver.link(name, True)
+        elif name in self._links:
+            self._links.discard(name)
+            self._driver.link(name, False)
+            self._engine.remove_link(name)
+
+    def stop(self) -> None:
+        """Close everything."""
+        if self._driver is not None:
+            self._driver.stop()
+        if self._engine is not None:
+            self._engine.stop()
+        self.state = "Initialized"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the lines of ``show mag-service name NAME``."""
+        return facts.mag_facts(self.settings, self.state)
+
+    def session_count(self) -> int:
+        """Return how many mobiles are in the binding update list."""
+        return self._core.session_count
+
+    def _entries(self, wanted: SessionFilter) -> Iterator[BindingUpdateListEntry]:
+        return self._select(self._core.sessions(), wanted)
+
+    def clear_sessions(self, wanted: SessionFilter) -> int:
+        """De-register the sessions that match and return how many."""
+        return 0 if self._driver is None else self._clear(wanted, self._driver.feed)
+
+    def attach(self, mn_id: str, interface: str, link_layer: str, handoff: int) -> str:
+        """Register a mobile by hand; returns an empty text or why it cannot be done."""
+        if self._driver is None:
+            return f"mag-service {self.name} is not started"
+        if interface not in self._links:
+            return f"access interface {interface} is not up in mag-service {self.name}"
+        mac = bytes.fromhex(link_layer.replace(":", "").replace("-", ""))
+        self._driver.feed(MobileAttached(interface, mac, mn_id.encode(), handoff))
+        return ""
+
+    def detach(self, mn_id: str, interface: str, link_layer: str) -> str:
+        """De-register by hand; returns an empty text or why it cannot be done."""
+        if self._driver is None:
+            return f"mag-service {self.name} is not started"
+        before = [e for e in self._core.sessions() if e.mn_id == mn_id.encode()] if mn_id else None
+        if before == []:
+            return f"no mobile node {mn_id} in mag-service {self.name}"
+        mac = bytes.fromhex(link_layer.replace(":", "").replace("-", ""))
+        self._driver.feed(MobileDetached(interface, mac, mn_id.encode()))
+        return ""
+
+    def _view(self, entry: BindingUpdateListEntry, now: Now) -> SessionView:
+        packets_in, octets_in, packets_out, octets_out = self._usage(entry.call_id)
+        remaining = 0 if entry.expires is None else max(0, round(entry.expires - now.mono))
+        return SessionView(
+            call_id=entry.call_id,
+            username=entry.mn_id.decode("utf-8", "replace"),
+            service=self.name,
+            state=entry.state,
+            prefixes=tuple(prefix_text(prefix) for prefix in entry.prefixes),
+            ipv4_address=address_text(entry.ipv4_address),
+            ipv4_router=address_text(entry.ipv4_router),
+            care_of=address_text(self.settings.address),
+            anchor=address_text(entry.lma),
+            link_layer=entry.link_layer.hex(":"),
+            access_technology=entry.technology,
+            interface=entry.interface,
+            link_local=address_text(self.settings.link_local),
+            service_selection=entry.policy.service.decode("utf-8", "replace"),
+            encapsulation=encapsulation_text(
+                True, bool(entry.prefixes), entry.ipv4_address is not None, entry.gre, False
+            ),
+            send_key=entry.send_key,
+            receive_key=entry.call_id if entry.gre else None,
+            sequence=entry.sequence,
+            lifetime=entry.lifetime,
+            remaining=remaining,
+            created=entry.created,
+            updated=entry.updated,
+            handoffs=entry.handoffs,
+            packets_in=packets_in,
+            octets_in=octets_in,
+            packets_out=packets_out,
+            octets_out=octets_out,
+        )

@@ -152,8 +152,7 @@ def _split_tcp(packet: bytes, offload: Offload, head_size: int, sum16: Sum) -> l
     write_ip(head, 0, tcp_head + step)
     at_sequence, at_check = start + 4, start + 16
     segments = []
-    index = 0
-    for offset in range(head_size, max(size, head_size + 1), step):
+    for index, offset in enumerate(range(head_size, max(size, head_size + 1), step)):
         payload = packet[offset : offset + step]
         last = offset + step >= size
         own = base
@@ -170,7 +169,6 @@ def _split_tcp(packet: bytes, offload: Offload, head_size: int, sum16: Sum) -> l
         _U16.pack_into(head, at_check, 0xFFFF - check % 0xFFFF)
         segments.append(b"".join((head, payload)))
         sequence = (sequence + step) & 0xFFFFFFFF
-        index += 1
     return segments
 
 
@@ -221,7 +219,7 @@ class Coalescer:
 
     __slots__ = ("_flows", "_sum16", "_write")
 
-    def __init__(self, write: Callable[[list[bytes]], None], sum16: Sum = ones_complement_sum) -> None:
+    def __init__(self, write: Callable[[list[bytes]], object], sum16: Sum = ones_complement_sum) -> None:
         self._write = write
         self._sum16 = sum16
         self._flows: dict[bytes, _Flow] = {}

@@ -172,7 +172,12 @@ def forwarded(packet: bytes) -> bytes | None:
 
 
 def ipv6_packet(
-    source: bytes, destination: bytes, protocol: int, payload: bytes, hops: int = DEFAULT_HOP_LIMIT, tos: int = 0
+    source: bytes,
+    destination: bytes,
+    protocol: int,
+    payload: bytes,
+    hops: int = DEFAULT_HOP_LIMIT,
+    tos: int = 0,
 ) -> bytes:
     """A whole IPv6 packet; flow label 0 (RFC 2473 section 3.1 sets it so by default)."""
     head = struct.pack(">IHBB", 6 << 28 | tos << 20, len(payload), protocol, hops)
@@ -180,9 +185,14 @@ def ipv6_packet(
 
 
 def ipv4_packet(
-    source: bytes, destination: bytes, protocol: int, payload: bytes, hops: int = DEFAULT_HOP_LIMIT, tos: int = 0,
+    source: bytes,
+    destination: bytes,
+    protocol: int,
+    payload: bytes,
+    hops: int = DEFAULT_HOP_LIMIT,
+    tos: int = 0,
     dont_fragment: bool = False,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A whole IPv4 packet without options, header checksum in place, identification 0."""
     fragment = 0x4000 if dont_fragment else 0
     head = bytearray(struct.pack(">BBHHHBBH", 0x45, tos, 20 + len(payload), 0, fragment, hops, protocol, 0))

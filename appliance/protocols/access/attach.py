@@ -65,14 +65,14 @@ class AccessLink:
         self._settings = settings
         self._values = counters.values
         index = counters.table.index
-        self._rs, self._ra = index("access-links/router-solicitations"), index(
-            "access-links/router-advertisements"
-        )
-        self._ns, self._na = index("access-links/neighbor-solicitations"), index(
-            "access-links/neighbor-advertisements"
-        )
-        self._attach, self._detach = index("access-links/attach"), index("access-links/detach")
-        self._malformed, self._unknown = index("access-links/malformed"), index("access-links/unknown-mobile")
+        self._rs = index("access-links/router-solicitations")
+        self._ra = index("access-links/router-advertisements")
+        self._ns = index("access-links/neighbor-solicitations")
+        self._na = index("access-links/neighbor-advertisements")
+        self._attach = index("access-links/attach")
+        self._detach = index("access-links/detach")
+        self._malformed = index("access-links/malformed")
+        self._unknown = index("access-links/unknown-mobile")
         self._policies = PolicyTable(settings)
         self._links = frozenset(link.name for link in settings.access_interfaces)
         self._down: set[str] = set()
@@ -164,9 +164,7 @@ class AccessLink:
             mobile.ipv4 = message.sender
         router = mobile.advertise.ipv4_router
         if message.operation == arp.REQUEST and message.target == router:
-            reply = arp.Arp(
-                arp.REPLY, self._settings.link_layer, router, mobile.link_layer, message.sender
-            )
+            reply = arp.Arp(arp.REPLY, self._settings.link_layer, router, mobile.link_layer, message.sender)
             self._effects.append(SendFrame(interface, arp.build(reply)))
 
     def _neighbor_discovery(self, interface: str, received: ndp.Received, mono: float) -> None:
@@ -194,10 +192,14 @@ class AccessLink:
             self._heard(mobile, mono)
         if link_local and source != self._settings.link_local:
             mobile.link_local = source
-        elif isinstance(message, ndp.NeighborSolicitation) and source == ndp.UNSPECIFIED:
+        elif (
+            isinstance(message, ndp.NeighborSolicitation)
+            and source == ndp.UNSPECIFIED
+            and ndp.is_link_local(message.target)
+            and mobile.link_local is None
+        ):
             # RFC 4862 section 5.4.2: the address under test is about to become the mobile's own.
-            if ndp.is_link_local(message.target) and mobile.link_local is None:
-                mobile.link_local = message.target
+            mobile.link_local = message.target
         solicited = isinstance(message, (ndp.RouterSolicitation, ndp.ListenerReport))
         if mobile.advertise is None:
             if link_local or isinstance(message, ndp.RouterSolicitation):
@@ -213,7 +215,8 @@ class AccessLink:
         if self._policies.at(interface, link_layer) is None:
             self._values[self._unknown] += 1
             if self._limiter.allows(key, mono):
-                text = f"Unknown mobile node {link_layer.hex(':')} on {interface}: no mobile-node line covers it"
+                who = f"{link_layer.hex(':')} on {interface}"
+                text = f"Unknown mobile node {who}: no mobile-node line covers it"
                 self._effects.append(Notify("warning", text))
             return None
         if len(self._mobiles) >= self._settings.max_subscribers:
@@ -309,7 +312,9 @@ class AccessLink:
         if event is None or not event.prefixes:
             return
         left = max(0, int(mobile.valid_until - mono))
-        prefixes = tuple(ndp.PrefixInformation(prefix, length, left, left) for prefix, length in event.prefixes)
+        prefixes = tuple(
+            ndp.PrefixInformation(prefix, length, left, left) for prefix, length in event.prefixes
+        )
         router_lifetime = settings.router_lifetime if left else 0
         message = ndp.RouterAdvertisement(router_lifetime, prefixes, event.mtu, settings.link_layer)
         self._emit_advertisement(mobile, message, mono)

@@ -269,7 +269,8 @@ def _encode(message: Message) -> bytes:
     """Give the ICMPv6 message with checksum 0."""
     match message:
         case RouterSolicitation(link_layer):
-            return bytes((ROUTER_SOLICITATION,)) + bytes(7) + _link_layer_option(_SOURCE_LINK_LAYER, link_layer)
+            head = bytes((ROUTER_SOLICITATION,)) + bytes(7)
+            return head + _link_layer_option(_SOURCE_LINK_LAYER, link_layer)
         case RouterAdvertisement():
             return _encode_router_advertisement(message)
         case NeighborSolicitation(target, link_layer):

@@ -117,7 +117,8 @@ class BindingCacheEntry:
             return address == self.ipv4_address
         number = int.from_bytes(address, "big")
         return any(
-            (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0 for prefix, length in self.prefixes
+            (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0
+            for prefix, length in self.prefixes
         )
 
 
@@ -237,7 +238,9 @@ class BindingCache:
                     return entry
         return None
 
-    def select(self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0) -> Iterator[BindingCacheEntry]:
+    def select(
+        self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
+    ) -> Iterator[BindingCacheEntry]:
         """The sessions that fit all of what is given; nothing given: all of them."""
         candidates: list[BindingCacheEntry]
         if call_id:

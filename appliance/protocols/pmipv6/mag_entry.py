@@ -97,7 +97,8 @@ class BindingUpdateListEntry:
             return address == self.ipv4_address
         number = int.from_bytes(address, "big")
         return len(address) == 16 and any(
-            (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0 for prefix, length in self.prefixes
+            (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0
+            for prefix, length in self.prefixes
         )
 
     def prefix_text(self) -> str:

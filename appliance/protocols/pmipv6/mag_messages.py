@@ -5,7 +5,14 @@ from typing import Any
 from attrs import define
 
 from appliance.protocols.mobility import options as opt
-from appliance.protocols.mobility.messages import BA_P, BU_A, BU_H, BU_P, BindingAcknowledgement, BindingUpdate
+from appliance.protocols.mobility.messages import (
+    BA_P,
+    BU_A,
+    BU_H,
+    BU_P,
+    BindingAcknowledgement,
+    BindingUpdate,
+)
 from appliance.protocols.pmipv6.mag_entry import DEREG, RENEW, BindingUpdateListEntry
 
 NAI = 1

@@ -164,7 +164,7 @@ class HomeAddresses:
         self._last = int.from_bytes(settings.last, "big")
         self._shift = 32 - settings.prefix_length
         self._top = int.from_bytes(settings.network, "big") >> self._shift
-        # The default router has to stay free; network and broadcast address are no host addresses (RFC 5844 3.3.3).
+        # The default router has to stay free; network and broadcast address are no host addresses.
         network = self._top << self._shift
         numbers = [int.from_bytes(address, "big") for address in (*kept, settings.default_router)]
         if self._shift > 1:
@@ -259,6 +259,11 @@ class HomePools:
             if address is not None:
                 return address
         return None
+
+    def claim_address(self, profile: Profile, address: bytes) -> bool:
+        """Take the IPv4 address that a MAG proposed, if it is free in a pool that ``profile`` may use."""
+        pools = self._address_pools(profile) if profile.address_pool else self.addresses
+        return any(pool.covers(address) and pool.claim(address) for pool in pools)
 
     def give_back_address(self, address: bytes) -> None:
         """Return an IPv4 address to its pool."""

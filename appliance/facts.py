@@ -1,0 +1,164 @@
+"""What ``show lma-service`` and ``show mag-service`` say about a service's settings.
+
+Labels and their order up to ``Newcall Policy`` follow the show commands of the vendor's
+mobile IPv6 services; what comes after is ours. Pure functions of the settings.
+"""
+
+from ipaddress import ip_address, ip_network
+
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, MobilePolicy, Peer
+
+Facts = list[tuple[str, str]]
+
+
+def _switch(on: bool) -> str:
+    return "Enabled" if on else "Disabled"
+
+
+def _address(packed: bytes | None) -> str:
+    return str(ip_address(packed)) if packed else "None"
+
+
+def _network(packed: bytes, length: int) -> str:
+    return str(ip_network((packed, length), strict=False))
+
+
+def _link_layer(packed: bytes) -> str:
+    return packed.hex(":") or "any"
+
+
+def _traffic_class(value: int | None) -> str:
+    return "Copied" if value is None else f"0x{value:02x}"
+
+
+def _listing(label: str, entries: list[str]) -> Facts:
+    """One fact an entry; ``None`` when there is none."""
+    return [(label, entry) for entry in entries] or [(label, "None")]
+
+
+def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
+    """The four lines of the heartbeat feature, or the one that says that it is off."""
+    if not interval:
+        return [("Heartbeat support", "Disabled")]
+    return [
+        ("Heartbeat support", "Enabled"),
+        ("Heartbeat Interval", str(interval)),
+        ("Heartbeat Retransmission Timeout", str(timeout)),
+        ("Heartbeat Max Retransmissions", str(retransmissions)),
+    ]
+
+
+def _peer(peer: Peer) -> str:
+    text = _network(peer.address, peer.prefix_length)
+    return text if peer.allowed else f"{text} prohibited"
+
+
+def lma_facts(settings: LmaSettings, state: str) -> Facts:
+    """Label and value pairs of an LMA service in screen order; ``state`` as in ``ServicePort.state``."""
+    facts = [
+        ("Service Name", settings.name),
+        ("Context", settings.context),
+        ("Bind", "Done" if settings.address else "Not Done"),
+        ("Max Subscribers", str(settings.max_subscribers)),
+        ("Local IPv6 Address", _address(settings.address)),
+        ("Local IPv4 Address", _address(settings.ipv4_address)),
+        ("Lifetime", f"{settings.reg_lifetime} seconds"),
+        ("Simul Bindings", str(settings.simul_bindings)),
+        ("Setup Timeout", f"{settings.setup_timeout} seconds"),
+        ("Sequence Number Validation", _switch(settings.sequence_number_validate)),
+        ("Refresh Advice Option", _switch(settings.refresh_advice_option)),
+        ("Refresh Interval Percent", str(settings.refresh_interval_percent)),
+        ("Timestamp Replay Protection", _switch(settings.timestamp_option_validation)),
+        ("Timestamp Tolerance", f"{settings.timestamp_validity_window} milliseconds"),
+        ("Default Subscriber", settings.default_profile.name if settings.default_profile else "None"),
+        ("AAA accounting", _switch(settings.aaa_accounting)),
+        ("Service Status", state),
+        ("Newcall Policy", "NONE"),
+        ("Alternate Care-of Address", "Allowed" if settings.alt_coa_allowed else "Not Allowed"),
+        ("Mobile Node Generated Timestamp", _switch(settings.mobile_node_generated_timestamp)),
+        ("Min Delay Before BCE Delete", f"{settings.min_delay_before_bce_delete} milliseconds"),
+        ("Max Delay Before New BCE Assign", f"{settings.max_delay_before_new_bce_assign} milliseconds"),
+        ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
+        ("GRE", settings.gre.capitalize()),
+        ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
+        ("Path MTU", str(settings.path_mtu)),
+        ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+        ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
+        ("Unknown Subscriber Policy", settings.unknown_subscriber.capitalize()),
+        ("Revocation", _switch(settings.revocation)),
+    ]
+    if settings.revocation:
+        facts += [
+            ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
+            ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
+        ]
+    facts += _heartbeat(
+        settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
+    )
+    facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
+    facts += _listing(
+        "IPv6 Pool",
+        [f"{pool.name} {_network(pool.prefix, pool.prefix_length)}" for pool in settings.prefix_pools],
+    )
+    facts += _listing(
+        "IP Pool",
+        [f"{pool.name} {_address(pool.first)} - {_address(pool.last)}" for pool in settings.address_pools],
+    )
+    facts.append(("Subscribers Configured", str(len(settings.profiles))))
+    return facts
+
+
+def _mobile(policy: MobilePolicy) -> str:
+    """One mobile node of a MAG: who, where, and what it asks for, as on its configuration line."""
+    families = [name for name, on in (("ipv6", policy.ipv6), ("ipv4", policy.ipv4)) if on]
+    words = [_link_layer(policy.link_layer), policy.mn_id.decode("utf-8", "backslashreplace"), *families]
+    if policy.interface:
+        words.append(f"interface {policy.interface}")
+    if policy.lma:
+        words.append(f"lma {_address(policy.lma)}")
+    if policy.service:
+        words.append(f"service {policy.service.decode('utf-8', 'backslashreplace')}")
+    words += [f"prefix {_network(prefix, length)}" for prefix, length in policy.prefixes]
+    return " ".join(words)
+
+
+def mag_facts(settings: MagSettings, state: str) -> Facts:
+    """Label and value pairs of a MAG service in screen order; ``state`` as in ``ServicePort.state``."""
+    facts = [
+        ("Service Name", settings.name),
+        ("Context", settings.context),
+        ("Bind", "Done" if settings.address else "Not Done"),
+        ("Max Subscribers", str(settings.max_subscribers)),
+        ("Local IPv6 Address", _address(settings.address)),
+        ("Local IPv4 Address", _address(settings.ipv4_address)),
+        ("LMA Address", _address(settings.lma)),
+        ("Lifetime", f"{settings.reg_lifetime} seconds"),
+        ("Renew Percent Time", str(settings.renew_percent_time)),
+        ("Encapsulation", settings.encapsulation.upper()),
+        ("Max Retransmissions", str(settings.max_retransmissions)),
+        ("Retransmission Policy", settings.retransmission_policy),
+        ("Retransmission Timeout", f"{settings.retransmission_timeout} milliseconds"),
+        ("Retransmission Timeout Maximum", f"{settings.retransmission_maximum} milliseconds"),
+        ("Timestamps", _switch(settings.timestamps)),
+        ("Service Status", state),
+        ("Newcall Policy", "NONE"),
+        ("Local Routing", _switch(settings.local_routing)),
+        ("Reachable Time", f"{settings.reachable_time} seconds"),
+        ("Probe Timeout", f"{settings.probe_timeout} milliseconds"),
+        ("Probe Count", str(settings.probe_count)),
+        ("Router Lifetime", f"{settings.router_lifetime} seconds"),
+        ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
+        ("Access Link-Local Address", _address(settings.link_local)),
+        ("Access Link-Layer Address", _link_layer(settings.link_layer)),
+        ("Path MTU", str(settings.path_mtu)),
+        ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+    ]
+    facts += _heartbeat(
+        settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
+    )
+    facts += _listing(
+        "Access Interface",
+        [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],
+    )
+    facts += _listing("Mobile Node", [_mobile(policy) for policy in settings.policies])
+    return facts

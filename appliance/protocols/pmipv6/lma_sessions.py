@@ -1,0 +1,272 @@
+"""The sessions of an anchor: create, extend, hand over, de-register, end (RFC 5213 section 5.3).
+
+Owns the binding cache, the pools and the timing of bindings; says what the tunnel engine
+has to do by Install and Remove effects, and only when something changed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.messages import BU_F, BU_T
+from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
+from appliance.protocols.pmipv6.events import Install, Remove
+from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
+from appliance.protocols.pmipv6.pools import HomePools
+from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
+from appliance.protocols.pmipv6.wheel import Wheel
+from appliance.protocols.timers import Now
+
+#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
+SESSIONS_PER_MOBILE = 32
+#: Care-of addresses kept once for all their bindings.
+INTERNED = 4096
+
+Prefixes = list[tuple[bytes, int]]
+
+
+class Sessions:
+    """Binding cache, pools and deadlines of one service."""
+
+    def __init__(self, settings: LmaSettings, random_bits: Callable[[int], int]) -> None:
+        self.settings = settings
+        self.cache = BindingCache()
+        self.pools = HomePools(settings)
+        self.wheel = Wheel()
+        self.effects: list[Any] = []
+        self._random_bits = random_bits
+        self._interned: dict[bytes, bytes] = {}
+        self._most = max(1, settings.reg_lifetime // 4)
+        self._delay = settings.min_delay_before_bce_delete / 1000
+
+    def create(self, request: Request) -> Verdict | None:
+        """RFC 5213 section 5.3.2: a new session in ``request.entry``, or why there is none."""
+        if len(self.cache) >= self.settings.max_subscribers:
+            return verdicts.SERVICE_FULL
+        if len(self.cache.of(request.mn_id)) >= SESSIONS_PER_MOBILE:
+            return verdicts.MOBILE_FULL
+        prefixes: Prefixes = []
+        if request.prefix_options:
+            chosen = self._choose_prefixes(request)
+            if isinstance(chosen, Verdict):
+                return chosen
+            prefixes = chosen
+        address: bytes | None = None
+        if request.ipv4 is not None:
+            picked = self._choose_address(request)
+            if isinstance(picked, Verdict):
+                self._give_back(prefixes)
+                return picked
+            address = picked
+        call_id = 0
+        while not call_id or call_id in self.cache.calls:
+            call_id = self._random_bits(32)
+        entry = BindingCacheEntry(call_id, request.mn_id, request.profile)
+        entry.created = request.now.wall
+        entry.prefixes = tuple(prefixes)
+        entry.ipv4_address = address
+        self.cache.add(entry)
+        request.entry = entry
+        self._apply(request, entry)
+        self._install(entry)
+        return None
+
+    def update(self, request: Request, entry: BindingCacheEntry) -> Verdict | None:
+        """RFC 5213 sections 5.3.3 and 5.3.4: extend a session, or hand it over to another gateway."""
+        if request.address is not None and entry.ipv4_address not in (None, request.address):
+            return verdicts.NOT_YOUR_ADDRESS
+        changed = entry.deleting
+        prefixes: Prefixes = []
+        if request.prefix_options and entry.prefix is None:
+            chosen = self._choose_prefixes(request)
+            if isinstance(chosen, Verdict):
+                return chosen
+            prefixes = chosen
+        if request.ipv4 is not None and entry.ipv4_address is None:
+            picked = self._choose_address(request)
+            if isinstance(picked, Verdict):
+                self._give_back(prefixes)
+                return picked
+            self.cache.own_address(entry, picked)
+            changed = True
+        if prefixes:
+            self.cache.own_prefixes(entry, prefixes)
+            changed = True
+        if entry.care_of != request.care_of:
+            changed = True
+            entry.handoffs += 1
+            # RFC 5844 section 3.1.2.4: after a handover only what the new gateway asks for is kept.
+            if not request.prefix_options:
+                self._release_prefixes(entry)
+            if request.ipv4 is None:
+                self._release_address(entry)
+        entry.deleting = False
+        if self._apply(request, entry) or changed:
+            self._install(entry)
+        return None
+
+    def deregister(self, request: Request, entry: BindingCacheEntry) -> bool:
+        """RFC 5213 section 5.3.5, RFC 5844 section 3.1.2.5; returns whether the whole session ends.
+
+        The session then stays for MinDelayBeforeBCEDelete, without forwarding.
+        """
+        self._stamp(request, entry)
+        both = entry.prefix is not None and entry.ipv4_address is not None
+        wants_ipv6, wants_ipv4 = bool(request.prefix_options), request.ipv4 is not None
+        if both and wants_ipv6 != wants_ipv4 and not entry.deleting:
+            if wants_ipv4:
+                self._release_address(entry)
+            else:
+                self._release_prefixes(entry)
+            self._install(entry)
+            return False
+        if not entry.deleting:
+            entry.deleting = True
+            entry.due = request.now.mono + self._delay
+            self.wheel.put(entry)
+            self.effects.append(Remove(entry.call_id))
+        return True
+
+    def end(self, entry: BindingCacheEntry) -> None:
+        """Delete a session: addresses back to their pools, forwarding away."""
+        if not entry.deleting:
+            self.effects.append(Remove(entry.call_id))
+        self._release_prefixes(entry)
+        self._release_address(entry)
+        self.wheel.drop(entry)
+        self.cache.remove(entry)
+
+    def _apply(self, request: Request, entry: BindingCacheEntry) -> bool:
+        """Take the fields of an accepted registration over; returns whether forwarding changes."""
+        entry.link_layer = request.link_layer_id
+        entry.technology = request.technology.value
+        if request.service is not None:
+            entry.service = request.service.identifier
+        if request.link_local is not None:
+            # RFC 5213 section 5.3.6: the gateway's own address counts, else one made here.
+            asked = request.link_local.address
+            if asked != ZERO_16:
+                entry.link_local = FIXED_LINK_LOCAL if asked == FIXED_LINK_LOCAL else asked
+            elif not entry.link_local:
+                entry.link_local = FIXED_LINK_LOCAL
+        entry.lifetime = request.lifetime if request.lifetime < self._most else self._most
+        entry.due = request.now.mono + 4 * entry.lifetime
+        self.wheel.put(entry)
+        self._stamp(request, entry)
+        if entry.care_of != request.care_of:
+            entry.care_of = self._intern(request.care_of)
+        if entry.local != request.destination:
+            entry.local = self._intern(request.destination)
+        return self._encapsulate(request, entry)
+
+    def _stamp(self, request: Request, entry: BindingCacheEntry) -> None:
+        """Remember what later updates have to be newer than (RFC 5213 section 5.5)."""
+        entry.sequence = request.sequence
+        if request.timestamp is None or not self.settings.timestamp_option_validation:
+            entry.timestamp = 0
+        elif request.timestamp.value > entry.timestamp:
+            entry.timestamp = request.timestamp.value
+        entry.updated = request.now.wall
+
+    def _encapsulate(self, request: Request, entry: BindingCacheEntry) -> bool:
+        """Negotiate the encapsulation (RFC 5845 section 3.3, RFC 5844 section 4); whether it changed."""
+        udp = bool(request.port and request.flags & BU_F)
+        gre = request.gre is not None and self.settings.gre != "disabled"
+        send_key = request.gre.key if gre else None
+        if send_key is not None and entry.receive_key is None:
+            # RFC 5845 section 3.3.2: our key stays for the session's whole life. The call id is as unique.
+            entry.receive_key = entry.call_id
+        if (udp, gre, send_key) == (entry.udp, entry.gre, entry.send_key):
+            return False
+        entry.udp, entry.gre, entry.send_key = udp, gre, send_key
+        return True
+
+    def status(self, request: Request) -> int:
+        """Which kind of acceptance the answer tells (RFC 5845 sections 3.3.1 and 6.4)."""
+        if request.gre is None or not request.lifetime:
+            return codes.ACCEPTED
+        if self.settings.gre == "disabled":
+            return codes.GRE_KEY_OPTION_NOT_REQUIRED
+        if request.flags & BU_T:
+            return codes.GRE_TUNNELING_BUT_TLV_HEADER_NOT_SUPPORTED
+        return codes.ACCEPTED
+
+    def _install(self, entry: BindingCacheEntry) -> None:
+        self.effects.append(
+            Install(
+                entry.call_id,
+                entry.prefixes,
+                entry.ipv4_address,
+                entry.local,
+                entry.care_of,
+                entry.gre,
+                entry.send_key,
+                entry.receive_key if entry.send_key is not None else None,
+                entry.udp,
+            )
+        )
+
+    def _intern(self, address: bytes) -> bytes:
+        """One object for all bindings with the same tunnel end."""
+        if len(self._interned) >= INTERNED:
+            self._interned.clear()
+        return self._interned.setdefault(address, address)
+
+    def _choose_prefixes(self, request: Request) -> Prefixes | Verdict:
+        """RFC 5213 section 5.3.2: the prefixes asked for if they are allowed and free, else some."""
+        profile, owned = request.profile, self.cache.prefixes
+        chosen: Prefixes = []
+        if request.prefixes:
+            for prefix, length in request.prefixes:
+                if prefix in owned or not (
+                    (prefix, length) in profile.prefixes
+                    or (profile.any_prefix and self.pools.claim_prefix(profile, prefix, length))
+                ):
+                    self._give_back(chosen)
+                    return verdicts.NOT_YOUR_PREFIX
+                chosen.append((prefix, length))
+            return chosen
+        if profile.prefixes:
+            chosen = [pair for pair in profile.prefixes if pair[0] not in owned]
+            if chosen:
+                return chosen
+        for _ in range(profile.prefix_count):
+            pair = self.pools.take_prefix(profile)
+            if pair is None:
+                self._give_back(chosen)
+                return verdicts.POOL_EMPTY
+            chosen.append(pair)
+        return chosen
+
+    def _choose_address(self, request: Request) -> bytes | Verdict:
+        """RFC 5844 section 3.1.2.2: the address asked for if it is allowed and free, else one."""
+        profile, wanted = request.profile, request.address
+        if wanted is not None:
+            free = wanted not in self.cache.addresses
+            if free and wanted == profile.ipv4_address:
+                return wanted
+            if free and profile.any_prefix and self.pools.claim_address(profile, wanted):
+                return wanted
+            return verdicts.NOT_YOUR_ADDRESS
+        if profile.ipv4_address is not None and profile.ipv4_address not in self.cache.addresses:
+            return profile.ipv4_address
+        return self.pools.take_address(profile) or verdicts.POOL_EMPTY
+
+    def _give_back(self, prefixes: Prefixes) -> None:
+        for prefix, length in prefixes:
+            self.pools.give_back_prefix(prefix, length)
+
+    def _release_prefixes(self, entry: BindingCacheEntry) -> None:
+        if entry.prefix is not None:
+            self._give_back(list(entry.prefixes))
+            self.cache.own_prefixes(entry, ())
+
+    def _release_address(self, entry: BindingCacheEntry) -> None:
+        if entry.ipv4_address is not None:
+            self.pools.give_back_address(entry.ipv4_address)
+            self.cache.own_address(entry, None)
+
+    def expired(self, now: Now, limit: int) -> list[BindingCacheEntry]:
+        """Sessions whose lifetime or deletion delay is over; they are still to be ended."""
+        return self.wheel.pop_due(now.mono, limit)

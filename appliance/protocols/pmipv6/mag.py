@@ -1,0 +1,266 @@
+"""The MAG core: one binding update list entry for each mobile node on each access link.
+
+::
+
+    MobileAttached ─▶ registering ──PBA 0..127──▶ active ──renew time──▶ (refresh) ─▶ active
+                        │   ▲                       │ lifetime over, denial
+                 denial,│   │ next attempt          ▼
+                 silence└─▶ waiting ◀───────────────┘
+    MobileDetached, ClearSessions ─▶ deregistering ──PBA or two time-outs──▶ gone
+
+Sources: RFC 5213 section 6, RFC 5844 section 3.2, RFC 5845, RFC 6543.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from appliance.counters import CounterSet
+from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached, PacketReceived
+from appliance.protocols.pmipv6.mag_answers import AnswerReader
+from appliance.protocols.pmipv6.mag_entry import (
+    ACTIVE,
+    DEREG,
+    DEREGISTERING,
+    INIT,
+    RENEW,
+    WAITING,
+    BindingUpdateListEntry,
+)
+from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
+from appliance.protocols.pmipv6.mag_policy import PolicyTable
+from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
+from appliance.protocols.timers import Now
+
+#: A de-registration is sent so often; RFC 5213 section 6.9.1.4 asks for one, a lost one costs the anchor
+#: the whole lifetime.
+DEREGISTRATIONS = 2
+#: Longest identifier that fits the MN-ID option behind its subtype, octets.
+MAX_IDENTIFIER = 254
+#: Access Technology Type of an interface that no ``access-interface`` line names: IEEE 802.11.
+DEFAULT_TECHNOLOGY = 4
+
+
+class MobileAccessGateway:
+    """One MAG service, any number of access links and LMAs.
+
+    ``random_bits(n)`` gives a random number of ``n`` bits.
+    """
+
+    def __init__(
+        self, settings: MagSettings, counters: CounterSet, random_bits: Callable[[int], int]
+    ) -> None:
+        self._policies = PolicyTable(settings)
+        self._technology = {link.name: link.technology for link in settings.access_interfaces}
+        self._sessions = MagSessions(settings, counters, random_bits(16))
+        self._answers = AnswerReader(self._sessions)
+        self._call_id = random_bits(32)
+
+    # ---- what the driver and the screens use ---------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` is wanted next, in monotonic seconds."""
+        return self._sessions.deadlines.next
+
+    @property
+    def session_count(self) -> int:
+        """How many entries there are, whatever their state."""
+        return len(self._sessions.list)
+
+    def sessions(self) -> Iterator[BindingUpdateListEntry]:
+        """The entries of the binding update list, one by one."""
+        return self.find()
+
+    def find(
+        self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
+    ) -> Iterator[BindingUpdateListEntry]:
+        """The entries that match every argument that is not empty (addresses packed)."""
+        return self._sessions.list.find(mn_id, address, call_id)
+
+    def take(self) -> list[Any]:
+        """Give the effects since the last call."""
+        effects, self._sessions.effects = self._sessions.effects, []
+        return effects
+
+    def receive(self, event: Any, now: Now) -> None:
+        """Take one event in; octets of any kind from the network are counted, never an exception."""
+        match event:
+            case PacketReceived():
+                self._answers.receive(event, now)
+            case MobileAttached():
+                self._attached(event, now)
+            case MobileDetached():
+                self._detached(event, now)
+            case ClearSessions():
+                self._clear(event, now)
+
+    def tick(self, now: Now) -> None:
+        """Retransmit, refresh, try again and let lifetimes end, as they have become due."""
+        for call_id in self._sessions.deadlines.pop_due(now.mono):
+            entry = self._sessions.list.by_call_id.get(call_id)
+            if entry is None:
+                continue
+            if entry.expires is not None and entry.expires <= now.mono:
+                self._expired(entry, now)
+            elif entry.exchange:
+                self._timed_out(entry, now)
+            elif entry.state == ACTIVE:
+                self._sessions.start(entry, RENEW, NOT_CHANGED, now)
+            else:
+                self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
+            self._sessions.arm(entry)
+
+    # ---- attachment ------------------------------------------------------------------------
+
+    def _attached(self, event: MobileAttached, now: Now) -> None:
+        """Take up a mobile node (RFC 5213 section 6.9.1.1), or note that it is still there."""
+        by_operator = bool(event.mn_id)
+        policy = self._policies.of(event.mn_id) if by_operator else None
+        policy = policy or self._policies.at(event.interface, event.link_layer)
+        if by_operator and (policy is None or policy.mn_id != event.mn_id):
+            policy = MobilePolicy(link_layer=event.link_layer, mn_id=event.mn_id)
+        if policy is None:
+            self._sessions.count("access-links/unknown-mobile")
+            text = f"Unknown mobile node {event.link_layer.hex(':')} on {event.interface}"
+            self._sessions.notify_seldom((event.interface, event.link_layer), text, now)
+            return
+        if by_operator:
+            self._sessions.refused.pop(policy.mn_id, None)
+        interface = event.interface or policy.interface
+        link_layer = event.link_layer or policy.link_layer
+        entry = self._sessions.list.get(policy.mn_id, link_layer)
+        if entry is None:
+            entry = self._new_entry(policy, interface, link_layer, now)
+            if entry is not None:
+                self._sessions.start(entry, INIT, event.handoff, now)
+        elif entry.interface != interface:
+            self._moved(entry, interface, now)
+        elif entry.state == DEREGISTERING or (
+            entry.state == WAITING and (by_operator or (entry.failures == 0 and entry.next_at is not None))
+        ):
+            # A binding that is being given up counts for nothing: the anchor is asked afresh.
+            self._sessions.forget_binding(entry)
+            entry.failures = 0
+            self._sessions.start(entry, INIT, event.handoff, now)
+        elif entry.installed is not None:
+            self._sessions.advertise(entry, now)
+        if entry is not None:
+            self._sessions.arm(entry)
+
+    def _new_entry(
+        self, policy: MobilePolicy, interface: str, link_layer: bytes, now: Now
+    ) -> BindingUpdateListEntry | None:
+        name = policy.mn_id.decode("utf-8", "replace")
+        settings = self._sessions.settings
+        lma = policy.lma or settings.lma
+        problem = ""
+        if "pmipv6" in self._sessions.refused.get(policy.mn_id, ()):
+            problem = "the LMA does not register it; attach it by hand to ask again"
+        elif len(lma) != 16:
+            problem = "no IPv6 address of an LMA is configured for it"
+        elif len(self._sessions.list) >= settings.max_subscribers:
+            problem = f"max-subscribers {settings.max_subscribers}"
+        elif not (policy.ipv6 or policy.ipv4):
+            problem = "neither IPv6 nor IPv4 is allowed for it"
+        elif len(policy.mn_id) > MAX_IDENTIFIER:
+            problem = f"its identifier is longer than {MAX_IDENTIFIER} octets"
+        if problem:
+            text = f"Mobile node {name} refused: {problem}"
+            self._sessions.notify_seldom((policy.mn_id, problem), text, now)
+            return None
+        entry = BindingUpdateListEntry(
+            call_id=self._next_call_id(),
+            mn_id=policy.mn_id,
+            interface=interface,
+            link_layer=link_layer,
+            technology=self._technology.get(interface, DEFAULT_TECHNOLOGY),
+            policy=policy,
+            lma=lma,
+            created=now.wall,
+            updated=now.wall,
+            gre_wanted=settings.encapsulation == "gre",
+        )
+        self._sessions.list.add(entry)
+        return entry
+
+    def _next_call_id(self) -> int:
+        """Give a number that no entry has; it is also our GRE key for the session, unique here."""
+        while True:
+            self._call_id = (self._call_id + 1) & 0xFFFF_FFFF
+            if self._call_id and self._call_id not in self._sessions.list.by_call_id:
+                return self._call_id
+
+    def _moved(self, entry: BindingUpdateListEntry, interface: str, now: Now) -> None:
+        """Follow a mobile node to another access link of ours: same session, same Proxy-CoA.
+
+        Nothing tells a handoff from a second interface with certainty, hence Handoff Indicator 4.
+        """
+        self._sessions.stop_forwarding(entry)
+        entry.interface = interface
+        entry.technology = self._technology.get(interface, DEFAULT_TECHNOLOGY)
+        entry.handoffs += 1
+        entry.failures = 0
+        self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
+
+    # ---- detachment ------------------------------------------------------------------------
+
+    def _detached(self, event: MobileDetached, now: Now) -> None:
+        """Let mobile nodes go that left a link (RFC 5213 section 6.9.1.4)."""
+        reason = "link-loss" if not event.link_layer and not event.mn_id else "detach"
+        for entry in self._sessions.list.at(event.interface, event.link_layer, event.mn_id):
+            self._leave(entry, reason, now)
+
+    def _clear(self, event: ClearSessions, now: Now) -> None:
+        """End sessions by an operator's command, which also lifts refusals of the LMA."""
+        if event.mn_id:
+            self._sessions.refused.pop(event.mn_id, None)
+        for entry in list(self._sessions.list.find(event.mn_id, event.address, event.call_id)):
+            self._sessions.refused.pop(entry.mn_id, None)
+            self._leave(entry, "admin-drops", now)
+
+    def _leave(self, entry: BindingUpdateListEntry, reason: str, now: Now) -> None:
+        if entry.state == DEREGISTERING:
+            return
+        self._sessions.stop_forwarding(entry)
+        if entry.bound:
+            self._sessions.count(f"total-disconnects/{reason}")
+        if not entry.maybe_bound:
+            self._sessions.list.remove(entry)
+            return
+        entry.state = DEREGISTERING
+        entry.expires = None
+        self._sessions.start(entry, DEREG, STATE_UNKNOWN, now)
+        self._sessions.arm(entry)
+
+    # ---- time ------------------------------------------------------------------------------
+
+    def _expired(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """End a session whose lifetime is over; its mobile node is registered anew a little later."""
+        sessions = self._sessions
+        sessions.notify("warning", f"Session of {sessions.name(entry)} ended: no refresh within its lifetime")
+        blocked = entry.next_at is None
+        sessions.end_session(entry, "lifetime-expiry")
+        sessions.wait(entry, None if blocked else sessions.settings.retransmission_maximum / 1000, now)
+
+    def _timed_out(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Send again, or give up (RFC 5213 section 6.9.4)."""
+        settings = self._sessions.settings
+        if entry.exchange == DEREG:
+            if entry.attempts >= DEREGISTRATIONS:
+                self._sessions.list.remove(entry)
+            else:
+                self._sessions.send(entry, now)
+            return
+        maximum = settings.retransmission_maximum / 1000
+        if entry.attempts > settings.max_retransmissions:
+            text = f"LMA does not answer for {self._sessions.name(entry)} after {entry.attempts} requests"
+            self._sessions.notify_seldom(("silent", entry.lma), text, now)
+            if entry.exchange == INIT:
+                self._sessions.silent(entry, maximum, now)
+                return
+            # The binding still lasts: go on at the slower rate until it ends.
+            entry.timeout = maximum
+        elif settings.retransmission_policy != "normal":
+            entry.timeout = min(entry.timeout * 2, maximum)
+        self._sessions.send(entry, now)

@@ -1,0 +1,271 @@
+"""What a MAG makes of a Proxy Binding Acknowledgement (RFC 5213 section 6.9.1.2)."""
+
+from appliance.counters import denied_by_lma_key
+from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.codec import decode, encode, from_timestamp, mh_type, seal, verify
+from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingError
+from appliance.protocols.pmipv6 import mag_status
+from appliance.protocols.pmipv6.events import PacketReceived, Send, Withdraw
+from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, INIT, BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_messages import (
+    STATE_UNKNOWN,
+    Answer,
+    asks_any_prefix,
+    exchange_rows,
+    read_answer,
+)
+from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
+from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.timers import Now
+
+#: Requests that may be changed and sent again at once before it counts as a denial.
+MAX_CORRECTIONS = 4
+#: Longest time between attempts to register a mobile node that the LMA denies, seconds.
+MAX_DENIAL_DELAY = 600.0
+
+_ERRORS = "binding-acknowledgement-errors/"
+_RECEIVED = "binding-acknowledgement-rcvd/"
+_OTHER = "other-mobility-messages/"
+
+
+class AnswerReader:
+    """Takes mobility messages from LMAs and does to the sessions what they say."""
+
+    def __init__(self, sessions: MagSessions) -> None:
+        self._sessions = sessions
+        # RFC 6275 section 9.3.3: Binding Errors are rate-limited; one a second, one per peer in ten.
+        self._errors = NoticeLimiter(again=10.0)
+
+    # ---- receiving -------------------------------------------------------------------------
+
+    def receive(self, event: PacketReceived, now: Now) -> None:
+        """Take a mobility message: checks of RFC 6275 section 9.2, then RFC 5213 section 6.9.1.2."""
+        data = event.data
+        if len(data) < 8 or len(data) < 8 * data[1] + 8:
+            self._sessions.count(_ERRORS + "invalid-buffer-length")
+            return
+        # Over UDP the kernel has verified the checksum that counts (RFC 5844 section 4.1.3.1).
+        if event.port == 0 and not verify(data, event.source, event.destination):
+            self._sessions.count(_ERRORS + "checksum-error")
+            return
+        if mh_type(data) != BindingAcknowledgement.TYPE:
+            self._other(event, now)
+            return
+        decoded = decode(data)
+        if decoded.faults or not isinstance(decoded.message, BindingAcknowledgement):
+            short = any(fault.kind == "too-short" for fault in decoded.faults)
+            self._sessions.count(_ERRORS + ("invalid-buffer-length" if short else "decode-failure"))
+            return
+        answer = read_answer(decoded.message)
+        entry = None if answer is None else self._match(answer, event.source)
+        if answer is None or entry is None:
+            self._sessions.count(_ERRORS + "no-matching-request")
+        elif not answer.fits(entry):
+            self._mismatched(entry, now)
+        else:
+            self._answered(entry, answer, now)
+            if entry.call_id in self._sessions.list.by_call_id:
+                self._sessions.arm(entry)
+
+    def _other(self, event: PacketReceived, now: Now) -> None:
+        """Count a message that is no acknowledgement; tell its sender of a type that nobody knows."""
+        self._sessions.count(_OTHER + "received")
+        known = decode(event.data)
+        if any(fault.kind == "unknown-type" for fault in known.faults):
+            self._sessions.count(_OTHER + "unknown-type")
+            # RFC 6275 section 9.2: Binding Error, status 2, rate-limited (section 9.3.3).
+            if event.port == 0 and self._errors.allows(event.source, now.mono):
+                error = BindingError(codes.BE_UNKNOWN_MH_TYPE, bytes(16))
+                data = seal(encode(error), event.destination, event.source)
+                self._sessions.effects.append(Send(data, event.destination, event.source))
+                self._sessions.count(_OTHER + "binding-error-sent")
+        else:
+            self._sessions.count(_OTHER + "ignored")
+
+    def _match(self, answer: Answer, source: bytes) -> BindingUpdateListEntry | None:
+        """Find whose request this answers: MN-ID, LMA and sequence number.
+
+        An acceptance of an earlier sending of the same request is as good as one of the latest;
+        a denial of it says nothing about the latest.
+        """
+        for entry in self._sessions.list.of_mobile(answer.mn_id):
+            if not entry.exchange or entry.lma != source:
+                continue
+            if answer.status == codes.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+                # RFC 6275 section 9.5.1: this one carries the last number that was accepted.
+                if answer.link_layer is None or answer.link_layer == entry.link_layer:
+                    return entry
+            elif answer.sequence == entry.sequence or (answer.status < 128 and answer.sequence in entry.sent):
+                return entry
+        return None
+
+    def _mismatched(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Ignore it and send no more until an operator acts (RFC 5213 section 6.9.1.2 item 6)."""
+        self._sessions.count(_ERRORS + "mismatched-options")
+        text = f"LMA answered for {self._sessions.name(entry)} with options that are not those of the request"
+        self._sessions.notify_seldom(("mismatch", entry.lma), text, now)
+        if entry.exchange == DEREG:
+            return
+        if entry.state == ACTIVE:
+            entry.exchange, entry.sent, entry.next_at = "", (), None
+        else:
+            self._sessions.wait(entry, None, now)
+
+    def _answered(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+        kind = entry.exchange
+        self._sessions.count(exchange_rows(kind)[2])
+        what = mag_status.reaction(answer.status)
+        if answer.status < 128:
+            self._sessions.count(_RECEIVED + "accepted")
+            if kind == INIT:
+                self._sessions.count(_RECEIVED + "init-accepted")
+        else:
+            self._sessions.count(_RECEIVED + "denied")
+            self._sessions.count(denied_by_lma_key(answer.status))
+        if kind == DEREG:
+            self._dereg_answered(entry, answer, what)
+        elif what == mag_status.ACCEPT:
+            self._accepted(entry, answer, now)
+        else:
+            self._denied(entry, answer, what, now)
+
+    def _dereg_answered(self, entry: BindingUpdateListEntry, answer: Answer, what: str) -> None:
+        if what == mag_status.SEQUENCE:
+            entry.sequence, entry.own_sequence = answer.sequence, True
+        elif what != mag_status.AGAIN:
+            # Accepted, or denied for good: nothing of this session is left for us to do.
+            self._sessions.list.remove(entry)
+
+    # ---- acceptance ------------------------------------------------------------------------
+
+    def _accepted(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+        """Take over what was granted (RFC 5213 section 6.9.1.2 items 12-14, RFC 5844 section 3.2.3)."""
+        ipv4 = answer.ipv4_status is not None and answer.ipv4_status < 128 and any(answer.ipv4_address)
+        if not answer.prefixes and not ipv4:
+            self._useless(entry, "assigned no prefix and no address", now)
+            return
+        if answer.lifetime == 0:
+            self._useless(entry, "granted no lifetime", now)
+            return
+        gone = tuple(prefix for prefix in entry.prefixes if prefix not in answer.prefixes)
+        if gone and entry.installed is not None:
+            self._sessions.effects.append(Withdraw(entry.interface, entry.link_layer, gone))
+        first = not entry.bound
+        entry.prefixes = answer.prefixes
+        entry.ipv4_address = answer.ipv4_address if ipv4 else None
+        entry.ipv4_prefix_length = answer.ipv4_prefix_length if ipv4 else 0
+        entry.ipv4_router = answer.ipv4_router if ipv4 else None
+        # RFC 5845 section 3.3.1: no option in the answer means no GRE, status 2 also not to ask again.
+        entry.gre = entry.gre_wanted and answer.gre
+        entry.send_key = answer.send_key if entry.gre else None
+        if answer.status == codes.GRE_KEY_OPTION_NOT_REQUIRED:
+            entry.gre_wanted = False
+        self._granted(entry, answer, now)
+        self._sessions.install(entry)
+        self._sessions.advertise(entry, now)
+        if first:
+            self._sessions.notify("info", f"Session of {self._sessions.name(entry)}: {entry.prefix_text()}")
+
+    def _granted(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+        """Set lifetime and refresh, counted from the sending of the request (RFC 6275 section 11.7.3)."""
+        settings = self._sessions.settings
+        granted = min(answer.lifetime, -(-settings.reg_lifetime // 4) * 4)
+        renew = granted * settings.renew_percent_time / 100
+        if 0 < answer.refresh < granted:
+            renew = min(renew, float(answer.refresh))
+        # At 100 percent there must still be time for one exchange.
+        renew = min(renew, granted - settings.retransmission_timeout / 1000)
+        entry.lifetime = granted
+        entry.expires = entry.sent_at + granted
+        entry.state, entry.exchange, entry.sent = ACTIVE, "", ()
+        entry.corrections = entry.failures = 0
+        entry.updated = now.wall
+        entry.next_at = entry.sent_at + max(1.0, renew)
+
+    def _useless(self, entry: BindingUpdateListEntry, text: str, now: Now) -> None:
+        self._sessions.notify_seldom(
+            ("useless", entry.mn_id), f"LMA accepted {self._sessions.name(entry)} but {text}: no service", now
+        )
+        self._reject(entry, now)
+        entry.maybe_bound = True
+
+    # ---- denial ----------------------------------------------------------------------------
+
+    def _denied(self, entry: BindingUpdateListEntry, answer: Answer, what: str, now: Now) -> None:
+        """Do what the status asks for (RFC 5213 section 6.9.1.2 items 7-11)."""
+        if what == mag_status.AGAIN:
+            self._again(entry, answer, now)
+            return
+        if entry.corrections < MAX_CORRECTIONS and self._correct(entry, answer, what):
+            entry.corrections += 1
+            if entry.exchange == INIT or entry.bound:
+                self._sessions.start(entry, entry.exchange, entry.handoff, now)
+            else:
+                self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
+            return
+        name = self._sessions.name(entry)
+        text = f"LMA denied {name}: status {mag_status.describe(answer.status)}"
+        if what in (mag_status.BLOCK, mag_status.NO_IPV4, mag_status.NO_IPV6):
+            self._sessions.refuse(entry.mn_id, "pmipv6")
+            self._sessions.notify("warning", text + "; not asked again until it is attached by hand")
+            self._reject(entry, now)
+            entry.next_at = None
+            return
+        self._sessions.notify_seldom((entry.mn_id, answer.status), text, now)
+        self._reject(entry, now)
+
+    def _correct(self, entry: BindingUpdateListEntry, answer: Answer, what: str) -> bool:
+        """Change what is asked for; False: there is nothing that could be asked instead."""
+        if what == mag_status.SEQUENCE:
+            entry.sequence, entry.own_sequence = answer.sequence, True
+            return True
+        if what == mag_status.ANY_PREFIX and entry.policy.ipv6 and not asks_any_prefix(entry):
+            self._sessions.end_session(entry, "denied")
+            entry.any_prefix = True
+            return True
+        if what == mag_status.ANY_ADDRESS and entry.ipv4_address is not None:
+            entry.ipv4_address, entry.ipv4_prefix_length = None, 0
+            return True
+        if what == mag_status.WITH_KEY and not entry.gre_wanted:
+            entry.gre_wanted = True
+            name = self._sessions.name(entry)
+            self._sessions.notify("warning", f"LMA insists on GRE for {name}: encapsulation gre is used")
+            return True
+        refused = self._sessions.refused.get(entry.mn_id, ())
+        if what == mag_status.NO_IPV4 and entry.policy.ipv6 and not {"ipv4", "ipv6"} & set(refused):
+            self._sessions.refuse(entry.mn_id, "ipv4")
+            return True
+        if what == mag_status.NO_IPV6 and entry.policy.ipv4 and not {"ipv4", "ipv6"} & set(refused):
+            self._sessions.refuse(entry.mn_id, "ipv6")
+            return True
+        return False
+
+    def _again(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+        """Register again with a fresh timestamp; never set the clock by the LMA's (item 9)."""
+        if answer.status == codes.TIMESTAMP_MISMATCH and answer.timestamp is not None:
+            off = now.wall - from_timestamp(answer.timestamp)
+            text = f"Clocks differ: ours is {off:+.3f} s off that of the LMA; set both from one time source"
+            self._sessions.notify_seldom(("clock", entry.lma), text, now)
+        delay = self._denial_delay(entry, self._sessions.settings.retransmission_timeout / 1000)
+        if entry.state == ACTIVE:
+            # The refusal is of this request; the binding goes on until its lifetime ends.
+            entry.exchange, entry.sent, entry.next_at = "", (), now.mono + delay
+        else:
+            was_bound = entry.bound
+            self._sessions.silent(entry, delay, now)
+            entry.maybe_bound = was_bound
+
+    def _denial_delay(self, entry: BindingUpdateListEntry, first: float) -> float:
+        delay = min(MAX_DENIAL_DELAY, first * 2.0 ** min(entry.failures, 16))
+        entry.failures += 1
+        return delay
+
+    def _reject(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """No service: nothing advertised, nothing forwarded (item 11); try again later."""
+        # A refresh that is denied leaves the old binding at the LMA, to be given back on detachment.
+        was_bound = entry.bound
+        self._sessions.end_session(entry, "denied")
+        entry.corrections = 0
+        first = self._sessions.settings.retransmission_maximum / 1000
+        self._sessions.wait(entry, self._denial_delay(entry, first), now)
+        entry.maybe_bound = was_bound

@@ -1,0 +1,186 @@
+"""What a MAG does with one entry of its binding update list: ask for it, forward for it, let it go."""
+
+from typing import Any
+
+from appliance.counters import CounterSet
+from appliance.protocols.mobility.codec import encode, seal, to_timestamp
+from appliance.protocols.pmipv6.events import Advertise, Install, Notify, Remove, Send, Withdraw
+from appliance.protocols.pmipv6.mag_entry import (
+    DEREG,
+    INIT,
+    REGISTERING,
+    WAITING,
+    BindingUpdateList,
+    BindingUpdateListEntry,
+)
+from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
+from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
+from appliance.protocols.pmipv6.settings import MagSettings
+from appliance.protocols.timers import Deadlines, Now
+
+#: Mobile nodes whose refusals are remembered; the oldest is forgotten first.
+MAX_REFUSED = 65_536
+_MAX_SENT = 4
+_IPV6_OVERHEAD, _GRE_OVERHEAD, _KEY_OVERHEAD = 40, 44, 48
+_MINIMUM_MTU = 1280
+
+
+class MagSessions:
+    """The state of one MAG, shared by its core and by its reader of answers.
+
+    ``effects`` is what has come out since the driver took it; ``refused`` says by mobile node
+    what an LMA refuses until an operator acts: ``pmipv6``, ``ipv4``, ``ipv6``.
+    """
+
+    def __init__(self, settings: MagSettings, counters: CounterSet, sequence: int) -> None:
+        self.settings = settings
+        self.list = BindingUpdateList()
+        self.deadlines = Deadlines(self._due)
+        self.limiter = NoticeLimiter()
+        self.refused: dict[bytes, set[str]] = {}
+        self.effects: list[Any] = []
+        self._values = counters.values
+        self._index = counters.table.index
+        self._sequence = sequence & 0xFFFF
+
+    def _due(self, call_id: int) -> float | None:
+        entry = self.list.by_call_id.get(call_id)
+        return None if entry is None else entry.due
+
+    def arm(self, entry: BindingUpdateListEntry) -> None:
+        """Put the entry's next deadline in, after anything that may have changed it."""
+        due = entry.due
+        if due is not None:
+            self.deadlines.set(entry.call_id, due)
+
+    def count(self, key: str) -> None:
+        """Count one event under the row ``key``."""
+        self._values[self._index(key)] += 1
+
+    def notify(self, level: str, text: str) -> None:
+        """Write to the log."""
+        self.effects.append(Notify(level, text))
+
+    def notify_seldom(self, key: object, text: str, now: Now) -> None:
+        """Write a warning to the log, unless one about ``key`` was written lately."""
+        if self.limiter.allows(key, now.mono):
+            self.notify("warning", text)
+
+    @staticmethod
+    def name(entry: BindingUpdateListEntry) -> str:
+        """Give the mobile node and its link, as log lines call them."""
+        where = f" on {entry.interface}" if entry.interface else ""
+        return entry.mn_id.decode("utf-8", "replace") + where
+
+    def refuse(self, mn_id: bytes, what: str) -> None:
+        """Remember what an LMA refuses to a mobile node."""
+        while len(self.refused) >= MAX_REFUSED and mn_id not in self.refused:
+            del self.refused[next(iter(self.refused))]
+        self.refused.setdefault(mn_id, set()).add(what)
+
+    # ---- sending ---------------------------------------------------------------------------
+
+    def start(self, entry: BindingUpdateListEntry, kind: str, handoff: int, now: Now) -> None:
+        """Begin an exchange of ``kind`` with its first PBU."""
+        if kind == INIT:
+            entry.state = REGISTERING
+        entry.exchange, entry.handoff, entry.sent = kind, handoff, ()
+        entry.attempts = 0
+        entry.timeout = self.settings.retransmission_timeout / 1000
+        self.send(entry, now)
+
+    def silent(self, entry: BindingUpdateListEntry, delay: float, now: Now) -> None:
+        """Give an exchange up for ``delay`` seconds; a session that it was about ends."""
+        if entry.bound:
+            self.end_session(entry, "other-reasons")
+        self.wait(entry, delay, now)
+
+    def send(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Send the PBU of the running exchange, newer than the last (RFC 5213 section 6.9.4 item 4)."""
+        settings = self.settings
+        if entry.own_sequence:
+            entry.sequence = (entry.sequence + 1) & 0xFFFF
+        else:
+            # With timestamps the number only has to match answers to requests (section 5.5).
+            entry.sequence = self._sequence = (self._sequence + 1) & 0xFFFF
+        entry.own_sequence = entry.own_sequence or not settings.timestamps
+        timestamp = None
+        if settings.timestamps:
+            timestamp = to_timestamp(now.wall)
+            if 0 <= entry.timestamp - timestamp < 1 << 16:
+                timestamp = entry.timestamp + 1
+            entry.timestamp = timestamp
+        refused = self.refused.get(entry.mn_id, ())
+        wishes = Wishes(
+            ipv6=entry.policy.ipv6 and "ipv6" not in refused,
+            ipv4=entry.policy.ipv4 and "ipv4" not in refused,
+            lifetime=settings.reg_lifetime,
+        )
+        if entry.exchange == DEREG and entry.bound:
+            wishes.ipv4 = entry.ipv4_address is not None
+        message = proxy_binding_update(entry, wishes, timestamp)
+        data = seal(encode(message), settings.address, entry.lma)
+        self.effects.append(Send(data, settings.address, entry.lma))
+        self.count(exchange_rows(entry.exchange)[1 if entry.attempts else 0])
+        entry.sent = (*entry.sent[1 - _MAX_SENT :], entry.sequence)
+        entry.sent_at = now.mono
+        entry.attempts += 1
+        entry.maybe_bound = True
+        entry.next_at = now.mono + entry.timeout
+
+    def stop_forwarding(self, entry: BindingUpdateListEntry) -> None:
+        """Take the forwarding entry and the advertised prefixes away, if they are there."""
+        if entry.installed is None:
+            return
+        entry.installed = None
+        self.effects.append(Remove(entry.call_id))
+        self.effects.append(Withdraw(entry.interface, entry.link_layer, entry.prefixes))
+
+    def end_session(self, entry: BindingUpdateListEntry, reason: str) -> None:
+        """End the session of a mobile node that is still attached; ``reason`` is a counter's name."""
+        self.stop_forwarding(entry)
+        if entry.bound:
+            self.count(f"total-disconnects/{reason}")
+        self.forget_binding(entry)
+
+    def forget_binding(self, entry: BindingUpdateListEntry) -> None:
+        """Forget what the LMA granted and what was agreed with it."""
+        entry.prefixes, entry.ipv4_address, entry.ipv4_router = (), None, None
+        entry.lifetime, entry.expires, entry.gre, entry.send_key = 0, None, False, None
+        entry.gre_wanted = self.settings.encapsulation == "gre"
+
+    def wait(self, entry: BindingUpdateListEntry, delay: float | None, now: Now) -> None:
+        """Leave an attached mobile node without service; ``None``: until it or an operator acts."""
+        entry.state, entry.exchange, entry.sent = WAITING, "", ()
+        entry.next_at = None if delay is None else now.mono + delay
+
+    def install(self, entry: BindingUpdateListEntry) -> None:
+        """Have the tunnel engine forward for the entry, unless it does so already."""
+        keyed = entry.gre and entry.send_key is not None
+        effect = Install(
+            call_id=entry.call_id,
+            prefixes=entry.prefixes,
+            ipv4_address=entry.ipv4_address,
+            local=self.settings.address,
+            peer=entry.lma,
+            gre=entry.gre,
+            send_key=entry.send_key,
+            receive_key=entry.call_id if keyed else None,
+            interface=entry.interface,
+            link_layer=entry.link_layer,
+            ipv4_router=entry.ipv4_router,
+        )
+        if effect != entry.installed:
+            entry.installed = effect
+            self.effects.append(effect)
+
+    def advertise(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Have the access side tell the mobile its prefixes and the tunnel MTU (RFC 5213 6.9.2, 6.9.5)."""
+        overhead = _IPV6_OVERHEAD
+        if entry.gre:
+            overhead = _GRE_OVERHEAD if entry.send_key is None else _KEY_OVERHEAD
+        mtu = max(_MINIMUM_MTU, self.settings.path_mtu - overhead)
+        left = entry.lifetime if entry.expires is None else max(1, int(entry.expires - now.mono))
+        self.effects.append(
+            Advertise(entry.interface, entry.link_layer, entry.prefixes, left, mtu, entry.ipv4_router)
+        )

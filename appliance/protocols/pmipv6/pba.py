@@ -1,0 +1,126 @@
+"""Building the Proxy Binding Acknowledgement (RFC 5213 section 5.3.6, RFC 5844 3.1.2.6, RFC 5845 3.3)."""
+
+from typing import Any
+
+from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.codec import encode, seal, to_timestamp
+from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
+from appliance.protocols.mobility.options import (
+    AccessTechnologyType,
+    BindingRefreshAdvice,
+    GreKey,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    IPv4DefaultRouterAddress,
+    IPv4DhcpSupportMode,
+    IPv4HomeAddressReply,
+    LinkLocalAddress,
+    MobileNodeIdentifier,
+    NatDetection,
+    Timestamp,
+)
+from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
+
+NO_KEEPALIVES = 0xFFFFFFFF
+_NO_MN_ID = MobileNodeIdentifier(1, b"")
+_NO_INDICATOR = HandoffIndicator(0)
+_NO_TECHNOLOGY = AccessTechnologyType(0)
+_ANY_PREFIX = [HomeNetworkPrefix(0, ZERO_16)]
+_DHCP_SERVER = IPv4DhcpSupportMode(True)
+
+
+def sealed(mh: bytes, source: bytes, destination: bytes, port: int) -> bytes:
+    """The message ready to be sent: over UDP its checksum stays zero (RFC 5844 section 4.1.3.1)."""
+    return mh if port else seal(mh, source, destination)
+
+
+def denial(request: Request, verdict: Verdict) -> bytes:
+    """The acknowledgement of a refused update: what was asked for is copied (RFC 5213 section 5.3.6)."""
+    found: list[Any] = [request.mn or _NO_MN_ID]
+    if request.prefix_options:
+        found += request.prefix_options
+    elif request.ipv4 is None:
+        found += _ANY_PREFIX
+    found.append(request.indicator or _NO_INDICATOR)
+    found.append(request.technology or _NO_TECHNOLOGY)
+    if request.link_layer is not None:
+        found.append(request.link_layer)
+    if request.link_local is not None:
+        found.append(request.link_local)
+    if request.timestamp is not None:
+        # RFC 5213 section 5.3.6: on these two the gateway is told our time.
+        if verdict.status in (codes.TIMESTAMP_MISMATCH, codes.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED):
+            found.append(Timestamp(to_timestamp(request.now.wall)))
+        else:
+            found.append(request.timestamp)
+    if request.ipv4 is not None:
+        asked = request.ipv4
+        found.append(IPv4HomeAddressReply(verdict.ipv4_status, asked.prefix_length, asked.address))
+    sequence = request.sequence
+    if verdict.status == codes.SEQUENCE_NUMBER_OUT_OF_WINDOW and request.entry is not None:
+        sequence = request.entry.sequence
+    flags = BA_P if request.flags & BU_P else 0
+    return encode(BindingAcknowledgement(verdict.status, flags, sequence, 0, found))
+
+
+def acceptance(
+    request: Request,
+    entry: BindingCacheEntry,
+    status: int,
+    subnet: tuple[int, bytes | None],
+    refresh_interval: int,
+) -> bytes:
+    """The acknowledgement of an accepted update.
+
+    ``entry`` is the session as it is now; ``subnet`` prefix length and router of its IPv4 home address;
+    ``refresh_interval`` in units of 4 s, 0: no refresh advice.
+    """
+    found: list[Any] = [request.mn]
+    if request.prefixes:
+        found += request.prefix_options
+    elif request.prefix_options:
+        if entry.prefix is None:
+            found += request.prefix_options
+        elif entry.more_prefixes:
+            found += [HomeNetworkPrefix(length, prefix) for prefix, length in entry.prefixes]
+        else:
+            found.append(HomeNetworkPrefix(entry.prefix_length, entry.prefix))
+    found.append(request.indicator)
+    found.append(request.technology)
+    if request.link_layer is not None:
+        found.append(request.link_layer)
+    if request.link_local is not None:
+        if request.link_local.address == entry.link_local or not entry.link_local:
+            found.append(request.link_local)
+        else:
+            found.append(LinkLocalAddress(entry.link_local))
+    if request.timestamp is not None:
+        found.append(request.timestamp)
+    if request.ipv4 is not None:
+        _ipv4(found, request, entry, subnet)
+    if entry.udp and request.lifetime:
+        # RFC 5844 section 4.1.3.1: a gateway takes UDP encapsulation as granted on seeing this.
+        found.append(NatDetection(True, NO_KEEPALIVES))
+    if request.gre is not None and entry.gre and request.lifetime:
+        found.append(GreKey(entry.receive_key if entry.send_key is not None else None))
+    if refresh_interval:
+        found.append(BindingRefreshAdvice(refresh_interval))
+    lifetime = entry.lifetime if request.lifetime else 0
+    return encode(BindingAcknowledgement(status, BA_P, request.sequence, lifetime, found))
+
+
+def _ipv4(
+    found: list[Any], request: Request, entry: BindingCacheEntry, subnet: tuple[int, bytes | None]
+) -> None:
+    """RFC 5844 section 3.1.2.6: reply, default router and DHCP mode."""
+    asked = request.ipv4
+    if entry.ipv4_address is None:
+        found.append(IPv4HomeAddressReply(codes.IPV4_SUCCESS, asked.prefix_length, asked.address))
+        return
+    length, router = subnet
+    found.append(IPv4HomeAddressReply(codes.IPV4_SUCCESS, length, entry.ipv4_address))
+    if request.lifetime:
+        if router is not None:
+            found.append(IPv4DefaultRouterAddress(router))
+        found.append(_DHCP_SERVER)

@@ -1,0 +1,141 @@
+"""The process as a whole: kernel changes, services, control socket, and how it is doing."""
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+
+from appliance.config import Configuration
+from appliance.errors import ResourceError
+from appliance.ports import ServicePort
+from appliance.protocols.timers import Now
+from appliance.service import LmaService, MagService
+from appliance.tun.kernel import Kernel
+
+LAG_INTERVAL = 0.1
+
+
+class System:
+    """Builds and runs what a configuration asks for; the shell's :class:`SystemPort`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        reactor: Any,
+        clock: Callable[[], Now],
+        random_bits: Callable[[int], int],
+        logger: Any,
+    ) -> None:
+        self.configuration = configuration
+        self._reactor = reactor
+        self._clock = clock
+        self._logger = logger
+        self._started = clock()
+        self._kernel = Kernel(Path(configuration.state_directory))
+        self._control: Any = None
+        tools: dict[str, Any] = {
+            "reactor": reactor,
+            "clock": clock,
+            "random_bits": random_bits,
+            "tell": self.tell,
+        }
+        self._services: list[LmaService | MagService] = []
+        for context in configuration.contexts:
+            self._services += [LmaService(settings, **tools) for settings in context.lma_services]
+            self._services += [MagService(settings, **tools) for settings in context.mag_services]
+        self._lag_clock = LoopingCall(self._measure_lag)
+        self._last_beat = 0.0
+        self._lag = self._worst_lag = 0.0
+
+    def tell(self, level: str, text: str) -> None:
+        """Write one log line of level ``info``, ``warning`` or ``error``."""
+        emit = {"warning": self._logger.warn, "error": self._logger.error}.get(level, self._logger.info)
+        emit("{text}", text=text)
+
+    async def start(self) -> None:
+        """Start everything in order; raises ResourceError, after which :meth:`stop` cleans up."""
+        await self._kernel.recover()
+        for context in self.configuration.contexts:
+            for interface in context.interfaces:
+                for address, length in interface.addresses:
+                    await self._kernel.add_address(interface.name, address, length)
+        for service in self._services:
+            if service.settings.address:
+                await service.start(self._kernel)
+            else:
+                self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
+        await self._kernel.watch_links(self._link_changed)
+        self._listen()
+        self._last_beat = self._clock().mono
+        self._lag_clock.start(LAG_INTERVAL, now=False)
+
+    def _listen(self) -> None:
+        from appliance.cli.control import ControlServer
+        from appliance.cli.shell import Shell
+
+        def make_shell() -> Shell:
+            return Shell(self, self.configuration)
+
+        self._control = ControlServer(self._reactor, self.configuration.control_socket, make_shell)
+        self._control.start()
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order and undo the changes to the host."""
+        if self._lag_clock.running:
+            self._lag_clock.stop()
+        if self._control is not None:
+            self._control.stop()
+        for service in reversed(self._services):
+            service.stop()
+        await self._kernel.close()
+
+    def _link_changed(self, name: str, is_up: bool, present: bool) -> None:
+        for service in self._services:
+            if isinstance(service, MagService) and service.state == "Started":
+                try:
+                    service.link_changed(name, is_up, present)
+                except ResourceError as error:
+                    self.tell("error", f"mag {service.name}: {error}")
+
+    def _measure_lag(self) -> None:
+        now = self._clock().mono
+        self._lag = max(0.0, now - self._last_beat - LAG_INTERVAL)
+        self._worst_lag = max(self._worst_lag, self._lag)
+        self._last_beat = now
+
+    def summary(self) -> str:
+        """Name the started services in one line."""
+        names = [f"{service.kind}-service {service.name}" for service in self._services if service.state == "Started"]
+        return ", ".join(names) or "no services"
+
+    # ---- the shell's port
+
+    def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
+        """Return the services of a kind and name; empty means all."""
+        return [
+            service
+            for service in self._services
+            if (not kind or service.kind == kind) and (not name or service.name == name)
+        ]
+
+    def uptime(self) -> float:
+        """Seconds since the process started."""
+        return self._clock().mono - self._started.mono
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return self._clock().wall
+
+    def status(self) -> list[tuple[str, str]]:
+        """Lines of ``show system``."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return [
+            ("Services", self.summary()),
+            ("Sessions", str(sum(service.session_count() for service in self._services))),
+            ("Loop lag", f"{1000 * self._lag:.1f} ms"),
+            ("Worst loop lag", f"{1000 * self._worst_lag:.1f} ms"),
+            ("Memory", f"{pages * resource.getpagesize() // 1024} KiB"),
+        ]

@@ -1,0 +1,267 @@
+"""The descriptors of the tunnel engine: TUN device, packet sockets, raw sockets.
+
+Everything that touches the host goes through one :class:`System`, so that a test can put
+another one in its place.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from twisted.internet.interfaces import IReadDescriptor
+from zope.interface import implementer
+
+from appliance.errors import ResourceError
+from appliance.tun import native, offload
+
+TUN_PATH = "/dev/net/tun"
+BUFFER_OCTETS = 8 * 1024 * 1024
+#: The default queue of a TUN device (500) drops as soon as TCP opens its window; this holds a
+#: bandwidth-delay product of 1 Gbit/s and 100 ms.
+QUEUE_LENGTH = 10_000
+
+# <linux/if_tun.h>
+TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
+TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 1, 2, 4, 8
+# <linux/sockios.h>
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCGIFMTU, SIOCSIFTXQLEN = 0x8913, 0x8914, 0x8922, 0x8921, 0x8943
+IFF_UP = 1
+# <linux/if_packet.h>, <linux/in6.h>, <linux/icmpv6.h>, <linux/icmp.h>, <asm-generic/socket.h>
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 15, 23
+PACKET_MR_ALLMULTI, PACKET_MR_UNICAST = 2, 3
+IPV6_MTU, IPV6_RECVTCLASS, IPV6_AUTOFLOWLABEL, ICMP6_FILTER, IP_RECVTOS = 24, 66, 70, 1, 13
+SOL_RAW, ICMP_FILTER = 255, 1
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+ETH_P_ALL = 3
+
+# Accept IPv6, IPv4 and ARP frames: ldh [12]; jeq ...; ret.
+_FRAME_FILTER = [
+    (0x28, 0, 0, 12), (0x15, 3, 0, 0x86DD), (0x15, 2, 0, 0x0800), (0x15, 1, 0, 0x0806),
+    (0x06, 0, 0, 0), (0x06, 0, 0, 0x40000),
+]  # fmt: skip
+
+
+def explain(error: OSError, what: str) -> ResourceError:
+    """One line for an operator: what could not be had, and how to give it."""
+    if error.errno in (errno.EPERM, errno.EACCES):
+        text = "permission denied; run as root or give the process CAP_NET_RAW and CAP_NET_ADMIN"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        text = "the address is not on this host; add it to a device of the host"
+    elif error.errno in (errno.ENODEV, errno.ENXIO):
+        text = "there is no such device"
+    elif error.errno == errno.EBUSY:
+        text = "the device is in use by another process"
+    else:
+        text = os.strerror(error.errno or 0)
+    return ResourceError(f"{what}: {text}")
+
+
+@implementer(IReadDescriptor)
+class Reader:
+    """One descriptor of the reactor: ``read`` is called when something waits there."""
+
+    def __init__(self, fd: int, read: Callable[[], None]) -> None:
+        self._fd = fd
+        self._read = read
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """How Twisted names it."""
+        return "tunnel"
+
+    def doRead(self) -> None:
+        """Called by the reactor."""
+        self._read()
+
+    def connectionLost(self, reason: object) -> None:
+        """Called by the reactor when it gives the descriptor up; whoever owns it closes it."""
+
+
+class TunDevice:
+    """A TUN device with virtio headers: whole IP packets, up to 64 kilobytes at once."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.fd = fd
+        self.name = name
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self.fd
+
+    def read(self) -> bytes:
+        """One virtio header and packet; empty when nothing waits. Raises OSError otherwise."""
+        try:
+            return os.read(self.fd, native.SLOT_SIZE)
+        except BlockingIOError:
+            return b""
+
+    def write(self, parts: list[bytes]) -> None:
+        """Write one packet in pieces, virtio header first. Raises OSError."""
+        os.writev(self.fd, parts)
+
+    def close(self) -> None:
+        """Close it; the kernel removes the device and its routes."""
+        os.close(self.fd)
+
+
+class PacketDevice:
+    """A packet socket on one access link: whole Ethernet frames behind a virtio header."""
+
+    def __init__(self, sock: socket.socket, interface: str) -> None:
+        self.socket = sock
+        self.interface = interface
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self.socket.fileno()
+
+    def write(self, parts: list[bytes]) -> None:
+        """Write one frame in pieces, virtio header first. Raises OSError."""
+        self.socket.sendmsg(parts)
+
+    def close(self) -> None:
+        """Close the socket; the host's settings of the device are as they were."""
+        self.socket.close()
+
+
+class System:
+    """The host as the engine uses it."""
+
+    def open_tun(self, name: str, mtu: int, queue_length: int = QUEUE_LENGTH) -> TunDevice:
+        """Create a TUN device and bring it up; raises ResourceError."""
+        try:
+            fd = os.open(TUN_PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ResourceError(
+                f"{TUN_PATH}: there is no such device; load the kernel module 'tun' (modprobe tun)"
+            ) from None
+        except OSError as error:
+            raise explain(error, TUN_PATH) from None
+        try:
+            request = struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+            given = fcntl.ioctl(fd, TUNSETIFF, request)[:16].rstrip(b"\0").decode()
+            fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", offload.HEADER_SIZE))
+            fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+            self._bring_up(given, mtu, queue_length)
+        except OSError as error:
+            os.close(fd)
+            raise explain(error, f"TUN device {name}") from None
+        return TunDevice(fd, given)
+
+    @staticmethod
+    def _bring_up(name: str, mtu: int, queue_length: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            raw = name.encode()
+            fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16si20x", raw, mtu))
+            fcntl.ioctl(control, SIOCSIFTXQLEN, struct.pack("16si20x", raw, queue_length))
+            answer = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16s24x", raw))
+            flags = struct.unpack_from("H", answer, 16)[0]
+            fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", raw, flags | IFF_UP))
+
+    def open_packet(self, interface: str, link_layer: bytes) -> PacketDevice:
+        """A packet socket that gets what the mobiles send to ``link_layer``; raises ResourceError."""
+        sock = None
+        try:
+            # Protocol 0 until everything is set: no frame comes in that the filter did not see.
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+            native.attach_filter(sock.fileno(), _FRAME_FILTER)
+            sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            # Without it (before Linux 4.20) our own frames come back; the engine drops them too.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            index = socket.if_nametoindex(interface)
+            for kind, address in ((PACKET_MR_UNICAST, link_layer), (PACKET_MR_ALLMULTI, b"")):
+                member = struct.pack("iHH8s", index, kind, len(address), address)
+                sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
+            self.large_buffers(sock)
+            sock.bind((interface, ETH_P_ALL))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, f"access interface {interface}") from None
+        return PacketDevice(sock, interface)
+
+    def open_raw(self, local: bytes, protocol: int, path_mtu: int) -> socket.socket:
+        """A raw (or, for protocol 17, UDP) socket for tunnel packets at ``local``; raises ResourceError."""
+        family = socket.AF_INET6 if len(local) == 16 else socket.AF_INET
+        text = str(ip_address(local))
+        sock = None
+        try:
+            if protocol == socket.IPPROTO_UDP:
+                sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            else:
+                sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+            self.large_buffers(sock)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
+                # RFC 2473 section 3.1: flow label 0 by default; the kernel would make one up.
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 0)
+                # The source fragments what is longer than this (RFC 2473 section 7.1 (b)).
+                if path_mtu >= 1280:
+                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU, path_mtu)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
+            sock.bind((text, 5437 if protocol == socket.IPPROTO_UDP else 0))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
+        return sock
+
+    def open_icmp(self, local: bytes | None) -> socket.socket:
+        """A raw ICMP socket that gets destination-type errors; ``None``: IPv4, for sending only."""
+        version6 = local is not None and len(local) == 16
+        sock = None
+        try:
+            if version6:
+                sock = socket.socket(
+                    socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6
+                )
+                # Bits that are set are blocked; types 1 to 4 are the errors (RFC 4443 section 3).
+                mask = struct.pack("=I", 0xFFFFFFFF & ~0b11110) + b"\xff" * 28
+                sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, mask)
+            else:
+                sock = socket.socket(
+                    socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP
+                )
+                allowed = (1 << 3 | 1 << 11) if local else 0
+                sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", 0xFFFFFFFF & ~allowed))
+            if local:
+                address = str(ip_address(local))
+                sock.bind((address, 0))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, "raw ICMP socket") from None
+        return sock
+
+    @staticmethod
+    def large_buffers(sock: socket.socket) -> None:
+        """Ask for buffers that hold a burst; the forced form works above the host's limit as root."""
+        for forced, plain in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
+            except PermissionError:
+                sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_OCTETS)
+
+    def route_mtu(self, local: bytes, peer: bytes) -> int:
+        """What the kernel knows about the MTU of the path to ``peer``, octets; 0: nothing."""
+        six = len(peer) == 16
+        level, option = (socket.IPPROTO_IPV6, IPV6_MTU) if six else (socket.IPPROTO_IP, 14)
+        try:
+            with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((str(ip_address(local)), 0))
+                probe.connect((str(ip_address(peer)), 9))
+                return probe.getsockopt(level, option)
+        except OSError:
+            # No route yet: the configured MTU serves until there is one.
+            return 0

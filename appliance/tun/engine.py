@@ -1,0 +1,392 @@
+"""The reactor side of the tunnels: reads in batches, asks the forwarding table, sends in batches.
+
+::
+
+    LMA   TUN device ──▶ split ──▶ raw socket (outer header by the kernel) ──▶ MAG
+          raw socket ──▶ checks ──▶ coalesce ──▶ TUN device ──▶ kernel routes it on
+    MAG   packet socket ──▶ ingress filter ──▶ split ──▶ raw socket ──▶ LMA
+          raw socket ──▶ checks ──▶ coalesce ──▶ packet socket ──▶ mobile
+
+A wake-up handles a bounded number of packets, then other descriptors get their turn. Nothing is
+logged or looked up by name per packet.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from appliance.errors import ResourceError
+from appliance.protocols.pmipv6.events import Install
+from appliance.tun import native, offload
+from appliance.tun import packet as ip
+from appliance.tun.access import AccessLink
+from appliance.tun.device import Reader, System, TunDevice
+from appliance.tun.encap import DATA_PORT, encapsulation_limit
+from appliance.tun.forwarding import LMA, Counters, Forwarding
+from appliance.tun.offload import HEADER_SIZE, Coalescer
+from appliance.tun.session import Session
+
+#: Packets of one read from the TUN device; a super-packet counts once.
+TUN_READS = 32
+#: Calls of recvmmsg in one wake-up.
+BATCHES = 4
+FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
+PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
+IPV6_DSTOPTS = 59
+
+
+class Engine:
+    """The tunnels of one service.
+
+    ``reactor``: the Twisted reactor; ``system``: the host (:class:`~appliance.tun.device.System`);
+    ``counters``: the service's counter set; ``local`` and ``local_ipv4``: our tunnel ends, packed;
+    ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
+    the TUN device of an LMA; ``role``: ``lma`` or ``mag``; ``on_control(interface, frame)`` gets
+    the control frames of access links, ``on_activity(interface, link_layer)`` says at most once a second
+    that a mobile sent data; ``local_routing``: EnableMAGLocalRouting.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        system: System,
+        counters: Counters,
+        local: bytes,
+        local_ipv4: bytes | None,
+        path_mtu: int,
+        traffic_class: int | None,
+        tun_name: str | None,
+        role: str,
+        on_control: Callable[[str, bytes], None],
+        on_activity: Callable[[str, bytes], None],
+        local_routing: bool = False,
+    ) -> None:
+        self._reactor = reactor
+        self._system = system
+        self._tun_name = tun_name
+        self._path_mtu = path_mtu
+        self._role = role
+        self._on_control = on_control
+        self._on_activity = on_activity
+        self._local = local
+        self._local_ipv4 = local_ipv4
+        self.forwarding = Forwarding(
+            counters, role, local, local_ipv4, path_mtu, traffic_class, local_routing, system.route_mtu
+        )
+        self.tun: TunDevice | None = None
+        self.sum16 = native.fast_sum()
+        self.now = 0.0
+        self._links: dict[str, AccessLink] = {}
+        self._sockets: list[socket.socket] = []
+        self._raw: dict[tuple[int, int], socket.socket] = {}
+        self._senders: dict[tuple[int, int], native.SendBatch] = {}
+        self._batches: dict[str, native.ReceiveBatch] = {}
+        self._icmp: dict[int, socket.socket] = {}
+        self._readers: list[Reader] = []
+        self._destinations: dict[bytes, native.Destination] = {}
+        self._to_tun: Coalescer | None = None
+        self._timer: Any = None
+
+    # ---- life
+
+    def start(self) -> None:
+        """Open the sockets and (LMA) the TUN device; raises ResourceError with one clear line."""
+        try:
+            self._open()
+        except ResourceError:
+            self.stop()
+            raise
+        for reader in self._readers:
+            self._reactor.addReader(reader)
+
+    def _open(self) -> None:
+        for local in filter(None, (self._local, self._local_ipv4)):
+            outer = 6 if len(local) == 16 else 4
+            for protocol in (*PROTOCOLS, *((ip.UDP,) if outer == 4 else ())):
+                sock = self._system.open_raw(local, protocol, self._path_mtu)
+                self._sockets.append(sock)
+                self._raw[outer, protocol] = sock
+                self._senders[outer, protocol] = native.SendBatch(sock.fileno(), outer)
+                self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
+        for outer, address in ((6, self._local), (4, self._local_ipv4)):
+            sock = self._system.open_icmp(address)
+            self._sockets.append(sock)
+            self._icmp[outer] = sock
+            if address:
+                self._watch(sock.fileno(), self._icmp_reader(outer, sock))
+        if self._role == LMA:
+            # The kernel itself then tells senders about the plainest tunnel's MTU.
+            mtu = max(self._path_mtu - 40, ip.IPV6_MINIMUM_MTU)
+            self.tun = self._system.open_tun(self._tun_name or "", mtu)
+            self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
+            self._watch(self.tun.fileno(), self._read_tun)
+
+    def _watch(self, fd: int, read: Callable[[], None]) -> None:
+        self._readers.append(Reader(fd, read))
+
+    def stop(self) -> None:
+        """Close everything; nothing of ours stays on the host. May be called twice."""
+        for reader in self._readers:
+            self._reactor.removeReader(reader)
+        self._readers.clear()
+        for interface in list(self._links):
+            self.remove_link(interface)
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        self._raw.clear()
+        self._senders.clear()
+        self._icmp.clear()
+        if self.tun is not None:
+            self.tun.close()
+            self.tun = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    # ---- sessions
+
+    def install(self, effect: Install) -> None:
+        """Make or replace the forwarding entry of a session."""
+        self.forwarding.install(effect)
+        if effect.peer not in self._destinations:
+            port = DATA_PORT if effect.udp and len(effect.peer) == 4 else 0
+            self._destinations[effect.peer] = native.Destination(effect.peer, port)
+
+    def remove(self, call_id: int) -> None:
+        """Take the forwarding entry of a session away."""
+        session = self.forwarding.remove(call_id)
+        if session is not None and session.peer not in self.forwarding.paths:
+            self._destinations.pop(session.peer, None)
+
+    def usage(self, call_id: int) -> tuple[int, int, int, int]:
+        """Packets and octets from the mobile, packets and octets to it; zeros for no such session."""
+        session = self.forwarding.sessions.get(call_id)
+        if session is None:
+            return 0, 0, 0, 0
+        return session.packets_up, session.octets_up, session.packets_down, session.octets_down
+
+    def drops(self) -> dict[str, int]:
+        """Packets that were not forwarded and have no counter of their own, by cause."""
+        found = dict(self.forwarding.drops)
+        for sender in self._senders.values():
+            for name, count in sender.failures.items():
+                found[f"send {name}"] = found.get(f"send {name}", 0) + count
+        return found
+
+    # ---- access links
+
+    def add_link(self, interface: str, link_layer: bytes = FIXED_LINK_LAYER) -> None:
+        """Serve an access interface; ``link_layer`` is the gateway's address there.
+
+        Raises ResourceError when it is not there. A link that is already served is opened anew, since
+        the device behind the name may be another one.
+        """
+        self.remove_link(interface)
+        device = self._system.open_packet(interface, link_layer)
+        self._links[interface] = AccessLink(self, device, link_layer, self._on_control, self._on_activity)
+        self._reactor.addReader(self._links[interface].reader)
+
+    def remove_link(self, interface: str) -> None:
+        """Stop serving an access interface; nothing happens if it is not served."""
+        link = self._links.pop(interface, None)
+        if link is not None:
+            self._reactor.removeReader(link.reader)
+            link.device.close()
+
+    def send_frame(self, interface: str, frame: bytes) -> bool:
+        """Send a control frame on an access link; False if it could not be sent."""
+        link = self._links.get(interface)
+        return link is not None and link.write([offload.NO_OFFLOAD, frame])
+
+    # ---- shared by the readers
+
+    def batch(self, kind: str) -> native.ReceiveBatch:
+        """The receive buffers for sockets of one kind: ``6``, ``4`` (raw), ``udp`` or ``frame``."""
+        found = self._batches.get(kind)
+        if found is None:
+            where = {"6": slice(8, 24), "udp": slice(4, 8)}.get(kind)
+            found = self._batches[kind] = native.ReceiveBatch(where, where is not None)
+        return found
+
+    def clock(self) -> float:
+        """Read the clock, once per wake-up (monotonic seconds)."""
+        self.now = time.monotonic()
+        return self.now
+
+    def to_tunnel(self, session: Session, segments: list[bytes]) -> None:
+        """Encapsulate and queue packets of one flow; :meth:`flush` sends them."""
+        first = segments[0]
+        version6 = first[0] >> 4 == 6
+        row = session.row6 if version6 else session.row4
+        to = self._destinations[session.peer]
+        tos = self.forwarding.outer_class(first)
+        octets = 0
+        if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
+            octets = sum(map(len, segments))
+        else:
+            add = self._senders[row.outer, row.protocol].add
+            key = session.effect.send_key
+            for segment in segments:
+                size = len(segment)
+                octets += size
+                if row.gre or row.tlv:
+                    segment = row.shim(size, key) + segment
+                add(segment, to, tos)
+        self.forwarding.sent(session, row, len(segments), octets)
+
+    def _limited(self, session: Session, segments: list[bytes], tos: int) -> bool:
+        """RFC 2473 section 4.1.1 (b): a packet with a limit goes out with one that is one lower.
+
+        False: it has none. Rare, so one call per packet is good enough.
+        """
+        limit = encapsulation_limit(segments[0])
+        if not limit or session.row6.outer != 6:
+            return False
+        # The limit and PadN, eight octets (RFC 2473 section 5.1); the kernel writes the first one.
+        header = bytes((0, 0, 4, 1, limit - 1, 1, 1, 0))
+        controls = [
+            (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
+            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
+        ]
+        sock = self._raw[6, session.row6.protocol]
+        for segment in segments:
+            shim = session.row6.shim(len(segment), session.effect.send_key)
+            try:
+                sock.sendmsg([shim, segment], controls, 0, (str(ip_address(session.peer)), 0))
+            except OSError:
+                self.forwarding.drop("send error")
+        return True
+
+    def flush(self) -> None:
+        """Send all that is queued for tunnels, and the ICMP errors that came up."""
+        for sender in self._senders.values():
+            sender.flush()
+        for answer in self.forwarding.take():
+            if answer.session is not None:
+                self.to_mobile(answer.session, answer.packet)
+                continue
+            sock = self._icmp[6 if len(answer.destination) == 16 else 4]
+            try:
+                sock.sendto(answer.message, (str(ip_address(answer.destination)), 0))
+            except OSError:
+                self.forwarding.drop("icmp not sent")
+        for link in self._links.values():
+            link.coalescer.flush()
+        if self._to_tun is not None:
+            self._to_tun.flush()
+        deadline = self.forwarding.deadline
+        if deadline is not None and self._timer is None:
+            self._timer = self._reactor.callLater(max(0.0, deadline - time.monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.forwarding.tick(self.clock())
+        self.flush()
+
+    def to_mobile(self, session: Session, packet: bytes) -> None:
+        """MAG: queue a packet for a session's access link; :meth:`flush` writes it."""
+        link = self._links.get(session.interface)
+        if link is None:
+            self.forwarding.drop("link down")
+        else:
+            link.coalescer.add(packet, link.header(session, packet[0] >> 4))
+
+    def segments(self, packet: bytes, header: offload.Offload) -> list[bytes]:
+        """The real packets of what came with a virtio header; empty if it is malformed."""
+        if header.gso_type:
+            return offload.split(packet, header, self.sum16)
+        if header.flags & offload.NEEDS_CSUM:
+            done = offload.complete(packet, header.checksum_start, header.checksum_offset, self.sum16)
+            return [done] if done is not None else []
+        return [packet]
+
+    # ---- readers
+
+    def _writer(self, tun: TunDevice) -> Callable[[list[bytes]], None]:
+        def write(parts: list[bytes]) -> None:
+            try:
+                tun.write(parts)
+            except OSError:
+                self.forwarding.drop("tun write error")
+
+        return write
+
+    def _read_tun(self) -> None:
+        tun = self.tun
+        if tun is None:
+            return
+        now = self.clock()
+        outbound = self.forwarding.outbound
+        for _ in range(TUN_READS):
+            data = tun.read()
+            if not data:
+                break
+            packet = data[HEADER_SIZE:]
+            if data[:2] == b"\0\0":
+                session = outbound(packet, len(packet), now)
+                if session is not None:
+                    self.to_tunnel(session, [packet])
+                continue
+            header = offload.read_header(data)
+            largest = offload.segment_size(packet, header) if header.gso_type else len(packet)
+            session = outbound(packet, largest, now)
+            if session is not None:
+                segments = self.segments(packet, header)
+                if segments:
+                    self.to_tunnel(session, segments)
+                else:
+                    self.forwarding.drop("malformed")
+        self.flush()
+
+    def _tunnel_reader(self, outer: int, protocol: int, fd: int) -> Callable[[], None]:
+        kind = "6" if outer == 6 else "udp" if protocol == ip.UDP else "4"
+        raw4 = kind == "4"
+        batch = self.batch(kind)
+        inbound = self.forwarding.inbound
+        lma = self._role == LMA
+
+        def read() -> None:
+            now = self.clock()
+            to_tun = self._to_tun
+            for _ in range(BATCHES):
+                try:
+                    received = batch.receive(fd)
+                except OSError:
+                    # An error of an earlier packet that the kernel reports late (ICMP about it).
+                    self.forwarding.drop("receive error")
+                    break
+                for data, source, tos in received:
+                    if raw4:
+                        # An IPv4 raw socket gives the outer header too.
+                        source, tos, data = data[12:16], data[1], data[(data[0] & 15) * 4 :]
+                    found = inbound(outer, protocol, source, data, tos, now)
+                    if found is None:
+                        continue
+                    if lma:
+                        if to_tun is not None:
+                            to_tun.add(found[1])
+                    else:
+                        self.to_mobile(*found)
+                if len(received) < native.SLOTS:
+                    break
+            self.flush()
+
+        return read
+
+    def _icmp_reader(self, outer: int, sock: socket.socket) -> Callable[[], None]:
+        def read() -> None:
+            now = self.clock()
+            for _ in range(native.SLOTS):
+                try:
+                    message = sock.recv(2048)
+                except OSError:
+                    break
+                if outer == 4:
+                    message = message[(message[0] & 15) * 4 :]
+                self.forwarding.tunnel_error(outer, message, now)
+            self.flush()
+
+        return read

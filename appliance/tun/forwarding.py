@@ -1,0 +1,494 @@
+"""Which session a packet belongs to, and whether it may pass. No I/O.
+
+::
+
+    LMA   TUN ──outbound()──▶ tunnel          tunnel ──inbound()──▶ TUN
+    MAG   access link ──from_mobile()──▶ tunnel    tunnel ──inbound()──▶ access link
+    both  ICMP error about a tunnel packet ──tunnel_error()──▶ lower path MTU, answers
+
+ICMP errors to be sent are collected as :class:`Answer` and fetched with :meth:`Forwarding.take`.
+RFC 5213 sections 5.6 and 6.10 (forwarding), RFC 2473 (tunnels), RFC 3168 section 9.1 (ECN).
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from appliance.protocols.pmipv6.events import Install
+from appliance.tun import packet as ip
+from appliance.tun.encap import (
+    ENCAPSULATIONS,
+    LENGTH_ERROR,
+    PROTOCOL_ERROR,
+    Encapsulation,
+    choose,
+    encapsulation_limit,
+    limit_position,
+    open_payload,
+)
+from appliance.tun.session import Answer, Path, RateLimit, Session
+
+#: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
+PATH_MTU_LIFETIME = 600.0
+LMA, MAG = "lma", "mag"
+#: Octets of the Destination Options header with a Tunnel Encapsulation Limit (RFC 2473 section 5.1).
+LIMIT_HEADER = 8
+
+
+class Counters(Protocol):
+    """The part of a counter set that is used here."""
+
+    values: list[int]
+    table: Any
+
+
+class Forwarding:
+    """The forwarding table of one service, with its rules.
+
+    ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
+    which nothing better is known, ``traffic_class`` the configured outer traffic class or
+    ``None`` (copied). ``route_mtu(local, peer)`` may know a path better; 0: it does not.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        role: str,
+        local: bytes,
+        local_ipv4: bytes | None = None,
+        path_mtu: int = 1500,
+        traffic_class: int | None = None,
+        local_routing: bool = False,
+        route_mtu: Callable[[bytes, bytes], int] | None = None,
+    ) -> None:
+        self.role = role
+        self.local = local
+        self.local_ipv4 = local_ipv4
+        self.sessions: dict[int, Session] = {}
+        self.paths: dict[bytes, Path] = {}
+        self.drops: dict[str, int] = {}
+        self._path_mtu = path_mtu
+        self._traffic_class = traffic_class
+        self._local_routing = local_routing
+        self._route_mtu = route_mtu
+        self._answers: list[Answer] = []
+        self._limit = RateLimit()
+        self._ipv4: dict[bytes, Session] = {}
+        self._keys: dict[tuple[bytes, int], Session] = {}
+        #: (octets, bits too many, table), longest prefix first.
+        self._widths: list[tuple[int, int, dict[bytes | int, Session]]] = []
+        self._expiry: float | None = None
+        index = counters.table.index
+        self._values = counters.values
+        self._rows = {
+            row: tuple(
+                index(f"tunnel-data-{way}/total-{what}/{row.counter}")
+                for way in ("received", "sent")
+                for what in ("packets", "bytes")
+            )
+            for row in ENCAPSULATIONS
+        }
+        self._protocol_error = index(f"tunnel-data-received/errors/{PROTOCOL_ERROR}")
+        self._length_error = index(f"tunnel-data-received/errors/{LENGTH_ERROR}")
+        self._no_session = index("tunnel-data-received/errors/no-session-found")
+        self._too_big = {
+            name: index(f"tunnel-icmpv6-packets/packet-too-big-{name}")
+            for name in ("rcvd", "dropped", "relayed")
+        }
+        self._filtered = index("access-links/ingress-filtered") if role == MAG else self._no_session
+
+    # ---- the table
+
+    def install(self, effect: Install) -> Session:
+        """Make or replace the entry of ``effect.call_id``; its octet counts go on."""
+        old = self.sessions.get(effect.call_id)
+        if old is not None:
+            self._unlink(old)
+        path = self.paths.get(effect.peer)
+        if path is None:
+            known = self._route_mtu(effect.local, effect.peer) if self._route_mtu is not None else 0
+            path = Path(min(known, self._path_mtu) if known else self._path_mtu)
+            self.paths[effect.peer] = path
+        path.users += 1
+        outer = 6 if len(effect.peer) == 16 else 4
+        session = Session(
+            effect,
+            path,
+            choose(outer, effect.gre, effect.udp, 6),
+            choose(outer, effect.gre, effect.udp, 4),
+        )
+        if old is not None:
+            session.take_counts(old)
+        self.sessions[effect.call_id] = session
+        for prefix, length in effect.prefixes:
+            octets, shift = -(-length // 8), -length % 8
+            key: bytes | int = prefix[:octets]
+            if shift:
+                key = int.from_bytes(prefix[:octets], "big") >> shift
+            self._width(octets, shift)[key] = session
+            session.keys.append((octets, shift, key))
+        if effect.ipv4_address:
+            self._ipv4[effect.ipv4_address] = session
+        if effect.gre and effect.receive_key is not None:
+            self._keys[effect.peer, effect.receive_key] = session
+        return session
+
+    def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
+        for have_octets, have_shift, table in self._widths:
+            if (have_octets, have_shift) == (octets, shift):
+                return table
+        table = {}
+        self._widths.append((octets, shift, table))
+        self._widths.sort(key=lambda width: width[1] - 8 * width[0])
+        return table
+
+    def remove(self, call_id: int) -> Session | None:
+        """Take an entry away; returns it, or ``None`` if there was none."""
+        session = self.sessions.pop(call_id, None)
+        if session is not None:
+            self._unlink(session)
+        return session
+
+    def _unlink(self, session: Session) -> None:
+        effect = session.effect
+        for octets, shift, key in session.keys:
+            table = self._width(octets, shift)
+            # Another session may have got the prefix in the meantime.
+            if table.get(key) is session:
+                del table[key]
+        if effect.ipv4_address and self._ipv4.get(effect.ipv4_address) is session:
+            del self._ipv4[effect.ipv4_address]
+        if effect.receive_key is not None and self._keys.get((effect.peer, effect.receive_key)) is session:
+            del self._keys[effect.peer, effect.receive_key]
+        session.path.users -= 1
+        if not session.path.users and self.paths.get(effect.peer) is session.path:
+            del self.paths[effect.peer]
+
+    def owner(self, address: bytes) -> Session | None:
+        """The session whose prefix or IPv4 home address covers a packed address."""
+        if len(address) == 4:
+            return self._ipv4.get(address)
+        for octets, shift, table in self._widths:
+            key: bytes | int = address[:octets]
+            if shift:
+                key = int.from_bytes(address[:octets], "big") >> shift
+            session = table.get(key)
+            if session is not None:
+                return session
+        return None
+
+    def take(self) -> list[Answer]:
+        """The ICMP errors to send since the last call."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` has to raise a path MTU again (monotonic seconds)."""
+        return self._expiry
+
+    def tick(self, now: float) -> None:
+        """Forget path MTUs that were learnt too long ago (RFC 8201 section 4)."""
+        waiting = []
+        for path in self.paths.values():
+            if path.expires and path.expires <= now:
+                path.mtu, path.expires = path.initial, 0.0
+            elif path.expires:
+                waiting.append(path.expires)
+        self._expiry = min(waiting, default=None)
+
+    def drop(self, why: str) -> None:
+        """Count a packet that is not forwarded under its own name."""
+        self.drops[why] = self.drops.get(why, 0) + 1
+
+    # ---- out into the tunnel
+
+    def outbound(self, packet: bytes, largest: int, now: float) -> Session | None:
+        """LMA: the session that a packet from the TUN device goes to, or ``None``: not to be sent.
+
+        ``largest`` is the size of the largest IP packet in it (a super-packet is split
+        later). The hop limit is left alone: the kernel forwarded the packet into
+        the device and took one off then (RFC 2473 section 3.1 wants exactly one), and a
+        packet of the anchor itself has nothing to lose.
+        """
+        if not ip.length_fits(packet):
+            self.drop("malformed")
+            return None
+        source, destination = ip.addresses(packet)
+        if ip.link_scope(source) or ip.group(destination) or ip.group(source):
+            self.drop("link-scope")
+            return None
+        session = self.owner(destination)
+        if session is None:
+            self.drop("no-session")
+            # RFC 5213 section 5.6.2: a prefix without a binding is not reachable.
+            self._answer(packet, (1, 3, 0) if len(source) == 16 else (3, 1, 0), None, now)
+            return None
+        return self._enter(session, packet, largest, source, None, now)
+
+    def from_mobile(
+        self, interface: str, link_layer: bytes, packet: bytes, largest: int, now: float
+    ) -> tuple[Session, bytes, Session | None] | None:
+        """MAG: session and changed packet for a packet from an access link, or ``None``: dropped.
+
+        The third value is the session on this gateway that the packet goes to directly
+        (EnableMAGLocalRouting, RFC 5213 section 6.10.3), ``None``: into the tunnel.
+        """
+        source, destination = ip.addresses(packet)
+        if ip.link_scope(source) or ip.link_scope(destination) or ip.group(destination):
+            self.drop("link-scope")
+            return None
+        session = self.owner(source)
+        # RFC 5213 section 6.10.5: only from the link and the mobile that the prefix belongs to.
+        if (
+            session is None
+            or session.interface != interface
+            or (session.link_layer and session.link_layer != link_layer)
+        ):
+            self._values[self._filtered] += 1
+            return None
+        # RFC 2473 section 3.1: forwarding into the tunnel takes one hop; no kernel did it here.
+        changed = ip.forwarded(packet)
+        if changed is None:
+            self.drop("hop-limit")
+            self._answer(packet, (3, 0, 0) if len(source) == 16 else (11, 0, 0), session, now)
+            return None
+        if self._local_routing:
+            target = self.owner(destination)
+            if target is not None:
+                return session, changed, target
+        if self._enter(session, changed, largest, source, session, now) is None:
+            return None
+        return session, changed, None
+
+    def _enter(
+        self, session: Session, packet: bytes, largest: int, source: bytes, back: Session | None, now: float
+    ) -> Session | None:
+        """The rules of RFC 2473 for a packet that is about to enter the tunnel."""
+        if source == session.peer:
+            # RFC 2473 section 4.1.2: a packet of the tunnel's own exit would go round.
+            self.drop("loop")
+            return None
+        version6 = packet[0] >> 4 == 6
+        row = session.row6 if version6 else session.row4
+        room = session.path.mtu - (session.overhead6 if version6 else session.overhead4)
+        if version6 and packet[6] == ip.DESTINATION_OPTIONS:
+            limit = encapsulation_limit(packet)
+            if limit == 0:
+                # RFC 2473 section 4.1.1 (b): pointer to the limit octet.
+                self.drop("encapsulation-limit")
+                at = limit_position(packet, 40, 40 + 8 * (packet[41] + 1))
+                self._answer(packet, (4, 0, at), back, now)
+                return None
+            if limit is not None and row.outer == 6:
+                room -= LIMIT_HEADER
+        if largest <= room:
+            return session
+        if version6:
+            # RFC 2473 section 7.1: above 1280 the sender is told; below, the tunnel packet is fragmented.
+            if largest <= ip.IPV6_MINIMUM_MTU:
+                return session
+            self._answer(packet, (2, 0, max(room, ip.IPV6_MINIMUM_MTU)), back, now)
+        elif packet[6] & 0x40:
+            # RFC 2473 section 7.2 (a): DF set.
+            self._answer(packet, (3, 4, room), back, now)
+        else:
+            return session
+        self.drop("too-big")
+        return None
+
+    def outer_class(self, packet: bytes) -> int:
+        """Traffic class of the outer header around ``packet``."""
+        inner = (packet[0] << 4 | packet[1] >> 4) & 0xFF if packet[0] >> 4 == 6 else packet[1]
+        return ip.outer_traffic_class(inner, self._traffic_class) if inner or self._traffic_class else 0
+
+    def sent(self, session: Session, row: Encapsulation, packets: int, octets: int) -> None:
+        """Count ``packets`` inner packets of ``octets`` in all that went into the tunnel."""
+        if self.role == LMA:
+            session.packets_down += packets
+            session.octets_down += octets
+        else:
+            session.packets_up += packets
+            session.octets_up += octets
+        values, (_, _, sent_packets, sent_octets) = self._values, self._rows[row]
+        values[sent_packets] += packets
+        values[sent_octets] += octets + packets * (
+            session.overhead6 if row.inner == 6 else session.overhead4
+        )
+
+    # ---- in from the tunnel
+
+    def inbound(
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float
+    ) -> tuple[Session, bytes] | None:
+        """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
+
+        ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
+        header's source address and traffic class.
+        """
+        opened = open_payload(outer, protocol, data)
+        if isinstance(opened, str):
+            self._values[self._length_error if opened == LENGTH_ERROR else self._protocol_error] += 1
+            return None
+        row, offset, key, _ = opened
+        packet = data[offset:] if offset else data
+        mobile, other = ip.addresses(packet)
+        if self.role == MAG:
+            mobile, other = other, mobile
+        if key is None:
+            session = self.owner(mobile)
+        else:
+            # RFC 5845 section 3.1: with keys, IPv4 addresses may overlap; the key decides.
+            session = self._keys.get((source, key))
+            if session is not None and not session.owns(mobile):
+                session = None
+        # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
+        if (
+            session is None
+            or session.peer != source
+            or row is not (session.row6 if row.inner == 6 else session.row4)
+            or key != session.receive_key
+        ):
+            self._values[self._no_session] += 1
+            return None
+        if ip.group(other) or ip.link_scope(other):
+            self.drop("link-scope")
+            return None
+        if tos & ip.ECN_MASK == ip.ECN_CE:
+            marked = ip.congested(packet)
+            if marked is None:
+                self.drop("not-ecn-capable")
+                return None
+            packet = marked
+        counts, values, size = self._rows[row], self._values, len(packet)
+        values[counts[0]] += 1
+        values[counts[1]] += size + (session.overhead6 if row.inner == 6 else session.overhead4)
+        if self.role == LMA:
+            session.packets_up += 1
+            session.octets_up += size
+            return session, packet
+        # The gateway is the router in front of the access link: one more hop (RFC 8200 section 3).
+        changed = ip.forwarded(packet)
+        if changed is None:
+            self.drop("hop-limit")
+            self._answer(packet, (3, 0, 0) if row.inner == 6 else (11, 0, 0), None, now)
+            return None
+        session.packets_down += 1
+        session.octets_down += size
+        return session, changed
+
+    # ---- ICMP
+
+    def _answer(self, about: bytes, what: tuple[int, int, int], back: Session | None, now: float) -> bool:
+        """Queue an ICMP error about a packet to its source; False: not allowed or over the rate.
+
+        ``what`` is (type, code, value); ``back`` is the session whose access link the source is on.
+        """
+        if not ip.answerable(about) or not self._limit.allow(now):
+            return False
+        source, _ = ip.addresses(about)
+        kind, code, value = what
+        ours: bytes | None
+        if len(source) == 16:
+            ours = self.local
+            message = ip.icmp6_error(kind, code, value, about, self.local, source)
+        else:
+            ours = (back.effect.ipv4_router if back is not None else None) or self.local_ipv4
+            message = ip.icmp4_error(kind, code, value, about)
+        packet = b""
+        if back is not None:
+            if ours is None or len(ours) != len(source):
+                return False
+            if len(source) == 16:
+                packet = ip.ipv6_packet(ours, source, ip.ICMP6, message)
+            else:
+                packet = ip.ipv4_packet(ours, source, ip.ICMP4, message)
+        self._answers.append(Answer(back, packet, source, message))
+        return True
+
+    def tunnel_error(self, outer: int, message: bytes, now: float) -> None:
+        """An ICMP error (from its type octet) about a packet that we may have sent (digest 9.7).
+
+        RFC 2473 section 8: validated against our tunnels, lowers the path MTU, and is passed on to
+        the source of the inner packet.
+        """
+        if len(message) < 8:
+            return
+        kind, code = message[0], message[1]
+        too_big = (kind, outer) == (2, 6) or (kind, code, outer) == (3, 4, 4)
+        count = too_big and outer == 6
+        if count:
+            self._values[self._too_big["rcvd"]] += 1
+        relayed = self._tunnel_error(outer, message, too_big, now)
+        if count:
+            self._values[self._too_big["relayed" if relayed else "dropped"]] += 1
+
+    def _tunnel_error(self, outer: int, message: bytes, too_big: bool, now: float) -> bool:
+        quoted = message[8:]
+        if ip.version(quoted) != outer or len(quoted) < (40 if outer == 6 else 20):
+            return False
+        source, peer = ip.addresses(quoted)
+        path = self.paths.get(peer)
+        if path is None or source != (self.local if outer == 6 else self.local_ipv4):
+            return False
+        kind, code = message[0], message[1]
+        mtu = 0
+        if too_big:
+            mtu = int.from_bytes(message[4:8] if outer == 6 else message[6:8], "big")
+            # RFC 8201 section 4: never below 1280; an IPv4 router may leave the field 0 (RFC 1191 section 4).
+            mtu = max(mtu, ip.IPV6_MINIMUM_MTU if outer == 6 else 576)
+            if mtu < path.mtu:
+                path.mtu, path.expires = mtu, now + PATH_MTU_LIFETIME
+                self._expiry = min(self._expiry or path.expires, path.expires)
+        elif _unreachable(outer, kind, code):
+            self.drop("tunnel-unreachable")
+        else:
+            return False
+        return self._relay(quoted, peer, mtu, now)
+
+    def _relay(self, quoted: bytes, peer: bytes, mtu: int, now: float) -> bool:
+        """Tell the source of the inner packet quoted in an error; ``mtu`` 0: unreachable."""
+        inner = _quoted_inner(quoted)
+        if inner is None:
+            return False
+        source, destination = ip.addresses(inner)
+        session = self.owner(source if self.role == MAG else destination)
+        if session is None or session.peer != peer:
+            return False
+        back = session if self.role == MAG else None
+        if len(source) == 16:
+            if not mtu:
+                return self._answer(inner, (1, 3, 0), back, now)
+            if 40 + (inner[4] << 8 | inner[5]) <= ip.IPV6_MINIMUM_MTU:
+                return False
+            return self._answer(inner, (2, 0, max(mtu - session.overhead6, ip.IPV6_MINIMUM_MTU)), back, now)
+        if not mtu:
+            return self._answer(inner, (3, 1, 0), back, now)
+        if not inner[6] & 0x40:
+            return False
+        return self._answer(inner, (3, 4, mtu - session.overhead4), back, now)
+
+
+def _unreachable(outer: int, kind: int, code: int) -> bool:
+    """Whether an ICMP error says that the tunnel is broken; port unreachable: only that nobody listens."""
+    if outer == 6:
+        return kind in (3, 4) or (kind == 1 and code != 4)
+    return kind == 11 or (kind == 3 and code != 3)
+
+
+def _quoted_inner(quoted: bytes) -> bytes | None:
+    """The inner packet (cut off or not) in a tunnel packet quoted by an ICMP error."""
+    found = ip.transport(quoted)
+    if found is None:
+        return None
+    protocol, offset = found
+    if protocol == ip.UDP:
+        offset += 8
+        if quoted[offset : offset + 1] and quoted[offset] >> 4 == 0:
+            protocol, offset = (quoted[offset + 1] if len(quoted) > offset + 1 else 0), offset + 4
+    if protocol == ip.GRE and len(quoted) > offset + 4:
+        flags = quoted[offset]
+        offset += 4 + sum(4 for bit in (0x80, 0x20, 0x10) if flags & bit)
+    inner = quoted[offset:]
+    if (ip.version(inner) == 6 and len(inner) >= 40) or (ip.version(inner) == 4 and len(inner) >= 20):
+        return inner
+    return None

@@ -1,0 +1,233 @@
+"""Addresses, routes and settings of the host by netlink, undone when the process ends.
+
+::
+
+    change ──▶ journal (state directory) ──▶ netlink
+    close()   undoes in reverse order        recover() undoes what a killed process left
+
+Every change is written to the journal before it is made, so that after ``kill -9`` the next start
+finds it. What was there already is left alone and not written. The methods are coroutines of
+the running asyncio loop (the reactor's); none of them blocks.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from appliance.errors import ResourceError
+
+JOURNAL = "network.journal"
+FORWARDING = {
+    4: Path("/proc/sys/net/ipv4/ip_forward"),
+    6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+}
+RTMGRP_LINK = 1
+IFF_UP, IFF_RUNNING = 0x1, 0x40
+#: Already gone: an interface that went away took its addresses and routes along.
+_GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENXIO))
+_NO_DAD = 0x02
+
+LinkCallback = Callable[[str, bool, bool], None]
+
+
+class Kernel:
+    """The host's network as one process changes it; ``state_directory`` keeps the journal."""
+
+    def __init__(self, state_directory: str) -> None:
+        self._journal = Path(state_directory) / JOURNAL
+        self._done: list[dict[str, Any]] = []
+        self._netlink: Any = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the netlink socket; raises ResourceError."""
+        self._netlink = AsyncIPRoute()
+        await self._netlink.setup_endpoint()
+
+    async def recover(self) -> int:
+        """Undo what the journal says a killed process has left; returns how many changes."""
+        try:
+            text = self._journal.read_text()
+        except FileNotFoundError:
+            return 0
+        entries = []
+        for line in text.splitlines():
+            # The last line may have been cut off by the end of the process.
+            with contextlib.suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+        for entry in reversed(entries):
+            await self._undo(entry)
+        self._journal.unlink()
+        return len(entries)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        """Write the journal line of a change that is about to be made."""
+        self._done.append(entry)
+        with open(self._journal, "a") as journal:
+            journal.write(json.dumps(entry) + "\n")
+
+    def _forget(self) -> None:
+        """The last change was not made after all."""
+        self._done.pop()
+        self._journal.write_text("".join(json.dumps(entry) + "\n" for entry in self._done))
+
+    def _index(self, interface: str) -> int:
+        try:
+            return socket.if_nametoindex(interface)
+        except OSError:
+            raise ResourceError(f"interface {interface}: there is no such device on this host") from None
+
+    async def _change(self, entry: dict[str, Any], what: str, call: Any, **arguments: Any) -> bool:
+        """Journal and make one change; False: it was there already. Raises ResourceError."""
+        self._note(entry)
+        try:
+            await call("add", **arguments)
+        except NetlinkError as error:
+            self._forget()
+            if error.code == errno.EEXIST:
+                return False
+            raise _explain(error.code, what) from None
+        return True
+
+    async def add_address(self, interface: str, address: bytes, plen: int) -> bool:
+        """Give a device an address (packed); False: it had it already. Raises ResourceError.
+
+        IPv6 addresses are made without duplicate address detection: services bind to them at once.
+        """
+        index = self._index(interface)
+        text = str(ip_address(address))
+        entry = {"do": "address", "interface": interface, "address": text, "length": plen}
+        extra = {"flags": _NO_DAD} if len(address) == 16 else {}
+        what = f"address {text}/{plen} on {interface}"
+        return await self._change(
+            entry, what, self._netlink.addr, index=index, address=text, prefixlen=plen, **extra
+        )
+
+    async def add_route(self, prefix: bytes, plen: int, device: str) -> bool:
+        """Lead a prefix (packed) to a device; False: the route was there. Raises ResourceError."""
+        index = self._index(device)
+        text = f"{ip_address(prefix)}/{plen}"
+        entry = {"do": "route", "route": text, "device": device}
+        family = socket.AF_INET6 if len(prefix) == 16 else socket.AF_INET
+        return await self._change(
+            entry, f"route {text} to {device}", self._netlink.route, dst=text, oif=index, family=family
+        )
+
+    async def set_link(self, device: str, mtu: int = 0, txqlen: int = 0, up: bool = True) -> None:
+        """Set MTU (octets), transmit queue length (packets) and state of a device; 0: leave as it is.
+
+        What a device had before is put back at the end. Raises ResourceError.
+        """
+        index = self._index(device)
+        link = (await self._netlink.link("get", index=index))[0]
+        old: dict[str, Any] = {}
+        new: dict[str, Any] = {}
+        for name, wanted in (("mtu", mtu), ("txqlen", txqlen)):
+            if wanted and link.get(name) != wanted:
+                old[name], new[name] = link.get(name), wanted
+        if up and not link["flags"] & IFF_UP:
+            old["state"], new["state"] = "down", "up"
+        if not new:
+            return
+        self._note({"do": "link", "device": device, "old": old})
+        try:
+            await self._netlink.link("set", index=index, **new)
+        except NetlinkError as error:
+            self._forget()
+            raise _explain(error.code, f"settings of {device}") from None
+
+    async def enable_forwarding(self, family: int) -> bool:
+        """Let the host forward packets of IP version ``family`` (4 or 6); False: it did already."""
+        path = FORWARDING[family]
+        try:
+            old = path.read_text().strip()
+            if old == "1":
+                return False
+            self._note({"do": "sysctl", "path": str(path), "old": old})
+            path.write_text("1")
+        except OSError as error:
+            raise ResourceError(
+                f"{path}: {os.strerror(error.errno or 0)}; run as root, or set it to 1 yourself"
+            ) from None
+        return True
+
+    def watch_links(self, callback: LinkCallback) -> None:
+        """Call ``callback(name, is_up, present)`` for every link now and whenever one changes."""
+        self._watch = asyncio.get_running_loop().create_task(self._watch_links(callback))
+
+    async def _watch_links(self, callback: LinkCallback) -> None:
+        async with AsyncIPRoute() as events:
+            await events.bind(groups=RTMGRP_LINK)
+            async for message in await events.get_links():
+                callback(*_link_state(message))
+            while True:
+                async for message in events.get():
+                    if message["event"] in ("RTM_NEWLINK", "RTM_DELLINK"):
+                        callback(*_link_state(message))
+
+    async def _undo(self, entry: dict[str, Any]) -> None:
+        """Take one change back; what is gone already is fine."""
+        try:
+            if entry["do"] == "sysctl":
+                Path(entry["path"]).write_text(entry["old"])
+                return
+            name = entry.get("interface") or entry["device"]
+            index = socket.if_nametoindex(name)
+            if entry["do"] == "address":
+                await self._netlink.addr(
+                    "del", index=index, address=entry["address"], prefixlen=entry["length"]
+                )
+            elif entry["do"] == "route":
+                family = socket.AF_INET6 if ":" in entry["route"] else socket.AF_INET
+                await self._netlink.route("del", dst=entry["route"], oif=index, family=family)
+            else:
+                await self._netlink.link("set", index=index, **entry["old"])
+        except NetlinkError as error:
+            if error.code not in _GONE:
+                raise _explain(error.code, f"undoing {entry}") from None
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise ResourceError(f"undoing {entry}: {os.strerror(error.errno or 0)}") from None
+
+    async def close(self) -> None:
+        """Undo every change in reverse order and close; raises the first ResourceError at the end."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+        failure: ResourceError | None = None
+        while self._done:
+            try:
+                await self._undo(self._done.pop())
+            except ResourceError as error:
+                failure = failure or error
+        self._journal.unlink(missing_ok=True)
+        if self._netlink is not None:
+            await self._netlink.close()
+            self._netlink = None
+        if failure is not None:
+            raise failure
+
+
+def _link_state(message: Any) -> tuple[str, bool, bool]:
+    """Name, whether it can carry packets, and whether it is there, of one link message."""
+    present = message["event"] != "RTM_DELLINK"
+    flags = message["flags"]
+    return message.get("ifname"), present and bool(flags & IFF_UP and flags & IFF_RUNNING), present
+
+
+def _explain(code: int, what: str) -> ResourceError:
+    if code in (errno.EPERM, errno.EACCES):
+        return ResourceError(f"{what}: permission denied; run as root or give the process CAP_NET_ADMIN")
+    return ResourceError(f"{what}: {os.strerror(code)}")

@@ -1,0 +1,98 @@
+"""Services as the shell sees them, without anything behind."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from appliance.counters import LMA, MAG, CounterSet
+from appliance.ports import ServicePort, SessionFilter, SessionView
+
+
+def session(**changes: Any) -> SessionView:
+    """One session of an LMA; any field can be given."""
+    fields: dict[str, Any] = {
+        "call_id": 0x01CA11B1,
+        "username": "mn1@example.org",
+        "service": "lma1",
+        "state": "active",
+        "prefixes": ("2001:db8:1::/64",),
+        "ipv4_address": "",
+        "ipv4_router": "",
+        "care_of": "2001:db8:ffff::a1",
+        "anchor": "2001:db8:ffff::1",
+        "link_layer": "02:00:5e:10:00:01",
+        "access_technology": 4,
+        "interface": "",
+        "link_local": "fe80::200:5eff:fe00:5213",
+        "service_selection": "",
+        "encapsulation": "6in6",
+        "send_key": None,
+        "receive_key": None,
+        "sequence": 7,
+        "lifetime": 600,
+        "remaining": 432,
+        "created": 1_700_000_000.25,
+        "updated": 1_700_000_168.0,
+        "handoffs": 1,
+        "packets_in": 11,
+        "octets_in": 1_100,
+        "packets_out": 22,
+        "octets_out": 2_200,
+    }
+    return SessionView(**{**fields, **changes})
+
+
+class FakeService:
+    """A service with a list of sessions; records what was asked of it."""
+
+    def __init__(self, kind: str, name: str, sessions: list[SessionView] | None = None) -> None:
+        self.kind = kind
+        self.name = name
+        self.context = "anchor"
+        self.state = "Started"
+        self.counters = CounterSet(LMA if kind == "lma" else MAG)
+        self.filters: list[SessionFilter] = []
+        self._sessions = sessions or []
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Two facts."""
+        return [("Service Name", self.name), ("Service Status", self.state)]
+
+    def session_count(self) -> int:
+        """All of the list."""
+        return len(self._sessions)
+
+    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
+        """Note the filter; give those with its call id, or all."""
+        self.filters.append(wanted)
+        return (view for view in self._sessions if wanted.call_id in (0, view.call_id))
+
+    def clear_sessions(self, wanted: SessionFilter) -> int:
+        """Note the filter and drop those that match."""
+        found = list(self.sessions(wanted))
+        self._sessions = [view for view in self._sessions if view not in found]
+        return len(found)
+
+
+class FakeSystem:
+    """A process with these services."""
+
+    def __init__(self, *services: FakeService) -> None:
+        self._services = services
+
+    def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
+        """The services of a kind and name; empty means all."""
+        return [
+            service for service in self._services if kind in ("", service.kind) and name in ("", service.name)
+        ]
+
+    def uptime(self) -> float:
+        """One minute."""
+        return 60.0
+
+    def wall(self) -> float:
+        """A fixed moment."""
+        return 1_700_000_200.0
+
+    def status(self) -> list[tuple[str, str]]:
+        """Nothing to report."""
+        return []
