@@ -11,6 +11,7 @@ does not allow a start; then standard error names all that is wrong.
 """
 
 import argparse
+import asyncio
 import contextlib
 import fcntl
 import gc
@@ -138,6 +139,13 @@ def _react(configuration: Configuration, log_level: str) -> int:
     )
     outcome = {"status": 0}
 
+    def on_loop(coroutine: Any) -> Any:
+        # The kernel's netlink calls are asyncio's; here is the one seam to Twisted.
+        return Deferred.fromFuture(asyncio.ensure_future(coroutine))
+
+    def complain(failure: Any) -> None:
+        logger.error("stopping: {reason}", reason=failure.getErrorMessage())
+
     def failed(failure: Any) -> None:
         outcome["status"] = 2
         if failure.check(ApplianceError):
@@ -155,12 +163,11 @@ def _react(configuration: Configuration, log_level: str) -> int:
         logger.info("Appliance ready: {what}", what=system.summary())
 
     def begin() -> None:
-        # Deferred from the coroutine; every failure ends in ``failed``.
-        Deferred.fromCoroutine(system.start()).addCallbacks(started, failed)
+        on_loop(system.start()).addCallbacks(started, failed)
 
     reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
     reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
-        "before", "shutdown", lambda: Deferred.fromCoroutine(system.stop())
+        "before", "shutdown", lambda: on_loop(system.stop()).addErrback(complain)
     )
     reactor.run()  # type: ignore[attr-defined]
     return outcome["status"]

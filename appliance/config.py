@@ -5,16 +5,17 @@ checks what no single line can show: addresses used twice, pools that overlap, n
 that lead nowhere. All errors come together and nothing is half-applied.
 """
 
-from attrs import define, field, fields_dict
+from typing import Any
 
-from appliance.config_checks import Checker
+from attrs import AttrsInstance, define, field, fields_dict
+
+from appliance.config_checks import address_range, find_faults
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
     DEFAULT_HOSTNAME,
     DEFAULT_STATE_DIRECTORY,
     ConfigurationErrors,
-    Entry,
     Section,
 )
 from appliance.protocols.pmipv6.settings import (
@@ -29,8 +30,16 @@ from appliance.protocols.pmipv6.settings import (
 )
 
 __all__ = [
-    "Configuration", "ConfigurationErrors", "Context", "Interface", "Section", "build", "load", "parse", "show",
-]  # fmt: skip
+    "Configuration",
+    "ConfigurationErrors",
+    "Context",
+    "Interface",
+    "Section",
+    "build",
+    "load",
+    "parse",
+    "show",
+]
 
 
 @define(slots=True, kw_only=True)
@@ -80,12 +89,8 @@ def load(text: str, filename: str) -> Configuration:
 
 def build(tree: Section, filename: str) -> Configuration:
     """Make settings of a tree and check them. Raises :class:`ConfigurationErrors`."""
-    checker = Checker(tree)
-    checker.check()
-    if checker.faults:
-        raise ConfigurationErrors(
-            [f"{filename}:{line}: Failure: {text}" for line, text in sorted(checker.faults)]
-        )
+    if faults := find_faults(tree):
+        raise ConfigurationErrors([f"{filename}:{line}: Failure: {text}" for line, text in sorted(faults)])
     configuration = Configuration(tree=tree)
     _assign(configuration, tree)
     contexts: list[Context] = []
@@ -98,7 +103,7 @@ def build(tree: Section, filename: str) -> Configuration:
     return configuration
 
 
-def _assign(settings: object, section: Section) -> None:
+def _assign(settings: AttrsInstance, section: Section) -> None:
     """Set the fields that lines name: on/off by their path, values by their placeholders."""
     known = fields_dict(type(settings))
     for path, entries in section.settings.items():
@@ -120,20 +125,21 @@ def _context(section: Section) -> Context:
                 name=each.name,
                 context=section.name,
                 addresses=tuple(
-                    entry.args["host"] for path in ("ipv6 address", "ip address") for entry in each.entries(path)
+                    entry.args["host"]
+                    for path in ("ipv6 address", "ip address")
+                    for entry in each.entries(path)
                 ),
             )
             for each in section.all("interface")
         ),
-        prefix_pools=tuple(_prefix_pool(entry) for entry in section.entries("ipv6 pool")),
-        address_pools=tuple(_address_pool(entry) for entry in section.entries("ip pool")),
+        prefix_pools=tuple(_prefix_pool(entry.args) for entry in section.entries("ipv6 pool")),
+        address_pools=tuple(_address_pool(entry.args) for entry in section.entries("ip pool")),
         profiles=tuple(_profile(each) for each in section.all("subscriber")),
         default_profile=_profile(defaults[0]) if defaults else None,
     )
 
 
-def _prefix_pool(entry: Entry) -> PrefixPool:
-    args = entry.args
+def _prefix_pool(args: dict[str, Any]) -> PrefixPool:
     prefix, length = args["prefix"]
     pool = PrefixPool(name=args["name"], prefix=prefix, prefix_length=length)
     pool.delegated_length = args.get("delegated_length", pool.delegated_length)
@@ -142,20 +148,19 @@ def _prefix_pool(entry: Entry) -> PrefixPool:
     return pool
 
 
-def _address_pool(entry: Entry) -> AddressPool:
-    """A pool by network hands out all its addresses except the all-zeros and all-ones host."""
-    args = entry.args
+def _address_pool(args: dict[str, Any]) -> AddressPool:
     network, length, first, last = address_range(args)
     router = args.get("default_router") or (int.from_bytes(network, "big") + (length < 31)).to_bytes(4, "big")
     return AddressPool(
-        name=args["name"], network=network, prefix_length=length, first=first, last=last,
-        default_router=router, group=args.get("group", ""), static="static" in args,
-    )  # fmt: skip
-
-
-def address_range(args: dict[str, object]) -> tuple[bytes, int, bytes, bytes]:
-    """Network, mask length, first and last address of an ``ip pool`` line."""
-    return Checker.address_range(args)
+        name=args["name"],
+        network=network,
+        prefix_length=length,
+        first=first,
+        last=last,
+        default_router=router,
+        group=args.get("group", ""),
+        static="static" in args,
+    )
 
 
 def _profile(section: Section) -> Profile:
@@ -171,7 +176,9 @@ def _lma(section: Section, context: Context) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name)
     _assign(settings, section)
     settings.peers = tuple(
-        Peer(*entry.args["peer"], allowed="prohibited" not in entry.args) for entry in section.entries("mag-peer")
+        Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)
+        for entry in section.entries("mag-peer")
+        for address, length in (entry.args["peer"],)
     )
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools
@@ -184,27 +191,20 @@ def _mag(section: Section, context: Context) -> MagSettings:
     settings = MagSettings(name=section.name, context=context.name)
     _assign(settings, section)
     settings.access_interfaces = tuple(
-        AccessInterface(**entry.args) for entry in _named(section, ("name", "technology"))
+        AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
     settings.policies = tuple(_policy(entry.args) for entry in section.entries("mobile-node"))
     return settings
 
 
-def _named(section: Section, names: tuple[str, ...]) -> list[Entry]:
-    return [
-        Entry({name: entry.args[name] for name in names if name in entry.args})
-        for entry in section.entries("access-interface")
-    ]
-
-
-def _policy(args: dict[str, object]) -> MobilePolicy:
+def _policy(args: dict[str, Any]) -> MobilePolicy:
     return MobilePolicy(
         link_layer=args.get("link_layer", b""),
-        mn_id=str(args["nai"]).encode(),
+        mn_id=args["nai"].encode(),
         interface=args.get("interface", ""),
         lma=args.get("lma"),
         ipv6="ipv4-only" not in args,
         ipv4="ipv4" in args or "ipv4-only" in args,
-        service=str(args.get("service", "")).encode(),
+        service=args.get("service", "").encode(),
         prefixes=(args["prefix"],) if "prefix" in args else (),
     )

@@ -1,5 +1,6 @@
 """Configuration text: read into a tree, and printed from one, by the same grammar."""
 
+import difflib
 from collections.abc import Iterator
 
 from appliance.cli import match
@@ -69,11 +70,13 @@ class Editor:
 
     def _stay_in_step(self, tokens: list[match.Token]) -> None:
         """After a wrong line that was to open a mode: read what follows in that mode, to no effect."""
-        for command in self._registry.settings(self.mode):
-            first = command.syntax.split()[0]
-            if command.enters and tokens[0].text.lower() == first:
-                self._stack.append(Section(command.enters))
-                return
+        openers = {
+            command.syntax.split()[0]: command.enters
+            for command in self._registry.settings(self.mode)
+            if command.enters
+        }
+        for word in difflib.get_close_matches(tokens[0].text.lower(), openers, 1, 0.8):
+            self._stack.append(Section(openers[word]))
 
 
 def parse(text: str, filename: str) -> Section:

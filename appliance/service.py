@@ -24,6 +24,7 @@ from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
+from appliance.tun.device import System as Host
 from appliance.tun.engine import Engine
 from appliance.tun.kernel import Kernel
 
@@ -84,17 +85,20 @@ class _Service:
         for entry in self._entries(wanted):
             yield self._view(entry, now)
 
+    def _keys(self, wanted: SessionFilter) -> dict[str, Any]:
+        """Turn what needs no wildcard into keys that the core finds without a search."""
+        plain = wanted.username and not set(wanted.username) & set("*$")
+        return {
+            "mn_id": wanted.username.encode() if plain else b"",
+            "address": address_bytes(wanted.ip_address) if wanted.ip_address else b"",
+            "call_id": wanted.call_id,
+        }
+
     def _select(self, entries: Iterator[Any], wanted: SessionFilter) -> Iterator[Any]:
-        by_name = matcher(wanted.username) if wanted.username else None
-        address = address_bytes(wanted.ip_address) if wanted.ip_address else None
-        for entry in entries:
-            if wanted.call_id and entry.call_id != wanted.call_id:
-                continue
-            if address is not None and not entry.holds(address):
-                continue
-            if by_name is not None and not by_name(entry.mn_id.decode("utf-8", "replace")):
-                continue
-            yield entry
+        if not wanted.username:
+            return entries
+        fits = matcher(wanted.username)
+        return (entry for entry in entries if fits(entry.mn_id.decode("utf-8", "replace")))
 
     def _clear(self, wanted: SessionFilter, feed: Callable[[ClearSessions], None]) -> int:
         chosen = [entry.call_id for entry in self._entries(wanted)]
@@ -104,6 +108,10 @@ class _Service:
 
     def _usage(self, call_id: int) -> tuple[int, int, int, int]:
         return self._engine.usage(call_id) if self._engine is not None else (0, 0, 0, 0)
+
+
+def _no_access_side(_interface: str, _octets: bytes) -> None:
+    """An anchor has no access links; its engine never calls this."""
 
 
 class LmaService(_Service):
@@ -132,7 +140,7 @@ class LmaService(_Service):
         device = f"tun-{self.name}"[:DEVICE_NAME_LENGTH]
         self._engine = Engine(
             self._reactor,
-            None,
+            Host(),
             self.counters,
             settings.address,
             settings.ipv4_address,
@@ -140,6 +148,8 @@ class LmaService(_Service):
             settings.tunnel_traffic_class,
             device,
             "lma",
+            on_control=_no_access_side,
+            on_activity=_no_access_side,
         )
         self._engine.start()
         self._driver = LmaDriver(self._reactor, self._clock, self._core, self._engine, self.notify)
@@ -171,7 +181,7 @@ class LmaService(_Service):
         return self._core.session_count
 
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingCacheEntry]:
-        return self._select(self._core.sessions(), wanted)
+        return self._select(self._core.sessions(**self._keys(wanted)), wanted)
 
     def clear_sessions(self, wanted: SessionFilter) -> int:
         """End the sessions that match and return how many."""
@@ -179,9 +189,6 @@ class LmaService(_Service):
 
     def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
         packets_in, octets_in, packets_out, octets_out = self._usage(entry.call_id)
-        ipv4 = entry.ipv4_address
-        pools = self.settings.address_pools
-        pool = next((p for p in pools if ipv4 is not None and p.first <= ipv4 <= p.last), None)
         return SessionView(
             call_id=entry.call_id,
             username=entry.mn_id.decode("utf-8", "replace"),
@@ -189,7 +196,7 @@ class LmaService(_Service):
             state=entry.state,
             prefixes=tuple(prefix_text(prefix) for prefix in entry.prefixes),
             ipv4_address=address_text(entry.ipv4_address),
-            ipv4_router=address_text(pool.default_router) if pool is not None else "",
+            ipv4_router=address_text(self._core.subnet(entry)[1]),
             care_of=address_text(entry.care_of),
             anchor=address_text(entry.local),
             link_layer=entry.link_layer.hex(":"),
@@ -198,7 +205,11 @@ class LmaService(_Service):
             link_local=address_text(entry.link_local),
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
-                len(entry.care_of) == 16, bool(entry.prefixes), entry.ipv4_address is not None, entry.gre, entry.udp
+                len(entry.care_of) == 16,
+                bool(entry.prefixes),
+                entry.ipv4_address is not None,
+                entry.gre,
+                entry.udp,
             ),
             send_key=entry.send_key,
             receive_key=entry.receive_key,
@@ -267,7 +278,7 @@ class MagService(_Service):
         settings = self.settings
         self._engine = Engine(
             self._reactor,
-            None,
+            Host(),
             self.counters,
             settings.address,
             settings.ipv4_address,
@@ -327,7 +338,7 @@ class MagService(_Service):
         return self._core.session_count
 
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingUpdateListEntry]:
-        return self._select(self._core.sessions(), wanted)
+        return self._select(self._core.find(**self._keys(wanted)), wanted)
 
     def clear_sessions(self, wanted: SessionFilter) -> int:
         """De-register the sessions that match and return how many."""

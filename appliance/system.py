@@ -34,7 +34,7 @@ class System:
         self._clock = clock
         self._logger = logger
         self._started = clock()
-        self._kernel = Kernel(Path(configuration.state_directory))
+        self._kernel = Kernel(configuration.state_directory)
         self._control: Any = None
         tools: dict[str, Any] = {
             "reactor": reactor,
@@ -43,9 +43,8 @@ class System:
             "tell": self.tell,
         }
         self._services: list[LmaService | MagService] = []
-        for context in configuration.contexts:
-            self._services += [LmaService(settings, **tools) for settings in context.lma_services]
-            self._services += [MagService(settings, **tools) for settings in context.mag_services]
+        self._services += [LmaService(settings, **tools) for settings in configuration.lma_services]
+        self._services += [MagService(settings, **tools) for settings in configuration.mag_services]
         self._lag_clock = LoopingCall(self._measure_lag)
         self._last_beat = 0.0
         self._lag = self._worst_lag = 0.0
@@ -57,6 +56,7 @@ class System:
 
     async def start(self) -> None:
         """Start everything in order; raises ResourceError, after which :meth:`stop` cleans up."""
+        await self._kernel.start()
         await self._kernel.recover()
         for context in self.configuration.contexts:
             for interface in context.interfaces:
@@ -67,7 +67,7 @@ class System:
                 await service.start(self._kernel)
             else:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
-        await self._kernel.watch_links(self._link_changed)
+        self._kernel.watch_links(self._link_changed)
         self._listen()
         self._last_beat = self._clock().mono
         self._lag_clock.start(LAG_INTERVAL, now=False)
@@ -108,7 +108,8 @@ class System:
 
     def summary(self) -> str:
         """Name the started services in one line."""
-        names = [f"{service.kind}-service {service.name}" for service in self._services if service.state == "Started"]
+        started = (service for service in self._services if service.state == "Started")
+        names = [f"{service.kind}-service {service.name}" for service in started]
         return ", ".join(names) or "no services"
 
     # ---- the shell's port

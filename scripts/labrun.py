@@ -151,12 +151,14 @@ class Appliance:
 def find_counter(screen: str, *path: str) -> int:
     """Find a value in a two-column statistics screen.
 
-    Headings end with a colon and have no number; every name of ``path`` but the last is
-    looked for first, each after the one before, and then ``LABEL: NUMBER``.
+    Every name of ``path`` but the last is looked for first, each after the one before, and
+    then ``LABEL: NUMBER``. The first name is a heading, which has no number; one between
+    may be a sub-heading or a total with its parts below.
     """
     position = 0
-    for heading in path[:-1]:
-        found = re.compile(rf"{re.escape(heading)}\s*:(?!\s*\d)").search(screen, position)
+    for number, heading in enumerate(path[:-1]):
+        pattern = rf"{re.escape(heading)}\s*:" + ("" if number else r"(?!\s*\d)")
+        found = re.compile(pattern).search(screen, position)
         if found is None:
             raise LabError(f"no heading {heading!r} in the statistics")
         position = found.end()

@@ -379,9 +379,7 @@ def setting(
     if toggle:
         no = default = syntax
     items = _Reader(syntax, help, limits).read()
-    made = Command(
-        mode, syntax, items, "administrator", path=path, keys=keys, toggle=toggle, enters=enters
-    )
+    made = Command(mode, syntax, items, "administrator", path=path, keys=keys, toggle=toggle, enters=enters)
     names = {value.name for value in made.values()}
     if missing := set(keys) - names:
         raise GrammarError(f"'{syntax}': no such placeholder: {', '.join(sorted(missing))}")

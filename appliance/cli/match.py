@@ -206,7 +206,7 @@ def _explain(
         return f"Unexpected '{text}': nothing follows '{before}'"
     keywords = [candidate for candidate in _next(walkers, "") if candidate.word]
     if faults and (not keywords or len(faults) == 1):
-        return min(faults)[1] + f" after '{before}'"
+        return f"{min(faults)[1]} (after '{before}')"
     return f"Unknown keyword '{text}' after '{before}': {', '.join(wanted)}"
 
 
@@ -223,7 +223,7 @@ def _next(walkers: Iterable[_Walker], prefix: str) -> list[Candidate]:
             label = edge.label
             if isinstance(label, Value) and label.kind != "CHOICE" and (not prefix or _reads(label, prefix)):
                 found.setdefault(label.placeholder, Candidate(label.placeholder, label.help, False))
-    return sorted(found.values(), key=lambda candidate: (candidate.text == "<cr>", not candidate.word, candidate.text))
+    return sorted(found.values(), key=lambda each: (each.text == "<cr>", not each.word, each.text))
 
 
 def _reads(value: Value, text: str) -> bool:

@@ -172,24 +172,17 @@ class TableScreen:
         if not self.rows and self.empty:
             return [self.empty]
         cells = [[str(cell) for cell in row] for row in self.rows]
-        widths = [len(column.heading) for column in self.columns]
-        for row in cells:
-            widths = [max(wide, len(cell)) for wide, cell in zip(widths, row, strict=True)]
-        out = [
-            self._line([column.heading for column in self.columns], widths),
-            self._line(["-" * wide for wide in widths], widths),
-            *(self._line(row, widths) for row in cells),
-        ]
+        headings = [column.heading for column in self.columns]
+        widths = [max(map(len, texts)) for texts in zip(headings, *cells, strict=True)]
+        # One format for all rows: a list of sessions can be long.
+        line = "  ".join(
+            f"{{:{'>' if column.right else '<'}{wide}}}"
+            for column, wide in zip(self.columns, widths, strict=True)
+        ).format
+        out = [line(*row).rstrip() for row in (headings, ["-" * wide for wide in widths], *cells)]
         if self.total:
             out += ["", f"{self.total}: {len(cells)}"]
         return out
-
-    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
-        parts = (
-            f"{cell:>{wide}}" if column.right else f"{cell:<{wide}}"
-            for column, cell, wide in zip(self.columns, cells, widths, strict=True)
-        )
-        return "  ".join(parts).rstrip()
 
     def data(self) -> list[dict[str, str | int]]:
         """Return one dict a row, keyed by the columns' keys."""

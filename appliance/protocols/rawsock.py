@@ -128,15 +128,15 @@ class MobilitySocket:
         """Return the file descriptor."""
         return self._socket.fileno()
 
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+    def logPrefix(self) -> str:
         """Return the name used by the reactor when something goes wrong here."""
         return self._name
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Any) -> None:
         """Close on the reactor's word."""
         self.stop()
 
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+    def doRead(self) -> None:
         """Read at most ``BATCH`` messages and hand each over."""
         receive, packed, destination = self._socket.recvfrom, self._packed, self._address
         for _ in range(BATCH):
@@ -180,7 +180,7 @@ class MobilitySocket:
         self._queue.append((data, where))
         return True
 
-    def doWrite(self) -> None:  # noqa: N802 - Twisted's name
+    def doWrite(self) -> None:
         """Send what had to wait."""
         queue = self._queue
         while queue:

@@ -214,7 +214,7 @@ class Kernel:
                 failure = failure or error
         self._journal.unlink(missing_ok=True)
         if self._netlink is not None:
-            await self._netlink.close()
+            self._netlink.close()
             self._netlink = None
         if failure is not None:
             raise failure

@@ -58,6 +58,7 @@ class Generator:
         self.message = bytearray(TEMPLATE)
         self.prefixes: list[bytes] = []
         self.prefix_at = 0
+        self.status = 0
 
     def build(self, index: int, sequence: int, lifetime: int, handoff: int) -> bytearray:
         """Write one registration of subscriber ``index`` into the message."""
@@ -104,6 +105,7 @@ class Generator:
                     sequence = int.from_bytes(data[8:10], "big")
                     if data[6] >= 128:
                         refused += 1
+                        self.status = data[6]
                     elif handoff == NEW_INTERFACE:
                         self.prefixes[owner[sequence]] = self._prefix(data)
                 else:
@@ -117,6 +119,7 @@ class Generator:
             "p50_ms": ordered[len(ordered) // 2] * 1000,
             "p99_ms": ordered[len(ordered) * 99 // 100] * 1000,
             "refused": refused,
+            "last_refusal": self.status,
         }
 
     def _drain(self) -> list[bytes]:

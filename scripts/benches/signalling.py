@@ -58,7 +58,8 @@ class Load:
         if "error" in result:
             raise LabError(str(result["error"]))
         if result["refused"]:
-            raise LabError(f"{kind}: {result['refused']} of {count} were refused")
+            text = f"{result['refused']} of {count} were refused, the last with status {result['last_refusal']}"
+            raise LabError(f"{kind}: {text}")
         return result
 
 

@@ -107,7 +107,7 @@ class TrafficTests(LabTests):
         fast.write_text(
             demo_config("mag1")
             .read_text()
-            .replace("encapsulation ipip", "encapsulation ipip\n reachable-time 1\n probe-timeout 200")
+            .replace("encapsulation ipip", "encapsulation ipip\n reachable-time 1\n probe timeout 200")
         )
         self.mag.stop()
         self.mag.config = fast
@@ -128,7 +128,7 @@ class TrafficTests(LabTests):
 
     def test_operator_ends_the_session(self) -> None:
         """``clear lma-service session`` removes the binding; traffic stops."""
-        self.lma.cli(f"clear lma-service session username {NAI}")
+        self.lma.cli(f"clear lma-service session username {NAI} -noconfirm")
         self.assertFalse(self._has(self.lma, "lma"))
         out = self.ping("mn", CN_ADDRESS)
         self.assertIn(" 0 received", out)

@@ -5,6 +5,7 @@ options; it raises :class:`DecodeError` for octets that are wrong and returns ``
 for a sound frame that is none of our business.
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import TypeAlias
 
@@ -253,7 +254,7 @@ def _neighbor_advertisement(body: bytes, _source: bytes, destination: bytes) -> 
     return NeighborAdvertisement(target, body[4] & 0xE0, _link_layer(_options(body, 24), _TARGET_LINK_LAYER))
 
 
-_READERS = {
+_READERS: dict[int, Callable[[bytes, bytes, bytes], Message]] = {
     ROUTER_SOLICITATION: _router_solicitation,
     ROUTER_ADVERTISEMENT: _router_advertisement,
     NEIGHBOR_SOLICITATION: _neighbor_solicitation,

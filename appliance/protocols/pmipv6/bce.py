@@ -21,7 +21,6 @@ class BindingCacheEntry:
     """
 
     __slots__ = (
-        "__weakref__",
         "answer",
         "bucket",
         "call_id",

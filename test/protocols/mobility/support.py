@@ -66,12 +66,14 @@ def messages_of(row: MessageRow) -> st.SearchStrategy[Message]:
     if row.has_options:
         values["options"] = st.lists(any_option(), max_size=6).map(unrepeated)
     if "data" in values:
-        values["data"] = st.integers(0, 5).flatmap(lambda n: st.binary(min_size=8 * n + 2, max_size=8 * n + 2))
+        values["data"] = st.integers(0, 5).flatmap(
+            lambda n: st.binary(min_size=8 * n + 2, max_size=8 * n + 2)
+        )
     return st.builds(row.cls, **values)
 
 
 def option_offsets(mh: bytes, start: int) -> list[tuple[int, int, int]]:
-    """(type, offset, length octet) of the options and of padding from ``start`` on, read without the codec."""
+    """(type, offset, length octet) of options and padding from ``start`` on; does not use the codec."""
     found = []
     while start < len(mh):
         length = -1 if mh[start] == 0 else mh[start + 1]

@@ -68,7 +68,7 @@ RULES = {
     68: ("16", "8n+6"),
     69: ("16", "8n+6"),
     70: ("2+", "4n"),
-} | {number: ("0+", "") for number in (11, 12, 13, 14, 15, 16, 18, 21, 40, 41, 53, 54, 60, 61)}
+} | dict.fromkeys((11, 12, 13, 14, 15, 16, 18, 21, 40, 41, 53, 54, 60, 61), ("0+", ""))
 
 # One example a row where bits, not whole octets, make the fields: the option as it is on the wire.
 WIRE = [
@@ -159,7 +159,9 @@ class OptionTableTest(SynchronousTestCase):
     def test_every_wrong_length(self) -> None:
         """Each length that a row does not allow is a fault at the option; the others are decoded."""
         for number, row in OPTIONS.items():
-            for length in range(0, 60):
+            for length in range(60):
+                if ":t*" in row.layout and (length - row.lengths[0]) % 2:
+                    continue  # zeros are sub-options of two octets each
                 contents = bytes((number, length)) + bytes(length)
                 body = bytes.fromhex("3b0005000000000182000010") + contents + bytes(-(12 + len(contents)) % 8)
                 mh = body[:1] + bytes((len(body) // 8 - 1,)) + body[2:]
@@ -197,7 +199,7 @@ class OptionTableTest(SynchronousTestCase):
     @settings(deadline=None, max_examples=PER_ROW)
     @given(st.data())
     def test_round_trip_of_each_row(self, data: st.DataObject) -> None:
-        """What is encoded for any row decodes to the same, at its alignment, and encodes to the same octets."""
+        """What is encoded for any row decodes to the same, and is at its alignment."""
         for row in OPTIONS.values():
             option = data.draw(options_of(row))
             before = o.MobileNodeIdentifier(1, b"x" * data.draw(st.integers(0, 8)))
@@ -213,10 +215,12 @@ class OptionTableTest(SynchronousTestCase):
     @settings(deadline=None, max_examples=PER_ROW)
     @given(st.lists(any_option(), max_size=12).map(unrepeated))
     def test_padding_is_least(self, options: list[o.Option]) -> None:
-        """Between options is at most 7 octets of padding, in one option: never two Pad1 (RFC 6275 section 6.2)."""
+        """Between options is one padding of at most 7 octets: never two Pad1 (RFC 6275 section 6.2)."""
         found = option_offsets(carry(*options), 12)
         for (number, _, length), (following, _, _) in zip(found, found[1:], strict=False):
             if number < 2:
                 self.assertLess(length, 6)
                 self.assertGreater(following, 1, "two paddings in a row")
-        self.assertEqual([number for number, _, _ in found if number > 1], [option.TYPE for option in options])
+        self.assertEqual(
+            [number for number, _, _ in found if number > 1], [option.TYPE for option in options]
+        )

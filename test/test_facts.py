@@ -1,0 +1,155 @@
+"""What show lma-service and show mag-service tell about settings."""
+
+from typing import Any
+
+from attrs import evolve, fields
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.facts import lma_facts, mag_facts
+from appliance.protocols.pmipv6.settings import (
+    AccessInterface,
+    AddressPool,
+    LmaSettings,
+    MagSettings,
+    MobilePolicy,
+    Peer,
+    PrefixPool,
+    Profile,
+)
+
+ADDRESS = bytes.fromhex("20010db8ffff00000000000000000001")
+V4 = bytes((198, 51, 100, 1))
+
+#: Another value than the factory one for each field that is no number and no switch.
+OTHER: dict[str, Any] = {
+    "name": "other",
+    "context": "other",
+    "address": b"",
+    "ipv4_address": V4,
+    "unknown_peer": "discard",
+    "unknown_subscriber": "reject",
+    "gre": "required",
+    "tunnel_traffic_class": 0xB8,
+    "peers": (Peer(address=ADDRESS, prefix_length=128),),
+    "prefix_pools": (PrefixPool(name="HOME", prefix=ADDRESS[:6] + bytes(10), prefix_length=48),),
+    "address_pools": (
+        AddressPool(name="V4", network=V4, prefix_length=24, first=V4, last=V4, default_router=V4),
+    ),
+    "profiles": (Profile(name="mn1"),),
+    "default_profile": Profile(name="default"),
+    "lma": V4,
+    "encapsulation": "ipip",
+    "retransmission_policy": "normal",
+    "link_local": ADDRESS,
+    "link_layer": b"\2\0\0\0\0\1",
+    "access_interfaces": (AccessInterface(name="acc0"),),
+    "policies": (MobilePolicy(link_layer=b"\2\0\0\0\0\1", mn_id=b"mn1@example.org"),),
+}
+
+
+def other(name: str, value: Any) -> Any:
+    """A value of the field that differs from ``value``."""
+    if name in OTHER:
+        return OTHER[name]
+    return not value if isinstance(value, bool) else value + 1
+
+
+class LmaFactsTest(SynchronousTestCase):
+    """The LMA's screen."""
+
+    def test_order(self) -> None:
+        """The labels come in the order of the vendor's mobile IPv6 services."""
+        labels = [label for label, _ in lma_facts(LmaSettings(name="lma1"), "Started")]
+        self.assertEqual(
+            labels[:18],
+            [
+                "Service Name", "Context", "Bind", "Max Subscribers", "Local IPv6 Address",
+                "Local IPv4 Address", "Lifetime", "Simul Bindings", "Setup Timeout",
+                "Sequence Number Validation", "Refresh Advice Option", "Refresh Interval Percent",
+                "Timestamp Replay Protection", "Timestamp Tolerance", "Default Subscriber",
+                "AAA accounting", "Service Status", "Newcall Policy",
+            ],
+        )  # fmt: skip
+
+    def test_values(self) -> None:
+        """Values stand as text; an unbound service says so."""
+        facts = dict(lma_facts(LmaSettings(name="lma1", context="anchor", address=ADDRESS), "Started"))
+        self.assertEqual(facts["Local IPv6 Address"], "2001:db8:ffff::1")
+        self.assertEqual((facts["Bind"], facts["Local IPv4 Address"]), ("Done", "None"))
+        self.assertEqual((facts["Lifetime"], facts["Service Status"]), ("600 seconds", "Started"))
+        facts = dict(lma_facts(LmaSettings(name="lma1"), "Initialized"))
+        self.assertEqual((facts["Bind"], facts["Local IPv6 Address"]), ("Not Done", "None"))
+        self.assertEqual(facts["Service Status"], "Initialized")
+
+    def test_heartbeat(self) -> None:
+        """With heartbeats on, the four lines are the published ones; off, there is one."""
+        settings = LmaSettings(
+            name="lma1", heartbeat_interval=60, heartbeat_timeout=5, heartbeat_max_retransmissions=4
+        )
+        facts = lma_facts(settings, "Started")
+        lines = [f"{label}: {value}" for label, value in facts if "Heartbeat" in label]
+        self.assertEqual(
+            lines,
+            [
+                "Heartbeat support: Enabled",
+                "Heartbeat Interval: 60",
+                "Heartbeat Retransmission Timeout: 5",
+                "Heartbeat Max Retransmissions: 4",
+            ],
+        )
+        off = [fact for fact in lma_facts(LmaSettings(name="lma1"), "Started") if "Heartbeat" in fact[0]]
+        self.assertEqual(off, [("Heartbeat support", "Disabled")])
+
+    def test_every_setting_is_shown(self) -> None:
+        """Changing any setting changes the screen."""
+        base = LmaSettings(
+            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True
+        )
+        for attribute in fields(LmaSettings):
+            changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
+            self.assertNotEqual(lma_facts(changed, "Started"), lma_facts(base, "Started"), attribute.name)
+
+    def test_peers(self) -> None:
+        """Each peer has its line; one that is not allowed says so."""
+        peers = (
+            Peer(address=ADDRESS, prefix_length=128),
+            Peer(address=ADDRESS[:6] + bytes(10), prefix_length=48, allowed=False),
+        )
+        facts = lma_facts(LmaSettings(name="lma1", peers=peers), "Started")
+        self.assertEqual(
+            [value for label, value in facts if label == "MAG Peer"],
+            ["2001:db8:ffff::1/128", "2001:db8:ffff::/48 prohibited"],
+        )
+
+
+class MagFactsTest(SynchronousTestCase):
+    """The MAG's screen."""
+
+    def test_every_setting_is_shown(self) -> None:
+        """Changing any setting changes the screen."""
+        base = MagSettings(name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60)
+        for attribute in fields(MagSettings):
+            changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
+            self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)
+
+    def test_mobile_node(self) -> None:
+        """A mobile node's line tells who, where and what it asks for."""
+        policy = MobilePolicy(
+            link_layer=bytes.fromhex("02005e100001"),
+            mn_id=b"mn1@example.org",
+            interface="acc0",
+            lma=ADDRESS,
+            ipv4=True,
+            service=b"internet",
+            prefixes=((ADDRESS[:6] + bytes(10), 64),),
+        )
+        policies = (policy, MobilePolicy(link_layer=b"", mn_id=b"x"))
+        facts = mag_facts(MagSettings(name="mag1", policies=policies), "Started")
+        self.assertEqual(
+            [value for label, value in facts if label == "Mobile Node"],
+            [
+                "02:00:5e:10:00:01 mn1@example.org ipv6 ipv4 interface acc0 lma 2001:db8:ffff::1"
+                " service internet prefix 2001:db8:ffff::/64",
+                "any x ipv6",
+            ],
+        )
