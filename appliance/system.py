@@ -1,12 +1,16 @@
 """The process as a whole: kernel changes, services, control socket, and how it is doing."""
 
+import asyncio
 import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
+from appliance.cli.control import ControlServer
+from appliance.cli.shell import Shell
 from appliance.config import Configuration
 from appliance.errors import ResourceError
 from appliance.ports import ServicePort
@@ -35,7 +39,7 @@ class System:
         self._logger = logger
         self._started = clock()
         self._kernel = Kernel(configuration.state_directory)
-        self._control: Any = None
+        self._control = ControlServer(reactor, configuration.control_socket, self._make_shell)
         tools: dict[str, Any] = {
             "reactor": reactor,
             "clock": clock,
@@ -68,26 +72,19 @@ class System:
             else:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
         self._kernel.watch_links(self._link_changed)
-        self._listen()
+        self._control.start()
         self._last_beat = self._clock().mono
         self._lag_clock.start(LAG_INTERVAL, now=False)
 
-    def _listen(self) -> None:
-        from appliance.cli.control import ControlServer
-        from appliance.cli.shell import Shell
-
-        def make_shell() -> Shell:
-            return Shell(self, self.configuration)
-
-        self._control = ControlServer(self._reactor, self.configuration.control_socket, make_shell)
-        self._control.start()
+    def _make_shell(self, user: str) -> Shell:
+        return Shell(self, self.configuration, user)
 
     async def stop(self) -> None:
         """Stop everything in reverse order and undo the changes to the host."""
         if self._lag_clock.running:
             self._lag_clock.stop()
-        if self._control is not None:
-            self._control.stop()
+        # The control server waits for its port with a Deferred, the rest here for asyncio's futures.
+        await Deferred.fromCoroutine(self._control.stop()).asFuture(asyncio.get_running_loop())
         for service in reversed(self._services):
             service.stop()
         await self._kernel.close()

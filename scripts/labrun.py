@@ -114,15 +114,14 @@ class Appliance:
 
     def fail(self, timeout: float = 20.0) -> tuple[int, list[str]]:
         """Run it expecting that it does not come up: (exit status, lines it printed)."""
-        done = subprocess.run(
-            self.command(*self.run_arguments()),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=timeout,
-        )
-        return done.returncode, [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        self.start()
+        assert self.process is not None
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise LabError(f"it came up: {self.log.read_text().splitlines()[-1:]}") from None
+        return status, [line for line in self.log.read_text().splitlines() if line.strip()]
 
     def cli(self, *commands: str, check: bool = True) -> str:
         """What ``appliance cli -e COMMAND ...`` prints; :class:`LabError` if its exit status is not 0."""

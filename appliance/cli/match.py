@@ -205,7 +205,8 @@ def _explain(
     if wanted in ([], ["<cr>"]):
         return f"Unexpected '{text}': nothing follows '{before}'"
     keywords = [candidate for candidate in _next(walkers, "") if candidate.word]
-    if faults and (not keywords or len(faults) == 1):
+    # Where a keyword could stand too, only what looks like a value is judged as one.
+    if faults and (not keywords or not text[:1].isalpha()):
         return f"{min(faults)[1]} (after '{before}')"
     return f"Unknown keyword '{text}' after '{before}': {', '.join(wanted)}"
 

@@ -182,7 +182,11 @@ class Kernel:
                 Path(entry["path"]).write_text(entry["old"])
                 return
             name = entry.get("interface") or entry["device"]
-            index = socket.if_nametoindex(name)
+            try:
+                index = socket.if_nametoindex(name)
+            except OSError:
+                # The device went away and took its addresses and routes along.
+                return
             if entry["do"] == "address":
                 await self._netlink.addr(
                     "del", index=index, address=entry["address"], prefixlen=entry["length"]

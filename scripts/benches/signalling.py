@@ -58,7 +58,7 @@ class Load:
         if "error" in result:
             raise LabError(str(result["error"]))
         if result["refused"]:
-            text = f"{result['refused']} of {count} were refused, the last with status {result['last_refusal']}"
+            text = f"{result['refused']} of {count} were refused, last status {result['last_refusal']}"
             raise LabError(f"{kind}: {text}")
         return result
 

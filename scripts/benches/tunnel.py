@@ -58,8 +58,8 @@ class Lab:
                 self.ip(node, f"link set {name} up")
         self.ip("mn", f"link set acc0 address {MAC}")
         for node, name, address in (
-            ("mag", "acc0", "fe80::1"), ("mag", "bh0", MAG), ("lma", "bh0", LMA), ("lma", "cn0", "2001:db8:eeee::1"),
-            ("cn", "cn0", CN), *(("mn", "acc0", address) for address in MN.values()),
+            ("mag", "acc0", "fe80::1"), ("mag", "bh0", MAG), ("lma", "bh0", LMA),
+            ("lma", "cn0", "2001:db8:eeee::1"), ("cn", "cn0", CN), *(("mn", "acc0", address) for address in MN.values()),
         ):  # fmt: skip
             self.ip(node, f"addr add {address}/64 dev {name} nodad")
         for node in ("mag", "lma"):
@@ -123,7 +123,8 @@ def tcp(lab: Lab, reverse: bool) -> float:
     server = subprocess.Popen(lab.command("cn", "iperf3", "-s", "-1"), stdout=subprocess.DEVNULL)
     try:
         time.sleep(0.3)
-        call = lab.command("mn", "iperf3", "-c", CN, "-t", str(TCP_SECONDS), "-J", *(["-R"] if reverse else []))
+        way_back = ["-R"] if reverse else []
+        call = lab.command("mn", "iperf3", "-c", CN, "-t", str(TCP_SECONDS), "-J", *way_back)
         output = subprocess.run(call, capture_output=True, text=True, timeout=TCP_SECONDS + 10).stdout
         return float(json.loads(output)["end"]["sum_received"]["bits_per_second"]) / 1e9
     finally:
@@ -152,8 +153,8 @@ def way(lab: Lab, kind: str, simple_loop: str) -> Iterator[None]:
         end = str(HERE / "tunnel_end.py")
         session = {"call_id": 1, "prefixes": ["2001:db8:1:1::/64"]}
         lma = {
-            "role": "lma", "local": LMA, "tun": "tun-lma", "state": lab.directory, "pools": ["2001:db8:1::/48"],
-            "sessions": [{**session, "local": LMA, "peer": MAG}],
+            "role": "lma", "local": LMA, "tun": "tun-lma", "state": lab.directory,
+            "pools": ["2001:db8:1::/48"], "sessions": [{**session, "local": LMA, "peer": MAG}],
         }  # fmt: skip
         access = {"interface": "acc0", "link_layer": MAC.replace(":", "")}
         mag = {
@@ -175,11 +176,11 @@ def way(lab: Lab, kind: str, simple_loop: str) -> Iterator[None]:
         lab.finish()
 
 
-def missing() -> str:
-    """What this machine lacks for the bench, or nothing."""
+def missing(programs: tuple[str, ...] = ("ip", "iperf3", "gcc")) -> str:
+    """What this machine lacks for the bench (or for ``programs``), or nothing."""
     if os.geteuid() != 0:
         return "root is needed for network namespaces"
-    for program in ("ip", "iperf3", "gcc"):
+    for program in programs:
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
     return "" if os.path.exists("/dev/net/tun") else "there is no /dev/net/tun"

@@ -43,8 +43,8 @@ def install_of(entry: dict[str, Any]) -> Install:
     )
     return Install(
         entry["call_id"], prefixes, packed(entry.get("ipv4")), packed(entry["local"]) or b"",
-        packed(entry["peer"]) or b"", entry.get("gre", False), entry.get("send_key"), entry.get("receive_key"),
-        entry.get("udp", False), entry.get("interface", ""), bytes.fromhex(entry.get("link_layer", "")),
+        packed(entry["peer"]) or b"", entry.get("gre", False), entry.get("send_key"),
+        entry.get("receive_key"), entry.get("udp", False), entry.get("interface", ""), bytes.fromhex(entry.get("link_layer", "")),
         packed(entry.get("ipv4_router")),
     )  # fmt: skip
 
@@ -78,7 +78,8 @@ async def run(settings: dict[str, Any]) -> None:
     engine = Engine(
         reactor, System(), counters, packed(settings["local"]) or b"", packed(settings.get("local_ipv4")),
         settings.get("path_mtu", 1500), settings.get("traffic_class"), settings.get("tun"), settings["role"],
-        lambda interface, frame: None, lambda interface, link_layer: None, settings.get("local_routing", False),
+        lambda interface, frame: None, lambda interface, link_layer: None,
+        settings.get("local_routing", False),
     )  # fmt: skip
     engine.start()
     reactor.addSystemEventTrigger("before", "shutdown", engine.stop)

@@ -46,8 +46,11 @@ class Table:
 
     headings: tuple[str, ...]
     starts: tuple[int, ...]
-    """Column where each heading and its dashes start."""
+    """Column where each heading starts."""
+    underlines: tuple[int, ...]
+    """Column where the dashes of each heading start."""
     dashes: tuple[int, ...]
+    """How many dashes."""
     columns: tuple[int, ...]
     """Column where each value starts; a longer value before it pushes it to the right."""
     rows: tuple[tuple[str, ...], ...]
@@ -57,7 +60,7 @@ class Table:
         underline = ["-" * count for count in self.dashes]
         return [
             _place(self.starts, self.headings),
-            _place(_underline_starts(self.starts, self.dashes), underline),
+            _place(self.underlines, underline),
             *(_place(self.columns, row) for row in self.rows),
         ]
 
@@ -72,17 +75,6 @@ def _place(columns: tuple[int, ...], texts: Any) -> str:
         line = line.ljust(column)
         line += (" " if line and not line.endswith(" ") else "") + text
     return line.rstrip()
-
-
-def _underline_starts(starts: tuple[int, ...], dashes: tuple[int, ...]) -> tuple[int, ...]:
-    """Dashes stand one space apart or under their heading, whichever is further left."""
-    found: list[int] = []
-    position = 0
-    for start, count in zip(starts, dashes, strict=True):
-        position = min(start, position) if found else start
-        found.append(position)
-        position += count + 1
-    return tuple(found)
 
 
 def date_line(wall: float) -> str:
@@ -147,6 +139,7 @@ def _contexts(shell: Any, _args: dict[str, Any]) -> Table:
     return Table(
         ("Context Name", "ContextID", "State", "Description"),
         (0, 16, 29, 39),
+        (0, 16, 26, 39),
         (15, 9, 10, 23),
         (0, 16, 29),
         tuple((name, str(number), "Active") for name, number in _context_numbers(shell).items()),
@@ -171,6 +164,7 @@ def _services(shell: Any, _args: dict[str, Any]) -> Table:
     )  # fmt: skip
     return Table(
         ("ContextID", "ServiceID", "ContextName", "ServiceName", "State", "Sessions", "Type"),
+        (0, 12, 24, 38, 52, 66, 77),
         (0, 12, 24, 38, 52, 66, 77),
         (9, 9, 11, 11, 10, 11, 4),
         (0, 12, 24, 38, 52, 66, 80),

@@ -289,7 +289,8 @@ def _bind(mode: str) -> None:
     setting(
         mode,
         "bind",
-        "bind address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ] [ max-subscribers <max_subscribers:NUMBER> ]",
+        "bind address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
+        " [ max-subscribers <max_subscribers:NUMBER> ]",
         no="bind address",
         default="bind address",
         ranges=limits(kind),
@@ -466,8 +467,9 @@ def _access() -> None:
     setting(
         MAG,
         "mobile-node",
-        "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ] [ lma <lma:IPV6> ]"
-        " [ ipv4 | ipv4-only ] [ service <service:STRING 1-253> ] [ prefix <prefix:IPV6/LEN> ]",
+        "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]"
+        " [ lma <lma:IPV6> ] [ ipv4 | ipv4-only ] [ service <service:STRING 1-253> ]"
+        " [ prefix <prefix:IPV6/LEN> ]",
         keys=("link_layer", "nai", "interface"),
         no="mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]",
         help={

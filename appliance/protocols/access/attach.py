@@ -78,6 +78,8 @@ class AccessLink:
         self._down: set[str] = set()
         self._mobiles: dict[tuple[str, bytes], Mobile] = {}
         self._place: dict[bytes, str] = {}
+        #: By interface: the mobile that is attached by a policy line without link-layer address.
+        self._sole: dict[str, bytes] = {}
         self._deadlines = Deadlines(self._due)
         self._limiter = NoticeLimiter()
         self._effects: list[Any] = []
@@ -133,6 +135,8 @@ class AccessLink:
         del self._mobiles[key]
         if self._place.get(key[1]) == key[0]:
             del self._place[key[1]]
+        if self._sole.get(key[0]) == key[1]:
+            del self._sole[key[0]]
 
     # ---- frames ----------------------------------------------------------------------------
 
@@ -212,12 +216,19 @@ class AccessLink:
     def _arrive(self, key: tuple[str, bytes], mono: float) -> Mobile | None:
         """Note a mobile node on a link, if the policy table knows it (RFC 5213 section 6.9.1.1)."""
         interface, link_layer = key
-        if self._policies.at(interface, link_layer) is None:
+        policy = self._policies.at(interface, link_layer)
+        problem = ""
+        if policy is None:
+            problem = "no mobile-node line covers it"
+        elif not policy.link_layer and self._sole.get(interface, link_layer) != link_layer:
+            # A line without address is for the one mobile of a point-to-point link (RFC 5213 section 3);
+            # others must not take its session, nor fill the list with made-up addresses.
+            problem = "another one is attached by the line for this interface"
+        if policy is None or problem:
             self._values[self._unknown] += 1
             if self._limiter.allows(key, mono):
                 who = f"{link_layer.hex(':')} on {interface}"
-                text = f"Unknown mobile node {who}: no mobile-node line covers it"
-                self._effects.append(Notify("warning", text))
+                self._effects.append(Notify("warning", f"Unknown mobile node {who}: {problem}"))
             return None
         if len(self._mobiles) >= self._settings.max_subscribers:
             if self._limiter.allows("full", mono):
@@ -225,6 +236,8 @@ class AccessLink:
                 text = f"Mobile node {link_layer.hex(':')} on {interface} refused: max-subscribers {limit}"
                 self._effects.append(Notify("warning", text))
             return None
+        if not policy.link_layer:
+            self._sole[interface] = link_layer
         return self._remember(key, mono)
 
     def _remember(self, key: tuple[str, bytes], mono: float) -> Mobile:

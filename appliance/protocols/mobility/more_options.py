@@ -7,11 +7,9 @@ beyond it. Importing this module puts its rows into the table.
 from appliance.protocols.mobility.rows import Option, option
 
 
-@option(11, "CGA Parameters Request", "data:b*", rfc="4866 5.2")
+@option(11, "CGA Parameters Request", "", rfc="4866 5.2")
 class CgaParametersRequest(Option):
     """Asks for cryptographically generated address parameters."""
-
-    data: bytes
 
 
 @option(12, "CGA Parameters", "data:b*", rfc="4866 5.1")
@@ -35,18 +33,16 @@ class PermanentHomeKeygenToken(Option):
     data: bytes
 
 
-@option(15, "Care-of Test Init", "data:b*", rfc="4866 5.5")
+@option(15, "Care-of Test Init", "", rfc="4866 5.5")
 class CareOfTestInitOption(Option):
     """Asks for a care-of keygen token along with a binding update."""
 
-    data: bytes
 
-
-@option(16, "Care-of Test", "data:b*", rfc="4866 5.6")
+@option(16, "Care-of Test", "token:b8", rfc="4866 5.6")
 class CareOfTestOption(Option):
     """Gives a care-of keygen token along with a binding acknowledgement."""
 
-    data: bytes
+    token: bytes
 
 
 @option(18, "Experimental", "data:b*", rfc="5096 3")
@@ -56,9 +52,9 @@ class Experimental(Option):
     data: bytes
 
 
-@option(21, "Binding Authorization Data for FMIPv6", "data:b*", rfc="5568 6.4.5")
+@option(21, "Binding Authorization Data for FMIPv6", "data:b*", closing=True, rfc="5568 6.4.5")
 class FastBindingAuthorizationData(Option):
-    """Authenticator of fast handover messages."""
+    """Security parameter index and authenticator of fast handover messages; the last option."""
 
     data: bytes
 
@@ -78,18 +74,19 @@ class MobilityHeaderAddress(Option):
     address: bytes
 
 
-@option(40, "Context Request", "data:b*", rfc="5949 6.2.1")
+@option(40, "Context Request", "z16 requests:t*", rfc="5949 6.2.1")
 class ContextRequest(Option):
-    """Asks for the context of a mobile node in a fast handover."""
+    """Asks for the context of a mobile node in a fast handover: (request type, octets)."""
 
-    data: bytes
+    requests: list[tuple[int, bytes]]
 
 
-@option(41, "Local Mobility Anchor Address", "data:b*", rfc="5949 6.2.2")
+@option(41, "Local Mobility Anchor Address", "code:u8 z8 address:b4|16", rfc="5949 6.2.2")
 class LocalMobilityAnchorAddress(Option):
-    """The LMA of a mobile node in a fast handover."""
+    """The LMA of a mobile node in a fast handover; code 1 is IPv6, 2 IPv4."""
 
-    data: bytes
+    code: int
+    address: bytes
 
 
 @option(42, "Mobile Node Link-local Address Interface Identifier", "z16 identifier:b8", rfc="5949 6.2.3")

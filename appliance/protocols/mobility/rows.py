@@ -115,7 +115,7 @@ def option(
     """
 
     def decorate(plain: type[_O]) -> type[_O]:
-        cls: type[_O] = attrs.define(slots=True)(plain)
+        cls: type[_O] = attrs.define(slots=True, weakref_slot=False)(plain)
         parts = parse(layout)
         _check_names(cls, parts, ())
         cls.TYPE, cls.NAME = number, name
@@ -126,9 +126,7 @@ def option(
         )
         setattr(cls, "write", _option_writer(number, name, parts, align, align_tail))  # noqa: B010
         read = _option_reader(cls, parts, lengths)
-        OPTIONS[number] = OptionRow(
-            number, name, layout, align, maximum, closing, rfc, cls, lengths, read
-        )
+        OPTIONS[number] = OptionRow(number, name, layout, align, maximum, closing, rfc, cls, lengths, read)
         return cls
 
     return decorate
@@ -150,7 +148,7 @@ def message(
     """
 
     def decorate(plain: type[_M]) -> type[_M]:
-        cls: type[_M] = attrs.define(slots=True)(plain)
+        cls: type[_M] = attrs.define(slots=True, weakref_slot=False)(plain)
         parts = parse(layout)
         _check_names(cls, parts, ("options",))
         cls.TYPE, cls.NAME, cls.SUBTYPE = number, name, subtype

@@ -75,7 +75,10 @@ class MobileAccessGateway:
     def find(
         self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
     ) -> Iterator[BindingUpdateListEntry]:
-        """The entries that match every argument that is not empty (addresses packed)."""
+        """The entries that match every argument that is not empty.
+
+        ``address`` is packed: a home network prefix, an address in one, or an IPv4 home address.
+        """
         return self._sessions.list.find(mn_id, address, call_id)
 
     def take(self) -> list[Any]:
@@ -238,7 +241,8 @@ class MobileAccessGateway:
     def _expired(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """End a session whose lifetime is over; its mobile node is registered anew a little later."""
         sessions = self._sessions
-        sessions.notify("warning", f"Session of {sessions.name(entry)} ended: no refresh within its lifetime")
+        text = f"Session of {sessions.name(entry)} ended: no refresh was answered within its lifetime"
+        sessions.notify_seldom(("expired", entry.lma), text, now)
         blocked = entry.next_at is None
         sessions.end_session(entry, "lifetime-expiry")
         sessions.wait(entry, None if blocked else sessions.settings.retransmission_maximum / 1000, now)

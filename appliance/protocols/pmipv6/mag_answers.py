@@ -150,7 +150,6 @@ class AnswerReader:
         gone = tuple(prefix for prefix in entry.prefixes if prefix not in answer.prefixes)
         if gone and entry.installed is not None:
             self._sessions.effects.append(Withdraw(entry.interface, entry.link_layer, gone))
-        first = not entry.bound
         entry.prefixes = answer.prefixes
         entry.ipv4_address = answer.ipv4_address if ipv4 else None
         entry.ipv4_prefix_length = answer.ipv4_prefix_length if ipv4 else 0
@@ -163,8 +162,6 @@ class AnswerReader:
         self._granted(entry, answer, now)
         self._sessions.install(entry)
         self._sessions.advertise(entry, now)
-        if first:
-            self._sessions.notify("info", f"Session of {self._sessions.name(entry)}: {entry.prefix_text()}")
 
     def _granted(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
         """Set lifetime and refresh, counted from the sending of the request (RFC 6275 section 11.7.3)."""
@@ -196,7 +193,7 @@ class AnswerReader:
         if what == mag_status.AGAIN:
             self._again(entry, answer, now)
             return
-        if entry.corrections < MAX_CORRECTIONS and self._correct(entry, answer, what):
+        if entry.corrections < MAX_CORRECTIONS and self._correct(entry, answer, what, now):
             entry.corrections += 1
             if entry.exchange == INIT or entry.bound:
                 self._sessions.start(entry, entry.exchange, entry.handoff, now)
@@ -207,14 +204,15 @@ class AnswerReader:
         text = f"LMA denied {name}: status {mag_status.describe(answer.status)}"
         if what in (mag_status.BLOCK, mag_status.NO_IPV4, mag_status.NO_IPV6):
             self._sessions.refuse(entry.mn_id, "pmipv6")
-            self._sessions.notify("warning", text + "; not asked again until it is attached by hand")
+            text += "; not asked again until it is attached by hand"
+            self._sessions.notify_seldom((entry.mn_id, answer.status), text, now)
             self._reject(entry, now)
             entry.next_at = None
             return
         self._sessions.notify_seldom((entry.mn_id, answer.status), text, now)
         self._reject(entry, now)
 
-    def _correct(self, entry: BindingUpdateListEntry, answer: Answer, what: str) -> bool:
+    def _correct(self, entry: BindingUpdateListEntry, answer: Answer, what: str, now: Now) -> bool:
         """Change what is asked for; False: there is nothing that could be asked instead."""
         if what == mag_status.SEQUENCE:
             entry.sequence, entry.own_sequence = answer.sequence, True
@@ -229,7 +227,8 @@ class AnswerReader:
         if what == mag_status.WITH_KEY and not entry.gre_wanted:
             entry.gre_wanted = True
             name = self._sessions.name(entry)
-            self._sessions.notify("warning", f"LMA insists on GRE for {name}: encapsulation gre is used")
+            text = f"LMA insists on GRE for {name}: encapsulation gre is used"
+            self._sessions.notify_seldom(("gre", entry.lma), text, now)
             return True
         refused = self._sessions.refused.get(entry.mn_id, ())
         if what == mag_status.NO_IPV4 and entry.policy.ipv6 and not {"ipv4", "ipv6"} & set(refused):

@@ -1,6 +1,5 @@
 """The binding update list of a MAG (RFC 5213 section 6.1)."""
 
-import ipaddress
 from collections.abc import Iterator
 
 from attrs import define, field
@@ -100,13 +99,6 @@ class BindingUpdateListEntry:
             (number ^ int.from_bytes(prefix, "big")) >> (128 - length) == 0
             for prefix, length in self.prefixes
         )
-
-    def prefix_text(self) -> str:
-        """Give the assigned prefixes and address for a log line."""
-        parts = [f"{ipaddress.IPv6Address(prefix)}/{length}" for prefix, length in self.prefixes]
-        if self.ipv4_address is not None:
-            parts.append(str(ipaddress.IPv4Address(self.ipv4_address)))
-        return ", ".join(parts)
 
 
 @define(slots=True, eq=False)

@@ -57,14 +57,10 @@ class MagSessions:
         """Count one event under the row ``key``."""
         self._values[self._index(key)] += 1
 
-    def notify(self, level: str, text: str) -> None:
-        """Write to the log."""
-        self.effects.append(Notify(level, text))
-
     def notify_seldom(self, key: object, text: str, now: Now) -> None:
         """Write a warning to the log, unless one about ``key`` was written lately."""
         if self.limiter.allows(key, now.mono):
-            self.notify("warning", text)
+            self.effects.append(Notify("warning", text))
 
     @staticmethod
     def name(entry: BindingUpdateListEntry) -> str:

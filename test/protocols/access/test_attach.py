@@ -112,6 +112,18 @@ class AttachTests(Base):
         self.assertEqual(self.counters.value("access-links/unknown-mobile"), 2)
         self.assertEqual(self.core.mobile_count, 0)
 
+    def test_line_for_any_mobile(self):
+        """A policy line for an interface takes one mobile at a time, whatever its address."""
+        policy = MobilePolicy(link_layer=b"", mn_id=b"x@example.org", interface="acc1")
+        self.settings.policies = (policy,)
+        self.core = AccessLink(self.settings, self.counters)
+        self.assertEqual(self.frame(solicitation(), "acc1"), [MobileAttached("acc1", MN)])
+        other = frame(ndp.RouterSolicitation(), link_layer=STRANGER)
+        self.assertIn("another one", self.frame(other, "acc1")[0].text)
+        self.feed(LinkDown("acc1"))
+        self.feed(LinkUp("acc1"))
+        self.assertEqual(self.frame(other, "acc1"), [MobileAttached("acc1", STRANGER)])
+
     def test_full(self):
         """More mobiles than max-subscribers are refused with a clear line."""
         self.settings.max_subscribers = 0

@@ -99,7 +99,7 @@ class MessageTableTest(SynchronousTestCase):
         """BU, BA, Heartbeat, BRM, UPN and LRI without options have Header Len 1 and a PadN of 4 octets."""
         for row in MESSAGES.values():
             if row.fixed == 12:
-                fields = len(row.cls.__slots__) - 1 - ("__weakref__" in row.cls.__slots__)
+                fields = len(row.cls.__slots__) - 1
                 mh = encode(row.cls(*[1] * fields))
                 self.assertEqual((mh[1], len(mh), mh[12:]), (1, 16, b"\1\2\0\0"), row.name)
 
@@ -173,6 +173,15 @@ class MessageTableTest(SynchronousTestCase):
             self.assertTrue(verify(sealed, HOME, ANCHOR))
             self.assertEqual(decode(sealed), (message, ()))
             self.assertFalse(verify(sealed, HOME, ANCHOR[:-1] + b"\2"))
+
+    def test_checksum_of_other_lengths(self) -> None:
+        """The checksum is over what Header Len says, or over all there is when that is less."""
+        mh = seal(encode(m.Heartbeat(0, 1)), HOME, ANCHOR)
+        self.assertTrue(verify(mh + b"trailer", HOME, ANCHOR))
+        cut = seal(encode(m.BindingUpdate(1, 2, 3, [o.GreKey(7)]))[:-4], HOME, ANCHOR)
+        self.assertTrue(verify(cut, HOME, ANCHOR))
+        self.assertFalse(verify(cut[:-1], HOME, ANCHOR))
+        self.assertEqual([verify(bytes(size), HOME, ANCHOR) for size in range(9)], [False] * 9)
 
     def test_timestamps(self) -> None:
         """The Timestamp option counts from 1970 with 16 bits of fraction, MESG-ID from 1900 with 32."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.codec import encode, seal, to_timestamp
 from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P, BindingError, Heartbeat
 from appliance.protocols.mobility.options import (
     AlternateCareOfAddress,
@@ -200,7 +200,7 @@ class TestRows(Rows):
         world.send()
         last = world.now.wall
         answer = self.deny(world, 157, DENY + "timestamp-lower-than-expected", REFRESH, time=last - 0.1, hi=5)
-        self.assertEqual(option(answer, Timestamp).value, int(world.now.wall * 65536))
+        self.assertEqual(option(answer, Timestamp).value, to_timestamp(world.now.wall))
         self.deny(world, 156, DENY + "timestamp-mismatch", REFRESH, time=last, hi=5)
         self.deny(world, 156, DENY + "timestamp-mismatch", REFRESH, time=world.now.wall + 0.4, hi=5)
         fresh = World()
@@ -333,7 +333,8 @@ class TestRows(Rows):
 
     def test_classes_before_the_look_up(self) -> None:
         """Refused before the look-up, the Handoff Indicator tells the class."""
-        for hi, lifetime, kind in ((1, 9, INITIAL), (2, 9, HANDOFF), (3, 9, HANDOFF), (5, 9, REFRESH), (5, 0, DEREG)):
+        cases = ((1, 9, INITIAL), (2, 9, HANDOFF), (3, 9, HANDOFF), (5, 9, REFRESH), (5, 0, DEREG))
+        for hi, lifetime, kind in cases:
             key = DENY + "not-authorized-for-proxy-reg"
             self.deny(World(), 154, key, kind, source=STRANGER, hi=hi, lifetime=lifetime)
 
@@ -341,7 +342,7 @@ class TestRows(Rows):
         """An accepted first registration moves exactly these."""
         world = World()
         self.assertEqual(world.send().status, 0)
-        rows = ("received", "accepted")
-        acks = ("accepted-reg", "accepted-init-reg")
-        expected = [f"{INITIAL}/{row}" for row in rows] + [f"binding-acknowledgements-sent/{row}" for row in acks]
-        self.assertEqual(world.moved(), dict.fromkeys(expected, 1))
+        acks = "binding-acknowledgements-sent/"
+        rows = [f"{INITIAL}/received", f"{INITIAL}/accepted"]
+        rows += [acks + "accepted-reg", acks + "accepted-init-reg"]
+        self.assertEqual(world.moved(), dict.fromkeys(rows, 1))

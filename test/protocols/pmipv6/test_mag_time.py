@@ -240,6 +240,24 @@ class BadInputTests(MagTestCase):
         self.assertEqual(self.core.session_count, 1)
 
     @settings(deadline=None, max_examples=FUZZ)
+    @given(st.lists(st.tuples(st.integers(6, 127), st.integers(0, 255)), max_size=6))
+    def test_damaged_answers(self, changes):
+        """A right answer with some octets changed and the checksum made right again does no harm."""
+        self.make({"ipv4": True}, encapsulation="gre")
+        request = self.attach()
+        extra = [opt.GreKey(1), opt.IPv4HomeAddressReply(0, 24, IPV4), opt.BindingRefreshAdvice(9)]
+        options = [o for o in request.options if type(o) not in (opt.GreKey, opt.IPv4HomeAddressRequest)]
+        message = BindingAcknowledgement(0, BA_P, request.sequence, 150, options + extra)
+        data = bytearray(encode(message))
+        for place, octet in changes:
+            data[place % len(data)] = octet
+        data[4:6] = b"\0\0"
+        data = seal(bytes(data), LMA_ADDRESS, MAG_ADDRESS)
+        self.feed(PacketReceived(data, LMA_ADDRESS, MAG_ADDRESS))
+        self.until(self.mono + 2)
+        self.assertEqual(self.core.session_count, 1)
+
+    @settings(deadline=None, max_examples=FUZZ)
     @given(
         st.lists(
             st.tuples(
