@@ -124,20 +124,22 @@ def _react(configuration: Configuration, log_level: str) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
-    asyncioreactor.install()
-    from twisted.internet import reactor
+    asyncioreactor.install()  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor as installed
     from twisted.internet.defer import Deferred
     from twisted.logger import Logger
 
     from appliance import log
     from appliance.system import System
 
+    # Its type is a module's, as far as a type checker can tell.
+    reactor: Any = installed
     log.begin(sys.stderr, log_level)
     logger = Logger(namespace="appliance")
     system = System(
         configuration, reactor=reactor, clock=read_clocks, random_bits=secrets.randbits, logger=logger
     )
-    outcome = {"status": 0}
+    status = 0
 
     def on_loop(coroutine: Any) -> Any:
         # The kernel's netlink calls are asyncio's; here is the one seam to Twisted.
@@ -147,12 +149,13 @@ def _react(configuration: Configuration, log_level: str) -> int:
         logger.error("stopping: {reason}", reason=failure.getErrorMessage())
 
     def failed(failure: Any) -> None:
-        outcome["status"] = 2
+        nonlocal status
+        status = 2
         if failure.check(ApplianceError):
             print(f"Failure: {failure.value}", file=sys.stderr)
         else:
             logger.failure("start failed", failure)
-        reactor.stop()  # type: ignore[attr-defined]
+        reactor.stop()
 
     def started(_: object) -> None:
         # Sessions by the hundred thousand are no garbage: a full collection would only stop the
@@ -165,9 +168,9 @@ def _react(configuration: Configuration, log_level: str) -> int:
     def begin() -> None:
         on_loop(system.start()).addCallbacks(started, failed)
 
-    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger(
         "before", "shutdown", lambda: on_loop(system.stop()).addErrback(complain)
     )
-    reactor.run()  # type: ignore[attr-defined]
-    return outcome["status"]
+    reactor.run()
+    return status

@@ -60,4 +60,5 @@ class LineObserver:
 
 def begin(stream: TextIO, level: str) -> None:
     """Send everything that Twisted's loggers emit to ``stream``."""
-    globalLogBeginner.beginLoggingTo([LineObserver(stream, level)], redirectStandardIO=False)
+    observer: Any = LineObserver(stream, level)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

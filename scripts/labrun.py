@@ -126,14 +126,13 @@ class Appliance:
     def cli(self, *commands: str, check: bool = True) -> str:
         """What ``appliance cli -e COMMAND ...`` prints; :class:`LabError` if its exit status is not 0."""
         arguments = [word for command in commands for word in ("-e", command)]
-        done = subprocess.run(
-            [sys.executable, "-m", "appliance", "cli", "--socket", str(self.socket), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=20,
-        )
+        command = [sys.executable, "-m", "appliance", "cli", "--socket", str(self.socket), *arguments]
+        try:
+            done = subprocess.run(
+                command, input="", capture_output=True, text=True, env=environment(), timeout=10
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"appliance cli {commands}: no answer after 10 s") from None
         if check and done.returncode:
             raise LabError(f"appliance cli {commands}: exit {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -87,7 +87,9 @@ class LoadTests(SynchronousTestCase):
         )
         first, second = context.address_pools
         self.assertEqual((first.first, first.last), (packed("203.0.113.1"), packed("203.0.113.254")))
-        self.assertEqual((second.network, second.prefix_length, second.static), (packed("192.0.2.0"), 24, True))
+        self.assertEqual(
+            (second.network, second.prefix_length, second.static), (packed("192.0.2.0"), 24, True)
+        )
         self.assertEqual(second.default_router, packed("192.0.2.1"))
         assert context.default_profile is not None
         self.assertFalse(context.default_profile.pmipv6)
@@ -96,14 +98,18 @@ class LoadTests(SynchronousTestCase):
         self.assertTrue(profile.ipv4)
         self.assertEqual(profile.prefixes, ((packed("2001:db8:1:77::"), 64),))
         self.assertEqual((profile.prefix_pool, profile.services), ("G", (b"internet",)))
-        self.assertEqual((profile.mags, profile.ipv4_address), ((packed("2001:db8:a::1"),), packed("203.0.113.77")))
+        self.assertEqual(
+            (profile.mags, profile.ipv4_address), ((packed("2001:db8:a::1"),), packed("203.0.113.77"))
+        )
 
     def test_lma(self) -> None:
         """The anchor's settings, with what its context gives it."""
         lma = load(TEXT, "x").lma_services[0]
         self.assertEqual((lma.name, lma.context, lma.max_subscribers), ("lma1", "anchor", 1000))
         self.assertEqual((lma.reg_lifetime, lma.unknown_peer, lma.heartbeat_interval), (1200, "discard", 60))
-        self.assertEqual((lma.aaa_accounting, lma.revocation, lma.timestamp_option_validation), (False, True, True))
+        self.assertEqual(
+            (lma.aaa_accounting, lma.revocation, lma.timestamp_option_validation), (False, True, True)
+        )
         self.assertEqual(
             lma.peers,
             (
@@ -152,7 +158,11 @@ class LoadTests(SynchronousTestCase):
             where = mode if mode in COMMANDS.modes else "context" if mode == "ipv6 pool" else "mag-service"
             known = {value.name for each in COMMANDS.settings(where) for value in each.values()}
             known |= {each.path for each in COMMANDS.settings(where)}
-            wanted = set(kind.__slots__) - filled - {"__weakref__"} if mode.endswith("service") else set(limits(kind))
+            wanted = (
+                set(kind.__slots__) - filled - {"__weakref__"}
+                if mode.endswith("service")
+                else set(limits(kind))
+            )
             self.assertEqual(wanted - known, set(), mode)
 
 
@@ -165,13 +175,17 @@ class ErrorTests(SynchronousTestCase):
 
     def test_all_errors_with_line_and_range(self) -> None:
         """Every wrong line is reported, a range error with its range, and later lines are still read."""
-        text = TEXT.replace("1200", "0").replace("discard", "drop").replace("no aaa accounting", "aaa accounting now")
+        text = (
+            TEXT.replace("1200", "0")
+            .replace("discard", "drop")
+            .replace("no aaa accounting", "aaa accounting now")
+        )
         self.assertEqual(
             self.errors(text),
             [
-                "F:26: Failure: Invalid value '0': out of the range 1 to 262140 seconds (after 'reg-lifetime')",
-                "F:29: Failure: Unknown keyword 'drop' after 'policy unknown-peer': discard, reject",
-                "F:31: Failure: Unexpected 'now': nothing follows 'aaa accounting'",
+                "F:25: Failure: Invalid value '0': out of the range 1 to 262140 seconds (after 'reg-lifetime')",
+                "F:28: Failure: Unknown keyword 'drop' after 'policy unknown-peer': discard, reject",
+                "F:30: Failure: Unexpected 'now': nothing follows 'aaa accounting'",
             ],
         )
 
@@ -186,23 +200,39 @@ class ErrorTests(SynchronousTestCase):
     def test_outside(self) -> None:
         """A line before ``config`` says so; nothing is tried in another mode."""
         self.assertEqual(
-            self.errors("context a\n"), ["F:1: Failure: Unknown command 'context' (outside 'config' ... 'end')"]
+            self.errors("context a\n"),
+            ["F:1: Failure: Unknown command 'context' (outside 'config' ... 'end')"],
         )
         self.assertEqual(
             self.errors("config\ncontext a\nsystem hostname x\n"), ["F:3: Failure: Unknown command 'system'"]
         )
-        self.assertEqual(len(self.errors("config\ncontext a | grep b\ncontext \"x\n")), 2)
+        self.assertEqual(len(self.errors('config\ncontext a | grep b\ncontext "x\n')), 2)
 
     def test_cross_checks(self) -> None:
         """Contradictions between lines are reported where the second one stands."""
         service = "config\ncontext a\n%s\nexit\nexit\ncontext b\n%s\n"
         for one, other, line, text in (
-            ("lma-service x\nbind address 2001:db8::1", "lma-service y\nbind address 2001:db8::1", 8, "lma-service x already"),
+            (
+                "lma-service x\nbind address 2001:db8::1",
+                "lma-service y\nbind address 2001:db8::1",
+                9,
+                "lma-service x already",
+            ),
             ("lma-service x", "lma-service x", 7, "another name"),
             ("interface e0", "interface e0", 7, "used by context a"),
             ("interface e0", "mag-service m\naccess-interface e0", 8, "used by context a"),
-            ("ipv6 pool p prefix 2001:db8::/32\ninterface x", "ipv6 pool q prefix 2001:db8:1::/48", 8, "overlaps ipv6 pool p"),
-            ("ip pool p 192.0.2.0/25\ninterface x", "ip pool q range 192.0.2.126 192.0.2.129 mask-length 24", 8, "overlaps"),
+            (
+                "ipv6 pool p prefix 2001:db8::/32\ninterface x",
+                "ipv6 pool q prefix 2001:db8:1::/48",
+                8,
+                "overlaps ipv6 pool p",
+            ),
+            (
+                "ip pool p 192.0.2.0/25\ninterface x",
+                "ip pool q range 192.0.2.126 192.0.2.129 mask-length 24",
+                8,
+                "overlaps",
+            ),
         ):
             found = self.errors(service % (one, other))
             self.assertEqual(len(found), 1, found)
@@ -276,7 +306,9 @@ class RoundTripTests(SynchronousTestCase):
     @given(st.data())
     def test_shuffled_words(self, data: Any) -> None:
         """Words of the grammar in any order never cause another error than ConfigurationErrors."""
-        words = data.draw(st.lists(st.sampled_from(sorted(set(TEXT.replace("\n", " \n ").split(" ")))), max_size=60))
+        words = data.draw(
+            st.lists(st.sampled_from(sorted(set(TEXT.replace("\n", " \n ").split(" ")))), max_size=60)
+        )
         try:
             load("config\ncontext c\n" + " ".join(words), "x")
         except ConfigurationErrors as error:

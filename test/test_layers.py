@@ -50,7 +50,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.*", 5),
     ("appliance.service", 6),
     ("appliance.system", 6),
-    ("appliance.facts", 6),
+    ("appliance.facts", 3),
     ("appliance.record", 6),
     ("appliance.log", 6),
     ("appliance.app", 7),

@@ -89,14 +89,14 @@ class _Answer:
         self._sent = 0
 
     def resumeProducing(self) -> None:
-        """Write the next part."""
+        """The client has taken all that was written: write the next part, or end."""
+        if self._sent and self._sent >= len(self._lines):
+            self._session.answered()
+            return
         part = self._lines[self._sent : self._sent + CHUNK]
         self._sent += CHUNK
-        if self._sent < len(self._lines):
-            self._session.tell({"lines": part})
-        else:
-            self._session.tell({**self._end, "lines": part})
-            self._session.answered()
+        self._session.watch()
+        self._session.tell({"lines": part} if self._sent < len(self._lines) else {**self._end, "lines": part})
 
     def stopProducing(self) -> None:
         """Forget the rest: the connection is gone."""
@@ -158,11 +158,16 @@ class _Session(LineReceiver):
 
     def tell(self, message: dict[str, Any]) -> None:
         """Write one object."""
-        self.transport.write(json.dumps(message).encode("ascii", "backslashreplace") + b"\n")
+        self.transport.write(json.dumps(message).encode() + b"\n")
+
+    def watch(self) -> None:
+        """From now on the client has ``STALL`` seconds to take what is written."""
         self._cancel()
+        self._stalled = self._server.reactor.callLater(STALL, self.drop)
 
     def answered(self) -> None:
-        """The last part is written: go on with the next request."""
+        """The client has the whole answer: go on with its next request."""
+        self._cancel()
         self.transport.unregisterProducer()
         if self._shell is not None and self._shell.closed:
             self.transport.loseConnection()
@@ -184,7 +189,6 @@ class _Session(LineReceiver):
         assert self._shell is not None
         end = {"status": result.status, "prompt": self._shell.prompt, "closed": self._shell.closed, **extra}
         self.pauseProducing()  # type: ignore[no-untyped-call]
-        self._stalled = self._server.reactor.callLater(STALL, self.drop)
         self.transport.registerProducer(_Answer(self, result.lines, end), False)
 
     def _refuse(self, text: str) -> None:

@@ -263,3 +263,22 @@ def limit_position(packet: bytes, start: int, end: int) -> int:
             return at + 2
         at += 2 + packet[at + 1]
     return 0
+
+
+def quoted_inner(quoted: bytes) -> bytes | None:
+    """The inner packet (cut off or not) in a tunnel packet quoted by an ICMP error."""
+    found = ip.transport(quoted)
+    if found is None:
+        return None
+    protocol, offset = found
+    if protocol == ip.UDP:
+        offset += 8
+        if quoted[offset : offset + 1] and quoted[offset] >> 4 == 0:
+            protocol, offset = (quoted[offset + 1] if len(quoted) > offset + 1 else 0), offset + 4
+    if protocol == ip.GRE and len(quoted) > offset + 4:
+        flags = quoted[offset]
+        offset += 4 + sum(4 for bit in (0x80, 0x20, 0x10) if flags & bit)
+    inner = quoted[offset:]
+    if (ip.version(inner) == 6 and len(inner) >= 40) or (ip.version(inner) == 4 and len(inner) >= 20):
+        return inner
+    return None

@@ -24,6 +24,7 @@ from appliance.tun.encap import (
     encapsulation_limit,
     limit_position,
     open_payload,
+    quoted_inner,
 )
 from appliance.tun.session import Answer, Path, RateLimit, Session
 
@@ -87,6 +88,7 @@ class Forwarding:
             )
             for row in ENCAPSULATIONS
         }
+        self._plain = {outer: choose(outer, False, False, 6) for outer in (4, 6)}
         self._protocol_error = index(f"tunnel-data-received/errors/{PROTOCOL_ERROR}")
         self._length_error = index(f"tunnel-data-received/errors/{LENGTH_ERROR}")
         self._no_session = index("tunnel-data-received/errors/no-session-found")
@@ -325,13 +327,19 @@ class Forwarding:
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
         header's source address and traffic class.
         """
-        opened = open_payload(outer, protocol, data)
-        if isinstance(opened, str):
-            self._values[self._length_error if opened == LENGTH_ERROR else self._protocol_error] += 1
-            return None
-        row, offset, key, _ = opened
-        packet = data[offset:] if offset else data
-        mobile, other = ip.addresses(packet)
+        key = None
+        size = len(data)
+        if protocol == ip.IPV6 and size >= 40 and data[0] >> 4 == 6 and 40 + (data[4] << 8 | data[5]) == size:
+            # The plain case, without the general reader.
+            row, packet, mobile, other = self._plain[outer], data, data[8:24], data[24:40]
+        else:
+            opened = open_payload(outer, protocol, data)
+            if isinstance(opened, str):
+                self._values[self._length_error if opened == LENGTH_ERROR else self._protocol_error] += 1
+                return None
+            row, offset, key, _ = opened
+            packet = data[offset:] if offset else data
+            mobile, other = ip.addresses(packet)
         if self.role == MAG:
             mobile, other = other, mobile
         if key is None:
@@ -350,7 +358,8 @@ class Forwarding:
         ):
             self._values[self._no_session] += 1
             return None
-        if ip.group(other) or ip.link_scope(other):
+        # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
+        if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
             return None
         if tos & ip.ECN_MASK == ip.ECN_CE:
@@ -439,7 +448,7 @@ class Forwarding:
             if mtu < path.mtu:
                 path.mtu, path.expires = mtu, now + PATH_MTU_LIFETIME
                 self._expiry = min(self._expiry or path.expires, path.expires)
-        elif _unreachable(outer, kind, code):
+        elif ip.tunnel_broken(outer, kind, code):
             self.drop("tunnel-unreachable")
         else:
             return False
@@ -447,7 +456,7 @@ class Forwarding:
 
     def _relay(self, quoted: bytes, peer: bytes, mtu: int, now: float) -> bool:
         """Tell the source of the inner packet quoted in an error; ``mtu`` 0: unreachable."""
-        inner = _quoted_inner(quoted)
+        inner = quoted_inner(quoted)
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
@@ -466,29 +475,3 @@ class Forwarding:
         if not inner[6] & 0x40:
             return False
         return self._answer(inner, (3, 4, mtu - session.overhead4), back, now)
-
-
-def _unreachable(outer: int, kind: int, code: int) -> bool:
-    """Whether an ICMP error says that the tunnel is broken; port unreachable: only that nobody listens."""
-    if outer == 6:
-        return kind in (3, 4) or (kind == 1 and code != 4)
-    return kind == 11 or (kind == 3 and code != 3)
-
-
-def _quoted_inner(quoted: bytes) -> bytes | None:
-    """The inner packet (cut off or not) in a tunnel packet quoted by an ICMP error."""
-    found = ip.transport(quoted)
-    if found is None:
-        return None
-    protocol, offset = found
-    if protocol == ip.UDP:
-        offset += 8
-        if quoted[offset : offset + 1] and quoted[offset] >> 4 == 0:
-            protocol, offset = (quoted[offset + 1] if len(quoted) > offset + 1 else 0), offset + 4
-    if protocol == ip.GRE and len(quoted) > offset + 4:
-        flags = quoted[offset]
-        offset += 4 + sum(4 for bit in (0x80, 0x20, 0x10) if flags & bit)
-    inner = quoted[offset:]
-    if (ip.version(inner) == 6 and len(inner) >= 40) or (ip.version(inner) == 4 and len(inner) >= 20):
-        return inner
-    return None

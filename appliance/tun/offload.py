@@ -31,6 +31,11 @@ FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
 LARGEST = 65_535
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
+#: IPv6 and TCP: class and flow label, length, next header and hop limit, addresses and ports,
+#: sequence, acknowledgement and data offset, flags, window, checksum.
+_TCP6 = struct.Struct(">4sH2s36sI5sB2sH")
+#: IPv4 and TCP: version and TOS, length, identification, fragment to protocol, checksum, then as above.
+_TCP4 = struct.Struct(">2sHH4sH12sI5sB2sH")
 
 Sum = Callable[[bytes], int]
 """Ones' complement sum of 16-bit words (big-endian, zero padded), not inverted, 0..0xffff."""
@@ -192,7 +197,7 @@ def _split_udp(packet: bytes, offload: Offload, head_size: int, sum16: Sum) -> l
 class _Flow:
     """One super-packet in the making."""
 
-    __slots__ = ("first", "head", "next_sequence", "parts", "prefix", "same", "start", "step", "total")
+    __slots__ = ("first", "head", "next_sequence", "options", "parts", "prefix", "same", "start", "step", "total")
 
     def __init__(
         self, prefix: bytes, first: bytes, start: int, head: int, same: tuple[bytes, ...], sequence: int
@@ -202,6 +207,7 @@ class _Flow:
         self.start = start
         self.head = head
         self.same = same
+        self.options = first[start + 18 : head]
         self.step = len(first) - head
         self.next_sequence = (sequence + self.step) & 0xFFFFFFFF
         self.parts: list[bytes] = []
@@ -226,52 +232,53 @@ class Coalescer:
 
     def add(self, packet: bytes, prefix: bytes = b"") -> None:
         """Take one whole IP packet (lengths already checked)."""
+        size = len(packet)
         if packet[0] >> 4 == 6:
-            if packet[6] != 6:
-                self._write([NO_OFFLOAD, prefix, packet])
+            if packet[6] == 6 and size >= 60:
+                class_flow, _, next_hop, key, sequence, ack, flags, window, _ = _TCP6.unpack_from(packet)
+                self._add_tcp(packet, prefix, 40, key, sequence, flags, (class_flow, next_hop, ack, window))
                 return
-            start = 40
-            key = packet[8:44]
-        elif packet[9] == 6 and packet[0] == 0x45:
-            # Fragments have no TCP header to look at; their flow bits are 0 except DF.
-            if (packet[6] << 8 | packet[7]) & 0x3FFF:
-                self._write([NO_OFFLOAD, prefix, packet])
-                return
-            start = 20
-            key = packet[12:24]
-        else:
-            self._write([NO_OFFLOAD, prefix, packet])
+        # Fragments have no TCP header to look at: their flag and offset bits are 0 except DF.
+        elif packet[9] == 6 and packet[0] == 0x45 and size >= 40 and not (packet[6] & 0x3F or packet[7]):
+            class_of, _, _, rest, _, key, sequence, ack, flags, window, _ = _TCP4.unpack_from(packet)
+            self._add_tcp(packet, prefix, 20, key, sequence, flags, (class_of, rest, ack, window))
             return
-        self._add_tcp(packet, prefix, start, key)
+        self._write([NO_OFFLOAD, prefix, packet])
 
-    def _add_tcp(self, packet: bytes, prefix: bytes, start: int, key: bytes) -> None:
+    def _add_tcp(
+        self,
+        packet: bytes,
+        prefix: bytes,
+        start: int,
+        key: bytes,
+        sequence: int,
+        flags: int,
+        same: tuple[bytes, ...],
+    ) -> None:
+        """``same``: what must be equal in all segments, besides the TCP options."""
         size = len(packet)
         flow = self._flows.get(key)
-        if size < start + 20:
-            self._write([NO_OFFLOAD, prefix, packet])
-            return
         head = start + (packet[start + 12] >> 4) * 4
-        flags = packet[start + 13]
         step = size - head
-        if flags & ~PSH != ACK or step <= 0 or head < start + 20 or not self._good(packet, start):
+        # The addresses stand right before the TCP header in both versions, so one sum covers
+        # them and the segment; the rest of the pseudo-header is protocol and length.
+        if (
+            flags & ~PSH != ACK
+            or step <= 0
+            or head < start + 20
+            or (self._sum16(packet[8 if start == 40 else 12 :]) + 6 + size - start) % 0xFFFF
+        ):
             if flow is not None:
                 self._finish(self._flows.pop(key))
             self._write([NO_OFFLOAD, prefix, packet])
             return
-        sequence = _U32.unpack_from(packet, start + 4)[0]
-        # What must be equal in all segments: all of the headers but lengths, identification,
-        # sequence number, PSH and checksums.
-        same = (
-            packet[:4] + packet[6:8] if start == 40 else packet[:2] + packet[6:10],
-            packet[start + 8 : start + 13] + packet[start + 14 : start + 16],
-            packet[start + 18 : head],
-        )
         if flow is not None:
             if (
                 sequence == flow.next_sequence
                 and step <= flow.step
                 and flow.total + step <= LARGEST
                 and same == flow.same
+                and packet[start + 18 : head] == flow.options
                 and prefix == flow.prefix
             ):
                 flow.parts.append(packet[head:])
@@ -286,12 +293,6 @@ class Coalescer:
             self._write([NO_OFFLOAD, prefix, packet])
             return
         self._flows[key] = _Flow(prefix, packet, start, head, same, sequence)
-
-    def _good(self, packet: bytes, start: int) -> bool:
-        addresses = packet[8:40] if start == 40 else packet[12:20]
-        segment = packet[start:]
-        total = self._sum16(segment) + ones_complement_sum(addresses) + 6 + len(segment)
-        return total % 0xFFFF == 0
 
     def _finish(self, flow: _Flow, push: int = 0) -> None:
         first = flow.first

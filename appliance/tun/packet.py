@@ -258,3 +258,10 @@ def checksum_good(packet: bytes) -> bool:
         return ones_complement_sum(body) in (0, 0xFFFF)
     pseudo = pseudo_header(source, destination, len(body), protocol)
     return ones_complement_sum(pseudo + body) in (0, 0xFFFF)
+
+
+def tunnel_broken(outer: int, kind: int, code: int) -> bool:
+    """Whether an ICMP error says that the tunnel is broken; port unreachable: only that nobody listens."""
+    if outer == 6:
+        return kind in (3, 4) or (kind == 1 and code != 4)
+    return kind == 11 or (kind == 3 and code != 3)

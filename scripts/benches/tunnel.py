@@ -47,6 +47,9 @@ class Lab:
         """Make namespaces, links and addresses."""
         for node in NODES:
             subprocess.run(["ip", "netns", "add", f"{self.prefix}-{node}"], check=True)
+            # Without duplicate address detection everything answers at once.
+            quick = ("net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
+            subprocess.run(self.command(node, "sysctl", "-qw", *quick), check=True)
             self.ip(node, "link set lo up")
         for name, left, right in (("acc0", "mn", "mag"), ("bh0", "mag", "lma"), ("cn0", "lma", "cn")):
             own = f"{self.prefix}-{left}"
@@ -63,8 +66,8 @@ class Lab:
         ):  # fmt: skip
             self.ip(node, f"addr add {address}/64 dev {name} nodad")
         for node in ("mag", "lma"):
-            setting = "net.ipv6.conf.all.forwarding=1"
-            subprocess.run(self.command(node, "sysctl", "-qw", setting), check=True)
+            routers = ("net.ipv6.conf.all.forwarding=1", "net.ipv4.ip_forward=1")
+            subprocess.run(self.command(node, "sysctl", "-qw", *routers), check=True)
         self.ip("cn", "route add default via 2001:db8:eeee::1")
         self.ip("mn", "neigh add fe80::200:5eff:fe00:5213 lladdr 00:00:5e:00:52:13 dev acc0")
         for address in MN.values():

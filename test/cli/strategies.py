@@ -45,7 +45,9 @@ def argument(value: Value) -> Any:
         "IPV4/HOST": st.tuples(V4, st.integers(0, 32)),
         "IPV6/ANY": _network(128),
         "MAC": st.binary(min_size=6, max_size=6),
-        "NAI": st.text(NAMES + "._-'\"#|\\é", min_size=1, max_size=60).map(lambda user: user + "@example.org"),
+        "NAI": st.text(NAMES + "._-'\"#|\\é", min_size=1, max_size=60).map(
+            lambda user: user + "@example.org"
+        ),
         "NAME": name,
         "STRING": _text(value),
         "PATH": st.text(NAMES + "/ -", max_size=100).map(lambda text: "/" + text),
@@ -79,5 +81,7 @@ def sections(draw: Any, mode: str, opening: Command | None = None) -> Section:
             section.open(command.path, command.key(inner.args), inner)
         else:
             args = draw(arguments(command.items))
-            section.store(command.path, command.key(args), Entry(args, command.toggle and draw(st.booleans())))
+            section.store(
+                command.path, command.key(args), Entry(args, command.toggle and draw(st.booleans()))
+            )
     return section

@@ -76,7 +76,11 @@ class MatchTests(SynchronousTestCase):
         wanted = {"name": "a", "static": True, "n": 3, "g": "x"}
         self.assertEqual(ask(registry, "pool a static group x size 3")[1], wanted)
         self.assertEqual(ask(registry, "pool a")[1], {"name": "a"})
-        self.fails(registry, "pool a static static", "Unknown keyword 'static' after 'pool a static': <cr>, group, size")
+        self.fails(
+            registry,
+            "pool a static static",
+            "Unknown keyword 'static' after 'pool a static': <cr>, group, size",
+        )
 
     def test_choice_groups(self) -> None:
         """One of a group is wanted; its words become arguments."""
@@ -151,7 +155,15 @@ class DeclarationTests(SynchronousTestCase):
 
     def test_bad_syntax(self) -> None:
         """Brackets, types, empty parts and unknown privileges are checked."""
-        for syntax in ("show [ all", "show all ]", "show { }", "show <a:NONE>", "show <a:NUMBER>", "show [ [ a ] ]", "S"):
+        for syntax in (
+            "show [ all",
+            "show all ]",
+            "show { }",
+            "show <a:NONE>",
+            "show <a:NUMBER>",
+            "show [ [ a ] ]",
+            "S",
+        ):
             self.assertRaises(GrammarError, registry_of, syntax)
         wrong = command("m", "show", help=_Help(), rights="nobody", registry=Registry())
         self.assertRaises(GrammarError, wrong, lambda *_: None)
@@ -172,8 +184,10 @@ class DeclarationTests(SynchronousTestCase):
 
     def test_every_token_has_help(self) -> None:
         """No command of the appliance has a token without help, and each mode has commands."""
-        self.assertLessEqual({"config", "context", "interface", "subscriber", "lma-service", "mag-service"},
-                             set(COMMANDS.modes))
+        self.assertLessEqual(
+            {"config", "context", "interface", "subscriber", "lma-service", "mag-service"},
+            set(COMMANDS.modes),
+        )
         self.assertTrue(shell.COMMAND_MODULES)
         for mode in COMMANDS.modes:
             for each in COMMANDS.commands(mode):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from scripts.demo import NAI, Demo
 from scripts.labnet import CN_ADDRESS, HOME_POOL, LMA_ADDRESS, MAG_ADDRESSES
@@ -178,8 +177,13 @@ class WireTests(LabTests):
             "sock.setsockopt(41, 7, -1)\n"
             f"sock.bind(({MAG_ADDRESSES['mag1']!r}, 0))\n"
             "dice = random.Random(1)\n"
-            "for _ in range(500):\n"
-            f"    sock.sendto(dice.randbytes(dice.randrange(1, 200)), ({LMA_ADDRESS!r}, 0))\n"
+            "for number in range(500):\n"
+            # the sending kernel itself refuses less than four octets of Mobility Header
+            "    data = bytearray(dice.randbytes(dice.randrange(4, 200)))\n"
+            # every other one claims to be a binding update, with the right payload protocol
+            "    if number % 2:\n"
+            "        data[0], data[2] = 59, 5\n"
+            f"    sock.sendto(data, ({LMA_ADDRESS!r}, 0))\n"
         )
         before = len(node.log.read_text().splitlines())
         self.lab.exec("mag1", sys.executable, "-c", program)
@@ -188,5 +192,6 @@ class WireTests(LabTests):
         self.assertNotIn("Traceback", log)
         self.assertLess(len(log.splitlines()) - before, 50)
         screen = node.cli("show lma-service statistics")
-        self.assertGreater(find_counter(screen, "Binding Updates Received", "Total Discarded"), 400)
-        self.assertTrue(Path(f"/proc/{node.process.pid}").exists() if node.process else False)
+        self.assertGreater(find_counter(screen, "Binding Updates Received", "Total Discarded"), 240)
+        assert node.process is not None
+        self.assertIsNone(node.process.poll())

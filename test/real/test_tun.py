@@ -83,7 +83,6 @@ class TunnelTests(SynchronousTestCase):
         self.start()
         self.assertEqual(self.ping(tunnel.CN), 2)
         self.assertEqual(self.ping(CN4), 2)
-
         for end in (self.lma, self.mag):
             counters = self.state(end)["counters"]
             for way in ("received", "sent"):

@@ -11,6 +11,7 @@ from appliance.protocols.pmipv6.events import (
     Advertise,
     Install,
     MobileAttached,
+    Withdraw,
 )
 from test.protocols.pmipv6.mag_fakes import (
     ANY,
@@ -158,6 +159,14 @@ class AcceptanceTests(MagTestCase):
         (_, effect) = self.until(100 + 450)[0]
         request = one(decode(effect.data).message, opt.IPv4HomeAddressRequest)
         self.assertEqual(request, opt.IPv4HomeAddressRequest(24, IPV4))
+
+    def test_other_prefix_at_refresh(self):
+        """A prefix that a refresh replaces is withdrawn before the new one is advertised (RFC 5213 6.9.2)."""
+        self.session()
+        ((_, effect),) = self.until(550)
+        withdraw, install, advertise = self.answer(self.request([effect]), hnp=OTHER_HNP)
+        self.assertEqual(withdraw, Withdraw("acc0", MN, HNP))
+        self.assertEqual((install.prefixes, advertise.prefixes), (OTHER_HNP, OTHER_HNP))
 
     def test_ipv4_refused_in_reply(self):
         """A failing IPv4 reply leaves an IPv6 session."""

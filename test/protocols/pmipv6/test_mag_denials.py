@@ -21,6 +21,7 @@ from test.protocols.pmipv6.mag_fakes import (
     ATTACH,
     HNP,
     IPV4,
+    LMA_ADDRESS,
     MAG_ADDRESS,
     MN,
     NAI,
@@ -197,9 +198,10 @@ class DenialTests(MagTestCase):
         other = {opt.MobileNodeIdentifier: opt.MobileNodeIdentifier(1, b"x@example.org")}
         self.assertEqual(self.answer(message, replace=other), [])
         self.assertEqual(self.answer(message, sequence=message.sequence + 5), [])
-        data = seal(
-            encode(BindingAcknowledgement(0, BA_P, message.sequence, 1, [])), MAG_ADDRESS, MAG_ADDRESS
-        )
-        self.assertEqual(self.feed(PacketReceived(data, MAG_ADDRESS, MAG_ADDRESS)), [])
+        other_lma = LMA_ADDRESS[:-1] + b"\x77"
+        options = [*message.options[:1], opt.HomeNetworkPrefix(64, HNP[0][0])]
+        answer = encode(BindingAcknowledgement(0, BA_P, message.sequence, 150, options))
+        data = seal(answer, other_lma, MAG_ADDRESS)
+        self.assertEqual(self.feed(PacketReceived(data, other_lma, MAG_ADDRESS)), [])
         self.assertEqual(self.count("binding-acknowledgement-errors/no-matching-request"), 3)
         self.assertEqual(self.entry().state, "registering")

@@ -1,0 +1,246 @@
+"""Transcripts of shell sessions, and scripts."""
+
+import json
+import os
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.cli import script
+from appliance.cli.shell import Result, Shell
+from appliance.config import load
+from appliance.errors import ApplianceError
+from test.cli.fakes import FakeGateway, FakeSystem
+
+CASES = int(os.environ.get("FUZZ", "200"))
+
+TEXT = """\
+config
+  system hostname node1
+  context access
+    interface eth1
+      ipv6 address 2001:db8:a::1/64
+      exit
+    mag-service mag1
+      reg-lifetime 900
+      exit
+    exit
+  context a-context-with-a-long-name
+    exit
+end
+"""
+
+
+class ShellCase(SynchronousTestCase):
+    """Gives each test a shell without date lines."""
+
+    def setUp(self) -> None:
+        """Make the shell; the clock is in UTC."""
+        before = os.environ.get("TZ")
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
+        def restore() -> None:
+            if before is None:
+                del os.environ["TZ"]
+            else:
+                os.environ["TZ"] = before
+            time.tzset()
+
+        self.addCleanup(restore)
+        self.gateway = FakeGateway()
+        self.shell = self.make("administrator")
+
+    def make(self, rights: str) -> Shell:
+        """A shell for a user of this privilege."""
+        shell = Shell(FakeSystem([self.gateway]), load(TEXT, "x"), user="alice", rights=rights)
+        shell.timestamps = False
+        return shell
+
+    def does(self, line: str, *lines: str) -> None:
+        """Expect success and these lines."""
+        self.assertEqual(self.shell.execute(line), Result(list(lines), 0))
+
+    def fails(self, line: str, text: str) -> None:
+        """Expect this failure."""
+        self.assertEqual(self.shell.execute(line), Result([f"Failure: {text}"], 1))
+
+
+class ShellTests(ShellCase):
+    """One line at a time."""
+
+    def test_prompt(self) -> None:
+        """Context and host; ``>`` for who may not configure."""
+        self.assertEqual(self.shell.prompt, "[local]node1# ")
+        self.does("context access")
+        self.assertEqual(self.shell.prompt, "[access]node1# ")
+        self.assertEqual(self.make("operator").prompt, "[local]node1> ")
+        self.fails("context none", "No context is named none; there is access, a-context-with-a-long-name")
+        self.assertRaises(ApplianceError, self.make, "king")
+
+    def test_show_configuration(self) -> None:
+        """The running configuration, and one context of it."""
+        self.does("show configuration", *TEXT.splitlines())
+        self.does("show conf context a-context-with-a-long-name",
+                  "config", "  context a-context-with-a-long-name", "    exit", "end")  # fmt: skip
+        self.fails(
+            "show conf context b", "No context is named b; there is access, a-context-with-a-long-name"
+        )
+        self.shell = self.make("inspector")
+        self.fails("show configuration", "'show configuration [ context <name:NAME 1-79> ]' needs the privilege "
+                   "operator; this user is inspector")  # fmt: skip
+
+    def test_system(self) -> None:
+        """Version, uptime, clock, load."""
+        self.does("show system uptime", "System uptime: 1D 1H 34M")
+        self.does("show clock", "Sunday September 09 01:46:40 UTC 2001")
+        self.does("show system", "Loop lag:                      1 ms")
+        self.assertEqual(self.shell.execute("show version").lines[0], "Active Software:")
+
+    def test_tables(self) -> None:
+        """Columns as measured on captures; a long name pushes the rest to the right."""
+        self.does(
+            "show context all",
+            "Context Name    ContextID    State     Description",
+            "--------------- --------- ----------   -----------------------",
+            "local           1            Active",
+            "access          2            Active",
+            "a-context-with-a-long-name 3 Active",
+        )
+        self.does(
+            "show service all",
+            "ContextID   ServiceID   ContextName   ServiceName   State         Sessions   Type",
+            "---------   ---------   -----------   -----------   ----------    ----------- ----",
+            "2           1           access        mag1          Started       3             mag",
+        )
+        data = json.loads("\n".join(self.shell.execute("show service all | json").lines))
+        self.assertEqual(data[0]["ServiceName"], "mag1")
+
+    def test_date_line(self) -> None:
+        """The first line of an output is the date unless it is turned off; JSON and nothing have none."""
+        self.does("timestamps")
+        self.does("show clock", *["Sunday September 09 01:46:40 UTC 2001"] * 2)
+        self.assertEqual(self.shell.execute("show clock | json").lines[0], "[")
+        self.does("terminal length 0")
+        self.does("no timestamps")
+        self.does("show clock", "Sunday September 09 01:46:40 UTC 2001")
+
+    def test_pipes(self) -> None:
+        """grep with its options, more, several in a row."""
+        self.does("show conf |grep -i HOST", "  system hostname node1")
+        self.does("show conf | grep -v t | grep -v o | grep d$", "end")
+        self.does(
+            'show conf | grep -E "hostname|ipv6"',
+            "  system hostname node1",
+            "      ipv6 address 2001:db8:a::1/64",
+        )
+        self.does("show conf | grep 'hostname|ipv6'")
+        self.does("do show system uptime | more", "System uptime: 1D 1H 34M")
+        self.fails("show conf | sort", "Unknown pipe 'sort': grep, json, more")
+        self.fails("show conf |", "Unknown pipe '': grep, json, more")
+        self.fails("| grep a", "Incomplete command: a command is wanted before |")
+        self.fails("show conf | more x", "Unexpected 'x': nothing follows '| more'")
+        self.fails("show conf | grep -z a", "Unknown option '-z' of grep: -v, -i, -E")
+        self.fails("show conf | grep", "grep needs one pattern of 1 to 128 characters; quote one with spaces")
+        self.fails("show conf | grep -E '(a'", "grep: '(a' is no regular expression: missing ), unterminated "
+                   "subpattern at position 0")  # fmt: skip
+
+    def test_slow_expressions(self) -> None:
+        """Expressions that could take for ever are refused."""
+        for pattern in ("(a+)+", "(a|a)*b", "a*a*a*a*b", "(?:a)", r"(a)\1", "a?" * 30):
+            self.fails(f"show conf | grep -E '{pattern}'",
+                       "grep: at most 3 repetitions, none of a group, and no (? or \\1")  # fmt: skip
+        self.does(r"show conf | grep -E '^ +system [a-z*+?(]+\(?'", "  system hostname node1")
+
+    def test_configure(self) -> None:
+        """The running configuration cannot be changed, and the line says what to do instead."""
+        result = self.shell.execute("configure")
+        self.assertEqual(result.status, 1)
+        self.assertIn("appliance run --check", result.lines[0])
+        self.fails("reg-lifetime 5", "Unknown command 'reg-lifetime'")
+
+    def test_attach_and_detach(self) -> None:
+        """The gateway is told what was typed; its refusal is the failure."""
+        self.does(
+            "mag-service mag1 attach mac-address 02-00-5e-10-00-01 interface acc0",
+            "Attach of 02:00:5e:10:00:01 has begun",
+        )
+        self.does(
+            "mag-service mag1 att user a@b.c mac 02:00:5e:10:00:01 int acc0 hand 1",
+            "Attach of a@b.c has begun",
+        )
+        self.does("mag-service mag1 detach username a@b.c", "Detach of a@b.c has begun")
+        self.assertEqual(
+            self.gateway.calls,
+            [("attach", "", "acc0", "02:00:5e:10:00:01", 4), ("attach", "a@b.c", "acc0", "02:00:5e:10:00:01", 1),
+             ("detach", "a@b.c", "", "")],
+        )  # fmt: skip
+        self.gateway.refusal = "no such interface"
+        self.fails("mag-service mag1 attach username a@b.c interface acc1", "no such interface")
+        self.fails("mag-service mag1 detach username a@b.c", "no such interface")
+        self.fails("mag-service mag2 detach username a@b.c", "No mag-service is named mag2")
+
+    def test_terminal(self) -> None:
+        """Settings of the session; remarks and empty lines do nothing."""
+        for line in ("terminal length 40", "terminal width 512", "", "   ", "##### remark", "# show | x"):
+            self.does(line)
+        self.assertEqual((self.shell.length, self.shell.width), (40, 512))
+        self.does("exit  # good night")
+        self.assertTrue(self.shell.closed)
+
+    def test_completion(self) -> None:
+        """The shell completes in its own mode, also after ``do``."""
+        self.assertEqual(self.shell.complete("sh"), ["show"])
+        self.assertEqual(self.shell.complete("do sh"), ["show"])
+        self.assertIn("uptime", self.shell.complete("show system "))
+        self.assertNotIn("configuration", self.make("inspector").complete("show c"))
+
+    @settings(deadline=None, max_examples=CASES)
+    @given(
+        st.lists(
+            st.one_of(
+                st.sampled_from(["show", "do", "|", "grep", "json", "context", "mag-service", "no", "-v", '"', "'"]), st.text()
+            )
+        )
+    )
+    def test_anything(self, words: list[str]) -> None:
+        """No line makes the shell raise; each gives 0, or 1 and Failure lines."""
+        result = self.shell.execute(" ".join(words))
+        self.assertIn(result.status, (0, 1))
+        self.shell.candidates(" ".join(words))
+        if result.status:
+            self.assertTrue(all(line.startswith("Failure: ") for line in result.lines))
+
+
+class ScriptTests(ShellCase):
+    """Lines from a file."""
+
+    def run_lines(
+        self, *lines: str, keep_going: bool = False, numbered: bool = True
+    ) -> tuple[int, list[str]]:
+        """Exit status and what was written."""
+        written: list[str] = []
+        status = script.run(
+            script.without_ends(line + "\n" for line in lines), self.shell.execute,
+            lambda text, _status: written.append(text), keep_going, numbered,
+        )  # fmt: skip
+        return status, written
+
+    def test_all_work(self) -> None:
+        """Exit status 0."""
+        self.assertEqual(self.run_lines("# hello", "", "show sys up"), (0, ["System uptime: 1D 1H 34M"]))
+
+    def test_stops_at_the_first_failure(self) -> None:
+        """Exit status 1, with the number of the line."""
+        self.assertEqual(
+            self.run_lines("", "shew", "show sys up"), (1, ["line 2: Failure: Unknown command 'shew'"])
+        )
+
+    def test_keep_going(self) -> None:
+        """All lines are done; one that failed still makes the status 1."""
+        self.assertEqual(
+            self.run_lines("shew", "show sys up", keep_going=True, numbered=False),
+            (1, ["Failure: Unknown command 'shew'", "System uptime: 1D 1H 34M"]),
+        )

@@ -1,0 +1,40 @@
+"""The small pure parts of the services: texts, filters, aggregate routes."""
+
+import ipaddress
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.service import _outermost, address_bytes, encapsulation_text, matcher
+
+
+def network(text: str) -> tuple[bytes, int]:
+    """Packed prefix and length of a network in text form."""
+    parsed = ipaddress.ip_network(text)
+    return parsed.network_address.packed, parsed.prefixlen
+
+
+class TextTests(SynchronousTestCase):
+    def test_wildcards(self) -> None:
+        """``*`` stands for any run of characters, ``$`` for one, anything else for itself."""
+        for wanted, name, fits in (
+            ("mn*@example.org", "mn1@example.org", True),
+            ("mn$@example.org", "mn12@example.org", False),
+            ("mn$@example.org", "mn1@example.org", True),
+            ("mn.@example.org", "mn1@example.org", False),
+        ):
+            self.assertEqual(matcher(wanted)(name), fits, (wanted, name))
+
+    def test_address_of_a_prefix(self) -> None:
+        """A filter may be an address or a prefix."""
+        self.assertEqual(address_bytes("2001:db8:1::/64"), ipaddress.ip_address("2001:db8:1::").packed)
+
+    def test_encapsulation_names(self) -> None:
+        """The names are those of the counters."""
+        self.assertEqual(encapsulation_text(True, True, True, False, False), "6in6, 4in6")
+        self.assertEqual(encapsulation_text(True, True, False, True, False), "IPv6 GRE (IPv6)")
+        self.assertEqual(encapsulation_text(False, False, True, False, True), "IPv4 UDP (IPv4)")
+
+    def test_aggregate_routes(self) -> None:
+        """A prefix inside a pool needs no route of its own."""
+        pools = [network("2001:db8:1::/48"), network("2001:db8:1:7::/64"), network("203.0.113.0/24")]
+        self.assertEqual(sorted(_outermost(pools)), sorted([pools[0], pools[2]]))
