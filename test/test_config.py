@@ -140,13 +140,15 @@ class LoadTests(SynchronousTestCase):
         undone = "\n".join((
             "reg-lifetime 5", "default reg-lifetime", "heartbeat interval 60", "no heartbeat",
             "no timestamp-option-validation", "default timestamp-option-validation", "bind address ::2",
-            "no bind address", "mag-peer ::3", "no mag-peer ::3", "tunnel-traffic-class 4", "no tunnel-traffic-class",
+            "no bind address", "mag-peer ::3", "no mag-peer ::3",
+            "tunnel-traffic-class 4", "no tunnel-traffic-class",
         ))  # fmt: skip
         self.assertEqual(load(text % undone, "x").lma_services, (plain,))
 
     def test_contexts_join_and_go(self) -> None:
         """A context may be entered again, and removed."""
-        text = "conf\ncontext a\nlma-service x\nexit\nexit\ncontext a\nlma-service y\nend\nconfig\ncontext b\nend\n"
+        text = "conf\ncontext a\nlma-service x\nexit\nexit\n"
+        text += "context a\nlma-service y\nend\nconfig\ncontext b\nend\n"
         self.assertEqual([each.name for each in load(text, "x").lma_services], ["x", "y"])
         self.assertEqual([each.name for each in load(text + "config\nno context a\n", "x").contexts], ["b"])
 
@@ -183,7 +185,8 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(
             self.errors(text),
             [
-                "F:25: Failure: Invalid value '0': out of the range 1 to 262140 seconds (after 'reg-lifetime')",
+                "F:25: Failure: Invalid value '0': out of the range 1 to 262140 seconds "
+                "(after 'reg-lifetime')",
                 "F:28: Failure: Unknown keyword 'drop' after 'policy unknown-peer': discard, reject",
                 "F:30: Failure: Unexpected 'now': nothing follows 'aaa accounting'",
             ],
@@ -192,8 +195,9 @@ class ErrorTests(SynchronousTestCase):
     def test_mistyped_mode_does_not_cascade(self) -> None:
         """A wrong line that was to open a mode is one error; the lines inside it are judged in that mode."""
         self.assertEqual(
-            self.errors(TEXT.replace("context anchor", "contxt anchor").replace("system host", "system hots")),
-            ["F:3: Failure: Unknown keyword 'hotsname' after 'system': control-socket, hostname, state-directory",
+            self.errors(TEXT.replace("text anchor", "txt anchor").replace("system host", "system hots")),
+            ["F:3: Failure: Unknown keyword 'hotsname' after 'system': "
+             "control-socket, hostname, state-directory",
              "F:4: Failure: Unknown command 'contxt'"],
         )  # fmt: skip
 
@@ -249,12 +253,15 @@ class ErrorTests(SynchronousTestCase):
             ("subscriber name a\nipv6 address prefix-pool none", "no ipv6 pool or group 'none'"),
             ("subscriber name a\nip address pool name none", "no ip pool or group 'none'"),
             ("subscriber default\nipv4-home-address 192.0.2.1", "needs a subscriber name"),
-            ("subscriber name a\nipv4-home-address 192.0.2.1\nexit\nsubscriber name b\nipv4-home-address 192.0.2.1",
+            ("subscriber name a\nipv4-home-address 192.0.2.1\nexit\n"
+             "subscriber name b\nipv4-home-address 192.0.2.1",
              "assigned to subscriber a already"),
             ("mag-service m\nmobile-node 02:00:00:00:00:01 nai a@b", "lma-address"),
             ("mag-service m\nlma-address ::2\nmobile-node any nai a@b", "'any' needs an interface"),
-            ("mag-service m\nlma-address ::2\nmobile-node 02:00:00:00:00:01 nai a@b interface e", "no access-interface"),
-            ("mag-service m\nlma-address ::2\nmobile-node 02:00:00:00:00:01 nai a@b\nmobile-node 02:00:00:00:00:01 nai c@d",
+            ("mag-service m\nlma-address ::2\nmobile-node 02:00:00:00:00:01 nai a@b interface e",
+             "no access-interface"),
+            ("mag-service m\nlma-address ::2\nmobile-node 02:00:00:00:00:01 nai a@b\n"
+             "mobile-node 02:00:00:00:00:01 nai c@d",
              "has a mobile-node line already"),
             ("mag-service m\nretransmission-timeout 50000", "above retransmission-maximum"),
             ("mag-service m\naccess-interface a/b", "cannot be the name"),

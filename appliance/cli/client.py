@@ -108,9 +108,11 @@ class _Completer(Completer):
         """The keywords that the word before the cursor could become."""
         text = document.text_before_cursor
         typed = "" if not text or text[-1].isspace() else text.split()[-1]
-        for word, help_text, keyword in self._connection.candidates(text):
-            if keyword:
-                yield Completion(word, start_position=-len(typed), display_meta=help_text)
+        words = [(word, meaning) for word, meaning, keyword in self._connection.candidates(text) if keyword]
+        # As in a shell: the space after a word comes with it as soon as there is no other choice.
+        end = " " if len(words) == 1 else ""
+        for word, meaning in words:
+            yield Completion(word + end, start_position=-len(typed), display=word, display_meta=meaning)
 
 
 def main(argv: Sequence[str]) -> int:

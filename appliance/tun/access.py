@@ -34,8 +34,10 @@ def is_control(frame: bytes) -> bool:
         return True
     # The common data packet is TCP or UDP without extension headers: decided by one octet.
     if kind == ETHERTYPE_IPV6:
-        if len(frame) < ETHERNET + 40 or frame[20] == ip.TCP:
+        if len(frame) < ETHERNET + 44 or frame[20] == ip.TCP:
             return False
+        if frame[20] == ip.UDP:
+            return (frame[56] << 8 | frame[57]) in DHCP_PORTS[6]
     elif kind != ETHERTYPE_IPV4 or len(frame) < ETHERNET + 20 or frame[23] != ip.UDP:
         return False
     packet = frame[ETHERNET:]
@@ -129,7 +131,7 @@ class AccessLink:
                     forwarding.drop("malformed")
                     return
         trimmed = ip.trimmed(packet) if not header.gso_type else packet
-        if trimmed is None or len(packet) < 20 or (packet[0] >> 4 == 6 and len(packet) < 40):
+        if trimmed is None or len(packet) < 40 and (len(packet) < 20 or packet[0] >> 4 == 6):
             forwarding.drop("malformed")
             return
         found = forwarding.from_mobile(self.device.interface, source, trimmed, largest or len(trimmed), now)

@@ -34,7 +34,8 @@ _GRE_TYPES = {0x0800: 4, 0x86DD: 6}
 _GRE_TYPE_OF = {4: 0x0800, 6: 0x86DD}
 
 
-@define(slots=True, frozen=True)
+# Rows are compared and hashed by identity: a hash over the fields would be made per packet.
+@define(slots=True, frozen=True, eq=False)
 class Encapsulation:
     """One row of the table."""
 

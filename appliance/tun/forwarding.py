@@ -236,7 +236,10 @@ class Forwarding:
         (EnableMAGLocalRouting, RFC 5213 section 6.10.3), ``None``: into the tunnel.
         """
         source, destination = ip.addresses(packet)
-        if ip.link_scope(source) or ip.link_scope(destination) or ip.group(destination):
+        # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet each.
+        if not (0 < source[0] < 0xFE and 0 < destination[0] < 0xFE and len(source) == 16) and (
+            ip.link_scope(source) or ip.link_scope(destination) or ip.group(destination)
+        ):
             self.drop("link-scope")
             return None
         session = self.owner(source)

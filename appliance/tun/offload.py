@@ -197,7 +197,9 @@ def _split_udp(packet: bytes, offload: Offload, head_size: int, sum16: Sum) -> l
 class _Flow:
     """One super-packet in the making."""
 
-    __slots__ = ("first", "head", "next_sequence", "options", "parts", "prefix", "same", "start", "step", "total")
+    __slots__ = (
+        "first", "head", "next_sequence", "options", "parts", "prefix", "same", "start", "step", "total",
+    )  # fmt: skip
 
     def __init__(
         self, prefix: bytes, first: bytes, start: int, head: int, same: tuple[bytes, ...], sequence: int

@@ -54,16 +54,34 @@ class Lab:
         for name, left, right in (("acc0", "mn", "mag"), ("bh0", "mag", "lma"), ("cn0", "lma", "cn")):
             own = f"{self.prefix}-{left}"
             subprocess.run(
-                ["ip", "link", "add", name, "netns", own, "type", "veth",
-                 "peer", "name", name, "netns", f"{self.prefix}-{right}"], check=True,
-            )  # fmt: skip
+                [
+                    "ip",
+                    "link",
+                    "add",
+                    name,
+                    "netns",
+                    own,
+                    "type",
+                    "veth",
+                    "peer",
+                    "name",
+                    name,
+                    "netns",
+                    f"{self.prefix}-{right}",
+                ],
+                check=True,
+            )
             for node in (left, right):
                 self.ip(node, f"link set {name} up")
         self.ip("mn", f"link set acc0 address {MAC}")
         for node, name, address in (
-            ("mag", "acc0", "fe80::1"), ("mag", "bh0", MAG), ("lma", "bh0", LMA),
-            ("lma", "cn0", "2001:db8:eeee::1"), ("cn", "cn0", CN), *(("mn", "acc0", address) for address in MN.values()),
-        ):  # fmt: skip
+            ("mag", "acc0", "fe80::1"),
+            ("mag", "bh0", MAG),
+            ("lma", "bh0", LMA),
+            ("lma", "cn0", "2001:db8:eeee::1"),
+            ("cn", "cn0", CN),
+            *(("mn", "acc0", address) for address in MN.values()),
+        ):
             self.ip(node, f"addr add {address}/64 dev {name} nodad")
         for node in ("mag", "lma"):
             routers = ("net.ipv6.conf.all.forwarding=1", "net.ipv4.ip_forward=1")
@@ -156,20 +174,27 @@ def way(lab: Lab, kind: str, simple_loop: str) -> Iterator[None]:
         end = str(HERE / "tunnel_end.py")
         session = {"call_id": 1, "prefixes": ["2001:db8:1:1::/64"]}
         lma = {
-            "role": "lma", "local": LMA, "tun": "tun-lma", "state": lab.directory,
-            "pools": ["2001:db8:1::/48"], "sessions": [{**session, "local": LMA, "peer": MAG}],
-        }  # fmt: skip
+            "role": "lma",
+            "local": LMA,
+            "tun": "tun-lma",
+            "state": lab.directory,
+            "pools": ["2001:db8:1::/48"],
+            "sessions": [{**session, "local": LMA, "peer": MAG}],
+        }
         access = {"interface": "acc0", "link_layer": MAC.replace(":", "")}
         mag = {
-            "role": "mag", "local": MAG, "links": ["acc0"],
+            "role": "mag",
+            "local": MAG,
+            "links": ["acc0"],
             "sessions": [{**session, "local": MAG, "peer": LMA, **access}],
-        }  # fmt: skip
+        }
         lab.start("lma", sys.executable, end, json.dumps(lma))
         lab.start("mag", sys.executable, end, json.dumps(mag))
     elif kind == "simple":
         for node, local, peer, route in (
-            ("lma", LMA, MAG, "2001:db8:3:1::/64"), ("mag", MAG, LMA, "2001:db8:eeee::/64"),
-        ):  # fmt: skip
+            ("lma", LMA, MAG, "2001:db8:3:1::/64"),
+            ("mag", MAG, LMA, "2001:db8:eeee::/64"),
+        ):
             lab.start(node, simple_loop, "ctun", local, peer)
             lab.ip(node, "link set ctun up mtu 1460 txqueuelen 10000")
             lab.ip(node, f"route add {route} dev ctun metric 1")

@@ -42,11 +42,19 @@ def install_of(entry: dict[str, Any]) -> Install:
         for network in map(ip_network, entry.get("prefixes", ()))
     )
     return Install(
-        entry["call_id"], prefixes, packed(entry.get("ipv4")), packed(entry["local"]) or b"",
-        packed(entry["peer"]) or b"", entry.get("gre", False), entry.get("send_key"),
-        entry.get("receive_key"), entry.get("udp", False), entry.get("interface", ""), bytes.fromhex(entry.get("link_layer", "")),
+        entry["call_id"],
+        prefixes,
+        packed(entry.get("ipv4")),
+        packed(entry["local"]) or b"",
+        packed(entry["peer"]) or b"",
+        entry.get("gre", False),
+        entry.get("send_key"),
+        entry.get("receive_key"),
+        entry.get("udp", False),
+        entry.get("interface", ""),
+        bytes.fromhex(entry.get("link_layer", "")),
         packed(entry.get("ipv4_router")),
-    )  # fmt: skip
+    )
 
 
 class Control(LineReceiver):
@@ -76,11 +84,19 @@ async def run(settings: dict[str, Any]) -> None:
     """Start the engine and, for an anchor, lead the pools to its TUN device."""
     counters = CounterSet(LMA if settings["role"] == "lma" else MAG)
     engine = Engine(
-        reactor, System(), counters, packed(settings["local"]) or b"", packed(settings.get("local_ipv4")),
-        settings.get("path_mtu", 1500), settings.get("traffic_class"), settings.get("tun"), settings["role"],
-        lambda interface, frame: None, lambda interface, link_layer: None,
+        reactor,
+        System(),
+        counters,
+        packed(settings["local"]) or b"",
+        packed(settings.get("local_ipv4")),
+        settings.get("path_mtu", 1500),
+        settings.get("traffic_class"),
+        settings.get("tun"),
+        settings["role"],
+        lambda interface, frame: None,
+        lambda interface, link_layer: None,
         settings.get("local_routing", False),
-    )  # fmt: skip
+    )
     engine.start()
     reactor.addSystemEventTrigger("before", "shutdown", engine.stop)
     if settings.get("state"):

@@ -10,6 +10,9 @@ import sys
 from typing import Any
 from unittest import mock
 
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -117,7 +120,8 @@ class ControlTests(ControlCase):
     async def test_nonsense(self) -> None:
         """Octets that are no request get a failure, and the session goes on."""
         answers = await self.talk(
-            b"\xff\xfe\n", b"[]\n", b"{}\n", b'{"line": 5}\n', b"[" * 60_000 + b"\n", b'{"line": "\\ud800"}\n',
+            b"\xff\xfe\n", b"[]\n", b"{}\n", b'{"line": 5}\n', b"[" * 60_000 + b"\n",
+            b'{"line": "\\ud800"}\n',
             b'{"line": "show system uptime | json"}\n',
         )  # fmt: skip
         self.assertEqual([answer["status"] for answer in answers], [0, 1, 1, 1, 1, 1, 1, 0])
@@ -176,6 +180,24 @@ class ControlTests(ControlCase):
                     break
                 await deferToThread(lambda: __import__("time").sleep(0.05))
             self.assertEqual(self.server._sessions, set())
+
+
+class InteractiveTests(ControlCase):
+    """A person at a terminal, played by a pipe."""
+
+    async def test_keys(self) -> None:
+        """Tab completes, Ctrl-C drops the line, a failure does not end the session, exit does."""
+        terminal = mock.Mock(isatty=lambda: True)
+
+        def run() -> tuple[int, str]:
+            out = io.StringIO()
+            with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()), \
+                    contextlib.redirect_stdout(out), mock.patch.object(sys, "stdin", terminal):  # fmt: skip
+                keys.send_text("no timest\t\rshew\rshow sys\tupti\t\rexit\r")
+                return client.main(["--socket", self.server.path]), out.getvalue()
+
+        status, out = await deferToThread(run)
+        self.assertEqual((status, out), (0, "Failure: Unknown command 'shew'\nSystem uptime: 1D 1H 34M\n"))
 
 
 class SocketFileTests(ControlCase):

@@ -55,15 +55,35 @@ class TunnelTests(SynchronousTestCase):
     def start(self, lma: dict[str, object] | None = None, mag: dict[str, object] | None = None) -> None:
         """Start both engines; the dictionaries change both ends' sessions."""
         access = {"interface": "acc0", "link_layer": tunnel.MAC.replace(":", ""), "ipv4_router": ROUTER4}
-        self.lma = self.lab.start("lma", sys.executable, END, json.dumps({
-            "role": "lma", "local": tunnel.LMA, "tun": "tun-lma", "state": self.lab.directory,
-            "pools": ["2001:db8:1::/48", "203.0.113.0/24"], "addresses": [["2001:db8:ffff::2", 64, "bh0"]],
-            "sessions": [{**BASE, "local": tunnel.LMA, "peer": tunnel.MAG, **(lma or {})}],
-        }))  # fmt: skip
-        self.mag = self.lab.start("mag", sys.executable, END, json.dumps({
-            "role": "mag", "local": tunnel.MAG, "links": ["acc0"],
-            "sessions": [{**BASE, "local": tunnel.MAG, "peer": tunnel.LMA, **access, **(mag or {})}],
-        }))  # fmt: skip
+        self.lma = self.lab.start(
+            "lma",
+            sys.executable,
+            END,
+            json.dumps(
+                {
+                    "role": "lma",
+                    "local": tunnel.LMA,
+                    "tun": "tun-lma",
+                    "state": self.lab.directory,
+                    "pools": ["2001:db8:1::/48", "203.0.113.0/24"],
+                    "addresses": [["2001:db8:ffff::2", 64, "bh0"]],
+                    "sessions": [{**BASE, "local": tunnel.LMA, "peer": tunnel.MAG, **(lma or {})}],
+                }
+            ),
+        )
+        self.mag = self.lab.start(
+            "mag",
+            sys.executable,
+            END,
+            json.dumps(
+                {
+                    "role": "mag",
+                    "local": tunnel.MAG,
+                    "links": ["acc0"],
+                    "sessions": [{**BASE, "local": tunnel.MAG, "peer": tunnel.LMA, **access, **(mag or {})}],
+                }
+            ),
+        )
 
     def state(self, process: "subprocess.Popen[str]") -> dict[str, dict[str, int]]:
         """Counters and drops of one end."""
@@ -91,7 +111,9 @@ class TunnelTests(SynchronousTestCase):
 
     def test_gre(self) -> None:
         """With keys agreed the same traffic goes in GRE."""
-        self.start({"gre": True, "send_key": 1, "receive_key": 2}, {"gre": True, "send_key": 2, "receive_key": 1})
+        self.start(
+            {"gre": True, "send_key": 1, "receive_key": 2}, {"gre": True, "send_key": 2, "receive_key": 1}
+        )
         self.assertEqual((self.ping(tunnel.CN), self.ping(CN4)), (2, 2))
         counters = self.state(self.lma)["counters"]
         self.assertEqual(counters["tunnel-data-received/total-packets/ipv6-gre-ipv6"], 2)
@@ -135,7 +157,8 @@ class TunnelTests(SynchronousTestCase):
         self.start()
         self.lab.ip("lma", "link set bh0 mtu 1400")
         sender = (
-            "import sys, socket\nfrom appliance.tun import packet as ip\nfrom ipaddress import ip_address as a\n"
+            "import socket\nfrom appliance.tun import packet as ip\n"
+            "from ipaddress import ip_address as a\n"
             f"l, m, c, n = (a(x).packed for x in ('{tunnel.LMA}', '{tunnel.MAG}', '{tunnel.CN}',"
             f" '{tunnel.MN['engine']}'))\n"
             "inner = ip.ipv6_packet(n, c, 17, bytes(1420))\nouter = ip.ipv6_packet(m, l, 41, inner)\n"

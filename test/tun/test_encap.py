@@ -21,6 +21,7 @@ BY_NAME = {row.name: row for row in ENCAPSULATIONS}
 
 
 def packed(text: str) -> bytes:
+    """An address as octets."""
     return ip_address(text).packed
 
 
@@ -90,16 +91,22 @@ class VectorTests(SynchronousTestCase):
     def test_choice(self) -> None:
         """RFC 5844 and RFC 5845: which row a session uses follows from what was agreed."""
         for arguments, name in (
-            ((6, False, False, 6), "6in6"), ((6, False, False, 4), "4in6"), ((6, True, False, 4), "IPv6 GRE (IPv4)"),
-            ((6, False, True, 6), "6in6"), ((4, False, False, 4), "4in4"), ((4, False, False, 6), "6in4"),
-            ((4, False, True, 4), "IPv4 UDP (IPv4)"), ((4, True, False, 6), "IPv4 GRE (IPv6)"),
+            ((6, False, False, 6), "6in6"),
+            ((6, False, False, 4), "4in6"),
+            ((6, True, False, 4), "IPv6 GRE (IPv4)"),
+            ((6, False, True, 6), "6in6"),
+            ((4, False, False, 4), "4in4"),
+            ((4, False, False, 6), "6in4"),
+            ((4, False, True, 4), "IPv4 UDP (IPv4)"),
+            ((4, True, False, 6), "IPv4 GRE (IPv6)"),
             ((4, True, True, 6), "IPv4 UDP TLV GRE (IPv6)"),
-        ):  # fmt: skip
+        ):
             self.assertEqual(choose(*arguments).name, name)
 
 
 class FaultTests(SynchronousTestCase):
     def check(self, packet: bytes, fault: str) -> None:
+        """The packet is refused as ``fault``."""
         self.assertEqual(parse(packet), fault)
 
     def test_lengths(self) -> None:

@@ -19,6 +19,7 @@ CASES = int(os.environ.get("FUZZ", "200"))
 
 
 def packed(text: str) -> bytes:
+    """An address as octets."""
     return ip_address(text).packed
 
 
@@ -29,26 +30,39 @@ MAC = bytes.fromhex("02005e100001")
 
 
 def session(call_id: int = 1, **changes: object) -> Install:
+    """An Install with some fields changed."""
     fields: dict[str, object] = {
-        "call_id": call_id, "prefixes": ((PREFIX, 64),), "ipv4_address": MN4, "local": LMA_ADDRESS, "peer": MAG_ADDRESS,
-    }  # fmt: skip
+        "call_id": call_id,
+        "prefixes": ((PREFIX, 64),),
+        "ipv4_address": MN4,
+        "local": LMA_ADDRESS,
+        "peer": MAG_ADDRESS,
+    }
     return Install(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def udp6(source: bytes = CN6, destination: bytes = MN6, size: int = 100, hops: int = 64, tos: int = 0) -> bytes:
+def udp6(
+    source: bytes = CN6, destination: bytes = MN6, size: int = 100, hops: int = 64, tos: int = 0
+) -> bytes:
+    """A UDP packet over IPv6 of a given size."""
     return ip.ipv6_packet(source, destination, 17, bytes(size - 40), hops, tos)
 
 
 class LmaCase(SynchronousTestCase):
     def setUp(self) -> None:
+        """Build a table."""
         self.counters = CounterSet(LMA)
         self.table = Forwarding(self.counters, "lma", LMA_ADDRESS)
         self.table.install(session())
 
     def count(self, key: str) -> int:
+        """The value of a counter."""
         return self.counters.value(key)
 
-    def inbound(self, data: bytes, source: bytes = MAG_ADDRESS, protocol: int = 41, tos: int = 0) -> bytes | None:
+    def inbound(
+        self, data: bytes, source: bytes = MAG_ADDRESS, protocol: int = 41, tos: int = 0
+    ) -> bytes | None:
+        """The inner packet that comes through, if it does."""
         found = self.table.inbound(6, protocol, source, data, tos, 0.0)
         return found[1] if found else None
 
@@ -66,10 +80,12 @@ class LmaInboundTests(LmaCase):
         """A gateway without the binding, a foreign inner source and a wrong encapsulation are counted."""
         keyed = b"\x20\0\x86\xdd\0\0\x20\x01" + INNER6_UP
         for data, source, protocol in (
-            (INNER6_UP, OTHER, 41), (udp6(packed("2001:db8:1:2::5"), CN6), MAG_ADDRESS, 41),
-            (udp6(packed("fe80::5"), CN6), MAG_ADDRESS, 41), (keyed, MAG_ADDRESS, 47),
+            (INNER6_UP, OTHER, 41),
+            (udp6(packed("2001:db8:1:2::5"), CN6), MAG_ADDRESS, 41),
+            (udp6(packed("fe80::5"), CN6), MAG_ADDRESS, 41),
+            (keyed, MAG_ADDRESS, 47),
             (b"\0\0\x86\xdd" + INNER6_UP, MAG_ADDRESS, 47),
-        ):  # fmt: skip
+        ):
             self.assertIsNone(self.inbound(data, source, protocol))
         self.assertEqual(self.count("tunnel-data-received/errors/no-session-found"), 5)
         self.assertEqual(self.count("tunnel-data-received/total-packets"), 0)
@@ -140,18 +156,29 @@ class LmaInboundTests(LmaCase):
         self.assertIsNone(self.table.owner(packed("2001:db8:2::")))
 
     @settings(deadline=None, max_examples=CASES)
-    @given(st.sampled_from((4, 6)), st.sampled_from((4, 17, 41, 47)), st.binary(max_size=100), st.integers(0, 255))
+    @given(
+        st.sampled_from((4, 6)),
+        st.sampled_from((4, 17, 41, 47)),
+        st.binary(max_size=100),
+        st.integers(0, 255),
+    )
     def test_any_octets(self, outer: int, protocol: int, data: bytes, tos: int) -> None:
         """No octets from a tunnel make the table raise, and each packet is counted once."""
         self.setUp()
         for prefix in (b"", INNER6_UP[: len(data)], b"\x20\0\x86\xdd\0\0\x20\x01"):
-            before = self.counters.value("tunnel-data-received/total-packets") + sum(self.table.drops.values())
-            errors = sum(self.count(f"tunnel-data-received/errors/{name}") for name in (
-                "protocol-type-error", "invalid-pkt-length", "no-session-found"))  # fmt: skip
+            before = self.counters.value("tunnel-data-received/total-packets") + sum(
+                self.table.drops.values()
+            )
+            errors = sum(
+                self.count(f"tunnel-data-received/errors/{name}")
+                for name in ("protocol-type-error", "invalid-pkt-length", "no-session-found")
+            )
             self.table.inbound(outer, protocol, MAG_ADDRESS, prefix + data, tos, 0.0)
             after = self.counters.value("tunnel-data-received/total-packets") + sum(self.table.drops.values())
-            errors_after = sum(self.count(f"tunnel-data-received/errors/{name}") for name in (
-                "protocol-type-error", "invalid-pkt-length", "no-session-found"))  # fmt: skip
+            errors_after = sum(
+                self.count(f"tunnel-data-received/errors/{name}")
+                for name in ("protocol-type-error", "invalid-pkt-length", "no-session-found")
+            )
             self.assertEqual(after + errors_after, before + errors + 1)
             self.table.tunnel_error(outer, prefix + data, 0.0)
             self.table.outbound(prefix + data, len(data), 0.0)
@@ -159,9 +186,11 @@ class LmaInboundTests(LmaCase):
 
 class LmaOutboundTests(LmaCase):
     def out(self, packet: bytes) -> bool:
+        """Whether a packet may enter the tunnel."""
         return self.table.outbound(packet, len(packet), 1.0) is not None
 
     def answer(self) -> IPv6 | IP:
+        """The one ICMP error that waits, as Scapy reads it."""
         [answer] = self.table.take()
         if len(answer.destination) == 16:
             return IPv6(ip.ipv6_packet(LMA_ADDRESS, answer.destination, 58, answer.message))
@@ -240,13 +269,18 @@ class LmaOutboundTests(LmaCase):
 
 
 class TunnelErrorTests(LmaCase):
-    def error(self, inner: bytes, mtu: int = 1400, peer: bytes = MAG_ADDRESS, local: bytes = LMA_ADDRESS) -> None:
+    def error(
+        self, inner: bytes, mtu: int = 1400, peer: bytes = MAG_ADDRESS, local: bytes = LMA_ADDRESS
+    ) -> None:
+        """A Packet Too Big about a tunnel packet arrives."""
         outer = ip.ipv6_packet(local, peer, 41 if inner[0] >> 4 == 6 else 4, inner)
         self.table.tunnel_error(6, ip.icmp6_error(2, 0, mtu, outer, OTHER, LMA_ADDRESS), 5.0)
 
     def counts(self) -> tuple[int, ...]:
+        """Received, relayed and dropped."""
         return tuple(
-            self.count(f"tunnel-icmpv6-packets/packet-too-big-{name}") for name in ("rcvd", "relayed", "dropped")
+            self.count(f"tunnel-icmpv6-packets/packet-too-big-{name}")
+            for name in ("rcvd", "relayed", "dropped")
         )
 
     def test_relayed(self) -> None:
@@ -274,7 +308,9 @@ class TunnelErrorTests(LmaCase):
         inner = IP(src="192.0.2.80", dst="203.0.113.10", flags="DF") / UDP() / bytes(1400)
         self.error(bytes(inner), 1400)
         [answer] = self.table.take()
-        self.assertEqual((answer.destination, answer.message[:2], answer.message[6:8]), (CN4, b"\3\4", b"\x05\x50"))
+        self.assertEqual(
+            (answer.destination, answer.message[:2], answer.message[6:8]), (CN4, b"\3\4", b"\x05\x50")
+        )
         inner.flags = 0
         self.error(bytes(inner), 1400)
         self.assertEqual(self.counts(), (2, 1, 1))
@@ -303,14 +339,18 @@ class TunnelErrorTests(LmaCase):
 
 class MagTests(SynchronousTestCase):
     def setUp(self) -> None:
+        """Build a table."""
         self.counters = CounterSet(MAG)
         self.table = Forwarding(self.counters, "mag", MAG_ADDRESS, local_routing=True)
         here = {"local": MAG_ADDRESS, "peer": LMA_ADDRESS, "interface": "acc0", "link_layer": MAC}
         self.table.install(session(ipv4_router=packed("203.0.113.1"), **here))
         other = ((packed("2001:db8:1:2::"), 64),)
-        self.table.install(session(2, **{**here, "prefixes": other, "ipv4_address": None, "interface": "acc1"}))
+        self.table.install(
+            session(2, **{**here, "prefixes": other, "ipv4_address": None, "interface": "acc1"})
+        )
 
     def send(self, packet: bytes, interface: str = "acc0", mac: bytes = MAC) -> object:
+        """A packet arrives from an access link."""
         return self.table.from_mobile(interface, mac, packet, len(packet), 1.0)
 
     def test_up(self) -> None:
@@ -371,5 +411,7 @@ class MagTests(SynchronousTestCase):
         self.table.install(session(7, receive_key=7, send_key=70, **here))
         self.table.install(session(8, receive_key=8, send_key=80, **here))
         for key in (7, 8):
-            found = self.table.inbound(6, 47, LMA_ADDRESS, b"\x20\0\x08\0\0\0\0" + bytes((key,)) + INNER4_DOWN, 0, 1.0)
+            found = self.table.inbound(
+                6, 47, LMA_ADDRESS, b"\x20\0\x08\0\0\0\0" + bytes((key,)) + INNER4_DOWN, 0, 1.0
+            )
             self.assertEqual(found[0].effect.call_id, key)

@@ -36,7 +36,10 @@ def partial(packet: bytes, protocol: int = 6, offset: int = 16) -> bytes:
     return packet[: start + offset] + total.to_bytes(2, "big") + packet[start + offset + 2 :]
 
 
-def super_packet(version: int, payload: bytes, step: int, flags: str = "A", ecn: int = 0) -> tuple[bytes, Offload]:
+def super_packet(
+    version: int, payload: bytes, step: int, flags: str = "A", ecn: int = 0
+) -> tuple[bytes, Offload]:
+    """A super-packet as the kernel hands it over."""
     start = 40 if version == 6 else 20
     kind = (offload.GSO_TCPV6 if version == 6 else offload.GSO_TCPV4) | ecn
     # The stated header length is wrong on purpose: it must not be trusted.
@@ -45,15 +48,19 @@ def super_packet(version: int, payload: bytes, step: int, flags: str = "A", ecn:
 
 class SplitTests(SynchronousTestCase):
     def read(self, packet: bytes) -> TCP:
+        """The TCP layer of a packet."""
         return (IPv6 if packet[0] >> 4 == 6 else IP)(packet)[TCP]
 
     def test_sizes(self) -> None:
         """The table of payload and segment sizes gives the right segments for both IP versions."""
         for version in (4, 6):
             for size, step, sizes in (
-                (2800, 1400, [1400, 1400]), (2801, 1400, [1400, 1400, 1]), (100, 1400, [100]),
-                (3, 1, [1, 1, 1]), (60000, 1398, [1398] * 42 + [1284]),
-            ):  # fmt: skip
+                (2800, 1400, [1400, 1400]),
+                (2801, 1400, [1400, 1400, 1]),
+                (100, 1400, [100]),
+                (3, 1, [1, 1, 1]),
+                (60000, 1398, [1398] * 42 + [1284]),
+            ):
                 payload = os.urandom(size)
                 parts = split(*super_packet(version, payload, step))
                 self.assertEqual([len(self.read(part).payload) for part in parts], sizes)
@@ -93,11 +100,16 @@ class SplitTests(SynchronousTestCase):
 
     def test_udp(self) -> None:
         """A super-packet of datagrams is split into datagrams with their own lengths and checksums."""
-        for version, outer in ((6, IPv6(src="2001:db8::1", dst="2001:db8::2")), (4, IP(src="1.2.3.4", dst="4.3.2.1"))):
+        for version, outer in (
+            (6, IPv6(src="2001:db8::1", dst="2001:db8::2")),
+            (4, IP(src="1.2.3.4", dst="4.3.2.1")),
+        ):
             packet = partial(bytes(outer / UDP(sport=1, dport=2) / os.urandom(2500)), 17, 6)
             header = Offload(NEEDS_CSUM, offload.GSO_UDP_L4, 0, 1000, 40 if version == 6 else 20, 6)
             parts = split(packet, header)
-            self.assertEqual([(IPv6 if version == 6 else IP)(part)[UDP].len for part in parts], [1008, 1008, 508])
+            self.assertEqual(
+                [(IPv6 if version == 6 else IP)(part)[UDP].len for part in parts], [1008, 1008, 508]
+            )
             self.assertTrue(all(map(checksum_good, parts)))
 
     def test_complete(self) -> None:
@@ -111,9 +123,14 @@ class SplitTests(SynchronousTestCase):
         """Headers that do not fit the packet give no segments."""
         packet, good = super_packet(6, bytes(3000), 1000)
         for change in (
-            {"gso_size": 0}, {"gso_type": 1}, {"gso_type": 3}, {"gso_type": 77}, {"checksum_start": 39},
-            {"checksum_start": 9000}, {"checksum_start": 0},
-        ):  # fmt: skip
+            {"gso_size": 0},
+            {"gso_type": 1},
+            {"gso_type": 3},
+            {"gso_type": 77},
+            {"checksum_start": 39},
+            {"checksum_start": 9000},
+            {"checksum_start": 0},
+        ):
             self.assertEqual(split(packet, good._replace(**change)), [])
 
     @settings(deadline=None, max_examples=CASES)
@@ -128,6 +145,7 @@ class SplitTests(SynchronousTestCase):
 
 class CoalesceTests(SynchronousTestCase):
     def setUp(self) -> None:
+        """Collect what is written."""
         self.written: list[list[bytes]] = []
         self.coalescer = Coalescer(self.written.append)
 
@@ -165,6 +183,7 @@ class CoalesceTests(SynchronousTestCase):
 
     @staticmethod
     def without_checksum(packet: bytes) -> bytes:
+        """The packet with its IPv4 checksum made anew by Scapy."""
         read = IP(packet)
         del read.chksum
         return bytes(read)
@@ -175,10 +194,14 @@ class CoalesceTests(SynchronousTestCase):
         good = segment(6, bytes(100), 1100)
         bad = good[:-1] + b"\1"
         for second in (
-            segment(6, bytes(100), 1101), segment(6, bytes(100), 1100, "FA"), segment(6, b"", 1100), bad,
-            segment(6, bytes(101), 1100), segment(6, bytes(100), 1100, urgptr=3),
+            segment(6, bytes(100), 1101),
+            segment(6, bytes(100), 1100, "FA"),
+            segment(6, b"", 1100),
+            bad,
+            segment(6, bytes(101), 1100),
+            segment(6, bytes(100), 1100, urgptr=3),
             segment(6, bytes(100), 1100)[:7] + b"\1" + segment(6, bytes(100), 1100)[8:],
-        ):  # fmt: skip
+        ):
             self.setUp()
             self.assertEqual(self.run_through([first, second]), [first, second])
             self.assertEqual(len(self.written), 2)
@@ -215,7 +238,11 @@ class CoalesceTests(SynchronousTestCase):
         self.assertTrue(all(map(checksum_good, parts)))
 
     @settings(deadline=None, max_examples=CASES)
-    @given(st.lists(st.tuples(st.sampled_from((b"\x60", b"\x45")), st.binary(min_size=39, max_size=90)), max_size=5))
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from((b"\x60", b"\x45")), st.binary(min_size=39, max_size=90)), max_size=5
+        )
+    )
     def test_any_packet(self, packets: list[tuple[bytes, bytes]]) -> None:
         """Packets with any octets behind the version go through unchanged."""
         self.setUp()

@@ -1,0 +1,1 @@
+from appliance.tun import engine

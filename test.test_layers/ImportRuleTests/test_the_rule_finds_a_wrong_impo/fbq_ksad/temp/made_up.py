@@ -1,0 +1,1 @@
+from ...tun.engine import Engine

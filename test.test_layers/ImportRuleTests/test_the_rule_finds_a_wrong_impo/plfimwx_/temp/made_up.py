@@ -1,0 +1,1 @@
+import prompt_toolkit
