@@ -1,1 +1,0 @@
-from ...tun.engine import Engine

@@ -1,1 +1,0 @@
-from twisted.internet import defer

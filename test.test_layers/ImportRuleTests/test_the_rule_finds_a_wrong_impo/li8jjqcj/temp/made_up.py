@@ -1,1 +1,0 @@
-import prompt_toolkit

@@ -1,1 +1,0 @@
-from appliance.tun import engine
