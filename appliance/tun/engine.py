@@ -152,7 +152,8 @@ class Engine:
         """Make or replace the forwarding entry of a session."""
         self.forwarding.install(effect)
         if effect.peer not in self._destinations:
-            port = DATA_PORT if effect.udp and len(effect.peer) == 4 else 0
+            # IPv4 raw sockets do not look at the port; IPv6 ones want none, and there is no UDP form.
+            port = DATA_PORT if len(effect.peer) == 4 else 0
             self._destinations[effect.peer] = native.Destination(effect.peer, port)
 
     def remove(self, call_id: int) -> None:
@@ -321,7 +322,12 @@ class Engine:
         now = self.clock()
         outbound = self.forwarding.outbound
         for _ in range(TUN_READS):
-            data = tun.read()
+            try:
+                data = tun.read()
+            except OSError:
+                # An operator took the device down.
+                self.forwarding.drop("tun read error")
+                break
             if not data:
                 break
             packet = data[HEADER_SIZE:]

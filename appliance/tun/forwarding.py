@@ -418,7 +418,7 @@ class Forwarding:
         return True
 
     def tunnel_error(self, outer: int, message: bytes, now: float) -> None:
-        """An ICMP error (from its type octet) about a packet that we may have sent (digest 9.7).
+        """An ICMP error (from its type octet) about a packet that we may have sent.
 
         RFC 2473 section 8: validated against our tunnels, lowers the path MTU, and is passed on to
         the source of the inner packet.

@@ -63,6 +63,7 @@ class TunnelTests(SynchronousTestCase):
                 {
                     "role": "lma",
                     "local": tunnel.LMA,
+                    "local_ipv4": (lma or {}).get("local"),
                     "tun": "tun-lma",
                     "state": self.lab.directory,
                     "pools": ["2001:db8:1::/48", "203.0.113.0/24"],
@@ -79,6 +80,7 @@ class TunnelTests(SynchronousTestCase):
                 {
                     "role": "mag",
                     "local": tunnel.MAG,
+                    "local_ipv4": (mag or {}).get("local"),
                     "links": ["acc0"],
                     "sessions": [{**BASE, "local": tunnel.MAG, "peer": tunnel.LMA, **access, **(mag or {})}],
                 }
@@ -118,6 +120,49 @@ class TunnelTests(SynchronousTestCase):
         counters = self.state(self.lma)["counters"]
         self.assertEqual(counters["tunnel-data-received/total-packets/ipv6-gre-ipv6"], 2)
         self.assertEqual(counters["tunnel-data-sent/total-bytes/ipv6-gre-ipv4"], 2 * (84 + 48))
+
+    def test_ipv4_transport(self) -> None:
+        """Both inner versions go over IPv4 as well: plain, GRE, UDP, and GRE in UDP behind the TLV header."""
+        here, there = "198.51.100.1", "198.51.100.2"
+        self.lab.ip("lma", f"addr add {here}/24 dev bh0")
+        self.lab.ip("mag", f"addr add {there}/24 dev bh0")
+        for form, rows in (
+            ({}, ("6in4", "4in4")),
+            ({"gre": True}, ("ipv4-gre",)),
+            ({"udp": True}, ("ipv4-udp-ipv6", "ipv4-udp-ipv4")),
+            ({"udp": True, "gre": True}, ("ipv4-udp-ipv6", "ipv4-udp-ipv4")),
+        ):
+            keys = {"send_key": 5, "receive_key": 5} if "gre" in form else {}
+            self.start(
+                {"local": here, "peer": there, **form, **keys}, {"local": there, "peer": here, **form, **keys}
+            )
+            self.assertEqual((self.ping(tunnel.CN), self.ping(CN4)), (2, 2), str(form))
+            counters = self.state(self.lma)["counters"]
+            for row in rows:
+                packets = counters[f"tunnel-data-received/total-packets/{row}"]
+                self.assertEqual(packets, 4 // len(rows), f"{form} {row}")
+            self.lab.finish()
+
+    def test_encapsulation_limit(self) -> None:
+        """RFC 2473 section 4.1.1: a packet with a limit goes out with a lower one and is decapsulated."""
+        self.start()
+        sender = (
+            "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+            "s.setsockopt(41, 59, bytes((0, 0, 4, 1, 9, 1, 1, 0)))\n"
+            f"s.sendto(b'data', ('{tunnel.CN}', 9))\n"
+        )
+        capture = (
+            "import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86dd))\n"
+            "s.bind(('bh0', 0x86dd))\nprint('ready', flush=True)\n"
+            "while (f := s.recv(2000))[20] != 60:\n    pass\nprint(f[54:62].hex(), flush=True)\n"
+        )
+        seen = self.lab.start("lma", sys.executable, "-c", capture)
+        subprocess.run(self.lab.command("mn", sys.executable, "-c", sender), check=True)
+        output, _ = seen.communicate(timeout=5)
+        self.lab.running.remove(seen)
+        self.assertEqual(output.strip(), "2900040108010100")
+        counters = self.state(self.lma)["counters"]
+        self.assertEqual(counters["tunnel-data-received/total-packets/6in6"], 1)
 
     def test_tcp_both_ways(self) -> None:
         """TCP with 1500-octet segments works at once through a 1500-octet access network."""

@@ -284,7 +284,7 @@ class TunnelErrorTests(LmaCase):
         )
 
     def test_relayed(self) -> None:
-        """Digest 9.7: a large inner packet's source is told, and the path is smaller for ten minutes."""
+        """RFC 2473 section 8: a large packet's source is told; the path is smaller for ten minutes."""
         self.error(udp6(size=1460))
         [answer] = self.table.take()
         self.assertEqual((answer.destination, answer.message[:2]), (CN6, b"\2\0"))
