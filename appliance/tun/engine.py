@@ -229,7 +229,7 @@ class Engine:
             octets = sum(map(len, segments))
         else:
             add = self._senders[row.outer, row.protocol].add
-            key = session.effect.send_key
+            key = session.send_key
             for segment in segments:
                 size = len(segment)
                 octets += size
@@ -254,7 +254,7 @@ class Engine:
         ]
         sock = self._raw[6, session.row6.protocol]
         for segment in segments:
-            shim = session.row6.shim(len(segment), session.effect.send_key)
+            shim = session.row6.shim(len(segment), session.send_key)
             try:
                 sock.sendmsg([shim, segment], controls, 0, (str(ip_address(session.peer)), 0))
             except OSError:

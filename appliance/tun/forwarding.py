@@ -121,13 +121,8 @@ class Forwarding:
         if old is not None:
             session.take_counts(old)
         self.sessions[effect.call_id] = session
-        for prefix, length in effect.prefixes:
-            octets, shift = -(-length // 8), -length % 8
-            key: bytes | int = prefix[:octets]
-            if shift:
-                key = int.from_bytes(prefix[:octets], "big") >> shift
+        for octets, shift, key in session.places():
             self._width(octets, shift)[key] = session
-            session.keys.append((octets, shift, key))
         if effect.ipv4_address:
             self._ipv4[effect.ipv4_address] = session
         if effect.gre and effect.receive_key is not None:
@@ -151,19 +146,18 @@ class Forwarding:
         return session
 
     def _unlink(self, session: Session) -> None:
-        effect = session.effect
-        for octets, shift, key in session.keys:
+        for octets, shift, key in session.places():
             table = self._width(octets, shift)
             # Another session may have got the prefix in the meantime.
             if table.get(key) is session:
                 del table[key]
-        if effect.ipv4_address and self._ipv4.get(effect.ipv4_address) is session:
-            del self._ipv4[effect.ipv4_address]
-        if effect.receive_key is not None and self._keys.get((effect.peer, effect.receive_key)) is session:
-            del self._keys[effect.peer, effect.receive_key]
+        if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
+            del self._ipv4[session.ipv4_address]
+        if session.receive_key is not None and self._keys.get((session.peer, session.receive_key)) is session:
+            del self._keys[session.peer, session.receive_key]
         session.path.users -= 1
-        if not session.path.users and self.paths.get(effect.peer) is session.path:
-            del self.paths[effect.peer]
+        if not session.path.users and self.paths.get(session.peer) is session.path:
+            del self.paths[session.peer]
 
     def owner(self, address: bytes) -> Session | None:
         """The session whose prefix or IPv4 home address covers a packed address."""
@@ -404,7 +398,7 @@ class Forwarding:
             ours = self.local
             message = ip.icmp6_error(kind, code, value, about, self.local, source)
         else:
-            ours = (back.effect.ipv4_router if back is not None else None) or self.local_ipv4
+            ours = (back.ipv4_router if back is not None else None) or self.local_ipv4
             message = ip.icmp4_error(kind, code, value, about)
         packet = b""
         if back is not None:

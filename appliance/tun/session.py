@@ -21,15 +21,21 @@ class Path:
 
 
 class Session:
-    """Forwarding entry of one session; octet counts are of inner packets."""
+    """Forwarding entry of one session; octet counts are of inner packets.
+
+    There may be a million of these, so the ``Install`` that it is made from is not kept.
+    ``heads`` are the prefixes whose length is a whole number of octets, in the form that
+    ``bytes.startswith`` takes (one, or a tuple); ``odd`` the others as (octets, shift, number).
+    """
 
     __slots__ = (
-        "effect", "interface", "keys", "last_activity", "link_layer", "octets_down", "octets_up", "overhead4",
-        "overhead6", "packets_down", "packets_up", "path", "peer", "receive_key", "row4", "row6",
+        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
+        "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up", "path",
+        "peer", "receive_key", "row4", "row6", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
-        self.effect = effect
+        self.call_id = effect.call_id
         self.path = path
         self.row6 = row6
         self.row4 = row4
@@ -37,12 +43,23 @@ class Session:
         self.overhead6 = row6.overhead(keyed)
         self.overhead4 = row4.overhead(keyed)
         self.peer = effect.peer
+        self.send_key = effect.send_key
         self.receive_key = effect.receive_key if effect.gre else None
+        self.ipv4_address = effect.ipv4_address
+        self.ipv4_router = effect.ipv4_router
         self.interface = effect.interface
         self.link_layer = effect.link_layer
-        self.keys: list[tuple[int, int, bytes | int]] = []
+        keys = [prefix_key(prefix, length) for prefix, length in effect.prefixes]
+        heads = tuple(key for _, _, key in keys if isinstance(key, bytes))
+        self.heads: bytes | tuple[bytes, ...] = heads[0] if len(heads) == 1 else heads
+        self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
+
+    def places(self) -> list[tuple[int, int, bytes | int]]:
+        """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
+        heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
+        return [*((len(head), 0, head) for head in heads), *self.odd]
 
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""
@@ -52,11 +69,17 @@ class Session:
     def owns(self, address: bytes) -> bool:
         """Whether a packed address is the mobile's: its IPv4 address, or inside a prefix."""
         if len(address) == 4:
-            return address == self.effect.ipv4_address
-        for octets, shift, key in self.keys:
-            if (int.from_bytes(address[:octets], "big") >> shift if shift else address[:octets]) == key:
-                return True
-        return False
+            return address == self.ipv4_address
+        if address.startswith(self.heads):
+            return True
+        return any(int.from_bytes(address[:octets], "big") >> shift == key for octets, shift, key in self.odd)
+
+
+def prefix_key(prefix: bytes, length: int) -> tuple[int, int, bytes | int]:
+    """How many octets of an address to look at, how far to shift them, and what they must be then."""
+    octets, shift = -(-length // 8), -length % 8
+    head = prefix[:octets]
+    return octets, shift, int.from_bytes(head, "big") >> shift if shift else head
 
 
 class Answer:

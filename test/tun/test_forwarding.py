@@ -140,7 +140,7 @@ class LmaInboundTests(LmaCase):
         """A removed session neither sends nor gets; a prefix given on stays with its new session."""
         self.table.install(session(2, ipv4_address=None))
         self.table.remove(1)
-        self.assertEqual(self.table.owner(MN6).effect.call_id, 2)
+        self.assertEqual(self.table.owner(MN6).call_id, 2)
         self.assertIsNone(self.table.owner(MN4))
         self.table.remove(2)
         self.assertIsNone(self.inbound(INNER6_UP))
@@ -152,7 +152,7 @@ class LmaInboundTests(LmaCase):
         self.table.install(session(3, prefixes=((packed("2001:db8:1::"), 47),), ipv4_address=None))
         self.table.install(session(4, prefixes=((packed("2001:db8:0:8000::"), 49),), ipv4_address=None))
         for address, call_id in (("2001:db8:1:1::9", 1), ("2001:db8:0:1::", 3), ("2001:db8:0:ffff::", 4)):
-            self.assertEqual(self.table.owner(packed(address)).effect.call_id, call_id)
+            self.assertEqual(self.table.owner(packed(address)).call_id, call_id)
         self.assertIsNone(self.table.owner(packed("2001:db8:2::")))
 
     @settings(deadline=None, max_examples=CASES)
@@ -394,12 +394,12 @@ class MagTests(SynchronousTestCase):
     def test_local_routing(self) -> None:
         """RFC 5213 section 6.10.3: between two mobiles of this gateway, not through the anchor."""
         found = self.send(udp6(MN6, packed("2001:db8:1:2::7")))
-        self.assertEqual(found[2].effect.call_id, 2)
+        self.assertEqual(found[2].call_id, 2)
 
     def test_down(self) -> None:
         """A packet from the anchor goes on with its hop limit one lower; from others it is dropped."""
         found = self.table.inbound(6, 41, LMA_ADDRESS, udp6(), 0, 1.0)
-        self.assertEqual((found[0].effect.call_id, found[1]), (1, udp6(hops=63)))
+        self.assertEqual((found[0].call_id, found[1]), (1, udp6(hops=63)))
         self.assertIsNone(self.table.inbound(6, 41, OTHER, udp6(), 0, 1.0))
         self.assertIsNone(self.table.inbound(6, 41, LMA_ADDRESS, udp6(hops=1), 0, 1.0))
         self.assertEqual(self.table.take()[0].destination, CN6)
@@ -414,4 +414,4 @@ class MagTests(SynchronousTestCase):
             found = self.table.inbound(
                 6, 47, LMA_ADDRESS, b"\x20\0\x08\0\0\0\0" + bytes((key,)) + INNER4_DOWN, 0, 1.0
             )
-            self.assertEqual(found[0].effect.call_id, key)
+            self.assertEqual(found[0].call_id, key)
