@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__
+from appliance.cli.values import visible
 from appliance.config import Configuration, ConfigurationErrors, load
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.timers import Now
@@ -55,14 +56,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         configuration = _read(arguments.config)
     except ConfigurationErrors as error:
-        print(error, file=sys.stderr)
+        print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         return 2
     except ApplianceError as error:
         print(f"Failure: {error}", file=sys.stderr)
         return 2
     if arguments.check:
-        print(f"{arguments.config}: the configuration is valid")
-        return 0
+        return _confirm(f"{arguments.config}: the configuration is valid")
     if arguments.state_dir:
         configuration.state_directory = arguments.state_dir
     if arguments.socket:
@@ -75,14 +75,30 @@ def _serve(arguments: argparse.Namespace) -> int:
         return 2
 
 
+def _confirm(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        print(f"Failure: standard output: {error.strerror}", file=sys.stderr)
+        # The interpreter would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    return 0
+
+
 def _read(name: str) -> Configuration:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        if name == "-":
+            # Without a standard input Python has None there.
+            text = sys.stdin.read() if sys.stdin else ""
+        else:
+            text = Path(name).read_text(encoding="utf-8")
     except OSError as error:
         raise ApplianceError(f"{name}: {error.strerror}; name a readable file with -c") from error
     except UnicodeDecodeError as error:
         raise ApplianceError(f"{name}: not UTF-8 text ({error.reason} at octet {error.start})") from error
-    return load(text, "<stdin>" if name == "-" else name)
+    # Some editors begin a file with a mark of their own.
+    return load(text.removeprefix("\ufeff"), "<stdin>" if name == "-" else name)
 
 
 @contextlib.contextmanager
@@ -108,8 +124,14 @@ def state_lock(directory: Path) -> Any:
             "stop it or choose another with --state-dir"
         ) from error
     try:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise ResourceError(
+                f"state directory {directory}: {error.strerror}; make room there "
+                "or choose another with --state-dir"
+            ) from error
         yield
     finally:
         os.close(lock)
@@ -126,7 +148,8 @@ def _react(configuration: Configuration, log_level: str) -> int:
 
     asyncioreactor.install()  # type: ignore[no-untyped-call]
     from twisted.internet import reactor as installed
-    from twisted.internet.defer import Deferred
+    from twisted.internet.defer import CancelledError, Deferred
+    from twisted.internet.error import ReactorNotRunning
     from twisted.logger import Logger
 
     from appliance import log
@@ -140,6 +163,7 @@ def _react(configuration: Configuration, log_level: str) -> int:
         configuration, reactor=reactor, clock=read_clocks, random_bits=secrets.randbits, logger=logger
     )
     status = 0
+    starting: Any = None
 
     def on_loop(coroutine: Any) -> Any:
         # The kernel's netlink calls are asyncio's; here is the one seam to Twisted.
@@ -150,12 +174,16 @@ def _react(configuration: Configuration, log_level: str) -> int:
 
     def failed(failure: Any) -> None:
         nonlocal status
+        if failure.check(asyncio.CancelledError, CancelledError):
+            # A signal came while starting.
+            return
         status = 2
         if failure.check(ApplianceError):
             print(f"Failure: {failure.value}", file=sys.stderr)
         else:
             logger.failure("start failed", failure)
-        reactor.stop()
+        with contextlib.suppress(ReactorNotRunning):
+            reactor.stop()
 
     def started(_: object) -> None:
         # Sessions by the hundred thousand are no garbage: a full collection would only stop the
@@ -166,11 +194,20 @@ def _react(configuration: Configuration, log_level: str) -> int:
         logger.info("Appliance ready: {what}", what=system.summary())
 
     def begin() -> None:
-        on_loop(system.start()).addCallbacks(started, failed)
+        nonlocal starting
+        starting = asyncio.ensure_future(system.start())
+        Deferred.fromFuture(starting).addCallbacks(started, failed)
+
+    async def end() -> None:
+        # What is half started must not go on while it is taken down.
+        if starting is not None and not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+        await system.stop()
 
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger(
-        "before", "shutdown", lambda: on_loop(system.stop()).addErrback(complain)
+        "before", "shutdown", lambda: on_loop(end()).addErrback(complain)
     )
     reactor.run()
     return status

@@ -11,6 +11,8 @@ from typing import Any, TextIO
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
+from appliance.cli.values import visible
+
 PER_SECOND = 50
 LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn, "error": LogLevel.error}
 
@@ -41,7 +43,8 @@ class LineObserver:
             self._dropped += 1
             return
         self._written += 1
-        text = formatEvent(event)
+        # Names of mobile nodes come from the network: none may begin a line of its own.
+        text = visible(formatEvent(event))
         failure = event.get("log_failure")
         if failure is not None:
             text = f"{text}\n{failure.getTraceback()}" if text else failure.getTraceback()
@@ -53,8 +56,8 @@ class LineObserver:
         try:
             self._stream.write(f"{stamp} [{level}] {text}\n")
             self._stream.flush()
-        except (BrokenPipeError, BlockingIOError):
-            # Nobody reads the log any more; serving goes on.
+        except (OSError, ValueError):
+            # Nobody reads the log any more, its disk is full, or it is closed; serving goes on.
             self._dropped += 1
 
 

@@ -19,6 +19,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         options.parseOptions(list(argv))
         if not options["tests"]:
+            # Options are good for one parse only: what they hold then are classes, not names.
+            options = trial.Options()
             options.parseOptions([*argv, "test"])
     except usage.UsageError as error:
         print(f"scripts/test: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from appliance.cli import match
 from appliance.cli.commands import base, lma, mag
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
+from appliance.cli.values import visible
 from appliance.config import Configuration
 from appliance.errors import ApplianceError
 from appliance.ports import SystemPort
@@ -87,14 +88,15 @@ class Shell:
                 raise CommandError("this is a configuration command")
             lines, plain = _print(handler(self, found.args), "json" in filters, self.width)
         except ApplianceError as error:
-            return Result([f"Failure: {part}" for part in str(error).split("\n")], 1)
+            return Result([f"Failure: {visible(part)}" for part in str(error).split("\n")], 1)
         for keep in filters:
             if not isinstance(keep, str):
                 lines = [text for text in lines if keep(text)]
         # A date line inside a JSON document would only be in the way of who reads it.
         if lines and plain and self.timestamps:
             lines.insert(0, base.date_line(self.system.wall()))
-        return Result(lines, 0)
+        # Identifiers come from the network and the configuration; a terminal must not obey them.
+        return Result([visible(text) for text in lines], 0)
 
     def candidates(self, text: str) -> list[Candidate]:
         """What could come next on the line ``text``, with help: the list that ``?`` prints."""

@@ -24,6 +24,17 @@ _NUMBER = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _HEX = re.compile(r"(?:0x)?[0-9a-f]{1,8}\Z", re.IGNORECASE | re.ASCII)
 
 
+_UNSEEN = {
+    number: f"\\u{number:04x}"
+    for number in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000))
+}
+
+
+def visible(text: str) -> str:
+    """The text with ``\\uXXXX`` for what steers a terminal, ends a line or cannot be written as UTF-8."""
+    return text if text.isprintable() else text.translate(_UNSEEN)
+
+
 class GrammarError(ApplianceError):
     """A command declared wrongly: found when the module that declares it is imported."""
 

@@ -16,7 +16,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ JOURNAL = "network.journal"
 FORWARDING = {
     4: Path("/proc/sys/net/ipv4/ip_forward"),
     6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+}
+#: What a journal line of each kind has to have.
+NEEDED = {
+    "address": {"interface", "address", "length"},
+    "route": {"route", "device"},
+    "link": {"device", "old"},
+    "sysctl": {"path", "old"},
 }
 RTMGRP_LINK = 1
 IFF_UP, IFF_RUNNING = 0x1, 0x40
@@ -46,6 +53,8 @@ class Kernel:
     def __init__(self, state_directory: str) -> None:
         self._journal = Path(state_directory) / JOURNAL
         self._done: list[dict[str, Any]] = []
+        self._recovered = False
+        """Until then the journal is another process's, and stays."""
         self._netlink: Any = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -56,30 +65,64 @@ class Kernel:
 
     async def recover(self) -> int:
         """Undo what the journal says a killed process has left; returns how many changes."""
-        try:
-            text = self._journal.read_text()
-        except FileNotFoundError:
-            return 0
-        entries = []
-        for line in text.splitlines():
-            # The last line may have been cut off by the end of the process.
-            with contextlib.suppress(json.JSONDecodeError):
-                entries.append(json.loads(line))
+        with self._journaling():
+            try:
+                text = self._journal.read_text("utf-8", "replace")
+            except FileNotFoundError:
+                text = ""
+        entries = self._entries(text)
         for entry in reversed(entries):
             await self._undo(entry)
-        self._journal.unlink()
+        with self._journaling():
+            self._journal.unlink(missing_ok=True)
+        self._recovered = True
         return len(entries)
+
+    def _entries(self, text: str) -> list[dict[str, Any]]:
+        """The changes that a journal's text lists; raises ResourceError for what no process has written."""
+        entries: list[dict[str, Any]] = []
+        # What follows the last line end was cut off by the end of the process: its change was not made.
+        for number, line in enumerate(text.split("\n")[:-1], 1):
+            try:
+                entry = json.loads(line)
+                whole = NEEDED[entry["do"]] <= entry.keys()
+            except (ValueError, KeyError, TypeError, RecursionError):
+                whole = False
+            if not whole or entry["do"] == "sysctl" and entry["path"] not in map(str, FORWARDING.values()):
+                raise ResourceError(
+                    f"{self._journal}:{number}: damaged, so what a killed process left cannot be undone; "
+                    "undo what the file lists by hand and remove it"
+                )
+            entries.append(entry)
+        return entries
+
+    @contextlib.contextmanager
+    def _journaling(self) -> Iterator[None]:
+        """Turn what the file system refuses into a ResourceError."""
+        try:
+            yield
+        except OSError as error:
+            raise ResourceError(
+                f"journal {self._journal}: {error.strerror}; make room there or choose another with --state-dir"
+            ) from error
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Write the journal line of a change that is about to be made."""
-        self._done.append(entry)
-        with open(self._journal, "a") as journal:
+        with self._journaling(), open(self._journal, "a") as journal:
             journal.write(json.dumps(entry) + "\n")
+        self._done.append(entry)
 
     def _forget(self) -> None:
         """The last change was not made after all."""
         self._done.pop()
-        self._journal.write_text("".join(json.dumps(entry) + "\n" for entry in self._done))
+        self._rewrite(self._done)
+
+    def _rewrite(self, entries: list[dict[str, Any]]) -> None:
+        # In one step: a process killed in between must not lose the changes before.
+        fresh = self._journal.with_suffix(".new")
+        with self._journaling():
+            fresh.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+            fresh.replace(self._journal)
 
     def _index(self, interface: str) -> int:
         try:
@@ -211,12 +254,23 @@ class Kernel:
                 await self._watch
             self._watch = None
         failure: ResourceError | None = None
+        left: list[dict[str, Any]] = []
         while self._done:
+            entry = self._done.pop()
             try:
-                await self._undo(self._done.pop())
+                await self._undo(entry)
             except ResourceError as error:
+                left.insert(0, entry)
                 failure = failure or error
-        self._journal.unlink(missing_ok=True)
+        try:
+            if left:
+                # The next start tries again.
+                self._rewrite(left)
+            elif self._recovered:
+                with self._journaling():
+                    self._journal.unlink(missing_ok=True)
+        except ResourceError as error:
+            failure = failure or error
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
