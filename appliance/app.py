@@ -142,6 +142,15 @@ def read_clocks() -> Now:
     return Now(time.monotonic(), time.time())
 
 
+def steady(reactor: Any) -> None:
+    """Make the timers of ``reactor`` follow the monotonic clock; to be called before the first one is set.
+
+    Twisted counts on the wall clock: set back an hour, no lifetime would end and no binding be
+    refreshed for that hour.
+    """
+    reactor.seconds = time.monotonic
+
+
 def _react(configuration: Configuration, log_level: str) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
@@ -157,6 +166,7 @@ def _react(configuration: Configuration, log_level: str) -> int:
 
     # Its type is a module's, as far as a type checker can tell.
     reactor: Any = installed
+    steady(reactor)
     log.begin(sys.stderr, log_level)
     logger = Logger(namespace="appliance")
     system = System(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import netifaces
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
@@ -15,10 +16,21 @@ from appliance.config import Configuration
 from appliance.errors import ResourceError
 from appliance.ports import ServicePort
 from appliance.protocols.timers import Now
-from appliance.service import LmaService, MagService
+from appliance.service import LmaService, MagService, address_text
 from appliance.tun.kernel import Kernel
 
 LAG_INTERVAL = 0.1
+
+
+def local_addresses() -> dict[str, str]:
+    """Device by address, as text, of every IPv4 and IPv6 address of this host."""
+    found: dict[str, str] = {}
+    for device in netifaces.interfaces():
+        known = netifaces.ifaddresses(device)
+        for family in (netifaces.AF_INET6, netifaces.AF_INET):
+            for entry in known.get(family, ()):
+                found[entry["addr"].partition("%")[0]] = device
+    return found
 
 
 class System:
@@ -68,6 +80,7 @@ class System:
                     await self._kernel.add_address(interface.name, address, length)
         for service in self._services:
             if service.settings.address:
+                self._require_addresses(service)
                 await service.start(self._kernel)
             else:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
@@ -75,6 +88,19 @@ class System:
         self._control.start()
         self._last_beat = self._clock().mono
         self._lag_clock.start(LAG_INTERVAL, now=False)
+
+    @staticmethod
+    def _require_addresses(service: LmaService | MagService) -> None:
+        """Say what to do about an address that this host lacks before any socket does."""
+        known = local_addresses()
+        for packed in filter(None, (service.settings.address, service.settings.ipv4_address)):
+            text = address_text(packed)
+            if text not in known:
+                raise ResourceError(
+                    f"{service.kind}-service {service.name}: bind address {text} is not on this host; "
+                    f"add it in context {service.context} with 'interface DEVICE' and "
+                    f"'{'ipv6' if len(packed) == 16 else 'ip'} address {text}/LENGTH'"
+                )
 
     def _make_shell(self, user: str) -> Shell:
         return Shell(self, self.configuration, user)

@@ -12,6 +12,7 @@ from appliance.config import ConfigurationErrors, load, parse, show
 from appliance.config_tree import DEFAULT_CONTROL_SOCKET, DEFAULT_STATE_DIRECTORY, SETTINGS, limits
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, Peer
 from test.cli import strategies
+from test.fuzz import DECODER_CASES
 
 CASES = int(os.environ.get("FUZZ", "200"))
 
@@ -300,7 +301,7 @@ class RoundTripTests(SynchronousTestCase):
             found = match.match(mode, match.split(command.render(args)), "administrator")
             self.assertEqual((found.command, found.args), (command, args))
 
-    @settings(deadline=None, max_examples=CASES, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=DECODER_CASES, suppress_health_check=list(HealthCheck))
     @given(st.text())
     def test_any_text(self, text: str) -> None:
         """Any text is either read or refused as a whole, with ConfigurationErrors and nothing else."""

@@ -11,15 +11,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.shortcuts import CompleteStyle
-
 from appliance.cli import script
 from appliance.cli.shell import Result
 from appliance.config_tree import DEFAULT_CONTROL_SOCKET
 from appliance.errors import ApplianceError
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
 
 
 class AttachError(ApplianceError):
@@ -34,6 +33,8 @@ class Connection:
 
     def __init__(self, path: str) -> None:
         self.prompt = ""
+        self.length = 0
+        """Lines of a page of the session; 0: no paging."""
         self.closed = False
         """True when the appliance has ended the session, as after ``exit``."""
         self._socket = socket.socket(socket.AF_UNIX)
@@ -80,14 +81,18 @@ class Connection:
                 raise AttachError(f"the appliance has closed the connection ({error.strerror})") from error
             if not text.endswith(b"\n"):
                 raise AttachError("the appliance has closed the connection")
-            message = json.loads(text)
-            lines += message["lines"]
-            if "status" in message:
-                self.prompt = message["prompt"]
-                self.closed = message.get("closed", False)
-                if found is not None:
-                    found += [(each[0], each[1], each[2]) for each in message.get("candidates", [])]
-                return Result(lines, message["status"])
+            try:
+                message = json.loads(text)
+                lines += message["lines"]
+                if "status" in message:
+                    self.prompt = message["prompt"]
+                    self.length = message.get("length", 0)
+                    self.closed = message.get("closed", False)
+                    if found is not None:
+                        found += [(each[0], each[1], each[2]) for each in message.get("candidates", [])]
+                    return Result(lines, message["status"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise AttachError("what listens on the socket is no appliance of this version") from error
 
 
 def _reason(error: OSError) -> str:
@@ -96,23 +101,6 @@ def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "permission denied; be root or a member of the group appliance"
     return error.strerror or str(error)
-
-
-class _Completer(Completer):
-    """Asks the appliance what may come next."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """The keywords that the word before the cursor could become."""
-        text = document.text_before_cursor
-        typed = "" if not text or text[-1].isspace() else text.split()[-1]
-        words = [(word, meaning) for word, meaning, keyword in self._connection.candidates(text) if keyword]
-        # As in a shell: the space after a word comes with it as soon as there is no other choice.
-        end = " " if len(words) == 1 else ""
-        for word, meaning in words:
-            yield Completion(word + end, start_position=-len(typed), display=word, display_meta=meaning)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -129,9 +117,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         connection = Connection(options.socket)
         try:
-            if options.commands is None and sys.stdin.isatty():
-                return _interact(connection)
-            source = options.commands if options.commands is not None else script.without_ends(sys.stdin)
+            if options.commands is None and sys.stdin and sys.stdin.isatty():
+                # Only a person needs the terminal's part, which takes a while to load.
+                from appliance.cli.terminal import interact
+
+                return interact(connection)
+            source = options.commands if options.commands is not None else script.without_ends(sys.stdin or ())
             return script.run(
                 _while_open(connection, source), connection.execute, _write, options.keep_going,
                 numbered=options.commands is None,
@@ -144,9 +135,13 @@ def main(argv: Sequence[str]) -> int:
     except UnicodeDecodeError as error:
         print(f"Failure: standard input is not UTF-8 text ({error.reason})", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
         # Whoever read the output has seen enough; keep the interpreter from complaining at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"Failure: standard output: {error.strerror}", file=sys.stderr)
         return 1
 
 
@@ -159,22 +154,3 @@ def _while_open(connection: Connection, lines: Iterable[str]) -> Iterator[str]:
 
 def _write(text: str, status: int) -> None:
     print(text, file=sys.stderr if status else sys.stdout, flush=True)
-
-
-def _interact(connection: Connection) -> int:
-    """Prompt for lines until ``exit`` or end of input; a failed command is no reason to end."""
-    session: PromptSession[str] = PromptSession(
-        completer=_Completer(connection),
-        complete_style=CompleteStyle.READLINE_LIKE,
-        complete_while_typing=False,
-    )
-    while not connection.closed:
-        try:
-            line = session.prompt(connection.prompt)
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            break
-        for text in connection.execute(line).lines:
-            print(text)
-    return 0

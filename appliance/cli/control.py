@@ -2,10 +2,10 @@
 
 One JSON object a line each way::
 
-    server: {"status": 0, "lines": [], "prompt": "[local]lma1# "}            greeting
+    server: {"status": 0, "lines": [], "prompt": "[local]lma1# ", "length": 24}   greeting
     client: {"line": "show clock"}        or {"complete": "show cl"}
     server: {"lines": [... at most 500 ...]}                                 any number of these
-    server: {"status": 0, "lines": [...], "prompt": "..."}                   the end of an answer
+    server: {"status": 0, "lines": [...], "prompt": "...", "length": 24}     the end of an answer
 
 A client's next line is read when it has taken the answer to the last one, so that a
 client that does not read holds one answer and not the process.
@@ -127,7 +127,7 @@ class _Session(LineReceiver):
             self._refuse(f"all {CLIENT_LIMIT} sessions are in use; end one of them")
         else:
             self._shell = self._server.make_shell(user_name(uid))
-            self.tell({"status": 0, "lines": [], "prompt": self._shell.prompt})
+            self.tell({"status": 0, "lines": [], "prompt": self._shell.prompt, "length": self._shell.length})
 
     def lineReceived(self, line: bytes) -> None:
         """Do one request."""
@@ -187,7 +187,9 @@ class _Session(LineReceiver):
 
     def _answer(self, result: Result, extra: dict[str, Any]) -> None:
         assert self._shell is not None
-        end = {"status": result.status, "prompt": self._shell.prompt, "closed": self._shell.closed, **extra}
+        shell = self._shell
+        end: dict[str, Any] = {"status": result.status, "prompt": shell.prompt, "length": shell.length}
+        end |= {"closed": shell.closed, **extra}
         self.pauseProducing()  # type: ignore[no-untyped-call]
         self.transport.registerProducer(_Answer(self, result.lines, end), False)
 

@@ -14,6 +14,10 @@ from typing import Any, Protocol
 from appliance.protocols.timers import Now
 
 
+#: Until the next try of a tick that ended in an exception.
+RETRY_SECONDS = 1.0
+
+
 class Core(Protocol):
     """What every protocol core offers (see ARCHITECTURE.md, one shape for every core)."""
 
@@ -59,8 +63,14 @@ class CoreDriver:
 
     def _settle(self) -> None:
         perform = self._perform
-        for effect in self._core.take():
-            perform[type(effect)](effect)
+        try:
+            for effect in self._core.take():
+                perform[type(effect)](effect)
+        finally:
+            # Whatever an effect ran into, the other sessions still need their timer.
+            self._arm()
+
+    def _arm(self) -> None:
         deadline = self._core.deadline
         if deadline is None or (self._armed is not None and self._armed <= deadline):
             # An earlier timer finds nothing due and re-arms: cheaper than moving it each time.
@@ -73,7 +83,13 @@ class CoreDriver:
 
     def _fire(self) -> None:
         self._timer = self._armed = None
-        self._core.tick(self._clock())
+        try:
+            self._core.tick(self._clock())
+        except Exception:
+            # The reactor logs it. Later than now, or the same mistake would be made without a pause.
+            self._armed = self._clock().mono + RETRY_SECONDS
+            self._timer = self._reactor.callLater(RETRY_SECONDS, self._fire)
+            raise
         self._settle()
 
     def stop(self) -> None:

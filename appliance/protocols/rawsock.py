@@ -18,10 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.pmipv6.events import PacketReceived
+
+_log = Logger()
 
 #: RFC 6275 section 6.1: Next Header value of the Mobility Header.
 IPPROTO_MH = 135
@@ -35,6 +38,8 @@ CACHE_LIMIT = 8192
 LARGEST_MESSAGE = 4096
 #: Asked for in both directions, so that a burst of a few thousand messages survives a pause.
 BUFFER_OCTETS = 8 * 1024 * 1024
+#: Seconds between two log lines about messages that raised an exception.
+SILENCE = 10.0
 # Absent from the socket module; values of <linux/in6.h> and <asm-generic/socket.h>.
 IPV6_CHECKSUM = 7
 SO_SNDBUFFORCE = 32
@@ -84,6 +89,7 @@ class MobilitySocket:
         self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._packed: dict[str, bytes] = {}
         self._text: dict[bytes, str] = {}
+        self._silent_until = 0.0
         self._v6 = len(address) == 16
         self._family = socket.AF_INET6 if self._v6 else socket.AF_INET
         text = socket.inet_ntop(self._family, address)
@@ -154,7 +160,19 @@ class MobilitySocket:
                 if len(packed) >= CACHE_LIMIT:
                     packed.clear()
                 source = packed[text] = socket.inet_pton(self._family, text.partition("%")[0])
-            self._on_packet(PacketReceived(data, source, destination, 0 if self._v6 else sender[1]))
+            try:
+                self._on_packet(PacketReceived(data, source, destination, 0 if self._v6 else sender[1]))
+            except Exception:
+                # An exception that leaves doRead makes the reactor close the socket: one message must not
+                # end the service for everybody.
+                self._stumbled()
+
+    def _stumbled(self) -> None:
+        """Log the exception being handled, seldom enough that messages cannot flood the log."""
+        now = self._reactor.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENCE
+            _log.failure("{name}: a message could not be dealt with", name=self._name)
 
     def send(self, data: bytes, destination: bytes, port: int = 0) -> bool:
         """Send one message; ``port`` is the UDP port, 0 for IPv6.

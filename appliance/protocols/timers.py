@@ -10,6 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
+#: Entries of a heap of deadlines that are not worth looking for stale ones.
+_ROOM = 1024
+
+
 class Now(NamedTuple):
     """One reading of the two clocks.
 
@@ -30,13 +34,14 @@ class Deadlines:
     when ``key`` is really due (``None``: not at all).
     """
 
-    __slots__ = ("_due", "_heap", "_serial", "_live")
+    __slots__ = ("_due", "_heap", "_serial", "_live", "_room")
 
     def __init__(self, due: Callable[[Any], float | None]) -> None:
         self._due = due
         self._heap: list[tuple[float, int, Any]] = []
         self._serial = 0
         self._live: dict[Any, float] = {}
+        self._room = _ROOM
 
     def set(self, key: Any, when: float) -> None:
         """Note that ``key`` is due at ``when`` (monotonic seconds).
@@ -50,6 +55,17 @@ class Deadlines:
         self._live[key] = when
         self._serial += 1
         heapq.heappush(self._heap, (when, self._serial, key))
+        if len(self._heap) > self._room:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Drop what is stale: owners that come and go faster than their times would fill the heap."""
+        live = self._live
+        for key in [key for key in live if self._due(key) is None]:
+            del live[key]
+        self._heap = [entry for entry in self._heap if live.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
+        self._room = _ROOM + 2 * len(self._heap)
 
     @property
     def next(self) -> float | None:

@@ -103,7 +103,8 @@ class Kernel:
             yield
         except OSError as error:
             raise ResourceError(
-                f"journal {self._journal}: {error.strerror}; make room there or choose another with --state-dir"
+                f"journal {self._journal}: {error.strerror}; make room there "
+                "or choose another with --state-dir"
             ) from error
 
     def _note(self, entry: dict[str, Any]) -> None:

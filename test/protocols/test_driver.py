@@ -75,6 +75,36 @@ class CoreDriverTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
+    def test_effect_fails(self) -> None:
+        """An effect that raises does not take the timer away from the others."""
+        self.driver.feed(5.0)
+        self.reactor.advance(1.0)
+        self.assertRaises(KeyError, self.driver.feed, 3)
+        self.core.deadline = 2.0
+        self.assertRaises(KeyError, self.driver.feed, 3)
+        self.reactor.advance(1.0)
+        self.assertEqual(self.core.ticks, [2.0])
+
+    def test_tick_fails(self) -> None:
+        """A tick that raises is tried again a second later, not at once and not never."""
+        tick = self.core.tick
+        times: list[float] = []
+
+        def broken(now: Now) -> None:
+            times.append(now.mono)
+            raise ValueError("broken")
+
+        self.patch(self.core, "tick", broken)
+        self.driver.feed(5.0)
+        self.assertRaises(ValueError, self.reactor.advance, 5.0)
+        self.assertEqual(times, [5.0])
+        self.core.tick = tick  # type: ignore[method-assign]
+        self.reactor.advance(0.5)
+        self.assertEqual(self.core.ticks, [])
+        self.reactor.advance(0.5)
+        self.assertEqual(self.core.ticks, [6.0])
+
+
 class DeadlinesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.due: dict[str, float | None] = {}
@@ -114,3 +144,16 @@ class DeadlinesTests(SynchronousTestCase):
             self.deadlines.set(str(number), 1.0)
         self.assertEqual(len(self.deadlines.pop_due(1.0, limit=3)), 3)
         self.assertEqual(len(self.deadlines.pop_due(1.0)), 2)
+
+    def test_owners_that_come_and_go(self) -> None:
+        """Far deadlines of owners that are gone do not pile up; those of the others come out in time."""
+        self.due["stays"] = 500.0
+        self.deadlines.set("stays", 500.0)
+        for number in range(20_000):
+            key = str(number)
+            self.due[key] = 1000.0 + number
+            self.deadlines.set(key, self.due[key] or 0)
+            del self.due[key]
+        self.assertLess(len(self.deadlines._heap), 5_000)
+        self.assertLess(len(self.deadlines._live), 5_000)
+        self.assertEqual(self.deadlines.pop_due(600.0), ["stays"])

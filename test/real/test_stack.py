@@ -133,6 +133,26 @@ class TrafficTests(LabTests):
         self.assertIn(" 0 received", out)
 
 
+class GreTests(LabTests):
+    """The gateway's factory encapsulation, GRE with keys (RFC 5845)."""
+
+    def test_keys_end_to_end(self) -> None:
+        """Gateway and anchor agree on keys, and all traffic goes by GRE and nothing else."""
+        config = demo_config("mag1").read_text().replace("encapsulation ipip", "encapsulation gre")
+        lma = self.started(demo_config("lma"), "lma")
+        self.started(config, "mag1")
+        self.lab.attach()
+        wait_for("a session", lambda: NAI in lma.cli("show lma-service session full"), 20)
+        wait_for("an answer", lambda: ", 0% packet loss" in self.ping("mn", CN_ADDRESS), 20)
+        session = lma.cli("show lma-service session full")
+        self.assertRegex(session, r"GRE Key Sent: +0x[0-9a-f]{8}")
+        self.assertRegex(session, r"GRE Key Received: +0x[0-9a-f]{8}")
+        screen = lma.cli("show lma-service statistics")
+        for heading in ("Tunnel Data Received", "Tunnel Data Sent"):
+            self.assertGreaterEqual(find_counter(screen, heading, "IPv6 GRE (IPv6)"), 3)
+            self.assertEqual(find_counter(screen, heading, "6in6"), 0)
+
+
 class WireTests(LabTests):
     """What strangers and broken peers get from a running anchor."""
 

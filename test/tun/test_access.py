@@ -22,6 +22,7 @@ from appliance.protocols.pmipv6.events import Install
 from appliance.tun.access import is_control
 from appliance.tun.device import PacketDevice, System
 from appliance.tun.engine import FIXED_LINK_LAYER, Engine
+from test.fuzz import DECODER_CASES
 
 CASES = int(os.environ.get("FUZZ", "200"))
 MAC = "02:00:5e:10:00:01"
@@ -153,7 +154,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(self.counters.value("access-links/ingress-filtered"), 1)
         self.assertEqual(self.system.link.written, [])
 
-    @settings(deadline=None, max_examples=CASES)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(
         st.binary(max_size=90),
         st.sampled_from((b"\x86\xdd", b"\x08\x00", b"\x08\x06")),

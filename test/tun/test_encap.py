@@ -14,6 +14,7 @@ from appliance.counters import LMA, MAG
 from appliance.tun import encap
 from appliance.tun import packet as ip
 from appliance.tun.encap import ENCAPSULATIONS, LENGTH_ERROR, PROTOCOL_ERROR, Opened, choose, parse
+from test.fuzz import DECODER_CASES
 from test.tun.vectors import INNER4_DOWN, INNER6_DOWN, PACKETS, WITH_LIMIT
 
 CASES = int(os.environ.get("FUZZ", "200"))
@@ -148,7 +149,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(parse(good).key, 0x1001)
         self.check(ip.ipv6_packet(bytes(16), bytes(16), 47, body), LENGTH_ERROR)
 
-    @settings(deadline=None, max_examples=CASES)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.sampled_from((4, 6)), st.sampled_from((4, 17, 41, 47, 99)), st.binary(max_size=120))
     def test_any_payload(self, outer: int, protocol: int, data: bytes) -> None:
         """No octets behind an outer header make the parser raise."""

@@ -12,6 +12,7 @@ from appliance.protocols.bits import ones_complement_sum, pseudo_header
 from appliance.tun import native, offload
 from appliance.tun.offload import HEADER_SIZE, NEEDS_CSUM, Coalescer, Offload, complete, read_header, split
 from appliance.tun.packet import addresses, checksum_good
+from test.fuzz import DECODER_CASES
 
 CASES = int(os.environ.get("FUZZ", "200"))
 OPTIONS = [("NOP", None), ("NOP", None), ("Timestamp", (1, 2))]
@@ -133,7 +134,7 @@ class SplitTests(SynchronousTestCase):
         ):
             self.assertEqual(split(packet, good._replace(**change)), [])
 
-    @settings(deadline=None, max_examples=CASES)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=200), st.tuples(*[st.integers(0, 255)] * 2, *[st.integers(0, 300)] * 4))
     def test_any_octets(self, packet: bytes, fields: tuple[int, ...]) -> None:
         """No packet and no header make the splitter raise."""

@@ -153,6 +153,9 @@ class LocalMobilityAnchor:
         """End the sessions that are due, and the waiting of updates that waited long enough."""
         values = self.counters.values
         for entry in self._sessions.expired(now, PER_TICK):
+            if entry.bucket >= 0:
+                # An update that had waited for one of the others has just extended this one.
+                continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[_DEREGISTERED if entry.deleting else _EXPIRED] += 1
             self._end(entry, now)
@@ -177,6 +180,10 @@ class LocalMobilityAnchor:
         # What of the payload lies behind Header Len is no part of the message.
         if size < 8 or (data[1] + 1) * 8 > size:
             self._drop(verdicts.DROP_LENGTH) if is_update else self._ignore()
+            return
+        if len(event.source) == 4 and not event.port:
+            # RFC 768: source port 0 wants no answer, and it is not to be taken for a message in IPv6.
+            self._drop(verdicts.DROP_OTHER) if is_update else self._ignore()
             return
         # RFC 5844 section 4.1.3.1: over UDP the host has verified the UDP checksum; ours is zero.
         if not event.port and not verify(data[: (data[1] + 1) * 8], event.source, event.destination):
@@ -401,8 +408,11 @@ class LocalMobilityAnchor:
 
     def _deregister(self, request: Request, found: Found, now: Now) -> None:
         """RFC 5213 section 5.3.5: only the serving gateway de-registers; anybody else is ignored silently."""
-        # HI 4 and a single session: the gateway that serves it can only mean this one.
-        entry = request.entry or found.wait
+        entry = request.entry
+        if entry is None and not request.link_layer_id:
+            # HI 4 and a single session: the gateway that serves it can only mean this one, unless it
+            # names another interface of the mobile.
+            entry = found.wait
         if entry is None or entry.care_of != request.care_of:
             self._refuse(request, DEREGISTRATION, verdicts.DROP_NO_SESSION, now)
             return

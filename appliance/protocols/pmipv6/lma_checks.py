@@ -15,6 +15,10 @@ from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings, Peer, Profile
 
 
+#: Home network prefixes that one update may name.
+PREFIXES_PER_UPDATE = 32
+
+
 def is_unicast(address: bytes) -> bool:
     """Whether a packed IPv6 or IPv4 address can be a single host's: not unspecified, multicast, loopback."""
     if not any(address):
@@ -76,9 +80,10 @@ class Policy:
 
 def _source(policy: Policy, request: Request) -> Verdict | None:
     """RFC 6275 section 9.2: nothing is ever sent to an address that is not unicast."""
-    if is_unicast(request.source) and is_unicast(request.care_of):
-        return None
-    return verdicts.DROP_OTHER
+    if not (is_unicast(request.source) and is_unicast(request.care_of)):
+        return verdicts.DROP_OTHER
+    # Our own address is no gateway's: a tunnel to it would end where it begins.
+    return verdicts.DROP_OTHER if request.destination in (request.source, request.care_of) else None
 
 
 def _peer(policy: Policy, request: Request) -> Verdict | None:
@@ -190,8 +195,10 @@ def _families(policy: Policy, request: Request) -> Verdict | None:
 
 
 def _prefixes(policy: Policy, request: Request) -> Verdict | None:
-    """Several zero prefixes, zero beside others, or one prefix twice, contradict themselves."""
+    """Several zero prefixes, zero beside others, or one prefix twice, contradict themselves; no hoarding."""
     asked = request.prefix_options
+    if len(asked) > PREFIXES_PER_UPDATE:
+        return verdicts.BAD_REQUEST
     if len(asked) > 1 and (len(request.prefixes) != len(asked) or len(set(request.prefixes)) != len(asked)):
         return verdicts.BAD_REQUEST
     return None

@@ -112,14 +112,16 @@ class Sessions:
         The session then stays for MinDelayBeforeBCEDelete, without forwarding.
         """
         self._stamp(request, entry)
-        both = entry.prefix is not None and entry.ipv4_address is not None
-        wants_ipv6, wants_ipv4 = bool(request.prefix_options), request.ipv4 is not None
-        if both and wants_ipv6 != wants_ipv4 and not entry.deleting:
-            if wants_ipv4:
+        keeps_ipv6 = entry.prefix is not None and not request.prefix_options
+        keeps_ipv4 = entry.ipv4_address is not None and request.ipv4 is None
+        if (keeps_ipv6 or keeps_ipv4) and not entry.deleting:
+            # Also when the family to be released is gone already: the first answer may have been lost.
+            if keeps_ipv6 and entry.ipv4_address is not None:
                 self._release_address(entry)
-            else:
+                self._install(entry)
+            elif keeps_ipv4 and entry.prefix is not None:
                 self._release_prefixes(entry)
-            self._install(entry)
+                self._install(entry)
             return False
         if not entry.deleting:
             entry.deleting = True

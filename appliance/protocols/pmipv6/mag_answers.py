@@ -44,6 +44,10 @@ class AnswerReader:
         if len(data) < 8 or len(data) < 8 * data[1] + 8:
             self._sessions.count(_ERRORS + "invalid-buffer-length")
             return
+        if len(event.source) == 4 and not event.port:
+            # RFC 768: source port 0 wants no answer, and it is not to be taken for a message in IPv6.
+            self._sessions.count(_ERRORS + "no-matching-request")
+            return
         # Over UDP the kernel has verified the checksum that counts (RFC 5844 section 4.1.3.1).
         if event.port == 0 and not verify(data, event.source, event.destination):
             self._sessions.count(_ERRORS + "checksum-error")

@@ -19,6 +19,8 @@ NAI = 1
 """Subtype of the MN-ID option (RFC 4283)."""
 STATE_UNKNOWN, NOT_CHANGED = 4, 5
 """Handoff Indicators (RFC 5213 section 8.4)."""
+#: Prefixes taken out of one PBA: all of them have to fit our next PBU, 24 octets each.
+MOST_PREFIXES = 32
 LIFETIME_UNIT = 4
 """Seconds (RFC 6275 section 6.1.7)."""
 _ZERO = bytes(16)
@@ -129,7 +131,7 @@ def read_answer(message: BindingAcknowledgement) -> Answer | None:
             case opt.MobileNodeIdentifier():
                 answer.mn_id = option.identifier
             case opt.HomeNetworkPrefix():
-                if any(option.prefix) and option.prefix_length <= 128:
+                if len(prefixes) < MOST_PREFIXES and _is_home_prefix(option.prefix, option.prefix_length):
                     prefixes.append((option.prefix, option.prefix_length))
             case opt.HandoffIndicator():
                 answer.handoff = option.value
@@ -150,6 +152,12 @@ def read_answer(message: BindingAcknowledgement) -> Answer | None:
                 answer.refresh = option.interval * LIFETIME_UNIT
     answer.prefixes = tuple(prefixes)
     return answer
+
+
+def _is_home_prefix(prefix: bytes, length: int) -> bool:
+    """Tell whether this can be a mobile node's: not zero, not multicast, not link-local (RFC 4291)."""
+    link_local = prefix[0] == 0xFE and prefix[1] & 0xC0 == 0x80
+    return 1 <= length <= 128 and any(prefix) and prefix[0] != 0xFF and not link_local
 
 
 def exchange_rows(kind: str) -> tuple[str, str, str]:

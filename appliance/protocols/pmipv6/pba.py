@@ -28,6 +28,9 @@ _NO_INDICATOR = HandoffIndicator(0)
 _NO_TECHNOLOGY = AccessTechnologyType(0)
 _ANY_PREFIX = [HomeNetworkPrefix(0, ZERO_16)]
 _DHCP_SERVER = IPv4DhcpSupportMode(True)
+#: Home Network Prefix options that a refusal copies. A request may pack 100 of them without alignment,
+#: our answer takes 24 octets for each: more than Header Len can say.
+_COPIED = 32
 
 
 def sealed(mh: bytes, source: bytes, destination: bytes, port: int) -> bytes:
@@ -39,7 +42,7 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     """The acknowledgement of a refused update: what was asked for is copied (RFC 5213 section 5.3.6)."""
     found: list[Any] = [request.mn or _NO_MN_ID]
     if request.prefix_options:
-        found += request.prefix_options
+        found += request.prefix_options[:_COPIED]
     elif request.ipv4 is None:
         found += _ANY_PREFIX
     found.append(request.indicator or _NO_INDICATOR)

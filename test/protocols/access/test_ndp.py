@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.access import arp, ndp
 from appliance.protocols.bits import DecodeError
+from test.fuzz import DECODER_CASES
 
 FUZZ = int(os.environ.get("FUZZ", "200"))
 MN, ROUTER = bytes.fromhex("02005e100001"), bytes.fromhex("00005e005213")
@@ -158,7 +159,7 @@ class NeighborDiscoveryTests(SynchronousTestCase):
         frame[20] = 17
         self.assertIsNone(ndp.parse(bytes(frame)))
 
-    @settings(deadline=None, max_examples=FUZZ)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=120), st.sampled_from((b"", solicitation()[:54], solicitation()[:20])))
     def test_any_octets(self, tail, head):
         """Random octets are refused or read, never anything else."""
@@ -183,7 +184,7 @@ class ArpTests(SynchronousTestCase):
         frame[6] ^= 2
         self.assertRaises(DecodeError, arp.parse, bytes(frame))
 
-    @settings(deadline=None, max_examples=FUZZ)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=80))
     def test_any_octets(self, octets):
         """Random octets are refused or read, never anything else."""

@@ -12,6 +12,7 @@ from appliance.protocols.mobility import messages as m
 from appliance.protocols.mobility import options as o
 from appliance.protocols.mobility.codec import Fault, decode, encode
 from appliance.protocols.mobility.packet import parse_ipv6
+from test.fuzz import DECODER_CASES
 from test.protocols.mobility.support import FUZZ
 from test.protocols.mobility.test_messages import WIRE
 from test.protocols.mobility.test_options import WIRE as OPTION_WIRE
@@ -170,7 +171,7 @@ class FuzzTest(SynchronousTestCase):
             body = choose.randbytes(choose.randrange(100))
             self.check(bytes((59, choose.randrange(14), choose.randrange(22), 0, 0, 0)) + body)
 
-    @settings(deadline=None, max_examples=FUZZ)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=400))
     def test_any_octets(self, data: bytes) -> None:
         """Any octets at all never raise."""

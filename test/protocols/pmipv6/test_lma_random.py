@@ -13,6 +13,7 @@ from appliance.protocols.mobility.codec import seal
 from appliance.protocols.mobility.options import GreKey
 from appliance.protocols.pmipv6.events import ClearSessions, Install, Remove
 from appliance.protocols.pmipv6.settings import Profile
+from test.fuzz import DECODER_CASES
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, STRANGER, World, packed
 
 CASES = int(os.environ.get("FUZZ", "200"))
@@ -134,7 +135,7 @@ class TestInvariants(SynchronousTestCase):
 
 
 class TestFuzz(SynchronousTestCase):
-    @profile(deadline=None, max_examples=CASES)
+    @profile(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=200), st.integers(0, 3), st.booleans())
     def test_random_octets(self, data: bytes, start: int, right: bool) -> None:
         """Any octets from anywhere are counted once and raise nothing."""

@@ -205,3 +205,25 @@ class DenialTests(MagTestCase):
         self.assertEqual(self.feed(PacketReceived(data, other_lma, MAG_ADDRESS)), [])
         self.assertEqual(self.count("binding-acknowledgement-errors/no-matching-request"), 3)
         self.assertEqual(self.entry().state, "registering")
+
+    def test_no_home_prefix(self):
+        """Prefixes that no mobile can have (RFC 4291) are none; of very many, those that fit a PBU are taken."""
+        link_local, group = b"\xfe\x80" + bytes(14), b"\xff\x02" + bytes(14)
+        odd = ((link_local, 64), (group, 64), (HNP[0][0], 0), (HNP[0][0], 129))
+        self.assertEqual(self.answer(self.attach(), hnp=odd), [])
+        self.assertEqual((self.entry().prefixes, self.entry().state), ((), "waiting"))
+        self.make()
+        self.answer(self.attach(), hnp=(*odd, *HNP))
+        self.assertEqual((self.entry().prefixes, self.entry().state), (HNP, "active"))
+        self.make()
+        many = tuple((HNP[0][0][:7] + bytes((number,)) + bytes(8), 64) for number in range(70))
+        self.answer(self.attach(), hnp=many)
+        self.assertEqual(self.entry().prefixes, many[:32])
+        self.request([effect for _, effect in self.until(600) if type(effect).__name__ == "Send"][:1])
+
+    def test_udp_port_zero(self):
+        """RFC 768: a datagram from port 0 is no message in IPv6, whatever checksum it has."""
+        source, destination = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))
+        data = seal(b"\x3b\1\x63" + bytes(13), source, destination)
+        self.assertEqual(self.feed(PacketReceived(data, source, destination)), [])
+        self.assertEqual(self.count("binding-acknowledgement-errors/no-matching-request"), 1)

@@ -23,6 +23,7 @@ from appliance.protocols.pmipv6.events import (
     Send,
     Withdraw,
 )
+from test.fuzz import DECODER_CASES
 from test.protocols.pmipv6.mag_fakes import (
     ANY,
     FUZZ,
@@ -226,7 +227,7 @@ class BadInputTests(MagTestCase):
         self.assertTrue(verify(effect.data, MAG_ADDRESS, LMA_ADDRESS))
         self.assertEqual(self.feed(PacketReceived(data, LMA_ADDRESS, MAG_ADDRESS)), [])
 
-    @settings(deadline=None, max_examples=FUZZ)
+    @settings(deadline=None, max_examples=DECODER_CASES)
     @given(st.binary(max_size=160), st.booleans(), st.sampled_from((0, 5436)))
     def test_any_octets(self, octets, sealed, port):
         """No octets make the core fail, whatever they claim to be."""

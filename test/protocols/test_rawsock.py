@@ -1,0 +1,48 @@
+"""The mobility socket: a message that its reader stumbles over ends nothing."""
+
+import socket
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.rawsock import SILENCE, MobilitySocket
+
+ADDRESS = "127.53.12.7"
+
+
+class FakeReactor(Clock):
+    """A clock that takes descriptors and does nothing with them."""
+
+    def addReader(self, reader: Any) -> None:
+        """Take a reader."""
+
+    def removeReader(self, reader: Any) -> None:
+        """Let a reader go."""
+
+    removeWriter = removeReader
+
+
+class StumblingTests(SynchronousTestCase):
+    def test_exception(self) -> None:
+        """The reader's exception stays inside, is logged seldom, and the next message is read."""
+        got: list[PacketReceived] = []
+
+        def reader(event: PacketReceived) -> None:
+            if event.data.startswith(b"bad"):
+                raise ValueError(event.data)
+            got.append(event)
+
+        reactor = FakeReactor()
+        sock = MobilitySocket(reactor, socket.inet_aton(ADDRESS), reader)
+        self.addCleanup(sock.stop)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for seconds, messages, logged in ((1.0, 3, 1), (SILENCE, 1, 1), (1.0, 1, 0)):
+                reactor.advance(seconds)
+                for _ in range(messages):
+                    sender.sendto(b"bad", (ADDRESS, 5436))
+                sender.sendto(b"good", (ADDRESS, 5436))
+                sock.doRead()
+                self.assertEqual(len(self.flushLoggedErrors(ValueError)), logged)
+        self.assertEqual([event.data for event in got], [b"good"] * 3)
