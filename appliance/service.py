@@ -106,8 +106,25 @@ class _Service:
             feed(ClearSessions(call_id=call_id))
         return len(chosen)
 
-    def _usage(self, call_id: int) -> tuple[int, int, int, int]:
-        return self._engine.usage(call_id) if self._engine is not None else (0, 0, 0, 0)
+    def _common(self, entry: Any) -> dict[str, Any]:
+        """The fields of a session's view that an anchor and a gateway keep alike."""
+        usage = self._engine.usage(entry.call_id) if self._engine is not None else (0, 0, 0, 0)
+        return {
+            "call_id": entry.call_id,
+            "username": entry.mn_id.decode("utf-8", "replace"),
+            "service": self.name,
+            "state": entry.state,
+            "prefixes": tuple(prefix_text(prefix) for prefix in entry.prefixes),
+            "ipv4_address": address_text(entry.ipv4_address),
+            "link_layer": entry.link_layer.hex(":"),
+            "access_technology": entry.technology,
+            "send_key": entry.send_key,
+            "sequence": entry.sequence,
+            "created": entry.created,
+            "updated": entry.updated,
+            "handoffs": entry.handoffs,
+            **dict(zip(("packets_in", "octets_in", "packets_out", "octets_out"), usage, strict=True)),
+        }
 
 
 def _no_access_side(_interface: str, _octets: bytes) -> None:
@@ -188,19 +205,11 @@ class LmaService(_Service):
         return 0 if self._driver is None else self._clear(wanted, self._driver.feed)
 
     def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
-        packets_in, octets_in, packets_out, octets_out = self._usage(entry.call_id)
         return SessionView(
-            call_id=entry.call_id,
-            username=entry.mn_id.decode("utf-8", "replace"),
-            service=self.name,
-            state=entry.state,
-            prefixes=tuple(prefix_text(prefix) for prefix in entry.prefixes),
-            ipv4_address=address_text(entry.ipv4_address),
+            **self._common(entry),
             ipv4_router=address_text(self._core.subnet(entry)[1]),
             care_of=address_text(entry.care_of),
             anchor=address_text(entry.local),
-            link_layer=entry.link_layer.hex(":"),
-            access_technology=entry.technology,
             interface="",
             link_local=address_text(entry.link_local),
             service_selection=entry.service.decode("utf-8", "replace"),
@@ -211,18 +220,9 @@ class LmaService(_Service):
                 entry.gre,
                 entry.udp,
             ),
-            send_key=entry.send_key,
             receive_key=entry.receive_key,
-            sequence=entry.sequence,
             lifetime=4 * entry.lifetime,
             remaining=max(0, round(entry.due - now.mono)),
-            created=entry.created,
-            updated=entry.updated,
-            handoffs=entry.handoffs,
-            packets_in=packets_in,
-            octets_in=octets_in,
-            packets_out=packets_out,
-            octets_out=octets_out,
         )
 
 
@@ -366,36 +366,18 @@ class MagService(_Service):
         return ""
 
     def _view(self, entry: BindingUpdateListEntry, now: Now) -> SessionView:
-        packets_in, octets_in, packets_out, octets_out = self._usage(entry.call_id)
-        remaining = 0 if entry.expires is None else max(0, round(entry.expires - now.mono))
         return SessionView(
-            call_id=entry.call_id,
-            username=entry.mn_id.decode("utf-8", "replace"),
-            service=self.name,
-            state=entry.state,
-            prefixes=tuple(prefix_text(prefix) for prefix in entry.prefixes),
-            ipv4_address=address_text(entry.ipv4_address),
+            **self._common(entry),
             ipv4_router=address_text(entry.ipv4_router),
             care_of=address_text(self.settings.address),
             anchor=address_text(entry.lma),
-            link_layer=entry.link_layer.hex(":"),
-            access_technology=entry.technology,
             interface=entry.interface,
             link_local=address_text(self.settings.link_local),
             service_selection=entry.policy.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
                 True, bool(entry.prefixes), entry.ipv4_address is not None, entry.gre, False
             ),
-            send_key=entry.send_key,
             receive_key=entry.call_id if entry.gre else None,
-            sequence=entry.sequence,
             lifetime=entry.lifetime,
-            remaining=remaining,
-            created=entry.created,
-            updated=entry.updated,
-            handoffs=entry.handoffs,
-            packets_in=packets_in,
-            octets_in=octets_in,
-            packets_out=packets_out,
-            octets_out=octets_out,
+            remaining=0 if entry.expires is None else max(0, round(entry.expires - now.mono)),
         )
