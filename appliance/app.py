@@ -28,6 +28,7 @@ from appliance.cli.values import visible
 from appliance.config import Configuration, ConfigurationErrors, load
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.timers import Now
+from appliance.record import Recorder
 
 
 def run(argv: Sequence[str]) -> int:
@@ -41,6 +42,7 @@ def run(argv: Sequence[str]) -> int:
     serve.add_argument("--state-dir", metavar="DIR", help="overrides 'system state-directory'")
     serve.add_argument("--socket", metavar="PATH", help="overrides 'system control-socket'")
     serve.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    serve.add_argument("--record", metavar="FILE", help="write every input of the cores, for scripts/replay")
     commands.add_parser("cli", help="attach to a running appliance", add_help=False)
     arguments, rest = parser.parse_known_args(argv)
     if arguments.command == "cli":
@@ -69,7 +71,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         configuration.control_socket = arguments.socket
     try:
         with state_lock(Path(configuration.state_directory)):
-            return _react(configuration, arguments.log_level)
+            recorder = Recorder(arguments.record, secrets.randbits(64)) if arguments.record else None
+            try:
+                return _react(configuration, arguments.log_level, recorder)
+            finally:
+                if recorder is not None:
+                    recorder.close()
     except ApplianceError as error:
         print(f"Failure: {error}", file=sys.stderr)
         return 2
@@ -151,7 +158,7 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def _react(configuration: Configuration, log_level: str) -> int:
+def _react(configuration: Configuration, log_level: str, recorder: Recorder | None) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
@@ -170,7 +177,12 @@ def _react(configuration: Configuration, log_level: str) -> int:
     log.begin(sys.stderr, log_level)
     logger = Logger(namespace="appliance")
     system = System(
-        configuration, reactor=reactor, clock=read_clocks, random_bits=secrets.randbits, logger=logger
+        configuration,
+        reactor=reactor,
+        clock=read_clocks,
+        random_bits=secrets.randbits,
+        logger=logger,
+        recorder=recorder,
     )
     status = 0
     starting: Any = None

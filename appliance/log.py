@@ -61,7 +61,7 @@ class LineObserver:
             self._dropped += 1
 
 
-def begin(stream: TextIO, level: str) -> None:
-    """Send everything that Twisted's loggers emit to ``stream``."""
-    observer: Any = LineObserver(stream, level)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+def begin(stream: TextIO | None, level: str) -> None:
+    """Send everything that Twisted's loggers emit to ``stream``; without one (as Python has it): nowhere."""
+    observers: list[Any] = [] if stream is None else [LineObserver(stream, level)]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)

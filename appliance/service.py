@@ -24,6 +24,7 @@ from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
+from appliance.record import Recorder, Sink, chance
 from appliance.tun.device import System as Host
 from appliance.tun.engine import Engine
 from appliance.tun.kernel import Kernel
@@ -68,10 +69,22 @@ class _Service:
         self._clock = clock
         self._tell = tell
         self._engine: Engine | None = None
+        self._recorder: Recorder | None = None
+
+    def _random(self, random_bits: Callable[[int], int]) -> Callable[[int], int]:
+        """While recording, chance must be such that it can be repeated."""
+        return random_bits if self._recorder is None else chance(self._recorder.seed, self._label)
+
+    def _sink(self, core: str) -> Sink | None:
+        return None if self._recorder is None else self._recorder.sink(self._label, core)
+
+    @property
+    def _label(self) -> str:
+        return f"{self.kind} {self.name}"
 
     def notify(self, effect: Notify) -> None:
         """Log what a core has to say."""
-        self._tell(effect.level, f"{self.kind} {self.name}: {effect.text}")
+        self._tell(effect.level, f"{self._label}: {effect.text}")
 
     def _entries(self, wanted: SessionFilter) -> Iterator[Any]:
         raise AssertionError("each kind of service has its own")
@@ -144,11 +157,13 @@ class LmaService(_Service):
         clock: Clock,
         random_bits: Callable[[int], int],
         tell: Tell,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__(settings.name, settings.context, counters.LMA, clock, tell)
         self.settings = settings
         self._reactor = reactor
-        self._core = LocalMobilityAnchor(settings, self.counters, random_bits)
+        self._recorder = recorder
+        self._core = LocalMobilityAnchor(settings, self.counters, self._random(random_bits))
         self._driver: LmaDriver | None = None
 
     async def start(self, kernel: Kernel) -> None:
@@ -169,7 +184,9 @@ class LmaService(_Service):
             on_activity=_no_access_side,
         )
         self._engine.start()
-        self._driver = LmaDriver(self._reactor, self._clock, self._core, self._engine, self.notify)
+        self._driver = LmaDriver(
+            self._reactor, self._clock, self._core, self._engine, self.notify, self._sink("lma")
+        )
         pools = [(pool.prefix, pool.prefix_length) for pool in settings.prefix_pools]
         pools += [(pool.network, pool.prefix_length) for pool in settings.address_pools]
         pools += [prefix for profile in settings.profiles for prefix in profile.prefixes]
@@ -264,11 +281,13 @@ class MagService(_Service):
         clock: Clock,
         random_bits: Callable[[int], int],
         tell: Tell,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__(settings.name, settings.context, counters.MAG, clock, tell)
         self.settings = settings
         self._reactor = reactor
-        self._core = MobileAccessGateway(settings, self.counters, random_bits)
+        self._recorder = recorder
+        self._core = MobileAccessGateway(settings, self.counters, self._random(random_bits))
         self._access = AccessLink(settings, self.counters)
         self._driver: MagDriver | None = None
         self._links: set[str] = set()
@@ -292,7 +311,14 @@ class MagService(_Service):
         )
         self._engine.start()
         self._driver = MagDriver(
-            self._reactor, self._clock, self._core, self._access, self._engine, self.notify
+            self._reactor,
+            self._clock,
+            self._core,
+            self._access,
+            self._engine,
+            self.notify,
+            self._sink("mag"),
+            self._sink("access"),
         )
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
         self.state = "Started"

@@ -16,6 +16,7 @@ from appliance.config import Configuration
 from appliance.errors import ResourceError
 from appliance.ports import ServicePort
 from appliance.protocols.timers import Now
+from appliance.record import Recorder
 from appliance.service import LmaService, MagService, address_text
 from appliance.tun.kernel import Kernel
 
@@ -44,6 +45,7 @@ class System:
         clock: Callable[[], Now],
         random_bits: Callable[[int], int],
         logger: Any,
+        recorder: Recorder | None = None,
     ) -> None:
         self.configuration = configuration
         self._reactor = reactor
@@ -57,6 +59,7 @@ class System:
             "clock": clock,
             "random_bits": random_bits,
             "tell": self.tell,
+            "recorder": recorder,
         }
         self._services: list[LmaService | MagService] = []
         self._services += [LmaService(settings, **tools) for settings in configuration.lma_services]

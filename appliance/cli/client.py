@@ -4,6 +4,7 @@ Exit status: 0 all commands worked, 1 a command failed, 2 could not attach.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -15,7 +16,6 @@ from appliance.cli import script
 from appliance.cli.shell import Result
 from appliance.config_tree import DEFAULT_CONTROL_SOCKET
 from appliance.errors import ApplianceError
-
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
@@ -67,10 +67,9 @@ class Connection:
         self._socket.close()
 
     def _send(self, message: dict[str, Any]) -> None:
-        try:
+        # An appliance that has closed may have said why: what is read next tells, or that there is nothing.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError as error:
-            raise AttachError(f"the appliance has closed the connection ({error.strerror})") from error
 
     def _receive(self, found: list[tuple[str, str, bool]] | None = None) -> Result:
         lines: list[str] = []
@@ -122,7 +121,10 @@ def main(argv: Sequence[str]) -> int:
                 from appliance.cli.terminal import interact
 
                 return interact(connection)
-            source = options.commands if options.commands is not None else script.without_ends(sys.stdin or ())
+            # Without a standard input Python has None there.
+            source = options.commands
+            if source is None:
+                source = script.without_ends(sys.stdin or ())
             return script.run(
                 _while_open(connection, source), connection.execute, _write, options.keep_going,
                 numbered=options.commands is None,

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from appliance.protocols.timers import Now
 
-
 #: Until the next try of a tick that ended in an exception.
 RETRY_SECONDS = 1.0
 
@@ -38,7 +37,8 @@ class Core(Protocol):
 class CoreDriver:
     """Runs one core on the reactor.
 
-    ``clock`` gives both clocks; ``perform`` maps an effect's class to what carries it out.
+    ``clock`` gives both clocks; ``perform`` maps an effect's class to what carries it out;
+    ``record`` (if any) is told of every event, and of every tick as ``None``.
     """
 
     def __init__(
@@ -47,18 +47,23 @@ class CoreDriver:
         clock: Callable[[], Now],
         core: Core,
         perform: dict[type, Callable[[Any], object]],
+        record: Callable[[Any, Now], None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._core = core
         self._perform = perform
+        self._record = record
         self._timer: Any = None
         self._armed: float | None = None
         self._stopped = False
 
     def feed(self, event: Any) -> None:
         """Give the core one event, carry out what it wants, and re-arm the timer."""
-        self._core.receive(event, self._clock())
+        now = self._clock()
+        if self._record is not None:
+            self._record(event, now)
+        self._core.receive(event, now)
         self._settle()
 
     def _settle(self) -> None:
@@ -83,8 +88,11 @@ class CoreDriver:
 
     def _fire(self) -> None:
         self._timer = self._armed = None
+        now = self._clock()
+        if self._record is not None:
+            self._record(None, now)
         try:
-            self._core.tick(self._clock())
+            self._core.tick(now)
         except Exception:
             # The reactor logs it. Later than now, or the same mistake would be made without a pause.
             self._armed = self._clock().mono + RETRY_SECONDS

@@ -162,7 +162,7 @@ class MobilitySocket:
                 source = packed[text] = socket.inet_pton(self._family, text.partition("%")[0])
             try:
                 self._on_packet(PacketReceived(data, source, destination, 0 if self._v6 else sender[1]))
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # An exception that leaves doRead makes the reactor close the socket: one message must not
                 # end the service for everybody.
                 self._stumbled()

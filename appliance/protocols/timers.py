@@ -9,7 +9,6 @@ import heapq
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
 #: Entries of a heap of deadlines that are not worth looking for stale ones.
 _ROOM = 1024
 

@@ -74,7 +74,6 @@ class CoreDriverTests(SynchronousTestCase):
         self.driver.feed(6.0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-
     def test_effect_fails(self) -> None:
         """An effect that raises does not take the timer away from the others."""
         self.driver.feed(5.0)

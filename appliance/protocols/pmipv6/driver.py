@@ -34,6 +34,8 @@ from appliance.tun.engine import Engine
 
 Clock = Callable[[], Now]
 Tell = Callable[[Notify], None]
+Sink = Callable[[Any, Now], None] | None
+"""What records the inputs of a core, if anything does."""
 
 
 class Signalling:
@@ -78,7 +80,13 @@ class LmaDriver:
     """Runs an LMA core with its sockets and its tunnel engine."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, core: LocalMobilityAnchor, engine: Engine, tell: Tell
+        self,
+        reactor: Any,
+        clock: Clock,
+        core: LocalMobilityAnchor,
+        engine: Engine,
+        tell: Tell,
+        record: Sink = None,
     ) -> None:
         self._core = core
         self._loop = CoreDriver(
@@ -92,6 +100,7 @@ class LmaDriver:
                 Remove: lambda effect: engine.remove(effect.call_id),
                 Notify: tell,
             },
+            record,
         )
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
@@ -127,6 +136,8 @@ class MagDriver:
         access: AccessLink,
         engine: Engine,
         tell: Tell,
+        record: Sink = None,
+        record_access: Sink = None,
     ) -> None:
         self._access = CoreDriver(
             reactor,
@@ -138,6 +149,7 @@ class MagDriver:
                 SendFrame: lambda effect: engine.send_frame(effect.interface, effect.frame),
                 Notify: tell,
             },
+            record_access,
         )
         self._loop = CoreDriver(
             reactor,
@@ -151,6 +163,7 @@ class MagDriver:
                 Withdraw: self._access.feed,
                 Notify: tell,
             },
+            record,
         )
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None

@@ -14,7 +14,6 @@ from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings, Peer, Profile
 
-
 #: Home network prefixes that one update may name.
 PREFIXES_PER_UPDATE = 32
 

@@ -125,7 +125,7 @@ def read_answer(message: BindingAcknowledgement) -> Answer | None:
     answer = Answer(
         status=message.status, sequence=message.sequence, lifetime=message.lifetime * LIFETIME_UNIT
     )
-    prefixes = []
+    prefixes: list[tuple[bytes, int]] = []
     for option in message.options:
         match option:
             case opt.MobileNodeIdentifier():

@@ -1,4 +1,4 @@
-"""Odd updates: too many prefixes, senders that cannot be answered, de-registrations that mean something else."""
+"""Odd updates: too many prefixes, senders that cannot be answered, departures that mean something else."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

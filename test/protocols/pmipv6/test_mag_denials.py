@@ -207,7 +207,7 @@ class DenialTests(MagTestCase):
         self.assertEqual(self.entry().state, "registering")
 
     def test_no_home_prefix(self):
-        """Prefixes that no mobile can have (RFC 4291) are none; of very many, those that fit a PBU are taken."""
+        """Prefixes that no mobile can have (RFC 4291) are none; of very many, what fits a PBU is taken."""
         link_local, group = b"\xfe\x80" + bytes(14), b"\xff\x02" + bytes(14)
         odd = ((link_local, 64), (group, 64), (HNP[0][0], 0), (HNP[0][0], 129))
         self.assertEqual(self.answer(self.attach(), hnp=odd), [])

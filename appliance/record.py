@@ -1,0 +1,156 @@
+"""Recording what goes into the cores, so that a run can be repeated without a network.
+
+::
+
+    CoreDriver.feed ──▶ Recorder ──▶ FILE      one JSON object a line
+    FILE ──▶ replay() ──▶ the same cores ──▶ the same effects
+
+Cores see no clock and no chance but what they are given, so the events with their times
+and the seed of the random numbers are all there is to a run. The file holds identities
+and addresses of mobile nodes: it is made readable for its owner only.
+"""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import attrs
+
+from appliance import counters
+from appliance.config import Configuration
+from appliance.counters import CounterSet
+from appliance.errors import ApplianceError, ResourceError
+from appliance.protocols.access import events as access_events
+from appliance.protocols.access.attach import AccessLink
+from appliance.protocols.driver import Core
+from appliance.protocols.pmipv6 import events as pmipv6_events
+from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.timers import Now
+
+VERSION = 1
+#: A stranger's messages must not fill the disk.
+LIMIT = 256 * 1024 * 1024
+EVENTS: dict[str, type] = {
+    name: found
+    for module in (pmipv6_events, access_events)
+    for name, found in vars(module).items()
+    if isinstance(found, type) and attrs.has(found)
+}
+
+Sink = Callable[[Any, Now], None]
+
+
+def to_json(value: Any) -> Any:
+    """Octets as ``{"hex": ...}``, tuples as lists, events and effects as objects with their class's name."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if attrs.has(type(value)):
+        fields = {field.name: to_json(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        return {"event": type(value).__name__, **fields}
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """The value that :func:`to_json` made ``value`` of; lists become tuples. Raises ApplianceError."""
+    if isinstance(value, list):
+        return tuple(from_json(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "hex" in value:
+        return bytes.fromhex(value["hex"])
+    fields = {name: from_json(item) for name, item in value.items() if name != "event"}
+    try:
+        return EVENTS[value["event"]](**fields)
+    except (KeyError, TypeError) as error:
+        raise ApplianceError(f"no event of this version: {value}") from error
+
+
+def chance(seed: int, service: str) -> Callable[[int], int]:
+    """The random numbers of one recorded service, the same ones for the same seed."""
+    return random.Random(f"{seed}/{service}").getrandbits
+
+
+class Recorder:
+    """Writes to a new file at ``path``, at most ``limit`` octets; raises ResourceError."""
+
+    def __init__(self, path: str, seed: int, limit: int = LIMIT) -> None:
+        self.seed = seed
+        self._left = limit
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ResourceError(f"recording {path}: {error.strerror}; name a new file") from error
+        self._file: TextIO | None = open(descriptor, "w", encoding="utf-8")  # noqa: SIM115 - kept open
+        self._write({"version": VERSION, "seed": seed})
+
+    def sink(self, service: str, core: str) -> Sink:
+        """What the driver of one core calls with each event, and with ``None`` for a tick."""
+
+        def note(event: Any, now: Now) -> None:
+            self._write({"service": service, "core": core, "now": list(now), "input": to_json(event)})
+
+        return note
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        text = json.dumps(line, separators=(",", ":")) + "\n"
+        self._left -= len(text)
+        if self._left < 0:
+            self.close()
+            return
+        self._file.write(text)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def make_cores(configuration: Configuration, seed: int) -> dict[tuple[str, str], Core]:
+    """The cores of a configuration by (service, core), as the services make them."""
+    cores: dict[tuple[str, str], Core] = {}
+    for lma in configuration.lma_services:
+        service = f"lma {lma.name}"
+        cores[service, "lma"] = LocalMobilityAnchor(lma, CounterSet(counters.LMA), chance(seed, service))
+    for mag in configuration.mag_services:
+        service = f"mag {mag.name}"
+        values = CounterSet(counters.MAG)
+        cores[service, "mag"] = MobileAccessGateway(mag, values, chance(seed, service))
+        cores[service, "access"] = AccessLink(mag, values)
+    return cores
+
+
+def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
+    """Give each core the recorded inputs and yield what comes out, one object for each effect.
+
+    Raises ApplianceError when the file is no recording or does not fit the configuration.
+    """
+    cores: dict[tuple[str, str], Core] = {}
+    with Path(path).open(encoding="utf-8") as lines:
+        for number, text in enumerate(lines, 1):
+            try:
+                line = json.loads(text)
+                if number == 1:
+                    if line["version"] != VERSION:
+                        raise ApplianceError(f"{path}: version {line['version']}, not {VERSION}")
+                    cores = make_cores(configuration, line["seed"])
+                    continue
+                core, now = cores[line["service"], line["core"]], Now(*line["now"])
+                event = from_json(line["input"])
+            except (ValueError, KeyError, TypeError) as error:
+                text = "not a recorded input of this configuration"
+                raise ApplianceError(f"{path}:{number}: {text}") from error
+            if event is None:
+                core.tick(now)
+            else:
+                core.receive(event, now)
+            for effect in core.take():
+                yield {"line": number, "service": line["service"], "effect": to_json(effect)}

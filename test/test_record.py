@@ -1,0 +1,113 @@
+"""A recorded run can be repeated: the same inputs give the same effects."""
+
+import json
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance import counters
+from appliance.config import load
+from appliance.counters import CounterSet
+from appliance.errors import ApplianceError, ResourceError
+from appliance.protocols.driver import CoreDriver
+from appliance.protocols.mobility import codec, messages, options
+from appliance.protocols.pmipv6.events import Install, Notify, PacketReceived, Remove, Send, SendIcmp
+from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.timers import Now
+from appliance.record import Recorder, chance, from_json, replay, to_json
+
+CONFIGURATION = """
+config
+  context anchor
+    ipv6 pool HOME prefix 2001:db8:1::/48
+    subscriber default
+      permission pmipv6
+      exit
+    lma-service lma1
+      bind address 2001:db8:ffff::1
+      mag-peer 2001:db8:a::1
+      exit
+end
+"""
+ANCHOR = bytes.fromhex("20010db8ffff00000000000000000001")
+GATEWAY = bytes.fromhex("20010db8000a00000000000000000001")
+
+
+def update(wall: float, lifetime: int) -> PacketReceived:
+    """A Proxy Binding Update of one mobile node."""
+    message = messages.BindingUpdate(
+        1,
+        messages.BU_A | messages.BU_P,
+        lifetime,
+        [
+            options.MobileNodeIdentifier(1, b"mn1@example.org"),
+            options.HomeNetworkPrefix(0, bytes(16)),
+            options.HandoffIndicator(1 if lifetime else 4),
+            options.AccessTechnologyType(4),
+            options.MobileNodeLinkLayerIdentifier(bytes.fromhex("02005e100001")),
+            options.Timestamp(codec.to_timestamp(wall)),
+        ],
+    )
+    return PacketReceived(codec.seal(codec.encode(message), GATEWAY, ANCHOR), GATEWAY, ANCHOR)
+
+
+class RecordTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        self.configuration = load(CONFIGURATION, "test")
+
+    def record(self, limit: int = 1_000_000) -> list[object]:
+        """Attach, leave, and let the binding be deleted; returns the effects."""
+        recorder = Recorder(self.path, 7, limit)
+        reactor = Clock()
+        effects: list[object] = []
+        core = LocalMobilityAnchor(
+            self.configuration.lma_services[0], CounterSet(counters.LMA), chance(7, "lma lma1")
+        )
+        driver = CoreDriver(
+            reactor,
+            lambda: Now(reactor.seconds(), 1_700_000_000 + reactor.seconds()),
+            core,
+            dict.fromkeys((Send, SendIcmp, Install, Remove, Notify), effects.append),
+            recorder.sink("lma lma1", "lma"),
+        )
+        driver.feed(update(1_700_000_000.0, 150))
+        reactor.advance(5)
+        driver.feed(update(1_700_000_005.0, 0))
+        reactor.pump([1] * 12)
+        recorder.close()
+        return effects
+
+    def test_same_effects(self) -> None:
+        """Replaying gives the effects of the run, random call id and timer included."""
+        effects = self.record()
+        self.assertGreaterEqual(len(effects), 4)
+        again = [line["effect"] for line in replay(self.configuration, self.path)]
+        self.assertEqual(again, [to_json(effect) for effect in effects])
+
+    def test_round_trip(self) -> None:
+        """An effect written as JSON comes back equal."""
+        for effect in self.record():
+            self.assertEqual(from_json(json.loads(json.dumps(to_json(effect)))), effect)
+
+    def test_private(self) -> None:
+        """Only the owner may read a recording, and an existing file is not overwritten."""
+        self.record()
+        self.assertEqual(Path(self.path).stat().st_mode & 0o777, 0o600)
+        self.assertRaises(ResourceError, Recorder, self.path, 1)
+
+    def test_limit(self) -> None:
+        """A recording never grows past its limit and ends with a whole line."""
+        self.record(limit=700)
+        text = Path(self.path).read_text()
+        self.assertLessEqual(len(text), 700)
+        self.assertTrue(text.endswith("}\n"))
+
+    def test_damaged(self) -> None:
+        """A line that is no recorded input is named."""
+        self.record()
+        for line in ("nonsense", '{"service":"lma lma2","core":"lma","now":[1,2],"input":null}', "{}"):
+            Path(self.path).write_text('{"version":1,"seed":7}\n' + line + "\n")
+            error = self.assertRaises(ApplianceError, list, replay(self.configuration, self.path))
+            self.assertIn(f"{self.path}:2", str(error))
