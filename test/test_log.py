@@ -1,6 +1,7 @@
 """Log lines: level, form, and the limit on a flood."""
 
 import io
+from unittest import mock
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,6 +29,19 @@ class LineObserverTests(SynchronousTestCase):
         """What is below the level is not written."""
         self.logger.debug("detail")
         self.assertEqual(self.lines(), [])
+
+    def test_one_line(self) -> None:
+        """A name from the network neither begins a line of its own nor steers the terminal."""
+        self.logger.warn("no {name}", name="a\nMon Nov 23 [error] b\x1b[2J")
+        (line,) = self.lines()
+        self.assertTrue(line.endswith("no a\\u000aMon Nov 23 [error] b\\u001b[2J"), line)
+
+    def test_nobody_reads(self) -> None:
+        """A closed pipe, a full disk and a closed file do not disturb who logs."""
+        for error in (BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed")):
+            with mock.patch.object(self.stream, "write", side_effect=error) as write:
+                self.logger.warn("lost")
+            write.assert_called_once()
 
     def test_flood(self) -> None:
         """More than the limit in one second is dropped, and the number is told in the next one."""

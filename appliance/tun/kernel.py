@@ -242,10 +242,10 @@ class Kernel:
                 await self._netlink.link("set", index=index, **entry["old"])
         except NetlinkError as error:
             if error.code not in _GONE:
-                raise _explain(error.code, f"undoing {entry}") from None
+                raise _explain(error.code, f"undoing {_title(entry)}") from None
         except OSError as error:
             if error.errno not in _GONE:
-                raise ResourceError(f"undoing {entry}: {os.strerror(error.errno or 0)}") from None
+                raise ResourceError(f"undoing {_title(entry)}: {os.strerror(error.errno or 0)}") from None
 
     async def close(self) -> None:
         """Undo every change in reverse order and close; raises the first ResourceError at the end."""
@@ -277,6 +277,15 @@ class Kernel:
             self._netlink = None
         if failure is not None:
             raise failure
+
+
+def _title(entry: dict[str, Any]) -> str:
+    """What a journal entry has changed, in words."""
+    if entry["do"] == "address":
+        return f"address {entry['address']}/{entry['length']} on {entry['interface']}"
+    if entry["do"] == "route":
+        return f"route {entry['route']} to {entry['device']}"
+    return str(entry["path"]) if entry["do"] == "sysctl" else f"settings of {entry['device']}"
 
 
 def _link_state(message: Any) -> tuple[str, bool, bool]:

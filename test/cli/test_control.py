@@ -242,6 +242,36 @@ class SocketFileTests(ControlCase):
         self.assertEqual((status, out), (2, ""))
         self.assertIn("start it with 'appliance run'", err)
 
+    async def test_something_else_there(self) -> None:
+        """What does not speak as an appliance does is told, with status 2."""
+        path = os.path.relpath(os.path.join(self.directory, "other"))
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as other:
+            other.bind(path)
+            other.listen()
+
+            def serve(answer: bytes) -> None:
+                with contextlib.closing(other.accept()[0]) as peer:
+                    peer.sendall(answer)
+
+            for answer in (b"SSH-2.0\n", b"[]\n", b'{"status": 0}\n', b'{"lines": 5}\n'):
+                serving = deferToThread(serve, answer)
+                err = io.StringIO()
+                with contextlib.redirect_stderr(err):
+                    self.assertEqual(client.main(["--socket", path, "-e", "show clock"]), 2)
+                self.assertIn("Failure: what listens on the socket is no appliance", err.getvalue())
+                await serving
+
+    async def test_too_long_line(self) -> None:
+        """A line that the appliance refuses while it is still being sent: the client tells why."""
+        status, _, err = await self.cli("-e", "x" * 5_000_000)
+        self.assertEqual(status, 1)
+        self.assertIn("Failure: a request is longer than 65536 octets", err)
+
+    async def test_interrupted(self) -> None:
+        """Ctrl-C gives status 130 and no traceback."""
+        with mock.patch.object(client.Connection, "execute", side_effect=KeyboardInterrupt):
+            self.assertEqual((await self.cli("-e", "show clock"))[0], client.INTERRUPTED)
+
     def test_membership(self) -> None:
         """Root and the process's own user always; a member by the primary or another group; nobody else."""
         self.assertTrue(control.may_attach(0, 0))

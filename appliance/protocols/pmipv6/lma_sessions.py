@@ -12,6 +12,7 @@ from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.events import Install, Remove
+from appliance.protocols.pmipv6.lma_checks import PREFIXES_PER_UPDATE
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
@@ -230,7 +231,8 @@ class Sessions:
                 chosen.append((prefix, length))
             return chosen
         if profile.prefixes:
-            chosen = [pair for pair in profile.prefixes if pair[0] not in owned]
+            # No more than an acknowledgement has room for.
+            chosen = [pair for pair in profile.prefixes if pair[0] not in owned][:PREFIXES_PER_UPDATE]
             if chosen:
                 return chosen
         for _ in range(profile.prefix_count):

@@ -249,7 +249,10 @@ class AnswerReader:
             off = now.wall - from_timestamp(answer.timestamp)
             text = f"Clocks differ: ours is {off:+.3f} s off that of the LMA; set both from one time source"
             self._sessions.notify_seldom(("clock", entry.lma), text, now)
-        delay = self._denial_delay(entry, self._sessions.settings.retransmission_timeout / 1000)
+        # Clocks are put right sooner or later: then service should not be minutes away.
+        settings = self._sessions.settings
+        first, longest = settings.retransmission_timeout / 1000, settings.retransmission_maximum / 1000
+        delay = min(self._denial_delay(entry, first), longest)
         if entry.state == ACTIVE:
             # The refusal is of this request; the binding goes on until its lifetime ends.
             entry.exchange, entry.sent, entry.next_at = "", (), now.mono + delay

@@ -116,6 +116,10 @@ class HomePrefixes:
         found = []
         for prefix, length in kept:
             if not self.covers(prefix):
+                shift = 128 - length
+                if self._base >> shift == int.from_bytes(prefix, "big") >> shift:
+                    # A mobile that owns more than the pool owns all of the pool.
+                    found.append((0, (1 << max(0, self.length - self.settings.prefix_length)) - 1))
                 continue
             first = (int.from_bytes(prefix, "big") - self._base) >> self._shift
             found.append((first, first + (1 << max(0, self.length - length)) - 1))

@@ -69,6 +69,25 @@ class TestCrowded(SynchronousTestCase):
             assert answer is not None
             self.assertEqual(answer.status, status)
 
+    def test_many_of_its_own(self) -> None:
+        """A mobile whose profile names 100 prefixes gets as many as an acknowledgement can carry."""
+        own = tuple((packed(f"2001:db8:2:{n:x}::"), 64) for n in range(100))
+        world = World(default_profile=Profile(name="d", prefixes=own, ipv4=True))
+        answer = world.send(ipv4=["0.0.0.0"])
+        assert answer is not None
+        self.assertEqual(answer.status, 0)
+        (entry,) = world.lma.sessions()
+        self.assertEqual(entry.prefixes, own[:32])
+
+    def test_own_prefix_round_a_pool(self) -> None:
+        """Nothing is handed out of a pool that lies inside another mobile's own prefix."""
+        owner = Profile(name="o", mn_id=b"owner@x", prefixes=((packed("2001:db8::"), 40),))
+        for pool_owner, status in ((owner, 130), (None, 0)):
+            world = World(profiles=(pool_owner,) if pool_owner else ())
+            answer = world.send()
+            assert answer is not None
+            self.assertEqual(answer.status, status)
+
 
 class TestSenders(SynchronousTestCase):
     def test_udp_port_zero(self) -> None:

@@ -127,6 +127,18 @@ class DenialTests(MagTestCase):
             self.assertEqual(self.entry().state, "active")
             self.assertEqual(any("+4.750 s" in line for line in self.log), status == 156)
 
+    def test_timestamps_for_long(self):
+        """However often 156 came, the next attempt is never further away than retransmission-maximum."""
+        self.make()
+        request = self.attach()
+        waits = []
+        for _ in range(9):
+            self.answer(request, 156, hnp=ANY)
+            waits.append(self.core.deadline - self.mono)
+            request = self.request([effect for _, effect in self.until(self.core.deadline)])
+        self.assertLessEqual(max(waits), 32.0, waits)
+        self.assertGreater(len(set(waits)), 3, waits)
+
     def test_timestamp_at_refresh(self):
         """156 to a refresh leaves the session as it is until its lifetime ends."""
         self.session()

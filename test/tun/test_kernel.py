@@ -1,0 +1,127 @@
+"""The journal of changes to the host: what a damaged one, a full disk and a failed undo lead to."""
+
+import asyncio
+import errno
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from pyroute2.netlink.exceptions import NetlinkError
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.errors import ResourceError
+from appliance.tun import kernel
+from appliance.tun.kernel import JOURNAL, Kernel
+
+
+class JournalTests(SynchronousTestCase):
+    """Forwarding switches in a temporary directory stand for the host."""
+
+    def setUp(self) -> None:
+        """Two switches that are off, and an empty state directory."""
+        self.state = Path(self.mktemp())
+        self.state.mkdir()
+        self.journal = self.state / JOURNAL
+        self.switches = {family: self.state / f"forwarding{family}" for family in (4, 6)}
+        for path in self.switches.values():
+            path.write_text("0")
+        self.patch(kernel, "FORWARDING", self.switches)
+        self.kernel = Kernel(str(self.state))
+
+    def run_(self, *coroutines: Any) -> None:
+        """Run one after the other."""
+
+        async def together() -> None:
+            for coroutine in coroutines:
+                await coroutine
+
+        asyncio.run(together())
+
+    def values(self) -> list[str]:
+        """What the switches say."""
+        return [path.read_text() for path in self.switches.values()]
+
+    def test_recover(self) -> None:
+        """What a killed process has switched on is off again, and its journal is gone."""
+        self.run_(self.kernel.recover(), self.kernel.enable_forwarding(4), self.kernel.enable_forwarding(6))
+        self.assertEqual(self.values(), ["1", "1"])
+        self.run_(Kernel(str(self.state)).recover())
+        self.assertEqual(self.values(), ["0", "0"])
+        self.assertFalse(self.journal.exists())
+
+    def test_cut_off(self) -> None:
+        """A last line without its end was written for a change that was not made."""
+        self.run_(self.kernel.recover(), self.kernel.enable_forwarding(4))
+        with open(self.journal, "a") as journal:
+            journal.write('{"do": "sysc')
+        self.run_(Kernel(str(self.state)).recover())
+        self.assertEqual(self.values(), ["0", "0"])
+
+    def test_damaged(self) -> None:
+        """A journal that no process has written is named with its line, and stays; nothing is undone."""
+        foreign = {"do": "sysctl", "path": str(self.state / "evil"), "old": "x"}
+        whole = {"do": "sysctl", "path": str(self.switches[4]), "old": "7"}
+        for wrong in (
+            b"\xff\xfe\x00", b"[]", b"5", b"{}", b'{"do": "bogus"}', b'{"do": ["link"]}', b'{"do": "route"}',
+            b"[" * 100_000, json.dumps(foreign).encode(),
+        ):  # fmt: skip
+            self.journal.write_bytes(json.dumps(whole).encode() + b"\n" + wrong + b"\n")
+            again = Kernel(str(self.state))
+            with self.assertRaises(ResourceError) as caught:
+                self.run_(again.recover())
+            self.assertIn(f"{JOURNAL}:2: damaged", str(caught.exception))
+            self.run_(again.close())
+            self.assertTrue(self.journal.exists())
+            self.assertEqual(self.values(), ["0", "0"])
+        self.assertFalse((self.state / "evil").exists())
+
+    def test_unreadable(self) -> None:
+        """A directory of the journal's name is a clear error too."""
+        self.journal.mkdir()
+        with self.assertRaises(ResourceError) as caught:
+            self.run_(self.kernel.recover())
+        self.assertIn("Is a directory", str(caught.exception))
+
+    def test_full_disk(self) -> None:
+        """What cannot be noted is not done."""
+        self.run_(self.kernel.recover())
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with mock.patch.object(kernel, "open", side_effect=full, create=True), \
+                self.assertRaises(ResourceError) as caught:  # fmt: skip
+            self.run_(self.kernel.enable_forwarding(4))
+        self.assertIn("No space left on device", str(caught.exception))
+        self.run_(self.kernel.close())
+        self.assertEqual(self.values(), ["0", "0"])
+
+    def test_failed_undo_is_kept(self) -> None:
+        """A change that could not be undone stays in the journal for the next start."""
+        self.run_(self.kernel.recover(), self.kernel.enable_forwarding(4), self.kernel.enable_forwarding(6))
+        undo = self.kernel._undo
+
+        async def fails(entry: dict[str, Any]) -> None:
+            if entry["path"] == str(self.switches[6]):
+                raise ResourceError("not now")
+            await undo(entry)
+
+        self.patch(self.kernel, "_undo", fails)
+        with self.assertRaises(ResourceError):
+            self.run_(self.kernel.close())
+        self.assertEqual(self.values(), ["0", "1"])
+        self.run_(Kernel(str(self.state)).recover())
+        self.assertEqual(self.values(), ["0", "0"])
+
+    def test_failed_recovery_is_kept(self) -> None:
+        """A start without the capability must not forget what a killed process has left."""
+        entry = {"do": "address", "interface": "lo", "address": "2001:db8::9", "length": 64}
+        self.journal.write_text(json.dumps(entry) + "\n")
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise NetlinkError(errno.EPERM)
+
+        self.kernel._netlink = mock.Mock(addr=refuse)
+        with self.assertRaises(ResourceError) as caught:
+            self.run_(self.kernel.recover())
+        self.assertIn("undoing address 2001:db8::9/64 on lo: permission denied", str(caught.exception))
+        self.run_(self.kernel.close())
+        self.assertTrue(self.journal.exists())
