@@ -255,10 +255,9 @@ class SocketFileTests(ControlCase):
 
             for answer in (b"SSH-2.0\n", b"[]\n", b'{"status": 0}\n', b'{"lines": 5}\n'):
                 serving = deferToThread(serve, answer)
-                err = io.StringIO()
-                with contextlib.redirect_stderr(err):
-                    self.assertEqual(client.main(["--socket", path, "-e", "show clock"]), 2)
-                self.assertIn("Failure: what listens on the socket is no appliance", err.getvalue())
+                with self.assertRaises(client.AttachError) as caught:
+                    await deferToThread(client.Connection, path)
+                self.assertIn("what listens on the socket is no appliance", str(caught.exception))
                 await serving
 
     async def test_too_long_line(self) -> None:
