@@ -89,6 +89,9 @@ def parse(text: str, filename: str) -> Section:
             editor.execute(line, number)
         except CommandError as error:
             errors.append(f"{filename}:{number}: Failure: {error}")
+    if editor.mode != configuration.OUTSIDE and not errors:
+        # A file that was cut off would else boot with half of its services.
+        errors.append(f"{filename}:{number}: Failure: the text ends inside {editor.mode}: 'end' is missing")
     if errors:
         raise ConfigurationErrors(errors)
     return tree

@@ -125,6 +125,9 @@ class System:
                     service.link_changed(name, is_up, present)
                 except ResourceError as error:
                     self.tell("error", f"mag {service.name}: {error}")
+                except Exception:  # noqa: BLE001 - logged
+                    # One device must not end the watch over all others; the log has the traceback.
+                    self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
 
     def _measure_lag(self) -> None:
         now = self._clock().mono

@@ -134,7 +134,7 @@ class LoadTests(SynchronousTestCase):
 
     def test_empty_is_factory_state(self) -> None:
         """A service without a line has the factory settings; so has one whose lines were taken back."""
-        text = "config\ncontext c\nlma-service a\n%s\nexit\nmag-service b\n"
+        text = "config\ncontext c\nlma-service a\n%s\nexit\nmag-service b\nend\n"
         plain = LmaSettings(name="a", context="c")
         self.assertEqual(load(text % "", "x").lma_services, (plain,))
         self.assertEqual(load(text % "", "x").mag_services, (MagSettings(name="b", context="c"),))
@@ -151,7 +151,8 @@ class LoadTests(SynchronousTestCase):
         text = "conf\ncontext a\nlma-service x\nexit\nexit\n"
         text += "context a\nlma-service y\nend\nconfig\ncontext b\nend\n"
         self.assertEqual([each.name for each in load(text, "x").lma_services], ["x", "y"])
-        self.assertEqual([each.name for each in load(text + "config\nno context a\n", "x").contexts], ["b"])
+        gone = load(text + "config\nno context a\nend\n", "x")
+        self.assertEqual([each.name for each in gone.contexts], ["b"])
 
     def test_every_service_field_has_a_command(self) -> None:
         """Each scalar field of a service and each number of any class is set by some command."""
@@ -239,10 +240,15 @@ class ErrorTests(SynchronousTestCase):
                 "overlaps",
             ),
         ):
-            found = self.errors(service % (one, other))
+            found = self.errors(service % (one, other) + "\nend\n")
             self.assertEqual(len(found), 1, found)
             self.assertTrue(found[0].startswith(f"F:{line}: Failure: "), found)
             self.assertIn(text, found[0])
+
+    def test_cut_off(self) -> None:
+        """A text without its last ``end`` was cut off, and is not booted."""
+        (found,) = self.errors("config\ncontext a\nlma-service x\n")
+        self.assertIn("the text ends inside lma-service: 'end' is missing", found)
 
     def test_cross_checks_in_a_context(self) -> None:
         """Contradictions inside one context."""
@@ -268,7 +274,7 @@ class ErrorTests(SynchronousTestCase):
             ("mag-service m\naccess-interface a/b", "cannot be the name"),
             ("lma-service m\nbind address ff02::1", "no unicast address"),
         ):  # fmt: skip
-            found = self.errors(f"config\ncontext a\n{lines}\n")
+            found = self.errors(f"config\ncontext a\n{lines}\nend\n")
             self.assertEqual(len(found), 1, (lines, found))
             self.assertIn(text, found[0])
 

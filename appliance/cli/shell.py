@@ -30,6 +30,7 @@ PATTERN_LIMIT, REPEAT_LIMIT, SUBJECT_LIMIT = 128, 3, 512
 #: Importing these modules registers their commands.
 COMMAND_MODULES = (base, lma, mag)
 
+SHOW_CONFIGURATION = "show configuration"
 
 @frozen
 class Result:
@@ -92,8 +93,9 @@ class Shell:
         for keep in filters:
             if not isinstance(keep, str):
                 lines = [text for text in lines if keep(text)]
-        # A date line inside a JSON document would only be in the way of who reads it.
-        if lines and plain and self.timestamps:
+        # A date line would only be in the way of who reads a JSON document, or boots what was shown.
+        dated = self.timestamps and not found.command.syntax.startswith(SHOW_CONFIGURATION)
+        if lines and plain and dated:
             lines.insert(0, base.date_line(self.system.wall()))
         # Identifiers come from the network and the configuration; a terminal must not obey them.
         return Result([visible(text) for text in lines], 0)

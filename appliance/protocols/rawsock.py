@@ -59,7 +59,7 @@ def explain(error: OSError, what: str) -> str:
             "add it to a device, or configure it with 'interface DEVICE' in the context"
         )
     if error.errno == errno.EADDRINUSE:
-        return f"{what}: the port is in use; stop the other process or choose another address"
+        return f"{what}: in use by another process; stop it or choose another address"
     return f"{what}: {os.strerror(error.errno or 0)}"
 
 
@@ -70,6 +70,21 @@ def enlarge_buffers(sock: socket.socket) -> None:
             sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_OCTETS)
+
+
+def claim(text: str) -> socket.socket:
+    """Take an address for this process; raises OSError (EADDRINUSE) when another one has it.
+
+    Linux lets any number of raw sockets bind to one address, and each would answer. A name in the
+    abstract UNIX namespace exists once in a network namespace and goes with its process.
+    """
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder.bind(f"\0mobility-appliance/{IPPROTO_MH}/{text}")
+    except OSError:
+        holder.close()
+        raise
+    return holder
 
 
 @implementer(IReadWriteDescriptor)
@@ -93,6 +108,7 @@ class MobilitySocket:
         self._v6 = len(address) == 16
         self._family = socket.AF_INET6 if self._v6 else socket.AF_INET
         text = socket.inet_ntop(self._family, address)
+        self._claim: socket.socket | None = None
         self._name = f"mobility raw socket on {text}" if self._v6 else f"UDP port {PMIPV6_UDP_PORT} on {text}"
         try:
             self._socket = self._open(text)
@@ -112,6 +128,7 @@ class MobilitySocket:
                 # otherwise; bad ones would vanish uncounted.
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
                 sock.bind((text, 0))
+                self._claim = claim(text)
             else:
                 sock.bind((text, PMIPV6_UDP_PORT))
         except OSError:
@@ -129,6 +146,8 @@ class MobilitySocket:
         self._reactor.removeWriter(self)
         self._queue.clear()
         self._socket.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def fileno(self) -> int:
         """Return the file descriptor."""

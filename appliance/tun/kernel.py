@@ -52,6 +52,8 @@ class Kernel:
 
     def __init__(self, state_directory: str) -> None:
         self._journal = Path(state_directory) / JOURNAL
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._host = f"{boot} {os.readlink('/proc/self/ns/net')}"
         self._done: list[dict[str, Any]] = []
         self._recovered = False
         """Until then the journal is another process's, and stays."""
@@ -71,12 +73,14 @@ class Kernel:
             except FileNotFoundError:
                 text = ""
         entries = self._entries(text)
-        for entry in reversed(entries):
+        # After a reboot or in another network namespace none of it is there; what looks alike is not ours.
+        ours = [entry for entry in entries if entry.get("host", self._host) == self._host]
+        for entry in reversed(ours):
             await self._undo(entry)
         with self._journaling():
             self._journal.unlink(missing_ok=True)
         self._recovered = True
-        return len(entries)
+        return len(ours)
 
     def _entries(self, text: str) -> list[dict[str, Any]]:
         """The changes that a journal's text lists; raises ResourceError for what no process has written."""
@@ -109,6 +113,7 @@ class Kernel:
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Write the journal line of a change that is about to be made."""
+        entry["host"] = self._host
         with self._journaling(), open(self._journal, "a") as journal:
             journal.write(json.dumps(entry) + "\n")
         self._done.append(entry)

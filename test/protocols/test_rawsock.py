@@ -1,5 +1,6 @@
 """The mobility socket: a message that its reader stumbles over ends nothing."""
 
+import errno
 import socket
 from typing import Any
 
@@ -7,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.pmipv6.events import PacketReceived
-from appliance.protocols.rawsock import SILENCE, MobilitySocket
+from appliance.protocols.rawsock import SILENCE, MobilitySocket, claim, explain
 
 ADDRESS = "127.53.12.7"
 
@@ -46,3 +47,15 @@ class StumblingTests(SynchronousTestCase):
                 sock.doRead()
                 self.assertEqual(len(self.flushLoggedErrors(ValueError)), logged)
         self.assertEqual([event.data for event in got], [b"good"] * 3)
+
+
+class ClaimTests(SynchronousTestCase):
+    def test_once(self) -> None:
+        """An address has one owner at a time, who gives it back by closing."""
+        holder = claim("2001:db8::77")
+        error = self.assertRaises(OSError, claim, "2001:db8::77")
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+        self.assertIn("in use by another process", explain(error, "socket"))
+        claim("2001:db8::78").close()
+        holder.close()
+        claim("2001:db8::77").close()

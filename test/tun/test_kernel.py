@@ -50,6 +50,15 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(self.values(), ["0", "0"])
         self.assertFalse(self.journal.exists())
 
+    def test_other_host(self) -> None:
+        """What was done before a reboot or in another network namespace is not there any more."""
+        self.run_(self.kernel.recover(), self.kernel.enable_forwarding(4))
+        entry = json.loads(self.journal.read_text())
+        self.journal.write_text(json.dumps(entry | {"host": "earlier boot"}) + "\n")
+        self.run_(Kernel(str(self.state)).recover())
+        self.assertEqual(self.values(), ["1", "0"])
+        self.assertFalse(self.journal.exists())
+
     def test_cut_off(self) -> None:
         """A last line without its end was written for a change that was not made."""
         self.run_(self.kernel.recover(), self.kernel.enable_forwarding(4))
