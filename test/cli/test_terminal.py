@@ -137,7 +137,8 @@ class PseudoTerminalTests(ControlCase):
 
     def person(self) -> Person:
         """Somebody at the prompt."""
-        person = Person(os.path.abspath(self.server.path))
+        # Relative, because the name of a socket is at most 108 octets long.
+        person = Person(self.server.path)
         self.addCleanup(person.process.kill)
         return person
 
