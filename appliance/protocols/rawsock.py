@@ -93,14 +93,21 @@ class MobilitySocket:
 
     ``address`` is the packed local address: 16 octets give a raw IPv6 socket for Next Header
     135, 4 octets a UDP socket on port 5436. ``on_packet`` gets each :class:`PacketReceived`;
-    ``on_batch`` (if given) is called once after every batch. Raises :class:`ResourceError`
-    when the socket cannot be had.
+    ``on_lost`` is called for each queued message that the host refuses in the end. Raises
+    :class:`ResourceError` when the socket cannot be had.
     """
 
-    def __init__(self, reactor: Any, address: bytes, on_packet: Callable[[PacketReceived], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        address: bytes,
+        on_packet: Callable[[PacketReceived], None],
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> None:
         self._reactor = reactor
         self._address = address
         self._on_packet = on_packet
+        self._on_lost = on_lost
         self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._packed: dict[str, bytes] = {}
         self._text: dict[bytes, str] = {}
@@ -227,8 +234,7 @@ class MobilitySocket:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                queue.popleft()
-                continue
+                self._on_lost()
             queue.popleft()
         self._reactor.removeWriter(self)
 

@@ -22,6 +22,7 @@ class FakeReactor(Clock):
     def removeReader(self, reader: Any) -> None:
         """Let a reader go."""
 
+    addWriter = addReader
     removeWriter = removeReader
 
 
@@ -47,6 +48,42 @@ class StumblingTests(SynchronousTestCase):
                 sock.doRead()
                 self.assertEqual(len(self.flushLoggedErrors(ValueError)), logged)
         self.assertEqual([event.data for event in got], [b"good"] * 3)
+
+
+class FullSocket:
+    """Takes nothing at first; then refuses what is marked bad."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.sent: list[bytes] = []
+
+    def sendto(self, data: bytes, _where: object) -> None:
+        """Take one message."""
+        if self.full:
+            raise BlockingIOError
+        if data == b"bad":
+            raise OSError(errno.EHOSTUNREACH, "no route")
+        self.sent.append(data)
+
+    def close(self) -> None:
+        """Close."""
+
+
+class QueueTests(SynchronousTestCase):
+    def test_lost(self) -> None:
+        """What had to wait goes out in order; what the host refuses then is told, and holds up nothing."""
+        lost: list[bool] = []
+        sock = MobilitySocket(
+            FakeReactor(), socket.inet_aton(ADDRESS), lambda _: None, lambda: lost.append(True)
+        )
+        sock._socket.close()
+        full = sock._socket = FullSocket()
+        self.addCleanup(sock.stop)
+        for data in (b"one", b"bad", b"two"):
+            self.assertTrue(sock.send(data, socket.inet_aton("127.0.0.1"), 5436))
+        full.full = False
+        sock.doWrite()
+        self.assertEqual((full.sent, lost), ([b"one", b"two"], [True]))
 
 
 class ClaimTests(SynchronousTestCase):

@@ -41,14 +41,21 @@ Sink = Callable[[Any, Now], None] | None
 class Signalling:
     """The sockets of one service: IPv6 always, UDP over IPv4 when it has an IPv4 address."""
 
-    def __init__(self, reactor: Any, address: bytes, ipv4_address: bytes | None, feed: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        address: bytes,
+        ipv4_address: bytes | None,
+        feed: Any,
+        lost: Callable[[], object] = lambda: None,
+    ) -> None:
         self._sockets: dict[int, MobilitySocket] = {}
         self._icmp: IcmpSender | None = None
         try:
-            self._sockets[16] = MobilitySocket(reactor, address, feed)
+            self._sockets[16] = MobilitySocket(reactor, address, feed, lost)
             self._icmp = IcmpSender(address)
             if ipv4_address is not None:
-                self._sockets[4] = MobilitySocket(reactor, ipv4_address, feed)
+                self._sockets[4] = MobilitySocket(reactor, ipv4_address, feed, lost)
         except Exception:
             self.stop()
             raise
@@ -107,7 +114,7 @@ class LmaDriver:
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
-        self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
+        self._signalling = Signalling(reactor, address, ipv4_address, self.feed, self._core.send_failed)
         self._signalling.start()
 
     def _send(self, effect: Send) -> None:
