@@ -60,6 +60,8 @@ class _Service:
     """What both kinds of service share."""
 
     kind = ""
+    _core: Any
+    _driver: Any = None
 
     def __init__(self, name: str, context: str, table: counters.Table, clock: Clock, tell: Tell) -> None:
         self.name = name
@@ -113,11 +115,27 @@ class _Service:
         fits = matcher(wanted.username)
         return (entry for entry in entries if fits(entry.mn_id.decode("utf-8", "replace")))
 
-    def _clear(self, wanted: SessionFilter, feed: Callable[[ClearSessions], None]) -> int:
+    def session_count(self) -> int:
+        """Return how many sessions there are now."""
+        count: int = self._core.session_count
+        return count
+
+    def clear_sessions(self, wanted: SessionFilter) -> int:
+        """End the sessions that match and return how many; a gateway de-registers them."""
+        if self._driver is None:
+            return 0
         chosen = [entry.call_id for entry in self._entries(wanted)]
         for call_id in chosen:
-            feed(ClearSessions(call_id=call_id))
+            self._driver.feed(ClearSessions(call_id=call_id))
         return len(chosen)
+
+    def stop(self) -> None:
+        """Close everything; the sessions end with the process."""
+        if self._driver is not None:
+            self._driver.stop()
+        if self._engine is not None:
+            self._engine.stop()
+        self.state = "Initialized"
 
     def _common(self, entry: Any) -> dict[str, Any]:
         """The fields of a session's view that an anchor and a gateway keep alike."""
@@ -164,7 +182,6 @@ class LmaService(_Service):
         self._reactor = reactor
         self._recorder = recorder
         self._core = LocalMobilityAnchor(settings, self.counters, self._random(random_bits))
-        self._driver: LmaDriver | None = None
 
     async def start(self, kernel: Kernel) -> None:
         """Open sockets and TUN device, route the pools to it; raises ResourceError."""
@@ -198,28 +215,12 @@ class LmaService(_Service):
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
         self.state = "Started"
 
-    def stop(self) -> None:
-        """Close everything; the sessions end with the process."""
-        if self._driver is not None:
-            self._driver.stop()
-        if self._engine is not None:
-            self._engine.stop()
-        self.state = "Initialized"
-
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show lma-service name NAME``."""
         return facts.lma_facts(self.settings, self.state)
 
-    def session_count(self) -> int:
-        """Return how many bindings there are now."""
-        return self._core.session_count
-
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingCacheEntry]:
         return self._select(self._core.sessions(**self._keys(wanted)), wanted)
-
-    def clear_sessions(self, wanted: SessionFilter) -> int:
-        """End the sessions that match and return how many."""
-        return 0 if self._driver is None else self._clear(wanted, self._driver.feed)
 
     def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
         return SessionView(
@@ -289,7 +290,6 @@ class MagService(_Service):
         self._recorder = recorder
         self._core = MobileAccessGateway(settings, self.counters, self._random(random_bits))
         self._access = AccessLink(settings, self.counters)
-        self._driver: MagDriver | None = None
         self._links: set[str] = set()
 
     async def start(self, kernel: Kernel) -> None:
@@ -347,28 +347,12 @@ class MagService(_Service):
             self._driver.link(name, False)
             self._engine.remove_link(name)
 
-    def stop(self) -> None:
-        """Close everything."""
-        if self._driver is not None:
-            self._driver.stop()
-        if self._engine is not None:
-            self._engine.stop()
-        self.state = "Initialized"
-
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show mag-service name NAME``."""
         return facts.mag_facts(self.settings, self.state)
 
-    def session_count(self) -> int:
-        """Return how many mobiles are in the binding update list."""
-        return self._core.session_count
-
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingUpdateListEntry]:
         return self._select(self._core.find(**self._keys(wanted)), wanted)
-
-    def clear_sessions(self, wanted: SessionFilter) -> int:
-        """De-register the sessions that match and return how many."""
-        return 0 if self._driver is None else self._clear(wanted, self._driver.feed)
 
     def attach(self, mn_id: str, interface: str, link_layer: str, handoff: int) -> str:
         """Register a mobile by hand; returns an empty text or why it cannot be done."""

@@ -1,4 +1,4 @@
-"""Addresses, routes and settings of the host by netlink, undone when the process ends.
+"""Addresses, routes and forwarding of the host by netlink, undone when the process ends.
 
 ::
 
@@ -35,7 +35,6 @@ FORWARDING = {
 NEEDED = {
     "address": {"interface", "address", "length"},
     "route": {"route", "device"},
-    "link": {"device", "old"},
     "sysctl": {"path", "old"},
 }
 RTMGRP_LINK = 1
@@ -172,29 +171,6 @@ class Kernel:
             entry, f"route {text} to {device}", self._netlink.route, dst=text, oif=index, family=family
         )
 
-    async def set_link(self, device: str, mtu: int = 0, txqlen: int = 0, up: bool = True) -> None:
-        """Set MTU (octets), transmit queue length (packets) and state of a device; 0: leave as it is.
-
-        What a device had before is put back at the end. Raises ResourceError.
-        """
-        index = self._index(device)
-        link = (await self._netlink.link("get", index=index))[0]
-        old: dict[str, Any] = {}
-        new: dict[str, Any] = {}
-        for name, wanted in (("mtu", mtu), ("txqlen", txqlen)):
-            if wanted and link.get(name) != wanted:
-                old[name], new[name] = link.get(name), wanted
-        if up and not link["flags"] & IFF_UP:
-            old["state"], new["state"] = "down", "up"
-        if not new:
-            return
-        self._note({"do": "link", "device": device, "old": old})
-        try:
-            await self._netlink.link("set", index=index, **new)
-        except NetlinkError as error:
-            self._forget()
-            raise _explain(error.code, f"settings of {device}") from None
-
     async def enable_forwarding(self, family: int) -> bool:
         """Let the host forward packets of IP version ``family`` (4 or 6); False: it did already."""
         path = FORWARDING[family]
@@ -240,11 +216,9 @@ class Kernel:
                 await self._netlink.addr(
                     "del", index=index, address=entry["address"], prefixlen=entry["length"]
                 )
-            elif entry["do"] == "route":
+            else:
                 family = socket.AF_INET6 if ":" in entry["route"] else socket.AF_INET
                 await self._netlink.route("del", dst=entry["route"], oif=index, family=family)
-            else:
-                await self._netlink.link("set", index=index, **entry["old"])
         except NetlinkError as error:
             if error.code not in _GONE:
                 raise _explain(error.code, f"undoing {_title(entry)}") from None
@@ -290,7 +264,7 @@ def _title(entry: dict[str, Any]) -> str:
         return f"address {entry['address']}/{entry['length']} on {entry['interface']}"
     if entry["do"] == "route":
         return f"route {entry['route']} to {entry['device']}"
-    return str(entry["path"]) if entry["do"] == "sysctl" else f"settings of {entry['device']}"
+    return str(entry["path"])
 
 
 def _link_state(message: Any) -> tuple[str, bool, bool]:

@@ -10,7 +10,7 @@ from appliance import __version__
 from appliance.cli.grammar import CommandError, command
 from appliance.cli.values import quote
 from appliance.config_text import show
-from appliance.ports import ServicePort
+from appliance.ports import MagPort
 
 WORDS = {
     "attach": "Registers a mobile node as if it had just come",
@@ -214,8 +214,8 @@ def _width(shell: Any, args: dict[str, Any]) -> None:
     shell.width = args["columns"]
 
 
-def _gateway(shell: Any, name: str) -> Any:
-    found: list[ServicePort] = shell.system.services("mag", name)
+def _gateway(shell: Any, name: str) -> MagPort:
+    found: list[MagPort] = shell.system.services("mag", name)
     if not found:
         raise CommandError(f"No mag-service is named {name}")
     return found[0]

@@ -251,6 +251,11 @@ def _subscriber() -> None:
         setting(mode, path, syntax, no=head, default=head, help=words)
 
 
+def _stored(mode: str, syntax: str, text: str) -> None:
+    """A number that is kept and shown, and has no effect yet."""
+    _number(mode, syntax, f"{text}; stored for the function to come")
+
+
 def _heartbeat(mode: str) -> None:
     note = "no heartbeats"
     _number(
@@ -260,12 +265,12 @@ def _heartbeat(mode: str) -> None:
         no="heartbeat",
         note=note,
     )
-    _number(
+    _stored(
         mode,
         "heartbeat retransmission max <heartbeat_max_retransmissions:NUMBER>",
         "Requests without an answer until the peer counts as lost",
     )
-    _number(mode, "heartbeat retransmission timeout <heartbeat_timeout:NUMBER>", "Time to wait for an answer")
+    _stored(mode, "heartbeat retransmission timeout <heartbeat_timeout:NUMBER>", "Time to wait for an answer")
 
 
 def _tunnel(mode: str) -> None:
@@ -324,17 +329,15 @@ def _lma() -> None:
     )
     _number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
     _toggle(mode, "revocation", "revocation enable", "Revoking bindings; stored for the function to come")
-    _number(
-        mode,
-        "revocation max-retransmission <revocation_max_retransmissions:NUMBER>",
-        "Indications sent again",
+    _stored(
+        mode, "revocation max-retransmission <revocation_max_retransmissions:NUMBER>", "Repeated indications"
     )
-    _number(
+    _stored(
         mode, "revocation retransmission-timeout <revocation_timeout:NUMBER>", "Time to wait for an answer"
     )
     _toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
-    _number(mode, "setup-timeout <setup_timeout:NUMBER>", "Longest time to set up a session")
-    _number(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
+    _stored(mode, "setup-timeout <setup_timeout:NUMBER>", "Longest time to set up a session")
+    _stored(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
     _toggle(
         mode,
         "timestamp_option_validation",
