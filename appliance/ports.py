@@ -2,11 +2,11 @@
 
 The shell gets one :class:`SystemPort` and reaches everything through it; it never
 sees a core, a socket or the reactor. Addresses here are already text, times are
-seconds. All calls are made on the reactor thread and return at once.
+seconds. All calls are made on the reactor thread; those that take time are coroutines.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define
 
@@ -99,8 +99,61 @@ class MagPort(ServicePort, Protocol):
         """De-register by hand; returns an empty text, or why it cannot be done."""
 
 
+@define(slots=True, kw_only=True)
+class Operator:
+    """Who is at the other end of a shell."""
+
+    user: str
+    rights: str
+    """Privilege level, one of ``management.RIGHTS``."""
+    origin: str
+    """Where from: ``control socket``, or address and port of an SSH client."""
+    service: str
+    """``console`` or ``ssh``."""
+    tty: str = ""
+    """Name shown for the terminal, for example ``ssh/3``; empty for a command without one."""
+    since: float = 0.0
+    """Wall clock, seconds since 1970."""
+    number: int = 0
+    """Number of the session in this process, from 1."""
+    active: float = 0.0
+    """Wall clock of the last key or command."""
+
+
+class Plan(Protocol):
+    """A change of the running configuration that has passed every check and is not made yet."""
+
+    configuration: Any
+    """What will be running (``config.Configuration``)."""
+    sessions: int
+    """How many sessions of mobile nodes it ends."""
+    notes: list[str]
+    """What it does to running services, a line each, for the question before it: ``lma-service lma1
+    starts anew``."""
+
+
 class SystemPort(Protocol):
     """The process as the shell sees it."""
+
+    configuration: Any
+    """What runs now (``config.Configuration``); replaced as a whole by every change."""
+
+    async def plan(self, tree: Any) -> Plan:
+        """Check a whole configuration tree and find out what changes. Raises ApplianceError, one line
+        for each fault."""
+
+    async def apply(self, plan: Plan) -> bool:
+        """Make the change; false (and nothing done) if the configuration has changed since it was planned.
+
+        Raises ApplianceError when something of the host refuses; then everything is as before.
+        """
+
+    def audit(self, operator: Operator, event: str, text: str, result: str) -> None:
+        """Note in the audit log who did what: ``event`` is ``configure``, ``command``, ``log-in``, ...;
+        ``text`` holds no secret; ``result`` is ``ok`` or why not."""
+
+    def operators(self) -> list[Operator]:
+        """Who is logged in, oldest first."""
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """The services of a kind and name; empty means all."""

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.tun.forwarding*", 2),
     ("appliance.tun.session", 2),
     ("appliance.config*", 3),
+    ("appliance.management", 3),
     ("appliance.tun.*", 4),
     ("appliance.cli.script", 6),
     ("appliance.cli.control", 6),
