@@ -258,6 +258,11 @@ class FileTests(ConfigureCase):
              "Failure: /b:6: Unknown keyword 'pol' after 'ip': pool",
              "Failure: nothing of the file was applied"])  # fmt: skip
         self.assertIn("No such file", self.fails("configure /c"))
+        self.system.files["/etc/shadow"] = "root:$6$abc"
+        self.assertEqual(
+            self.fails("configure /etc/shadow"),
+            "Failure: /etc/shadow is no configuration file: it does not begin with 'config'",
+        )
 
     def test_checksum(self) -> None:
         """It changes with the configuration and comes back with it."""

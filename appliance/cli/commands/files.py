@@ -60,7 +60,11 @@ def _configure(shell: Any, _args: dict[str, Any]) -> None:
 )
 async def _load(shell: Any, args: dict[str, Any]) -> list[str]:
     path = args["file"]
-    lines = (await shell.system.read_file(path)).split("\n")
+    text = await shell.system.read_file(path)
+    # Its wrong lines are repeated: nobody is to read the host's other files in this way.
+    if not _is_configuration(text):
+        raise CommandError(f"{path} is no configuration file: it does not begin with 'config'")
+    lines = text.split("\n")
     while True:
         base = shell.system.configuration.tree
         parser = Parser(path, Section(ROOT) if "replace" in args else base, shell.rights)
@@ -85,16 +89,17 @@ async def _save(shell: Any, args: dict[str, Any]) -> list[str]:
     if not path:
         raise CommandError("the appliance was booted from standard input; name a file to save to")
     if shell.system.file_exists(path):
-        await _only_configurations(shell, path)
+        # A mistyped path must not cost the host a file that is something else.
+        if not _is_configuration(await shell.system.read_file(path)):
+            raise CommandError(f"{path} is no configuration file and is not replaced; name another file")
         await shell.confirm(args, [f"{path} exists and is replaced"])
     text = "\n".join(show(shell.system.configuration.tree)) + "\n"
     await shell.system.write_file(path, text)
     return [f"Info: the configuration was saved to {path}"]
 
 
-async def _only_configurations(shell: Any, path: str) -> None:
-    """A mistyped path must not cost the host a file that is something else."""
-    words = [line.split() for line in (await shell.system.read_file(path)).split("\n")]
+def _is_configuration(text: str) -> bool:
+    """Whether a text is empty or begins as a configuration does, with ``config``."""
+    words = (line.split() for line in text.split("\n"))
     first = next((found[0].lower() for found in words if found and not found[0].startswith("#")), "config")
-    if not ("configure".startswith(first) and len(first) >= len("conf")):
-        raise CommandError(f"{path} is no configuration file and is not replaced; name another file")
+    return "configure".startswith(first) and len(first) >= len("conf")
