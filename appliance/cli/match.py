@@ -132,6 +132,20 @@ def is_pipe(token: Token) -> bool:
     return token.text == "|" and not token.quoted
 
 
+def is_literal(text: str) -> bool:
+    """Whether ``?`` after this text is a character: inside quotes, and in the pattern of a pipe."""
+    quote = ""
+    pipe = False
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "|":
+            pipe = True
+    return bool(quote) or (pipe and len(text.rpartition("|")[2].split()) + text[-1].isspace() > 1)
+
+
 def match(mode: str, tokens: Sequence[Token], rights: str, registry: Registry = COMMANDS) -> Match:
     """Find the command that these words mean and read its arguments.
 

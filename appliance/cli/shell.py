@@ -10,7 +10,7 @@ answer to. Output is pulled out of handlers a slice at a time, as fast as the fa
 """
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from appliance.cli import match, output, pipes
@@ -163,8 +163,9 @@ class Shell:
 
     async def _execute(self, line: str) -> None:
         _check(line)
-        if line.rstrip().endswith("?") and not line.count('"') % 2:
-            await self.face.write(help_lines(self.candidates(line.rstrip()[:-1])))
+        asked = line.rstrip()
+        if asked.endswith("?") and not match.is_literal(asked[:-1]):
+            await self.face.write(help_lines(self.candidates(asked[:-1])))
             return
         tokens = match.split(line)
         if not tokens:
@@ -211,21 +212,33 @@ class Shell:
             lines, dated = output.json_lines(result), False
         else:
             lines = output.text_lines(result, self.width)
-        batch: list[str] = []
-        pulled = 0
-        for text in lines:
-            pulled += 1
-            if text is not None and plumbing.keeps(text):
-                if dated:
-                    batch.append(base.date_line(self.system.wall()))
-                    dated = False
-                # Identifiers come from the network and the configuration; a terminal must not obey them.
-                batch.append(visible(text))
-            if pulled >= SLICE:
-                await self.face.write(batch)
-                batch, pulled = [], 0
-        if batch:
+        for batch in self._slices(lines, plumbing.keeps):
+            if batch and dated:
+                batch.insert(0, base.date_line(self.system.wall()))
+                dated = False
             await self.face.write(batch)
+
+    @staticmethod
+    def _slices(lines: output.Lines, keeps: Callable[[str], bool]) -> Iterator[list[str]]:
+        """The lines that stay, a slice at a time; what came before an error comes before it here too."""
+        ended: ApplianceError | None = None
+        while ended is None:
+            batch: list[str] = []
+            for _ in range(SLICE):
+                try:
+                    text = next(lines)
+                except StopIteration:
+                    if batch:
+                        yield batch
+                    return
+                except ApplianceError as error:
+                    ended = error
+                    break
+                if text is not None and keeps(text):
+                    # Identifiers come from the network and the configuration: a terminal must not obey them.
+                    batch.append(visible(text))
+            yield batch
+        raise ended
 
     def audit(self, event: str, line: str, result: str) -> None:
         """Note in the audit log what this operator typed, without secrets, and what came of it."""

@@ -3,15 +3,17 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.cli.shell import Shell
+from appliance.cli.grammar import Registry, command
+from appliance.cli.shell import SLICE, Shell
 from appliance.errors import ApplianceError
 from test.cli.fakes import FakeGateway
-from test.cli.shells import MemorySystem, Result, make_shell, run
+from test.cli.shells import MemorySystem, Recorder, Result, make_shell, run
 
 CASES = int(os.environ.get("FUZZ", "200"))
 
@@ -214,3 +216,53 @@ class ShellTests(ShellCase):
         self.shell.candidates(" ".join(words))
         if result.status:
             self.assertTrue(all(line.startswith("Failure: ") for line in result.lines))
+
+
+class StreamTests(ShellCase):
+    """Output that is long, or that nobody wants to the end."""
+
+    def test_only_what_is_taken_is_computed(self) -> None:
+        """A handler's lines are pulled a slice at a time; ``q`` at a page ends the command."""
+        pulled: list[int] = []
+
+        def lines() -> Iterator[str | None]:
+            for number in range(10_000):
+                pulled.append(number)
+                yield f"line {number}" if number % 2 else None
+
+        registry = Registry()
+        command("exec", "count", help={"count": "Counts"}, registry=registry)(lambda _shell, _args: lines())
+        self.shell._registry = registry
+        face = Recorder(patience=3)
+        self.assertEqual(run(self.shell, "count", face).status, 1)
+        self.assertEqual(len(pulled), 4 * SLICE)
+        self.assertEqual(face.written, [f"line {number}" for number in range(3 * SLICE) if number % 2])
+
+    def test_json_of_a_stream(self) -> None:
+        """Lines that come one by one are one JSON array."""
+        registry = Registry()
+        command("exec", "count", help={"count": "Counts"}, registry=registry)(
+            lambda _shell, _args: (f"line {number}" if number % 2 else None for number in range(500))
+        )
+        self.shell._registry = registry
+        data = json.loads("\n".join(self.do("count | json").lines))
+        self.assertEqual(data, [f"line {number}" for number in range(1, 500, 2)])
+
+    def test_help_in_a_script(self) -> None:
+        """A line that ends in ``?`` gives what may follow; in a pattern it is a character."""
+        self.does("show system up?", "  uptime  Time since the process started")
+        self.does("terminal length ?", "  <0-4294967295>  Number of lines; 0: no paging")
+        self.does("show clock bogus ?", "Nothing that is known can follow")
+        self.assertEqual(self.do("show clock | grep -v x?").lines, ["Sunday September 09 01:46:40 UTC 2001"])
+
+    def test_what_must_not_be_is_a_failure(self) -> None:
+        """A handler's error after half of its output is told behind that half."""
+
+        def lines() -> Iterator[str]:
+            yield "one"
+            raise ApplianceError("the rest is gone")
+
+        registry = Registry()
+        command("exec", "half", help={"half": "Fails"}, registry=registry)(lambda _shell, _args: lines())
+        self.shell._registry = registry
+        self.assertEqual(self.do("half"), Result(["one", "Failure: the rest is gone"], 1))
