@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.errors", 0),
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
+    ("appliance.tap", 0),
     ("appliance.protocols.bits", 0),
     ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
