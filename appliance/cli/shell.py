@@ -32,6 +32,7 @@ COMMAND_MODULES = (base, lma, mag)
 
 SHOW_CONFIGURATION = "show configuration"
 
+
 @frozen
 class Result:
     """What a line gave: text without line ends, and 0 (it worked) or 1 (it failed)."""
