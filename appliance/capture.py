@@ -102,7 +102,7 @@ class Capture:
         output: Output,
         subscribe: Callable[[Callable[[], object]], Subscription],
         clock: Callable[[], Now],
-        ended: Callable[["Capture"], None],
+        ended: Callable[["Capture"], object],
     ) -> None:
         self.view = view
         self.reason = ""
