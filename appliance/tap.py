@@ -109,7 +109,7 @@ class Subscription:
         self._decodings = decodings
         self._wake = wake
         self._waiting: deque[Tapped] = deque()
-        self._second = 0
+        self._second = -1
         self._left = 0
 
     @property

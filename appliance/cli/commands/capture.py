@@ -1,4 +1,4 @@
-"""``capture start``, ``capture stop`` and ``show capture``: signalling into pcapng files. All of it is ours."""
+"""``capture start``, ``capture stop``, ``show capture``: signalling into pcapng files. All of it is ours."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,8 +34,9 @@ WORDS = {
 
 @command(
     "exec",
-    "capture start <file:PATH 2-255> [ service <name:NAME> | username <nai:NAI> | ip-address <address:ADDRESS>"
-    " | peer <node:ADDRESS> ] [ size-limit <size:NUMBER 1-100000> ] [ duration <seconds:NUMBER 1-604800> ]",
+    "capture start <file:PATH 2-255> [ service <name:NAME> | username <nai:NAI>"
+    " | ip-address <address:ADDRESS> | peer <node:ADDRESS> ]"
+    " [ size-limit <size:NUMBER 1-100000> ] [ duration <seconds:NUMBER 1-604800> ]",
     help=WORDS,
     rights="administrator",
 )
@@ -54,7 +55,7 @@ async def _start(shell: Any, args: dict[str, Any]) -> list[str]:
 @command("exec", "capture stop [ <file:PATH 2-255> | all ]", help=WORDS, rights="administrator")
 async def _stop(shell: Any, args: dict[str, Any]) -> list[str]:
     ended = await shell.system.captures.stop(args.get("file", ""))
-    return [f"{_end(view)}" for view in ended] or ["No capture is running"]
+    return [_end(view) for view in ended] or ["No capture is running"]
 
 
 def _end(view: CaptureView) -> str:

@@ -2,8 +2,8 @@
 
 The option screen, its keys and replies, ``***CONTROL***`` lines and the end of a call are as StarOS
 captures show them. Ours, for want of a capture: the line above a message, all event numbers, the line of
-addresses, the replies to SPACE and to unknown keys, and the options ``verbosity``, ``count`` and ``duration``,
-which are for scripts.
+addresses, the replies to SPACE and to unknown keys, and the options ``verbosity``, ``count`` and
+``duration``, which are for scripts.
 """
 
 import asyncio
