@@ -150,7 +150,7 @@ class Selector:
 
     def _fits(self, who: bytes) -> bool:
         if self._pattern is not None:
-            return self._pattern.fullmatch(who) is not None
+            return bool(who) and self._pattern.fullmatch(who) is not None
         return bool(who) and who == self._identity
 
     # ---- the cheap look

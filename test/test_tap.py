@@ -119,7 +119,7 @@ class SubscriptionTest(SynchronousTestCase):
         self.assertEqual(wanted.asked, 5)
 
     def test_filter_that_fails(self) -> None:
-        """An exception in a filter ends its subscription, is told to its listener, and reaches nobody else."""
+        """An exception in a filter ends its subscription and is told to its listener, to nobody else."""
         subscription = self.tap.subscribe(Wants(b"x", error=ValueError("broken")))
         other = self.tap.subscribe()
         self.tap.saw(message())
@@ -169,7 +169,7 @@ class ProbeTest(SynchronousTestCase):
         """Sessions and notes are told and still carried out; other effects are not touched."""
         done: list[object] = []
         kinds = (Install, Remove, Notify, SendIcmp)
-        plain = {kind: done.append for kind in kinds}
+        plain = dict.fromkeys(kinds, done.append)
         perform = self.probe.effects(dict(plain))
         self.assertIs(perform[SendIcmp], plain[SendIcmp])
         prefix = bytes.fromhex("20010db8000100010000000000000000")
