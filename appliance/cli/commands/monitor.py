@@ -205,7 +205,7 @@ class Monitor:
         if self._options.on["T"]:
             clock = time.strftime("%H:%M:%S", time.localtime(item.wall))
             mark += f" {clock}:{int(item.wall * 1000) % 1000:03}"
-        return f"{mark} Eventid:{number}" if self._options.on["E"] else mark
+        return f"{mark} Eventid:{number}" if self._options.on["E"] else mark.rstrip()
 
 
 def _route(message: TappedMessage) -> str:
