@@ -228,6 +228,8 @@ def _react(configuration: Configuration, log_level: str, recorder: Recorder | No
         await system.stop()
 
     reactor.callWhenRunning(begin)
-    reactor.addSystemEventTrigger("before", "shutdown", lambda: on_loop(end()).addErrback(complain))
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: on_loop(end()).addErrback(complain)
+    )
     reactor.run()
     return status

@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.watch", 6),
     ("appliance.capture", 6),
     ("appliance.log", 6),
+    ("appliance.files", 6),
     ("appliance.app", 7),
     ("appliance.__main__", 7),
 )

@@ -131,7 +131,9 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
     def show_facts(shell: Any, args: dict[str, Any]) -> Screen:
         return facts(shell.system, kind, args.get("service", ""))
 
-    @command("exec", f"show {service} session [ full | summary ] [ {_FILTER} ]", help=HELP, registry=registry)
+    @command(
+        "exec", f"show {service} session [ full | summary ] [ {_FILTER} ]", help=HELP, registry=registry
+    )
     def show_sessions(shell: Any, args: dict[str, Any]) -> Screen:
         form = next((word for word in ("full", "summary") if word in args), "")
         return sessions(shell.system, kind, form, wanted(args))
