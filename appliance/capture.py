@@ -36,6 +36,8 @@ STATISTICS = 96
 PATIENCE = 5.0
 #: Seconds after which written messages are in the file although more could be gathered.
 PAUSE = 0.2
+#: Messages that are written in a row (about 2 milliseconds), and seconds between two rows.
+CHUNK, BREATH = 512, 0.001
 #: Octets that are written at a time.
 BATCH = 65536
 RUNNING = "Running"
@@ -117,7 +119,7 @@ class Capture:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._why = ""
-        self._subscription = subscribe(self._wake.set)
+        self._subscription = subscribe(self._arouse)
         self.thread = threading.Thread(target=self._run, name=f"capture {view.file}", daemon=True)
 
     def stop(self, why: str) -> None:
@@ -145,13 +147,28 @@ class Capture:
                 self._wake.clear()
                 # Read before taking: what came in before the stop is still written.
                 why = self._why
-                self.reason = self._write(self._subscription.take()) or why
+                self.reason = self._write_all() or why
         except OSError as error:
             self.reason = _failed(error)
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
             self.reason = f"Failed: {error!r}"
         self._finish()
         self._ended(self)
+
+    def _arouse(self) -> None:
+        """Called by the reactor for each message. The flag is looked at after the message was put in and is
+        taken down before messages are taken out, so none is forgotten."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _write_all(self) -> str:
+        """Write what waits, a little at a time: the reactor's thread wants its turns at the interpreter."""
+        while True:
+            items = self._subscription.take(CHUNK)
+            why = self._write(items)
+            if why or len(items) < CHUNK:
+                return why
+            self._stopping.wait(BREATH)
 
     def _write(self, items: list[Tapped]) -> str:
         """Write messages; returns why this has to be the end, or an empty text."""

@@ -113,6 +113,8 @@ class MonitorBench(SynchronousTestCase):
         """No waiting in tests."""
         self.world = World()
         self.patch(monitor, "PAUSE", 0.001)
+        self.patch(monitor, "LIMIT", 200)
+        self.patch(monitor, "SHOWN", 200)
 
     def tell(self, *items: Any) -> Callable[[], object]:
         """A step in which the tap sees these."""
@@ -310,6 +312,14 @@ class SpeedTest(MonitorBench):
         face.key = key  # type: ignore[method-assign]
         self.run_with(face)
         self.assertLess(len(face.written), 700)
+
+    def test_pace(self) -> None:
+        """Only so many are shown between two looks; the rest waits."""
+        self.patch(monitor, "SHOWN", 20)
+        lines = self.after(self.monitor(self.tell(*[pbu()] * 30), "q"))
+        self.assertEqual(len([line for line in lines if "INBOUND" in line]), 20)
+        lines = self.after(self.monitor(self.tell(*[pbu()] * 30), "", "q"))
+        self.assertEqual(len([line for line in lines if "INBOUND" in line]), 30)
 
     def test_cancelled(self) -> None:
         """^C cancels the handler; its subscription is closed."""

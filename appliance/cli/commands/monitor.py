@@ -15,10 +15,13 @@ from appliance.cli.grammar import CommandError, command
 from appliance.ports import SubscriptionPort, TapFilter
 from appliance.tap import ENDED, INBOUND, MADE, NOTE, Tapped, TappedEvent, TappedMessage
 
-#: Messages that wait for the terminal, and that are shown between two looks at the keyboard.
-LIMIT, CHUNK = 200, 10
-#: Seconds between two looks at what came in: with LIMIT, how many messages are shown in a second.
-PAUSE = 0.2
+#: Messages that wait for the terminal.
+LIMIT = 1000
+#: Seconds between two looks at what came in, and messages that are shown then: 500 a second, because
+#: to put one into words takes up to 0.2 ms, which signalling has to go without.
+PAUSE, SHOWN = 0.2, 100
+#: Messages between two looks at the keyboard.
+CHUNK = 10
 LEVELS = range(1, 6)
 
 #: Option letters in screen order: code, name, whether it is on at first.
@@ -150,7 +153,7 @@ class Monitor:
             await self._face.write(self._options.screen(), paged=False)
         while not self._options.ended and loop.time() < end:
             await self._listen(min(PAUSE, max(0.0, end - loop.time())))
-            for _ in range(0, LIMIT, CHUNK):
+            for _ in range(0, SHOWN, CHUNK):
                 if self._options.paused or self._options.ended or not await self._show(count):
                     break
                 await self._listen(0)
