@@ -1,109 +1,18 @@
-"""``monitor`` with a person who types and a terminal that is slow, and without either; ``capture``."""
+"""``monitor`` with a person who types and a terminal that is slow, and without either."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
-import appliance.cli.commands.capture
-import appliance.cli.commands.monitor
 from appliance.cli.commands import monitor
-from appliance.cli.grammar import COMMANDS, Command, CommandError
+from appliance.cli.grammar import CommandError
 from appliance.errors import ApplianceError
-from appliance.ports import CaptureView, TapFilter
 from appliance.protocols.mobility import messages as m
 from appliance.tap import ENDED, NOTE
+from test.cli.monitor_fakes import FakeFace, FakeShell, Step, command, run
 from test.tapped import World, event, made, message, pba, pbu, session
-
-assert appliance.cli.commands.capture  # imported for the commands it declares
-
-Step = str | Callable[[], object]
-
-
-@define(slots=False)
-class FakeFace:
-    """A terminal: gives keys, or calls what is among them, one at each wait; keeps what is written."""
-
-    keys: list[Step] = field(factory=list)
-    interactive: bool = True
-    written: list[str] = field(factory=list)
-    paged: list[bool] = field(factory=list)
-    slow: Callable[[], object] = lambda: None
-    """Called in each write: what happens while the terminal takes nothing."""
-
-    async def write(self, lines: Sequence[str], *, failed: bool = False, paged: bool = True) -> None:
-        """Keep the lines."""
-        self.written += lines
-        self.paged.append(paged)
-        self.slow()
-        await asyncio.sleep(0)
-
-    async def ask(self, question: str) -> str:
-        """Nobody is asked anything."""
-        raise AssertionError(question)
-
-    async def key(self, timeout: float) -> str:
-        """The next key; Q when there are no more."""
-        await asyncio.sleep(0)
-        if not timeout:
-            return ""
-        if not self.interactive:
-            await asyncio.sleep(timeout)
-            if not self.keys:
-                return ""
-        step = self.keys.pop(0) if self.keys else "q"
-        if isinstance(step, str):
-            return step
-        step()
-        return ""
-
-
-@define
-class FakeCaptures:
-    """Notes what it is told."""
-
-    calls: list[tuple[Any, ...]] = field(factory=list)
-    shown: list[CaptureView] = field(factory=list)
-
-    async def start(self, file: str, wanted: TapFilter, limit: int, duration: int) -> None:
-        """Note it."""
-        self.calls.append((file, wanted, limit, duration))
-
-    async def stop(self, file: str = "") -> list[CaptureView]:
-        """Note it; all of those that are shown have ended."""
-        self.calls.append((file,))
-        return self.shown
-
-    def views(self) -> list[CaptureView]:
-        """Those that are shown."""
-        return self.shown
-
-
-class FakeShell:
-    """A face and a system."""
-
-    def __init__(self, face: FakeFace, world: World) -> None:
-        self.face = face
-        self.system = world
-        self.captures = FakeCaptures()
-        world.captures = self.captures  # type: ignore[attr-defined]
-
-
-def command(start: str) -> Command:
-    """The command whose syntax begins so."""
-    (found,) = (one for one in COMMANDS.commands("exec") if one.syntax.startswith(start))
-    return found
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end, at most some seconds."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(asyncio.wait_for(coroutine, 10))
-    finally:
-        loop.close()
 
 
 class MonitorBench(SynchronousTestCase):
@@ -405,55 +314,3 @@ class SubscriberTest(MonitorBench):
         self.assertEqual(command(self.START).rights, "operator")
         for start in ("capture start", "capture stop", "show capture"):
             self.assertEqual(command(start).rights, "administrator")
-
-
-class CaptureCommandTest(SynchronousTestCase):
-    """``capture`` and ``show capture``."""
-
-    def setUp(self) -> None:
-        """A shell with one capture."""
-        self.shell = FakeShell(FakeFace(), World())
-        view = CaptureView(
-            file="/tmp/a.pcapng", state="Running", filter="all", packets=7, octets=900, dropped=1,
-            since=1e9, limit=5000,
-        )  # fmt: skip
-        self.shell.captures.shown = [view]
-
-    def call(self, start: str, **args: Any) -> Any:
-        """Call a handler."""
-        handler = command(start).handler
-        assert handler is not None
-        found = handler(self.shell, args)
-        return run(found) if asyncio.iscoroutine(found) else found
-
-    def test_start(self) -> None:
-        """Without a limit the file may have 100 MiB."""
-        self.assertEqual(self.call("capture start", file="/tmp/a"), ["Capture to /tmp/a has begun"])
-        self.call("capture start", file="/tmp/b", nai="mn1", size=1, seconds=9)
-        mib = 1024 * 1024
-        self.assertEqual(
-            self.shell.captures.calls,
-            [
-                ("/tmp/a", TapFilter(), 100 * mib, 0),
-                ("/tmp/b", TapFilter(username="mn1"), mib, 9),
-            ],
-        )
-
-    def test_stop(self) -> None:
-        """One line for each that has ended."""
-        self.assertEqual(
-            self.call("capture stop", all=True),
-            ["Capture to /tmp/a.pcapng has ended: 7 packets, 900 octets, 1 dropped"],
-        )
-        self.shell.captures.shown = []
-        self.assertEqual(self.call("capture stop", file="/x"), ["No capture is running"])
-        self.assertEqual(self.shell.captures.calls, [("",), ("/x",)])
-
-    def test_show(self) -> None:
-        """A line for each, with what it has written and lost."""
-        lines = self.call("show capture").lines(0)
-        self.assertEqual(
-            lines[0].split(), ["Packets", "Octets", "Dropped", "State", "Since", "Filter", "File"]
-        )
-        self.assertEqual(lines[2].split()[:4], ["7", "900", "1", "Running"])
-        self.assertTrue(lines[2].endswith("/tmp/a.pcapng"))
