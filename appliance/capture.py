@@ -56,6 +56,18 @@ def open_new(file: str) -> int:
         raise ResourceError(f"capture file {file}: {error.strerror}; name a new file") from error
 
 
+def _discard(file: str, descriptor: int) -> None:
+    """Take a file away that nothing was written to."""
+    os.close(descriptor)
+    Path(file).unlink(missing_ok=True)
+
+
+def _give_back(file: str, opened: "asyncio.Future[int]") -> None:
+    """Take a file away that nobody waited for; an error of opening it is nobody's either."""
+    if not opened.cancelled() and opened.exception() is None:
+        _discard(file, opened.result())
+
+
 class Output:
     """A file that always ends with a whole block."""
 
@@ -259,16 +271,19 @@ class Captures:
         if len(self._running) + self._opening >= CAPTURES:
             raise ApplianceError(f"{CAPTURES} captures are running; end one with 'capture stop'")
         self._opening += 1
+        # In a thread, because a directory may be on a disk that does not answer.
+        opening = asyncio.ensure_future(asyncio.to_thread(open_new, file))
         try:
-            # A directory may be on a disk that does not answer.
-            descriptor = await asyncio.to_thread(open_new, file)
+            descriptor = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda done: _give_back(file, done))
+            raise
         finally:
             self._opening -= 1
         try:
             self._begin(file, wanted, limit, descriptor)
         except BaseException:
-            os.close(descriptor)
-            Path(file).unlink()
+            _discard(file, descriptor)
             raise
         if duration:
             self._timers[file] = self._call_later(duration, self._time_is_up, file)

@@ -141,6 +141,36 @@ class CaptureTest(Bench):
         self.assertEqual(list(self.directory.iterdir()), [])
         self.assertEqual(self.captures.views(), [])
 
+    def test_cancelled(self) -> None:
+        """An operator who does not wait for the file leaves nothing behind."""
+        opened = threading.Event()
+        real = capture.open_new
+
+        def open_late(file: str) -> int:
+            """Open it when the operator has gone."""
+            opened.wait(5)
+            return real(file)
+
+        self.patch(capture, "open_new", open_late)
+
+        async def cancel() -> None:
+            """Start and cancel."""
+            file = str(self.directory / "late")
+            task = asyncio.ensure_future(self.captures.start(file, TapFilter(), MIB, 0))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait([task])
+            opened.set()
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+                if len(asyncio.all_tasks()) == 1:
+                    break
+
+        self.run_now(cancel())
+        self.assertEqual(list(self.directory.iterdir()), [])
+        self.assertEqual(self.captures.views(), [])
+        self.assertFalse(self.world.raw.listening)
+
     def test_number_of_captures(self) -> None:
         """There are at most so many."""
         for number in range(CAPTURES):
