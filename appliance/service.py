@@ -22,9 +22,11 @@ from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, Mob
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
+from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
+from appliance.tap import Tap
 from appliance.tun.device import System as Host
 from appliance.tun.engine import Engine
 from appliance.tun.kernel import Kernel
@@ -72,6 +74,7 @@ class _Service:
         self._tell = tell
         self._engine: Engine | None = None
         self._recorder: Recorder | None = None
+        self._tap: Tap | None = None
 
     def _random(self, random_bits: Callable[[int], int]) -> Callable[[int], int]:
         """While recording, chance must be such that it can be repeated."""
@@ -79,6 +82,10 @@ class _Service:
 
     def _sink(self, core: str) -> Sink | None:
         return None if self._recorder is None else self._recorder.sink(self._label, core)
+
+    def _probe(self) -> Probe | None:
+        """What tells the tap of this service's messages."""
+        return None if self._tap is None else Probe(self._tap, self._clock, self.kind, self.name)
 
     @property
     def _label(self) -> str:
@@ -176,11 +183,13 @@ class LmaService(_Service):
         random_bits: Callable[[int], int],
         tell: Tell,
         recorder: Recorder | None = None,
+        tap: Tap | None = None,
     ) -> None:
         super().__init__(settings.name, settings.context, counters.LMA, clock, tell)
         self.settings = settings
         self._reactor = reactor
         self._recorder = recorder
+        self._tap = tap
         self._core = LocalMobilityAnchor(settings, self.counters, self._random(random_bits))
 
     async def start(self, kernel: Kernel) -> None:
@@ -202,7 +211,13 @@ class LmaService(_Service):
         )
         self._engine.start()
         self._driver = LmaDriver(
-            self._reactor, self._clock, self._core, self._engine, self.notify, self._sink("lma")
+            self._reactor,
+            self._clock,
+            self._core,
+            self._engine,
+            self.notify,
+            self._sink("lma"),
+            self._probe(),
         )
         pools = [(pool.prefix, pool.prefix_length) for pool in settings.prefix_pools]
         pools += [(pool.network, pool.prefix_length) for pool in settings.address_pools]
@@ -283,11 +298,13 @@ class MagService(_Service):
         random_bits: Callable[[int], int],
         tell: Tell,
         recorder: Recorder | None = None,
+        tap: Tap | None = None,
     ) -> None:
         super().__init__(settings.name, settings.context, counters.MAG, clock, tell)
         self.settings = settings
         self._reactor = reactor
         self._recorder = recorder
+        self._tap = tap
         self._core = MobileAccessGateway(settings, self.counters, self._random(random_bits))
         self._access = AccessLink(settings, self.counters)
         self._links: set[str] = set()
@@ -319,6 +336,7 @@ class MagService(_Service):
             self.notify,
             self._sink("mag"),
             self._sink("access"),
+            self._probe(),
         )
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
         self.state = "Started"

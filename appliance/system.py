@@ -10,6 +10,7 @@ import netifaces
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
+from appliance.capture import Captures
 from appliance.cli.control import ControlServer
 from appliance.cli.shell import Shell
 from appliance.config import Configuration
@@ -18,7 +19,9 @@ from appliance.ports import ServicePort
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
 from appliance.service import LmaService, MagService, address_text
+from appliance.tap import Tap
 from appliance.tun.kernel import Kernel
+from appliance.watch import Watch
 
 LAG_INTERVAL = 0.1
 
@@ -54,7 +57,11 @@ class System:
         self._started = clock()
         self._kernel = Kernel(configuration.state_directory)
         self._control = ControlServer(reactor, configuration.control_socket, self._make_shell)
+        tap = Tap()
+        self.tap = Watch(tap, self.services)
+        self.captures = Captures(self.tap, self.tell, clock, reactor.callLater, reactor.callFromThread)
         tools: dict[str, Any] = {
+            "tap": tap,
             "reactor": reactor,
             "clock": clock,
             "random_bits": random_bits,
@@ -114,6 +121,7 @@ class System:
             self._lag_clock.stop()
         # The control server waits for its port with a Deferred, the rest here for asyncio's futures.
         await Deferred.fromCoroutine(self._control.stop()).asFuture(asyncio.get_running_loop())
+        await self.captures.stop()
         for service in reversed(self._services):
             service.stop()
         await self._kernel.close()

@@ -28,6 +28,7 @@ from appliance.protocols.pmipv6.events import (
 )
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.pmipv6.probe import Perform, Probe
 from appliance.protocols.rawsock import IcmpSender, MobilitySocket
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
@@ -48,7 +49,11 @@ class Signalling:
         ipv4_address: bytes | None,
         feed: Any,
         lost: Callable[[], object] = lambda: None,
+        probe: Probe | None = None,
     ) -> None:
+        self._probe = probe
+        if probe is not None:
+            feed = probe.received(feed)
         self._sockets: dict[int, MobilitySocket] = {}
         self._icmp: IcmpSender | None = None
         try:
@@ -75,7 +80,10 @@ class Signalling:
     def send(self, effect: Send) -> bool:
         """Send a mobility message by the socket of its address family."""
         sock = self._sockets.get(len(effect.source))
-        return sock is not None and sock.send(effect.data, effect.destination, effect.port)
+        sent = sock is not None and sock.send(effect.data, effect.destination, effect.port)
+        if sent and self._probe is not None:
+            self._probe.sent(effect)
+        return sent
 
     def send_icmp(self, effect: SendIcmp) -> None:
         """Send an ICMPv6 error; one that the host refuses is lost, as errors may be."""
@@ -94,27 +102,28 @@ class LmaDriver:
         engine: Engine,
         tell: Tell,
         record: Sink = None,
+        probe: Probe | None = None,
     ) -> None:
         self._core = core
-        self._loop = CoreDriver(
-            reactor,
-            clock,
-            core,
-            {
-                Send: self._send,
-                SendIcmp: self._send_icmp,
-                Install: engine.install,
-                Remove: lambda effect: engine.remove(effect.call_id),
-                Notify: tell,
-            },
-            record,
-        )
+        self._probe = probe
+        perform: Perform = {
+            Send: self._send,
+            SendIcmp: self._send_icmp,
+            Install: engine.install,
+            Remove: lambda effect: engine.remove(effect.call_id),
+            Notify: tell,
+        }
+        if probe is not None:
+            perform = probe.effects(perform)
+        self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
-        self._signalling = Signalling(reactor, address, ipv4_address, self.feed, self._core.send_failed)
+        self._signalling = Signalling(
+            reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
+        )
         self._signalling.start()
 
     def _send(self, effect: Send) -> None:
@@ -145,7 +154,9 @@ class MagDriver:
         tell: Tell,
         record: Sink = None,
         record_access: Sink = None,
+        probe: Probe | None = None,
     ) -> None:
+        self._probe = probe
         self._access = CoreDriver(
             reactor,
             clock,
@@ -158,26 +169,23 @@ class MagDriver:
             },
             record_access,
         )
-        self._loop = CoreDriver(
-            reactor,
-            clock,
-            core,
-            {
-                Send: self._send,
-                Install: engine.install,
-                Remove: lambda effect: engine.remove(effect.call_id),
-                Advertise: self._access.feed,
-                Withdraw: self._access.feed,
-                Notify: tell,
-            },
-            record,
-        )
+        perform: Perform = {
+            Send: self._send,
+            Install: engine.install,
+            Remove: lambda effect: engine.remove(effect.call_id),
+            Advertise: self._access.feed,
+            Withdraw: self._access.feed,
+            Notify: tell,
+        }
+        if probe is not None:
+            perform = probe.effects(perform)
+        self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
-        self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
+        self._signalling = Signalling(reactor, address, ipv4_address, self.feed, probe=self._probe)
         self._signalling.start()
 
     def _send(self, effect: Send) -> None:
