@@ -38,3 +38,41 @@ class Face(Protocol):
 
         Raises :class:`Interrupted` for ^C.
         """
+
+
+class Suggestion(Protocol):
+    """Something that may come next in a line (``match.Candidate``)."""
+
+    @property
+    def text(self) -> str:
+        """A keyword, the description of a value, or ``<cr>``."""
+
+    @property
+    def help(self) -> str:
+        """What it means."""
+
+    @property
+    def word(self) -> bool:
+        """It is a keyword, which Tab can complete."""
+
+
+class Commands(Protocol):
+    """What a face needs of its shell (``shell.Shell``)."""
+
+    length: int
+    """Lines of a page; 0: no paging."""
+    closed: bool
+    """True after the last ``exit``."""
+
+    @property
+    def prompt(self) -> str:
+        """``[local]lma1# ``."""
+
+    async def execute(self, line: str, face: Face) -> int:
+        """Do one line: 0 it worked, 1 it failed. Never raises for anything that was typed."""
+
+    def candidates(self, text: str) -> Sequence[Suggestion]:
+        """What may come next after ``text``."""
+
+    def resized(self, rows: int, columns: int) -> None:
+        """The terminal has this size now; 0: unknown."""

@@ -1,32 +1,89 @@
-"""Runs a list of lines in a shell, as ``appliance cli`` does with standard input."""
+"""A shell for a script: lines in, lines out, nobody to ask.
 
-from collections.abc import Callable, Iterable, Iterator
+::
 
-from appliance.cli.shell import Result
+    lines ─▶ LineSession ─▶ Shell.execute(line, this session) ─▶ write(lines, failed) ─▶ client
 
-Execute = Callable[[str], Result]
-Write = Callable[[str, int], None]
-"""Takes a line of text and the status of the command that it came from."""
+Used by the control socket for ``appliance cli -e`` and standard input, and for SSH without a terminal.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+
+from twisted.logger import Logger
+
+from appliance.cli import suggest
+from appliance.cli.face import Commands, Interrupted
+
+INTERNAL = "Failure: internal error; the log tells more"
+
+Write = Callable[[Sequence[str], bool], Awaitable[None]]
+"""Takes lines and whether they tell of a failure; returns when the client can take more."""
 
 
-def run(
-    lines: Iterable[str], execute: Execute, write: Write, keep_going: bool = False, numbered: bool = True
-) -> int:
-    """Do lines one after the other and write what they give; if ``numbered``, failures name their line.
+class LineSession:
+    """The ``Face`` of a shell that a script has. ``touch()`` is called for every line."""
 
-    Stops at the first failure unless ``keep_going``. Returns the exit status: 0 all worked, 1 a
-    command failed.
-    """
-    status = 0
-    for number, line in enumerate(lines, 1):
-        result = execute(line)
-        for text in result.lines:
-            write(f"line {number}: {text}" if result.status and numbered else text, result.status)
-        if result.status:
-            status = 1
-            if not keep_going:
+    logger = Logger(namespace="script")
+    interactive = False
+
+    def __init__(self, shell: Commands, write: Write, touch: Callable[[], None]) -> None:
+        self._shell = shell
+        self._write = write
+        self._touch = touch
+        self._prefix = ""
+
+    async def run(self, lines: AsyncIterator[str], keep_going: bool, numbered: bool) -> int:
+        """Do lines one after the other; if ``numbered``, failures name their line.
+
+        Stops when the shell is closed, and at the first failure unless ``keep_going``. Returns the
+        exit status: 0 all worked, 1 a command failed.
+        """
+        status = 0
+        number = 0
+        async for line in lines:
+            number += 1
+            self._prefix = f"line {number}: " if numbered else ""
+            if await self.execute(line):
+                status = 1
+                if not keep_going:
+                    break
+            if self._shell.closed:
                 break
-    return status
+        return status
+
+    async def execute(self, line: str) -> int:
+        """Do one line: 0 it worked, 1 it failed. A mistake in a command is logged and told."""
+        self._touch()
+        try:
+            return await self._shell.execute(line, self)
+        except Interrupted:
+            return 1
+        except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
+            self.logger.failure("command {line!r} failed", line=harmless(line))
+            await self.write([INTERNAL], failed=True)
+            return 1
+
+    async def write(self, lines: Sequence[str], *, failed: bool = False, paged: bool = True) -> None:
+        """Hand lines on; see :class:`appliance.cli.face.Face`."""
+        if failed and self._prefix:
+            lines = [self._prefix + text for text in lines]
+        await self._write(lines, failed)
+        await asyncio.sleep(0)
+
+    async def ask(self, question: str) -> str:
+        """Nobody is there. Raises :class:`Interrupted`."""
+        raise Interrupted
+
+    async def key(self, timeout: float) -> str:
+        """Nobody types: an empty text after ``timeout`` seconds."""
+        await asyncio.sleep(timeout)
+        return ""
+
+
+def harmless(line: str) -> str:
+    """A line as it may be logged: without what may be secret."""
+    return f"{line.split()[0]} ..." if suggest.holds_secret(line) else line
 
 
 def without_ends(lines: Iterable[str]) -> Iterator[str]:
