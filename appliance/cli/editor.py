@@ -4,13 +4,16 @@ prompt_toolkit is made for one terminal that owns its process. Here it is one of
 the loop: it gets no signal, no file descriptor and no exception handler, and keys only in slices.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
 from prompt_toolkit.application import application as toolkit_application
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
@@ -25,9 +28,13 @@ from appliance.cli.screen import Screen
 
 LINE_LIMIT = 4_096
 """Characters of a line."""
+FOLDED = 400
+"""Longer lines are not folded but shown in part."""
 HISTORY_LIMIT = 200
 """Lines that ``up`` goes back."""
 UNDO_LIMIT = 100
+PASTES = "\x1b[?2004h"
+"""Asks the terminal to mark what is pasted."""
 END, EXIT = "end", "exit"
 
 #: Keys of prompt_toolkit that repeat something up to a million times, run recorded keys, or insert
@@ -78,6 +85,7 @@ class Editor:
         candidates: Callable[[str], Sequence[Suggestion]],
     ) -> None:
         self.overlong = False
+        self._idle = False
         self.history = History()
         self._shell = shell
         self._screen = screen
@@ -94,17 +102,19 @@ class Editor:
         """The next line. Raises :class:`Interrupted` for ^C, ``EOFError`` at the end of input."""
         self.overlong = False
         prompt = self._shell.prompt
-        if (line := self._keys.take_line(LINE_LIMIT)) is not None:
-            self._screen.line(prompt + line)
+        # A line that is there whole, as from a paste or a program, needs no editor. Programs that
+        # look for the prompt find it followed by nothing.
+        if (line := await self._whole_line(prompt)) is not None:
             self.history.append_string(line)
             return line
         if self._screen.dumb:
             return await self._read_plain(prompt)
         if self._session is None:
             self._session = self._make_session()
-        session = self._session
+            # Making it and drawing it take some ten milliseconds each: others go in between.
+            await asyncio.sleep(0)
         try:
-            return await session.prompt_async(
+            return await self._session.prompt_async(
                 [("", prompt)], handle_sigint=False, set_exception_handler=False
             )
         except KeyboardInterrupt:
@@ -114,22 +124,26 @@ class Editor:
         """Draw the line again below what was written."""
         if self._plain is not None:
             self._plain.show()
-        elif self._session is not None:
-            self._session.app.renderer.reset()
-            self._session.app.invalidate()
+        elif self._idle:
+            self._screen.write(self._shell.prompt)
+        elif (app := self._running()) is not None:
+            app.renderer.reset()
+            app.invalidate()
 
     def hide(self) -> None:
         """Take the line away, so that something can be written in its place."""
         if self._plain is not None:
             self._plain.hide()
-        elif self._session is not None:
-            self._session.app.renderer.erase(leave_alternate_screen=False)
+        elif self._idle:
+            self._screen.wipe(self._shell.prompt)
+        elif (app := self._running()) is not None:
+            app.renderer.erase(leave_alternate_screen=False)
 
     def redrawn(self) -> None:
         """The size has changed: draw the line again."""
-        if self._session is not None and self._session.app.is_running:
-            self.hide()
-            self._session.app.invalidate()
+        if (app := self._running()) is not None:
+            app.renderer.erase(leave_alternate_screen=False)
+            app.invalidate()
 
     def trim(self) -> None:
         """Forget old states of the line, each of which is a copy of it."""
@@ -142,11 +156,32 @@ class Editor:
         self._screen.line(*lines)
         self.show()
 
+    async def _whole_line(self, prompt: str) -> str | None:
+        """Show the prompt, and wait for a key; the line, if it is there with the first one."""
+        self._screen.write(prompt if self._screen.dumb else PASTES + prompt)
+        self._idle = True
+        try:
+            await self._keys.some()
+        finally:
+            self._idle = False
+        if (line := self._keys.take_line(LINE_LIMIT)) is not None:
+            self._screen.line(line)
+        else:
+            self._screen.wipe(prompt)
+        return line
+
+    def _running(self) -> Application[str] | None:
+        """What draws the line now."""
+        session = self._session
+        return session.app if session is not None and session.app.is_running else None
+
     def _make_session(self) -> PromptSession[str]:
         session: PromptSession[str] = PromptSession(
             history=self.history,
             complete_while_typing=False,
             reserve_space_for_menu=0,
+            # Drawing a line costs 10 microseconds a character if it is folded.
+            wrap_lines=Condition(lambda: len(self._default().text) < FOLDED),
             key_bindings=self._bindings(),
             input=self._keys,
             output=self.output,

@@ -31,6 +31,8 @@ SLICE = 32
 """Keys that are handed over in one turn of the loop."""
 ESCAPE_WAIT = 0.2
 """Seconds after which an escape octet was the Escape key and not the begin of a sequence."""
+REST = 0.005
+"""Seconds between two looks at the keys, unless there are more than a slice."""
 BAD = "\ufffd"
 """Stands for what was no text: octets that are not UTF-8, control characters in a paste."""
 ENTER = "c-m"
@@ -164,6 +166,15 @@ class KeyQueue(Input):
         self._single = False
         return found[1]
 
+    async def some(self) -> None:
+        """Return when a key can be read. Raises ``EOFError`` at the end of input."""
+        while not self._readable():
+            if self._eof:
+                raise EOFError
+            begun = self._at < len(self._text) and not self._text.startswith(PASTE_BEGIN, self._at)
+            if not await self._wait(ESCAPE_WAIT if begun else None):
+                return
+
     async def get(self, timeout: float | None = None) -> Key | None:
         """The next key, or ``None`` after ``timeout`` seconds. Raises ``EOFError`` at the end of input."""
         loop = asyncio.get_running_loop()
@@ -209,17 +220,19 @@ class KeyQueue(Input):
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._callback is not None:
+            while self._callback:
                 # Two turns, so that a prompt that has just begun has loaded its history.
                 await asyncio.sleep(0)
                 await ready()
-                if self._callback is None:
+                if (callback := self._callback) is None:
                     break
                 try:
-                    self._callback()
+                    callback()
                 except Exception:  # noqa: BLE001 - a mistake in the handler of a key is logged by ``failed``
                     failed()
                 if not self._readable() or self.closed:
+                    # Keys that come soon are answered together: drawing takes longer than a key.
+                    await asyncio.sleep(REST)
                     break
 
     # What prompt_toolkit calls.

@@ -12,7 +12,7 @@ from appliance.cli.keys import ENTER, Key, KeyQueue
 from appliance.cli.screen import Screen
 
 Special = Callable[["PlainLine", Key], str | None]
-"""What a key beyond the editing does: a text ends the line with it, an empty one does not; ``None``: nothing."""
+"""What a key beyond the editing does: a text ends the line with it, empty: it goes on; ``None``: nothing."""
 
 
 class PlainLine:

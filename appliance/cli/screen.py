@@ -86,6 +86,10 @@ class Screen:
         """Write whole lines."""
         return self.write("".join(f"{text}\n" for text in lines))
 
+    def wipe(self, text: str) -> None:
+        """Take away what is the only text in its row."""
+        self.write("\r" + " " * len(text) + "\r" if self.dumb else "\r\x1b[J")
+
     def bell(self) -> None:
         """Say that this was nothing."""
         if not self.clogged:

@@ -322,5 +322,4 @@ class _More:
 
     def hide(self) -> None:
         """Wipe the question away."""
-        blank = "\r" + " " * len(MORE) + "\r"
-        self._screen.write(blank if self._screen.dumb else "\r\x1b[K")
+        self._screen.wipe(MORE)

@@ -26,7 +26,7 @@ SHOW = (Suggestion("clock", "Tells the time"), Suggestion("<name>", "A name", Fa
 
 
 class FakeShell:
-    """Commands: ``echo``, ``count N``, ``wait``, ``ask``, ``key``, ``bug``, ``fail``, ``config``, ``end``, ``exit``."""
+    """Its commands are the ``do_`` methods."""
 
     def __init__(self) -> None:
         self.length = 0
