@@ -220,7 +220,7 @@ class KeyQueue(Input):
         while True:
             await self._changed.wait()
             self._changed.clear()
-            while self._callback:
+            while True:
                 # Two turns, so that a prompt that has just begun has loaded its history.
                 await asyncio.sleep(0)
                 await ready()

@@ -8,11 +8,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from prompt_toolkit.data_structures import Size
-from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
+
+from appliance.cli.face import ConnectionLost, Transport
 
 AHEAD = 16_384
 """Octets that are written before the client is waited for."""
@@ -20,19 +20,6 @@ CLOGGED = 65_536
 """Octets that wait when nothing is written any more that nobody asked for."""
 DUMB = ("", "dumb", "unknown")
 """Names of terminals that have no cursor to move."""
-
-
-class Transport(Protocol):
-    """The octets' way to one client."""
-
-    def write(self, data: bytes) -> None:
-        """Send octets; keeps what the client does not take yet."""
-
-    async def drain(self) -> None:
-        """Return when the client has taken enough of what was written.
-
-        Raises ``twisted.internet.error.ConnectionClosed`` or ``OSError`` when it is gone.
-        """
 
 
 class Screen:
@@ -118,7 +105,7 @@ class Screen:
                 before = self.unsent
                 await self._transport.drain()
                 self.unsent -= before
-        except (ConnectionClosed, OSError):
+        except ConnectionLost:
             self._leave()
         except asyncio.CancelledError:
             self._leave()

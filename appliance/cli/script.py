@@ -8,17 +8,20 @@ Used by the control socket for ``appliance cli -e`` and standard input, and for 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from twisted.logger import Logger
 
 from appliance.cli import suggest
-from appliance.cli.face import Commands, Interrupted
+from appliance.cli.face import Commands, ConnectionLost, Interrupted, Transport
 
 INTERNAL = "Failure: internal error; the log tells more"
+PIECE = 200
+"""Lines that are written at once."""
 
 Write = Callable[[Sequence[str], bool], Awaitable[None]]
-"""Takes lines and whether they tell of a failure; returns when the client can take more."""
+"""Takes lines and whether they tell of a failure; returns when the client can take more, or raises
+:class:`ConnectionLost`."""
 
 
 class LineSession:
@@ -53,12 +56,17 @@ class LineSession:
         return status
 
     async def execute(self, line: str) -> int:
-        """Do one line: 0 it worked, 1 it failed. A mistake in a command is logged and told."""
+        """Do one line: 0 it worked, 1 it failed. A mistake in a command is logged and told.
+
+        Raises :class:`ConnectionLost`.
+        """
         self._touch()
         try:
             return await self._shell.execute(line, self)
         except Interrupted:
             return 1
+        except ConnectionLost:
+            raise
         except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
             self.logger.failure("command {line!r} failed", line=harmless(line))
             await self.write([INTERNAL], failed=True)
@@ -86,7 +94,16 @@ def harmless(line: str) -> str:
     return f"{line.split()[0]} ..." if suggest.holds_secret(line) else line
 
 
-def without_ends(lines: Iterable[str]) -> Iterator[str]:
-    """Lines without their line ends."""
-    for line in lines:
-        yield line.rstrip("\r\n")
+def over(
+    shell: Commands, out: Transport, err: Transport, touch: Callable[[], None] = lambda: None
+) -> LineSession:
+    """A session that writes lines as UTF-8 text to ``out``, and failures to ``err``."""
+
+    async def write(lines: Sequence[str], failed: bool) -> None:
+        way = err if failed else out
+        for at in range(0, len(lines), PIECE):
+            text = "".join(f"{line}\n" for line in lines[at : at + PIECE])
+            way.write(text.encode("utf-8", "replace"))
+            await way.drain()
+
+    return LineSession(shell, write, touch)

@@ -17,11 +17,11 @@ from prompt_toolkit.application import create_app_session
 from twisted.logger import Logger
 
 from appliance.cli.editor import LINE_LIMIT, Editor
-from appliance.cli.face import Commands, Interrupted, Suggestion
+from appliance.cli.face import Commands, Interrupted, Suggestion, Transport
 from appliance.cli.keys import BAD, KeyQueue
 from appliance.cli.pager import MORE, Pager, rows
 from appliance.cli.plainline import PlainLine
-from appliance.cli.screen import Screen, Transport
+from appliance.cli.screen import Screen
 from appliance.cli.script import INTERNAL, harmless
 from appliance.cli.values import visible
 
@@ -85,6 +85,11 @@ class TerminalSession:
         A connection that is lost altogether is told by cancelling :meth:`run`, or by ``drain()``.
         """
         self._keys.feed_eof()
+
+    @property
+    def pending(self) -> int:
+        """Characters that were typed and wait; the owner may stop reading while there are many."""
+        return self._keys.pending
 
     def resize(self, rows: int, columns: int) -> None:
         """The terminal has another size now; 0: unknown."""

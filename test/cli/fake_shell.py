@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from attrs import define, frozen
-from twisted.internet.error import ConnectionLost
 
-from appliance.cli.face import Face, Interrupted
+from appliance.cli.face import ConnectionLost, Face, Interrupted
 
 
 @frozen
