@@ -59,6 +59,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.facts", 3),
     ("appliance.record", 6),
     ("appliance.log", 6),
+    ("appliance.files", 6),
     ("appliance.app", 7),
     ("appliance.__main__", 7),
 )
