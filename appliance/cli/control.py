@@ -44,8 +44,9 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from appliance.cli.face import Commands, ConnectionLost
+from appliance.cli.face import ConnectionLost
 from appliance.cli.script import LineSession
+from appliance.cli.shell import Shell
 from appliance.cli.terminal import TerminalSession
 from appliance.cli.values import CommandError
 from appliance.errors import ResourceError
@@ -69,7 +70,7 @@ ORIGIN, SERVICE = "control socket", "console"
 class Session(Protocol):
     """What the registry of operators gives for a client (``operators.OperatorSession``)."""
 
-    shell: Any
+    shell: Shell
     notify: Callable[[Sequence[str]], None] | None
 
     def touch(self) -> None:
@@ -337,11 +338,10 @@ class _Client(LineReceiver):
 
     async def _run_terminal(self, wanted: dict[str, Any]) -> None:
         session = self._enter(True)
-        shell: Commands = session.shell
         rows, columns = _number(wanted.get("rows")), _number(wanted.get("columns"))
-        term = wanted.get("term")
+        term = str(wanted.get("term") or "")[:64]
         self._terminal = terminal = TerminalSession(
-            shell, _Octets(self, self._flow), str(term)[:64] if term else "", rows, columns, session.touch
+            session.shell, _Octets(self, self._flow), term, rows, columns, session.touch
         )
         session.notify = terminal.notice
         while self._requests:

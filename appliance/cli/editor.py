@@ -17,14 +17,18 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.lexers import SimpleLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from appliance.cli import suggest
-from appliance.cli.face import Commands, Interrupted, Suggestion
+from appliance.cli.face import Interrupted
 from appliance.cli.keys import Key, KeyQueue
+from appliance.cli.match import Candidate, is_literal
 from appliance.cli.plainline import PlainLine
 from appliance.cli.screen import Screen
+from appliance.cli.shell import Shell, help_lines
+from appliance.config_secrets import masked
 
 LINE_LIMIT = 4_096
 """Characters of a line."""
@@ -35,6 +39,8 @@ HISTORY_LIMIT = 200
 UNDO_LIMIT = 100
 PASTES = "\x1b[?2004h"
 """Asks the terminal to mark what is pasted."""
+SOLID = "fg:ansidefault"
+"""No colour; but what has a style is drawn even if it is only the blank at the end of the prompt."""
 END, EXIT = "end", "exit"
 
 #: Keys of prompt_toolkit that repeat something up to a million times, run recorded keys, or insert
@@ -60,7 +66,7 @@ class History(InMemoryHistory):
 
     def append_string(self, string: str) -> None:
         """Keep a line."""
-        if not string.strip() or suggest.holds_secret(string) or string in self._loaded_strings[:1]:
+        if not string.strip() or masked(string) != string or string in self._loaded_strings[:1]:
             return
         super().append_string(string)
         del self._loaded_strings[HISTORY_LIMIT:]
@@ -78,11 +84,11 @@ class Editor:
 
     def __init__(
         self,
-        shell: Commands,
+        shell: Shell,
         screen: Screen,
         keys: KeyQueue,
         term: str,
-        candidates: Callable[[str], Sequence[Suggestion]],
+        candidates: Callable[[str], Sequence[Candidate]],
     ) -> None:
         self.overlong = False
         self._idle = False
@@ -115,7 +121,7 @@ class Editor:
             await asyncio.sleep(0)
         try:
             return await self._session.prompt_async(
-                [("", prompt)], handle_sigint=False, set_exception_handler=False
+                [(SOLID, prompt)], handle_sigint=False, set_exception_handler=False
             )
         except KeyboardInterrupt:
             raise Interrupted from None
@@ -183,6 +189,7 @@ class Editor:
             # Drawing a line costs 10 microseconds a character if it is folded.
             wrap_lines=Condition(lambda: len(self._default().text) < FOLDED),
             key_bindings=self._bindings(),
+            lexer=SimpleLexer(SOLID),
             input=self._keys,
             output=self.output,
         )
@@ -206,10 +213,10 @@ class Editor:
         @bindings.add("?")
         def _help(event: KeyPressEvent) -> None:
             text = event.current_buffer.document.text_before_cursor
-            if event.current_buffer is not self._default() or suggest.is_literal(text):
+            if event.current_buffer is not self._default() or is_literal(text):
                 event.current_buffer.insert_text("?")
             else:
-                self._list(f"{text}?", suggest.help_lines(self._candidates(text)))
+                self._list(f"{text}?", help_lines(self._candidates(text)))
 
         @bindings.add("tab")
         def _tab(event: KeyPressEvent) -> None:
@@ -262,7 +269,7 @@ class Editor:
 
     def _tab(self, text: str, whole: str) -> tuple[int, str] | None:
         """What Tab changes before the cursor; if nothing, the choices are listed."""
-        found = [] if suggest.is_literal(text) else self._candidates(text)
+        found = [] if is_literal(text) else self._candidates(text)
         away, instead = suggest.completion(text, found)
         if instead:
             return away, instead
@@ -284,9 +291,9 @@ class Editor:
 
     def _special(self, line: PlainLine, key: Key) -> str | None:
         """What a key does that a plain line does not know."""
-        if key.name == "?" and not suggest.is_literal(line.text):
+        if key.name == "?" and not is_literal(line.text):
             self._screen.write("?")
-            self.above(suggest.help_lines(self._candidates(line.text)))
+            self.above(help_lines(self._candidates(line.text)))
             return ""
         if key.name == "c-i":
             if (change := self._tab(line.text, line.text)) is not None:

@@ -33,6 +33,8 @@ ESCAPE_WAIT = 0.2
 """Seconds after which an escape octet was the Escape key and not the begin of a sequence."""
 REST = 0.005
 """Seconds between two looks at the keys, unless there are more than a slice."""
+FRESH = 3
+"""Turns of the loop between the first drawing of a prompt and its first key."""
 BAD = "\ufffd"
 """Stands for what was no text: octets that are not UTF-8, control characters in a paste."""
 ENTER = "c-m"
@@ -83,6 +85,7 @@ class KeyQueue(Input):
         self._paste = ""
         self._single = False
         self._eof = False
+        self._fresh = False
         self._callback: Callable[[], None] | None = None
         self._changed = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
@@ -221,8 +224,10 @@ class KeyQueue(Input):
             await self._changed.wait()
             self._changed.clear()
             while True:
-                # Two turns, so that a prompt that has just begun has loaded its history.
-                await asyncio.sleep(0)
+                # A prompt that has just begun needs some turns to load its history.
+                for _ in range(FRESH if self._fresh else 1):
+                    await asyncio.sleep(0)
+                self._fresh = False
                 await ready()
                 if (callback := self._callback) is None:
                     break
@@ -283,6 +288,7 @@ class KeyQueue(Input):
     @contextlib.contextmanager
     def _attached(self, callback: Callable[[], None] | None) -> Iterator[None]:
         before, self._callback = self._callback, callback
+        self._fresh = True
         self._wake()
         try:
             yield

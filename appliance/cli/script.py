@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from twisted.logger import Logger
 
-from appliance.cli import suggest
-from appliance.cli.face import Commands, ConnectionLost, Interrupted, Transport
+from appliance.cli.face import ConnectionLost, Interrupted, Transport
+from appliance.cli.shell import Shell
+from appliance.config_secrets import masked
 
 INTERNAL = "Failure: internal error; the log tells more"
 PIECE = 200
@@ -30,7 +31,7 @@ class LineSession:
     logger = Logger(namespace="script")
     interactive = False
 
-    def __init__(self, shell: Commands, write: Write, touch: Callable[[], None]) -> None:
+    def __init__(self, shell: Shell, write: Write, touch: Callable[[], None]) -> None:
         self._shell = shell
         self._write = write
         self._touch = touch
@@ -68,7 +69,7 @@ class LineSession:
         except ConnectionLost:
             raise
         except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
-            self.logger.failure("command {line!r} failed", line=harmless(line))
+            self.logger.failure("command {line!r} failed", line=masked(line))
             await self.write([INTERNAL], failed=True)
             return 1
 
@@ -89,13 +90,8 @@ class LineSession:
         return ""
 
 
-def harmless(line: str) -> str:
-    """A line as it may be logged: without what may be secret."""
-    return f"{line.split()[0]} ..." if suggest.holds_secret(line) else line
-
-
 def over(
-    shell: Commands, out: Transport, err: Transport, touch: Callable[[], None] = lambda: None
+    shell: Shell, out: Transport, err: Transport, touch: Callable[[], None] = lambda: None
 ) -> LineSession:
     """A session that writes lines as UTF-8 text to ``out``, and failures to ``err``."""
 

@@ -17,13 +17,16 @@ from prompt_toolkit.application import create_app_session
 from twisted.logger import Logger
 
 from appliance.cli.editor import LINE_LIMIT, Editor
-from appliance.cli.face import Commands, Interrupted, Suggestion, Transport
+from appliance.cli.face import Interrupted, Transport
 from appliance.cli.keys import BAD, KeyQueue
+from appliance.cli.match import Candidate
 from appliance.cli.pager import MORE, Pager, rows
 from appliance.cli.plainline import PlainLine
 from appliance.cli.screen import Screen
-from appliance.cli.script import INTERNAL, harmless
+from appliance.cli.script import INTERNAL
+from appliance.cli.shell import Shell
 from appliance.cli.values import visible
+from appliance.config_secrets import masked
 
 __all__ = ["TerminalSession", "Transport"]
 
@@ -48,7 +51,7 @@ class TerminalSession:
 
     def __init__(
         self,
-        shell: Commands,
+        shell: Shell,
         transport: Transport,
         term: str,
         rows: int,
@@ -230,7 +233,7 @@ class TerminalSession:
             if not self._stopped:
                 raise
         except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
-            self.logger.failure("command {line!r} failed", line=harmless(line))
+            self.logger.failure("command {line!r} failed", line=masked(line))
             self._screen.line(INTERNAL)
             self._status = 1
         finally:
@@ -303,7 +306,7 @@ class TerminalSession:
             self._size_changed = False
             self._editor.redrawn()
 
-    def _candidates(self, text: str) -> Sequence[Suggestion]:
+    def _candidates(self, text: str) -> Sequence[Candidate]:
         try:
             return self._shell.candidates(text)
         except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged

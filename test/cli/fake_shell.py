@@ -3,25 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 
-from attrs import define, frozen
+from attrs import define
 
 from appliance.cli.face import ConnectionLost, Face, Interrupted
-
-
-@frozen
-class Suggestion:
-    text: str
-    help: str
-    word: bool = True
-
+from appliance.cli.match import Candidate
 
 WORDS = (
-    Suggestion("clear", "Removes"),
-    Suggestion("show", "Shows"),
-    Suggestion("shutdown", "Stops"),
-    Suggestion("exit", "Leaves"),
+    Candidate("clear", "Removes", True),
+    Candidate("show", "Shows", True),
+    Candidate("shutdown", "Stops", True),
+    Candidate("exit", "Leaves", True),
 )
-SHOW = (Suggestion("clock", "Tells the time"), Suggestion("<name>", "A name", False))
+SHOW = (Candidate("clock", "Tells the time", True), Candidate("<name>", "A name", False))
 
 
 class FakeShell:
@@ -43,17 +36,17 @@ class FakeShell:
     def resized(self, rows: int, columns: int) -> None:
         self.sizes.append((rows, columns))
 
-    def candidates(self, text: str) -> Sequence[Suggestion]:
+    def candidates(self, text: str) -> Sequence[Candidate]:
         words = text.split(" ")
         if words[0] == "bug":
             raise ZeroDivisionError
-        known = (*WORDS, Suggestion("end", "Ends")) if self.mode else WORDS
+        known = (*WORDS, Candidate("end", "Ends", True)) if self.mode else WORDS
         if len(words) == 1:
             return [each for each in known if each.text.startswith(words[0])]
         if len(words) == 2 and words[0] == "show":
             return [each for each in SHOW if not each.word or each.text.startswith(words[1])]
         if len(words) == 3 and words[:2] == ["show", "clock"]:
-            return [Suggestion("<cr>", "Ends the command", False), Suggestion("|", "Filters")]
+            return [Candidate("|", "Filters", True), Candidate("<cr>", "Ends the command", False)]
         return []
 
     async def execute(self, line: str, face: Face) -> int:
