@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.editor", 6),
     ("appliance.cli.keys", 6),
     ("appliance.cli.pager", 6),
+    ("appliance.cli.peer", 6),
     ("appliance.cli.plainline", 6),
     ("appliance.cli.screen", 6),
     ("appliance.cli.*", 5),

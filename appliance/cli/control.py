@@ -22,14 +22,11 @@ process; one that reads nothing for a minute is dropped, and what ran for a clie
 import asyncio
 import contextlib
 import errno
-import grp
 import json
 import os
-import pwd
 import select
 import socket
 import stat
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +41,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from appliance.cli import peer
 from appliance.cli.face import ConnectionLost
 from appliance.cli.script import LineSession
 from appliance.cli.shell import Shell
@@ -51,7 +49,6 @@ from appliance.cli.terminal import TerminalSession
 from appliance.cli.values import CommandError
 from appliance.errors import ResourceError
 
-GROUP = "appliance"
 MODE = 0o660
 LINE_LIMIT = 65_536
 """Octets of a request."""
@@ -94,38 +91,6 @@ class Registry(Protocol):
         limits: None,
     ) -> Session:
         """Begin a session. Raises :class:`CommandError` when there are too many."""
-
-
-def group_id() -> int | None:
-    """Number of the group whose members may attach; ``None`` if this host has no such group."""
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
-
-
-def rights_of(uid: int, gid: int) -> str:
-    """Privilege level of a user: root and whoever runs this process, members of the group; empty: none."""
-    if uid in (0, os.geteuid()):
-        return "security-administrator"
-    wanted = group_id()
-    if wanted is None:
-        return ""
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        member = gid == wanted
-    else:
-        member = wanted == gid or wanted in os.getgrouplist(user.pw_name, user.pw_gid)
-    return "administrator" if member else ""
-
-
-def user_name(uid: int) -> str:
-    """Name of a user of this host, or its number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 @implementer(IPushProducer)
@@ -202,13 +167,10 @@ class _Client(LineReceiver):
     def connectionMade(self) -> None:
         """Look at who it is, then greet or refuse."""
         self.transport.registerProducer(self._flow, True)
-        credentials = self.transport.socket.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-        )
-        _pid, uid, gid = struct.unpack("3i", credentials)
-        self._user, self._rights = user_name(uid), rights_of(uid, gid)
+        uid, gid = peer.identity(self.transport.socket)
+        self._user, self._rights = peer.user_name(uid), peer.rights_of(uid, gid)
         if not self._rights:
-            self._refuse(f"user {self._user} may not attach: be root or a member of the group {GROUP}")
+            self._refuse(f"user {self._user} may not attach: be root or a member of the group {peer.GROUP}")
         elif not self._server.enter(self):
             self._refuse(f"all {CLIENT_LIMIT} sessions are in use; end one of them")
         else:
@@ -431,7 +393,7 @@ class ControlServer:
         factory.noisy = False
         try:
             self._port = self.reactor.listenUNIX(self.path, factory, mode=MODE)
-            if (group := group_id()) is not None:
+            if (group := peer.group_id()) is not None:
                 os.chown(self.path, -1, group)
         except (CannotListenError, OSError) as error:
             if self._port is not None:

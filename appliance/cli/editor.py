@@ -64,6 +64,11 @@ toolkit_application.attach_winch_signal_handler = _no_signal  # type: ignore[ass
 class History(InMemoryHistory):
     """The last lines, without those that hold a secret."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Otherwise it would be loaded from a store, which there is none of.
+        self._loaded = True
+
     def append_string(self, string: str) -> None:
         """Keep a line."""
         if not string.strip() or masked(string) != string or string in self._loaded_strings[:1]:

@@ -85,7 +85,7 @@ class KeyQueue(Input):
         self._paste = ""
         self._single = False
         self._eof = False
-        self._fresh = False
+        self._fresh = 0
         self._callback: Callable[[], None] | None = None
         self._changed = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
@@ -225,9 +225,10 @@ class KeyQueue(Input):
             self._changed.clear()
             while True:
                 # A prompt that has just begun needs some turns to load its history.
-                for _ in range(FRESH if self._fresh else 1):
+                await asyncio.sleep(0)
+                while self._fresh:
+                    self._fresh -= 1
                     await asyncio.sleep(0)
-                self._fresh = False
                 await ready()
                 if (callback := self._callback) is None:
                     break
@@ -288,7 +289,7 @@ class KeyQueue(Input):
     @contextlib.contextmanager
     def _attached(self, callback: Callable[[], None] | None) -> Iterator[None]:
         before, self._callback = self._callback, callback
-        self._fresh = True
+        self._fresh = FRESH
         self._wake()
         try:
             yield
