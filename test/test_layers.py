@@ -50,6 +50,12 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.terminal", 6),
     ("appliance.cli.client", 6),
     ("appliance.cli.console", 6),
+    ("appliance.cli.editor", 6),
+    ("appliance.cli.keys", 6),
+    ("appliance.cli.pager", 6),
+    ("appliance.cli.peer", 6),
+    ("appliance.cli.plainline", 6),
+    ("appliance.cli.screen", 6),
     ("appliance.cli.*", 5),
     ("appliance.service", 6),
     ("appliance.system", 6),
@@ -85,7 +91,7 @@ IMPURE = {"socket", "time", "random", "os", "secrets", "select", "signal", "ssl"
     "subprocess",
 }
 TWISTED = {"twisted", "zope"}
-TERMINAL_USERS = {"appliance.cli.terminal", "appliance.cli.client", "appliance.cli.console"}
+TERMINAL_USERS = {f"appliance.cli.{each}" for each in "terminal editor keys pager plainline screen".split()}
 #: What another protocol package may read: events, settings, and the MAG's table of subscribers.
 SHARED = ("events", "settings", "mag_policy")
 
@@ -132,7 +138,7 @@ def foreign(module: str, number: int, top: str) -> str:
     if top in TWISTED and number not in (4, 6, 7):
         return f"layer {number} may not use {top}"
     if top == "prompt_toolkit" and module not in TERMINAL_USERS:
-        return "only cli/{terminal,client,console} may use prompt_toolkit"
+        return "only the modules of the terminal may use prompt_toolkit"
     if number <= 2 and top in IMPURE:
         return f"layer {number} may not use {top}: it is passed in"
     return ""
