@@ -31,6 +31,8 @@ KEPT = 5
 QUEUE_LIMIT = 1000
 TEXT_LIMIT = 1024
 """Characters of each field."""
+READ_LIMIT = 1 << 20
+"""Octets at the end of each file that are read for a view."""
 TELL_INTERVAL = 60.0
 """Seconds between two log lines about lost events."""
 
@@ -190,10 +192,8 @@ class AuditLog:
         now = time.monotonic()
         if now - self._told >= TELL_INTERVAL:
             self._told = now
-            self._tell(
-                "error",
-                f"audit log {self._path}: {error.strerror}; {self._lost} events are lost so far, make room there",
-            )
+            lost = f"{self._lost} events are lost so far; make room there"
+            self._tell("error", f"audit log {self._path}: {error.strerror}; {lost}")
 
     # ---- any thread
 
@@ -203,7 +203,9 @@ class AuditLog:
             if len(found) >= count:
                 break
             try:
-                text = path.read_text("ascii", "replace")
+                with path.open("rb") as file:
+                    file.seek(-min(READ_LIMIT, file.seek(0, os.SEEK_END)), os.SEEK_END)
+                    text = file.read(READ_LIMIT).decode("ascii", "replace")
             except OSError:
                 # It is put aside just now, or there never was one.
                 continue

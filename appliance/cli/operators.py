@@ -102,7 +102,8 @@ class OperatorSession:
 class Operators:
     """All open sessions, oldest first.
 
-    ``management`` gives what is configured now; ``make_shell`` makes the shell of a session.
+    ``management`` gives what is configured now; ``make_shell(system,
+    operator)`` makes the shell of a session.
     """
 
     _log = Logger(namespace="operators")
@@ -113,7 +114,7 @@ class Operators:
         management: Callable[[], Management],
         clock: Callable[[], Now],
         reactor: Any,
-        make_shell: Callable[[Any, Operator], Any] = Shell,
+        make_shell: Any = Shell,
     ) -> None:
         self.clock = clock
         self._system = system
@@ -192,9 +193,8 @@ class Operators:
         for session in list(self._sessions.values()):
             session.end(reason)
 
-    def end_removed(self) -> None:
-        """End the SSH sessions of users that are no longer configured."""
-        management = self._management()
+    def end_removed(self, management: Management) -> None:
+        """End the SSH sessions of users that ``management`` does not have."""
         for session in list(self._sessions.values()):
             if session.operator.service == "ssh" and management.user(session.operator.user) is None:
                 session.end(f"user {session.operator.user} was removed")
