@@ -72,14 +72,19 @@ def added(text: str, change: Change) -> str:
     place = _config_line(lines) + 1
     secret = f"encrypted password {change.password}" if change.password else "nopassword"
     new = [f"  local-user username {change.name} authorization-level {change.level} {secret}"]
-    if change.keys:
-        new += ["  context local", "    server sshd"]
-        for key in change.keys:
-            kind, octets = key.split()
-            new.append(f"      authorized-key username {change.name} type {kind} key {octets}")
-        new += ["      exit", "    exit"]
     end = "\r" if lines[place - 1].endswith("\r") else ""
-    return "\n".join([*lines[:place], *(line + end for line in new), *lines[place:]])
+    keys = [f"      authorized-key username {change.name} {_typed(key)}" for key in change.keys]
+    if keys and (server := _sshd_line(lines)):
+        lines[server + 1 : server + 1] = [line + end for line in keys]
+    elif keys:
+        new += ["  context local", "    server sshd", *keys, "      exit", "    exit"]
+    lines[place:place] = [line + end for line in new]
+    return "\n".join(lines)
+
+
+def _typed(key: str) -> str:
+    kind, octets = key.split()
+    return f"type {kind} key {octets}"
 
 
 def removed(text: str, name: str) -> str:
@@ -95,6 +100,18 @@ def _config_line(lines: Sequence[str]) -> int:
     raise ApplianceError("there is no 'config' line; the file has to begin with one and end with 'end'")
 
 
+def _sshd_line(lines: Sequence[str]) -> int:
+    """Where ``server sshd`` of ``context local`` begins; 0: nowhere."""
+    local = False
+    for index, line in enumerate(lines):
+        words = [word.lower() for word in _words(line)]
+        if len(words) == 2 and len(words[0]) >= 4 and "context".startswith(words[0]):
+            local = words[1] == "local"
+        elif local and len(words) == 2 and all(map(str.startswith, ("server", "sshd"), words)):
+            return index
+    return 0
+
+
 def _is_of(line: str, name: str) -> bool:
     """Whether a line is a ``local-user`` or an ``authorized-key`` line of that user."""
     words = _words(line)
@@ -106,7 +123,7 @@ def _is_of(line: str, name: str) -> bool:
 
 def _words(line: str) -> list[str]:
     try:
-        return [token.text for token in match.split(line)]
+        return [token.text for token in match.split(line.removeprefix("\ufeff"))]
     except CommandError:
         # An open quote: the check of the whole file says so.
         return []
@@ -163,12 +180,16 @@ class BootFile:
             raise FileError(f"{self._name}: {error.strerror}; nothing was changed") from error
 
 
+def _exists(name: str) -> ApplianceError:
+    return ApplianceError(f"user {name} exists; remove it first: appliance user remove {name}")
+
+
 def add(file: BootFile, change: Change) -> Management:
     """Add a user to a boot file. Returns what it configures then. Raises ApplianceError, nothing changed."""
     old = file.text()
     before = file.management(old)
     if before.user(change.name) is not None:
-        raise ApplianceError(f"user {change.name} exists; remove it first: appliance user remove {change.name}")
+        raise _exists(change.name)
     new = added(old, change)
     after = file.management(new)
     made = after.user(change.name)
@@ -243,7 +264,7 @@ def ask_password(from_stdin: bool) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="appliance user", description="Administrative users in a boot file.")
+    parser = argparse.ArgumentParser(prog="appliance user", description="Users in a boot file.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="{add,list,remove}")
     adding = actions.add_parser("add", help="add a user")
     adding.add_argument("name", metavar="NAME", help="3 to 16 characters")
@@ -296,15 +317,16 @@ def _do(arguments: argparse.Namespace, file: BootFile) -> list[str]:
 
 def _add(arguments: argparse.Namespace, file: BootFile) -> list[str]:
     if not _NAME.match(arguments.name):
-        raise ApplianceError(f"{visible(arguments.name)}: a name has 3 to 16 letters, digits, or any of _ . -")
+        raise ApplianceError(f"{arguments.name}: a name has 3 to 16 letters, digits, or any of _ . -")
     if arguments.no_password and not arguments.key:
         raise ApplianceError("without a password and without a key nobody can log in; give --key FILE")
     # What can be wrong without a password is found before one is asked for.
     if file.management(file.text()).user(arguments.name) is not None:
-        raise ApplianceError(f"user {arguments.name} exists; remove it first")
+        raise _exists(arguments.name)
     keys = tuple(dict.fromkeys(read_key(path) for path in arguments.key))
     hashed = "" if arguments.no_password else hash_password(ask_password(arguments.password_stdin))
     change = Change(arguments.name, arguments.level, hashed, keys)
+    had_server = file.management(file.text()).ssh is not None
     management = add(file, change)
     lines = [
         f"User {change.name} is added to {arguments.config}.",
@@ -313,4 +335,7 @@ def _add(arguments: argparse.Namespace, file: BootFile) -> list[str]:
     ]
     if management.ssh is None:
         lines.append("There is no SSH server yet: add 'server sshd' in 'context local'.")
+    elif not had_server:
+        where = ", ".join(f"{address} port {port}" for address, port in management.ssh.listeners)
+        lines.append(f"'server sshd' was added for the key: the SSH server will listen on {where}.")
     return lines
