@@ -7,7 +7,9 @@ from appliance.cli.logins import Logins, Repeated, source_of
 from appliance.management import Management, User
 
 MANAGEMENT = Management(
-    users=(User(username="alice"), User(username="robot", lockout=False)), max_failed_logins=3, lockout_time=10
+    users=(User(username="alice"), User(username="robot", lockout=False)),
+    max_failed_logins=3,
+    lockout_time=10,
 )
 
 

@@ -7,13 +7,19 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.transport import SSHClientTransport
+from twisted.internet.defer import succeed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -88,10 +94,11 @@ class Client:
         if not key:
             identity = ["-o", "PubkeyAuthentication=no"]
         return [
-            "ssh", "-F", "/dev/null", "-p", str(self._server.port), *identity,
+            # Of two options of one name the client takes the first.
+            "ssh", "-F", "/dev/null", "-p", str(self._server.port), *options, *identity,
             "-o", f"UserKnownHostsFile={self._directory / 'known_hosts'}",
             "-o", "StrictHostKeyChecking=accept-new", "-o", "LogLevel=ERROR",
-            "-o", "KbdInteractiveAuthentication=no", *options, f"{user}@127.0.0.1",
+            "-o", "KbdInteractiveAuthentication=no", f"{user}@127.0.0.1",
         ]  # fmt: skip
 
     def environment(self, password: str) -> dict[str, str]:
@@ -143,6 +150,68 @@ class Client:
         )
 
 
+class RawClient(SSHClientTransport):
+    """A client that says what a test wants, on a blocking socket; Conch's part is the encryption."""
+
+    class _Socket:
+        disconnecting = False
+
+        def __init__(self, connection: socket.socket) -> None:
+            self._connection = connection
+
+        def write(self, data: bytes) -> None:
+            self._connection.sendall(data)
+
+        def loseConnection(self) -> None:
+            self._connection.close()
+
+    def __init__(self, port: int, exchange: bool = True) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.secure = False
+        self.messages: list[tuple[int, bytes]] = []
+        self.makeConnection(self._Socket(self.socket))
+        if exchange:
+            self.read_until(lambda: self.secure)
+
+    def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Any:
+        return succeed(1)
+
+    def connectionSecure(self) -> None:
+        self.secure = True
+
+    def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
+        if messageNum >= 50 or messageNum in (1, 6):
+            self.messages.append((messageNum, payload))
+        else:
+            super().dispatchMessage(messageNum, payload)
+
+    def read_until(self, done: Callable[[], bool]) -> bool:
+        """Read until ``done``; false when the server has ended the connection first."""
+        while not done():
+            try:
+                data = self.socket.recv(65_536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return False
+            self.dataReceived(data)
+        return True
+
+    def read_to_end(self) -> list[int]:
+        """Numbers of the messages up to the end of the connection."""
+        self.read_until(lambda: False)
+        return [number for number, _ in self.messages]
+
+    def start_login(self) -> None:
+        """Ask for the log-in service."""
+        self.sendPacket(5, NS(b"ssh-userauth"))
+
+    def try_password(self, user: str, password: str) -> None:
+        """Ask for a log-in; the answer is not waited for."""
+        body = NS(user.encode()) + NS(b"ssh-connection") + NS(b"password") + b"\0" + NS(password.encode())
+        self.sendPacket(50, body)
+
+
 class Terminal:
     """A child process in a pseudo-terminal of 24 rows and 80 columns."""
 
@@ -190,7 +259,10 @@ class Terminal:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self.fd)
+            self.pid = 0
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def _read(self, timeout: float) -> bool:
         if not select.select([self.fd], [], [], max(0.0, timeout))[0]:

@@ -5,7 +5,7 @@
     {"configure": {"users": [...], "listeners": [...], ...}}  ▶ {"ports": [...]} or {"error": "..."}
     {"report": true}   ▶ {"lag": worst gap of the loop in ms since the last report, "log": [...],
                           "audit": [...], "operators": [...], "memory": KiB}
-    {"notice": "..."}, {"end": NUMBER}                        ▶ {}
+    {"notice": "..."}, {"end": NUMBER}, {"stop": true}, {"constants": {"ssh_transport.GRACE": 1}}  ▶ {}
 """
 
 import asyncio
@@ -210,6 +210,9 @@ class Server:
             except Exception as error:  # noqa: BLE001 - the test looks at it
                 return {"error": str(error)}
             return {"ports": [port.getHost().port for port in self.ssh.ports]}
+        for name, value in request.get("constants", {}).items():
+            module, _, constant = name.partition(".")
+            setattr(sys.modules[f"appliance.cli.{module}"], constant, value)
         if "notice" in request:
             self.operators.broadcast([request["notice"]])
         if "end" in request:
