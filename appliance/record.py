@@ -27,6 +27,7 @@ from appliance.protocols.access import events as access_events
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.driver import Core
 from appliance.protocols.pmipv6 import events as pmipv6_events
+from appliance.protocols.pmipv6 import settings as pmipv6_settings
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.timers import Now
@@ -36,7 +37,7 @@ VERSION = 1
 LIMIT = 256 * 1024 * 1024
 EVENTS: dict[str, type] = {
     name: found
-    for module in (pmipv6_events, access_events)
+    for module in (pmipv6_events, access_events, pmipv6_settings)
     for name, found in vars(module).items()
     if isinstance(found, type) and attrs.has(found)
 }
