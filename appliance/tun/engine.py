@@ -167,6 +167,7 @@ class Engine:
         self._raw.clear()
         self._senders.clear()
         self._icmp.clear()
+        self._to_tun = None
         if self.tun is not None:
             self.tun.close()
             self.tun = None

@@ -153,8 +153,8 @@ class Kernel:
         IPv6 addresses are made without duplicate address detection: services bind to them at once.
         """
         index = self._index(interface)
-        text = str(ip_address(address))
-        entry = {"do": "address", "interface": interface, "address": text, "length": plen}
+        entry = _address(interface, address, plen)
+        text = entry["address"]
         extra = {"flags": _NO_DAD} if len(address) == 16 else {}
         what = f"address {text}/{plen} on {interface}"
         return await self._change(
@@ -173,8 +173,12 @@ class Kernel:
 
     async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:
         """Take an address away that :meth:`add_address` made; False: we did not. Raises ResourceError."""
-        text = str(ip_address(address))
-        return await self._take_back({"do": "address", "interface": interface, "address": text, "length": plen})
+        return await self._take_back(_address(interface, address, plen))
+
+    def has_added(self, interface: str, address: bytes, plen: int) -> bool:
+        """Whether an address is there because of :meth:`add_address`."""
+        wanted = _address(interface, address, plen)
+        return any(wanted.items() <= entry.items() for entry in self._done)
 
     async def remove_route(self, prefix: bytes, plen: int, device: str) -> bool:
         """Take a route away that :meth:`add_route` made; False: we did not. Raises ResourceError."""
@@ -294,6 +298,11 @@ class Kernel:
             self._netlink = None
         if failure is not None:
             raise failure
+
+
+def _address(interface: str, address: bytes, plen: int) -> dict[str, Any]:
+    """The journal entry of an address."""
+    return {"do": "address", "interface": interface, "address": str(ip_address(address)), "length": plen}
 
 
 def _title(entry: dict[str, Any]) -> str:
