@@ -5,6 +5,8 @@ checks what no single line can show: addresses used twice, pools that overlap, n
 that lead nowhere. All errors come together and nothing is half-applied.
 """
 
+from typing import Any
+
 from attrs import AttrsInstance, define, field, fields_dict
 
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
@@ -78,6 +80,8 @@ class Configuration:
     mag_services: tuple[MagSettings, ...] = ()
     tree: Section = field(factory=lambda: Section("config"))
     """What it was built from; ``show configuration`` prints this."""
+    derived: dict[str, Any] = field(factory=dict, eq=False, repr=False)
+    """What others have worked out of it, under a name of theirs, and want to work out once only."""
 
 
 def load(text: str, filename: str) -> Configuration:

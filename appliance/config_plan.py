@@ -9,7 +9,7 @@
 A process that boots is the way from the empty configuration to its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
@@ -116,7 +116,7 @@ def compare(old: Configuration, new: Configuration) -> Plan:
         for address in wanted
         if address not in had or (address.interface, address.address) in places
     ]
-    _plan_routes(plan, before, after)
+    _plan_routes(plan)
     plan.notes = list(_notes(plan))
     return plan
 
@@ -155,47 +155,54 @@ def _addresses(configuration: Configuration) -> Iterator[Address]:
                 yield Address(interface.name, address, length)
 
 
-def _plan_routes(plan: Plan, before: dict[Key, Settings], after: dict[Key, Settings]) -> None:
+def _plan_routes(plan: Plan) -> None:
     # Without a changed anchor the routes are the same: with many fixed prefixes they take time to work out.
     if not any(change.key[0] == "lma" for change in plan.services):
         return
-    had, wanted = routes(before.values()), routes(after.values())
+    had = routes(plan.base)
+    if list(map(_sources, plan.base.lma_services)) == list(map(_sources, plan.configuration.lma_services)):
+        plan.configuration.derived["routes"] = had
+    wanted = routes(plan.configuration)
     anew = {change.key[1] for change in plan.having("restart", "stop") if change.key[0] == "lma"}
     plan.routes_gone = [route for route in had if route not in wanted or route.service in anew]
     plan.routes_new = [route for route in wanted if route not in had or route.service in anew]
-    families, needed = _families(before.values()), _families(after.values())
+    families, needed = _families(plan.base), _families(plan.configuration)
     plan.forwarding_gone = sorted(families - needed)
     plan.forwarding_new = sorted(needed - families)
 
 
-def routes(found: Iterable[Settings]) -> dict[Route, None]:
+def _sources(settings: LmaSettings) -> tuple[Any, ...]:
+    """Everything that the routes of a service come from."""
+    pools = settings.prefix_pools, settings.address_pools, settings.profiles
+    return settings.name, bool(settings.address), *pools
+
+
+def routes(configuration: Configuration) -> dict[Route, None]:
     """The routes that services need; of services with the same pools the first one gets them."""
+    known: dict[Route, None] | None = configuration.derived.get("routes")
+    if known is not None:
+        return known
     taken: set[Network] = set()
     result: dict[Route, None] = {}
-    for settings in found:
-        if not isinstance(settings, LmaSettings) or not settings.address:
+    for settings in configuration.lma_services:
+        if not settings.address:
             continue
         for network in outermost(_networks(settings)):
             if network not in taken:
                 taken.add(network)
                 result[Route(*network, settings.name)] = None
+    configuration.derived["routes"] = result
     return result
 
 
 def _networks(settings: LmaSettings) -> list[Network]:
     """The pools, and the prefixes of profiles that lie outside of them."""
     pools = [(pool.prefix, pool.prefix_length) for pool in settings.prefix_pools]
-    inside: dict[int, set[int]] = {}
+    fixed = [pair for profile in settings.profiles for pair in profile.prefixes]
     for prefix, length in pools:
-        inside.setdefault(128 - length, set()).add(int.from_bytes(prefix, "big") >> (128 - length))
-    places = tuple(inside.items())
-    for profile in settings.profiles:
-        for pair in profile.prefixes:
-            number = int.from_bytes(pair[0], "big")
-            room = 128 - pair[1]
-            if not any(room <= shift and number >> shift in tops for shift, tops in places):
-                pools.append(pair)
-    return [*pools, *((pool.network, pool.prefix_length) for pool in settings.address_pools)]
+        shift, top = 128 - length, int.from_bytes(prefix, "big") >> (128 - length)
+        fixed = [pair for pair in fixed if int.from_bytes(pair[0], "big") >> shift != top or pair[1] < length]
+    return [*pools, *fixed, *((pool.network, pool.prefix_length) for pool in settings.address_pools)]
 
 
 def outermost(networks: list[Network]) -> list[Network]:
@@ -208,15 +215,16 @@ def outermost(networks: list[Network]) -> list[Network]:
     return keep
 
 
-def _families(found: Iterable[Settings]) -> set[int]:
+def _families(configuration: Configuration) -> set[int]:
     """The IP versions whose packets anchors forward."""
     families: set[int] = set()
-    for settings in found:
-        if isinstance(settings, LmaSettings) and settings.address:
-            if settings.prefix_pools or any(profile.prefixes for profile in settings.profiles):
-                families.add(6)
-            if settings.address_pools:
-                families.add(4)
+    for settings in configuration.lma_services:
+        if not settings.address:
+            continue
+        if settings.prefix_pools or any(profile.prefixes for profile in settings.profiles):
+            families.add(6)
+        if settings.address_pools:
+            families.add(4)
     return families
 
 
