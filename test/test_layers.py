@@ -61,8 +61,12 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.users", 6),
     ("appliance.cli.*", 5),
     ("appliance.service", 6),
+    ("appliance.lma_service", 6),
+    ("appliance.mag_service", 6),
     ("appliance.system", 6),
     ("appliance.audit", 6),
+    ("appliance.desk", 6),
+    ("appliance.system_change", 6),
     ("appliance.facts", 3),
     ("appliance.record", 6),
     ("appliance.watch", 6),
@@ -95,7 +99,9 @@ IMPURE = {"socket", "time", "random", "os", "secrets", "select", "signal", "ssl"
     "subprocess",
 }
 TWISTED = {"twisted", "zope"}
-TERMINAL_USERS = {f"appliance.cli.{each}" for each in "terminal editor keys pager plainline screen".split()}
+TERMINAL_USERS = {
+    f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
+}
 #: What another protocol package may read: events, settings, and the MAG's table of subscribers.
 SHARED = ("events", "settings", "mag_policy")
 

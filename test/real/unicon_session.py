@@ -31,9 +31,10 @@ def main(hostname: str, command: str) -> None:
         found["refused"] = str(error)
     found["configuration"] = device.execute("show configuration")
     device.monitor("monitor protocol")
-    found["monitor"] = {name: state["state"] for name, state in device.monitor.monitor_state.items() if "state" in state}
+    states = device.monitor.monitor_state
+    found["monitor"] = {name: each["state"] for name, each in states.items() if "state" in each}
     device.monitor("", verbosity_level=3)
-    found["verbosity"] = device.monitor.monitor_state["verbosity_level"]["state"]
+    found["verbosity"] = states["verbosity_level"]["state"]
     device.monitor.stop()
     found["clock"] = device.execute("show clock")
     device.disconnect()

@@ -21,6 +21,7 @@ from appliance.protocols.pmipv6.events import (
     MobileAttached,
     MobileDetached,
     Notify,
+    Reconfigure,
     Remove,
     Send,
     SendIcmp,
@@ -29,6 +30,7 @@ from appliance.protocols.pmipv6.events import (
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.probe import Perform, Probe
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.rawsock import IcmpSender, MobilitySocket
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
@@ -126,6 +128,10 @@ class LmaDriver:
         )
         self._signalling.start()
 
+    def reconfigure(self, settings: LmaSettings) -> None:
+        """Give the core other settings."""
+        self.feed(Reconfigure(settings))
+
     def _send(self, effect: Send) -> None:
         if self._signalling is None or not self._signalling.send(effect):
             self._core.send_failed()
@@ -187,6 +193,11 @@ class MagDriver:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(reactor, address, ipv4_address, self.feed, probe=self._probe)
         self._signalling.start()
+
+    def reconfigure(self, settings: MagSettings) -> None:
+        """Give the cores other settings; sessions end first, then the links forget whose they were."""
+        self.feed(Reconfigure(settings))
+        self._access.feed(Reconfigure(settings))
 
     def _send(self, effect: Send) -> None:
         # A PBU that cannot go out now is sent again by the retransmission timer.
