@@ -124,7 +124,7 @@ class Options:
         if code not in self.on:
             return [f"*** No option {code} ***"]
         self.on[code] = not self.on[code]
-        return [f"*** {self._names[code]} ({self._state(code)}) ***"]
+        return [f"*** {self._names[code]} ({self._state(code).rstrip()}) ***"]
 
     def shows(self, item: Tapped) -> bool:
         """Whether an item is to be shown."""
