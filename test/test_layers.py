@@ -20,6 +20,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.errors", 0),
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
+    ("appliance.tap", 0),
+    ("appliance.pcapng", 1),
     ("appliance.protocols.bits", 0),
     ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
@@ -54,11 +56,21 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.peer", 6),
     ("appliance.cli.plainline", 6),
     ("appliance.cli.screen", 6),
+    ("appliance.cli.operators", 6),
+    ("appliance.cli.ssh*", 6),
+    ("appliance.cli.users", 6),
     ("appliance.cli.*", 5),
     ("appliance.service", 6),
+    ("appliance.lma_service", 6),
+    ("appliance.mag_service", 6),
     ("appliance.system", 6),
+    ("appliance.audit", 6),
+    ("appliance.desk", 6),
+    ("appliance.system_change", 6),
     ("appliance.facts", 3),
     ("appliance.record", 6),
+    ("appliance.watch", 6),
+    ("appliance.capture", 6),
     ("appliance.log", 6),
     ("appliance.files", 6),
     ("appliance.app", 7),
@@ -87,7 +99,9 @@ IMPURE = {"socket", "time", "random", "os", "secrets", "select", "signal", "ssl"
     "subprocess",
 }
 TWISTED = {"twisted", "zope"}
-TERMINAL_USERS = {f"appliance.cli.{each}" for each in "terminal editor keys pager plainline screen".split()}
+TERMINAL_USERS = {
+    f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
+}
 #: What another protocol package may read: events, settings, and the MAG's table of subscribers.
 SHARED = ("events", "settings", "mag_policy")
 

@@ -404,6 +404,18 @@ class ControlServer:
                 "choose another with --socket or 'system control-socket'"
             ) from error
 
+    async def move(self, path: str) -> None:
+        """Listen at another path; open sessions stay. Raises ResourceError, then nothing has changed."""
+        before, port = self.path, self._port
+        self.path, self._port = path, None
+        try:
+            self.start()
+        except ResourceError:
+            self.path, self._port = before, port
+            raise
+        if port is not None:
+            await port.stopListening()
+
     async def stop(self) -> None:
         """End all sessions and take the socket away. To be run by a Deferred, not by asyncio."""
         if self._port is not None:
