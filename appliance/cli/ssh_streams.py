@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from appliance.cli.face import ConnectionLost
 from appliance.cli.values import CommandError
+
+__all__ = ["ConnectionLost", "Lines", "Link", "banner_text", "decode", "each"]
 
 LINE_LIMIT = 65_536
 """Octets of a line of standard input, and of a command."""
-
-
-class ConnectionLost(Exception):
-    """The client is gone."""
 
 
 class Channel(Protocol):

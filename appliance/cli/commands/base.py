@@ -9,34 +9,25 @@ from attrs import frozen
 from appliance import __version__
 from appliance.cli.grammar import CommandError, command
 from appliance.cli.values import quote
-from appliance.config_text import show
 from appliance.ports import MagPort
 
 WORDS = {
     "attach": "Registers a mobile node as if it had just come",
     "clock": "Date and time",
-    "configuration": "The configuration that the appliance runs with",
     "context": "Contexts",
     "detach": "De-registers a mobile node as if it had just left",
     "handoff-indicator": "Why it attaches (RFC 5213 section 8.4)",
     "handoff": "1 new interface, 2 between interfaces, 3 between gateways, 4 unknown, 5 no change",
     "interface": "Access interface",
-    "length": "Lines of a page; 0: no paging",
     "mac-address": "By its link-layer address",
     "mac": "Link-layer address",
     "nai": "Network access identifier",
     "name": "Name",
-    "no": "Turns something off",
     "service": "Services of all contexts",
     "system": "The process: load, memory, queues",
-    "terminal": "Settings of this terminal",
-    "timestamps": "A line with the date before the output of each command",
     "uptime": "Time since the process started",
     "username": "By its network access identifier",
     "version": "Version of the software",
-    "width": "Columns of the terminal",
-    "columns": "Number of columns",
-    "rows": "Number of lines",
 }
 
 
@@ -80,21 +71,6 @@ def _place(columns: tuple[int, ...], texts: Any) -> str:
 def date_line(wall: float) -> str:
     """Date and time of a wall clock reading, as StarOS writes it: ``Monday July 11 11:05:31 ART 2022``."""
     return time.strftime("%A %B %d %H:%M:%S %Z %Y", time.localtime(wall))
-
-
-@command("exec", "show configuration [ context <name:NAME 1-79> ]", help=WORDS, rights="operator")
-def _configuration(shell: Any, args: dict[str, Any]) -> list[str]:
-    tree = shell.configuration.tree
-    if "name" in args:
-        _context_known(shell, args["name"])
-        tree = tree.only("context", args["name"])
-    return show(tree)
-
-
-def _context_known(shell: Any, name: str) -> None:
-    known = [context.name for context in shell.configuration.contexts]
-    if name not in known:
-        raise CommandError(f"No context is named {name}; there is {', '.join(known) or 'none'}")
 
 
 @command("exec", "show version", help=WORDS)
@@ -148,7 +124,7 @@ def _contexts(shell: Any, _args: dict[str, Any]) -> Table:
 
 def _context_numbers(shell: Any) -> dict[str, int]:
     """Contexts count from 1; ``local`` always exists and is the first."""
-    names = [context.name for context in shell.configuration.contexts]
+    names = [context.name for context in shell.system.configuration.contexts]
     return {name: number for number, name in enumerate(["local", *(n for n in names if n != "local")], 1)}
 
 
@@ -170,48 +146,6 @@ def _services(shell: Any, _args: dict[str, Any]) -> Table:
         (0, 12, 24, 38, 52, 66, 80),
         tuple(rows),
     )
-
-
-@command("exec", "context <name:NAME 1-79>", help=WORDS)
-def _context(shell: Any, args: dict[str, Any]) -> None:
-    if args["name"] != "local":
-        _context_known(shell, args["name"])
-    shell.context = args["name"]
-
-
-@command(
-    "exec", "configure", help={"configure": "Changes of the running configuration"}, rights="administrator"
-)
-def _configure(_shell: Any, _args: dict[str, Any]) -> None:
-    raise CommandError(
-        "the configuration cannot be changed while the appliance runs: edit the configuration file, "
-        "check it with 'appliance run --check -c FILE' and restart the appliance"
-    )
-
-
-@command("exec", "exit", help={"exit": "Ends this session"})
-def _exit(shell: Any, _args: dict[str, Any]) -> None:
-    shell.closed = True
-
-
-@command("exec", "timestamps", help=WORDS)
-def _timestamps(shell: Any, _args: dict[str, Any]) -> None:
-    shell.timestamps = True
-
-
-@command("exec", "no timestamps", help=WORDS)
-def _no_timestamps(shell: Any, _args: dict[str, Any]) -> None:
-    shell.timestamps = False
-
-
-@command("exec", "terminal length <rows:NUMBER 0-4294967295>", help=WORDS)
-def _length(shell: Any, args: dict[str, Any]) -> None:
-    shell.length = args["rows"]
-
-
-@command("exec", "terminal width <columns:NUMBER 0-512>", help=WORDS)
-def _width(shell: Any, args: dict[str, Any]) -> None:
-    shell.width = args["columns"]
 
 
 def _gateway(shell: Any, name: str) -> MagPort:
