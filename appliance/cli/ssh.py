@@ -206,7 +206,7 @@ class SshService:
         if refusal := self.logins.connect(source, now):
             self._complain(source, f"connection refused: {refusal}")
             return None
-        connection = Connection(self)
+        connection = Connection(self, addr.host, addr.port)
         connection.factory = factory  # type: ignore[assignment]
         self._connections.add(connection)
         return connection

@@ -26,15 +26,13 @@ from twisted.python.failure import Failure
 
 from appliance.cli.operators import Operators, OperatorSession
 from appliance.cli.ssh_streams import ConnectionLost, Lines, Link, banner_text, decode, each
-from appliance.cli.ssh_transport import QUIET, Connection
+from appliance.cli.ssh_transport import QUIET, UNSENT_LIMIT, Connection
 from appliance.cli.values import CommandError
 from appliance.management import Management, User
 
 CHANNEL_LIMIT = 10
 """Sessions in one connection, as OpenSSH's MaxSessions."""
 WINDOW, MAX_PACKET = 65_536, 32_768
-BUFFER_LIMIT = 8 << 20
-"""Octets of output that may wait for a client whose window is shut before it is cut off."""
 SIZE_LIMIT = 1000
 """Rows and columns of a terminal that are believed."""
 LINGER = 60.0
@@ -51,6 +49,9 @@ class Host(Protocol):
     operators: Operators
     make_terminal: Callable[..., Any]
     make_script: Callable[..., Any]
+
+    def complain(self, connection: Connection, text: str) -> None:
+        """Log something about a connection, if nothing was logged about its source lately."""
 
 
 class Channels(connection.SSHConnection):
@@ -274,16 +275,12 @@ class SessionChannel(SSHChannel):
     # ---- what the client is shown
 
     def send(self, data: bytes, stderr: bool) -> None:
-        """Send octets; more than ``BUFFER_LIMIT`` of them that the client does not take cut it off."""
+        """Send octets; more than ``UNSENT_LIMIT`` of them that the client does not take cut it off."""
         if self._gone or self.localClosed or self.closing:
             return
         waiting = len(self.buf) + sum(len(each[1]) for each in self.extBuf)
-        if waiting + len(data) > BUFFER_LIMIT:
-            self._errors.warn(
-                "ssh {origin}: {count} octets of output were not taken; connection ended",
-                origin=self._connection.origin,
-                count=waiting,
-            )
+        if waiting + len(data) > UNSENT_LIMIT:
+            self._host.complain(self._connection, f"{waiting} octets were not taken; connection ended")
             self._connection.abort()
         elif stderr:
             self.writeExtended(connection.EXTENDED_DATA_STDERR, data)
