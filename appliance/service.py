@@ -8,13 +8,12 @@
 """
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from appliance import counters, facts
+from appliance import counters, facts, views
 from appliance.counters import CounterSet
-from appliance.ports import SessionFilter, SessionView
+from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver, MagDriver
@@ -23,6 +22,7 @@ from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
+from appliance.protocols.rawsock import QUEUE_LIMIT
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
 from appliance.tun.device import System as Host
@@ -43,12 +43,6 @@ def address_text(packed: bytes | None) -> str:
 def prefix_text(prefix: tuple[bytes, int]) -> str:
     """Text of a (packed prefix, length) pair."""
     return f"{address_text(prefix[0])}/{prefix[1]}"
-
-
-def matcher(wanted: str) -> Callable[[str], bool]:
-    """Tell which user names match: ``*`` any run of characters, ``$`` exactly one."""
-    expression = re.compile("".join({"*": ".*", "$": "."}.get(c, re.escape(c)) for c in wanted), re.DOTALL)
-    return lambda name: expression.fullmatch(name) is not None
 
 
 def address_bytes(text: str) -> bytes:
@@ -94,11 +88,15 @@ class _Service:
     def _view(self, entry: Any, now: Now) -> SessionView:
         raise AssertionError("each kind of service has its own")
 
-    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
-        """Yield the sessions that match, one by one."""
+    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView | None]:
+        """Yield the sessions that match, one by one; ``None``: still looking."""
         now = self._clock()
         for entry in self._entries(wanted):
-            yield self._view(entry, now)
+            yield None if entry is None else self._view(entry, now)
+
+    def census(self, wanted: SessionFilter) -> Iterator[Census | None]:
+        """Count the sessions that match: ``None`` while counting, the result at the end."""
+        return views.tally(self._entries(wanted), self._clock().wall)
 
     def _keys(self, wanted: SessionFilter) -> dict[str, Any]:
         """Turn what needs no wildcard into keys that the core finds without a search."""
@@ -109,25 +107,33 @@ class _Service:
             "call_id": wanted.call_id,
         }
 
-    def _select(self, entries: Iterator[Any], wanted: SessionFilter) -> Iterator[Any]:
-        if not wanted.username:
-            return entries
-        fits = matcher(wanted.username)
-        return (entry for entry in entries if fits(entry.mn_id.decode("utf-8", "replace")))
-
     def session_count(self) -> int:
         """Return how many sessions there are now."""
         count: int = self._core.session_count
         return count
 
-    def clear_sessions(self, wanted: SessionFilter) -> int:
-        """End the sessions that match and return how many; a gateway de-registers them."""
+    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+        """End the sessions that match, one at each ``True``; a gateway de-registers them."""
         if self._driver is None:
-            return 0
-        chosen = [entry.call_id for entry in self._entries(wanted)]
-        for call_id in chosen:
-            self._driver.feed(ClearSessions(call_id=call_id))
-        return len(chosen)
+            return iter(())
+        feed = self._driver.feed
+        return views.clear(self._entries(wanted), lambda call_id: feed(ClearSessions(call_id=call_id)))
+
+    def pools(self) -> list[PoolView]:
+        """Return its pools; a gateway has none."""
+        return []
+
+    def devices(self) -> list[str]:
+        """Return the network devices that it uses."""
+        return []
+
+    def queues(self) -> list[QueueView]:
+        """Return how full the queues of its signalling sockets are."""
+        sockets = [] if self._driver is None else self._driver.sockets
+        return [
+            views.queue_view(self._label, each.address, each.socket, each.waiting, QUEUE_LIMIT)
+            for each in sockets
+        ]
 
     def stop(self) -> None:
         """Close everything; the sessions end with the process."""
@@ -219,8 +225,16 @@ class LmaService(_Service):
         """Return the lines of ``show lma-service name NAME``."""
         return facts.lma_facts(self.settings, self.state)
 
+    def pools(self) -> list[PoolView]:
+        """Return the pools that it hands out home network prefixes and addresses from."""
+        return views.pool_views(self._core.pools, self.name, self.context)
+
+    def devices(self) -> list[str]:
+        """Return its TUN device."""
+        return [f"tun-{self.name}"[:DEVICE_NAME_LENGTH]]
+
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingCacheEntry]:
-        return self._select(self._core.sessions(**self._keys(wanted)), wanted)
+        return views.select(self._core.sessions(**self._keys(wanted)), wanted)
 
     def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
         return SessionView(
@@ -351,8 +365,15 @@ class MagService(_Service):
         """Return the lines of ``show mag-service name NAME``."""
         return facts.mag_facts(self.settings, self.state)
 
+    def devices(self) -> list[str]:
+        """Return its access interfaces."""
+        return [link.name for link in self.settings.access_interfaces]
+
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingUpdateListEntry]:
-        return self._select(self._core.find(**self._keys(wanted)), wanted)
+        # The gateway's list has no index by address: its search is done in slices here.
+        keys = self._keys(wanted)
+        address = keys.pop("address")
+        return views.select(self._core.find(**keys), wanted, address)
 
     def attach(self, mn_id: str, interface: str, link_layer: str, handoff: int) -> str:
         """Register a mobile by hand; returns an empty text or why it cannot be done."""

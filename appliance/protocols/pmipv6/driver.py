@@ -60,6 +60,11 @@ class Signalling:
             self.stop()
             raise
 
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open sockets, IPv6 first."""
+        return list(self._sockets.values())
+
     def start(self) -> None:
         """Begin to read."""
         for sock in self._sockets.values():
@@ -116,6 +121,11 @@ class LmaDriver:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(reactor, address, ipv4_address, self.feed, self._core.send_failed)
         self._signalling.start()
+
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open signalling sockets."""
+        return [] if self._signalling is None else self._signalling.sockets
 
     def _send(self, effect: Send) -> None:
         if self._signalling is None or not self._signalling.send(effect):
@@ -179,6 +189,11 @@ class MagDriver:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
         self._signalling.start()
+
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open signalling sockets."""
+        return [] if self._signalling is None else self._signalling.sockets
 
     def _send(self, effect: Send) -> None:
         # A PBU that cannot go out now is sent again by the retransmission timer.

@@ -27,6 +27,7 @@ from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRES
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Send
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -116,6 +117,11 @@ class LocalMobilityAnchor:
     def session_count(self) -> int:
         """How many sessions there are, those being deleted included."""
         return len(self._cache)
+
+    @property
+    def pools(self) -> HomePools:
+        """Where home network prefixes and addresses come from."""
+        return self._sessions.pools
 
     def sessions(
         self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0

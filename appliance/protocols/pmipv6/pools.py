@@ -37,6 +37,13 @@ class Numbers:
         self._claimed: set[int] = set()
         self._free: OrderedDict[int, None] = OrderedDict()
 
+    @property
+    def usable(self) -> int:
+        """How many numbers there are beside the reserved ones."""
+        pairs = zip(self._starts, self._ends, strict=True)
+        inside = ((max(first, 0), min(last, self.size - 1)) for first, last in pairs)
+        return self.size - sum(max(0, last - first + 1) for first, last in inside)
+
     def _reserved_until(self, number: int) -> int:
         """Last number of the reserved range that holds ``number``, or -1."""
         place = bisect_right(self._starts, number) - 1
@@ -156,6 +163,11 @@ class HomePrefixes:
         """How many prefixes are handed out (without those that profiles name)."""
         return self._numbers.in_use
 
+    @property
+    def usable(self) -> int:
+        """How many prefixes can be handed out in all."""
+        return self._numbers.usable
+
 
 class HomeAddresses:
     """One IPv4 pool. ``kept`` are 4-octet addresses that profiles name."""
@@ -199,6 +211,11 @@ class HomeAddresses:
     def in_use(self) -> int:
         """How many addresses are handed out (without those that profiles name)."""
         return self._numbers.in_use
+
+    @property
+    def usable(self) -> int:
+        """How many addresses can be handed out in all."""
+        return self._numbers.usable
 
 
 class HomePools:
