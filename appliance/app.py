@@ -73,7 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         with state_lock(Path(configuration.state_directory)):
             recorder = Recorder(arguments.record, secrets.randbits(64)) if arguments.record else None
             try:
-                return _react(configuration, arguments.log_level, recorder)
+                return _react(configuration, arguments.log_level, recorder, arguments.config)
             finally:
                 if recorder is not None:
                     recorder.close()
@@ -158,7 +158,7 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def _react(configuration: Configuration, log_level: str, recorder: Recorder | None) -> int:
+def _react(configuration: Configuration, log_level: str, recorder: Recorder | None, boot: str) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
@@ -174,7 +174,7 @@ def _react(configuration: Configuration, log_level: str, recorder: Recorder | No
     # Its type is a module's, as far as a type checker can tell.
     reactor: Any = installed
     steady(reactor)
-    log.begin(sys.stderr, log_level)
+    lines = log.begin(sys.stderr, log_level, reactor.callFromThread)
     logger = Logger(namespace="appliance")
     system = System(
         configuration,
@@ -182,6 +182,8 @@ def _react(configuration: Configuration, log_level: str, recorder: Recorder | No
         clock=read_clocks,
         random_bits=secrets.randbits,
         logger=logger,
+        log=lines,
+        boot=boot,
         recorder=recorder,
     )
     status = 0

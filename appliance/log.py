@@ -228,5 +228,6 @@ def begin(
     """Send everything that Twisted's loggers emit to ``stream`` (``None``, as Python has it without one:
     nowhere) and to the ring; ``on_loop`` is the reactor's ``callFromThread``. Returns the log."""
     observer = LineObserver(stream, level, on_loop=on_loop)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    observers: list[Any] = [observer]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
     return observer

@@ -36,7 +36,8 @@ class _Lines(ProcessProtocol):
 
     def connectionMade(self) -> None:
         """A child that reads gets an end of file."""
-        self.transport.closeStdin()  # type: ignore[attr-defined]
+        transport: Any = self.transport
+        transport.closeStdin()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """Take octets of either output."""

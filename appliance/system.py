@@ -1,26 +1,22 @@
 """The process as a whole: kernel changes, services, control socket, and how it is doing."""
 
 import asyncio
-import resource
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import netifaces
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 
 from appliance.cli.control import ControlServer
 from appliance.cli.shell import Shell
 from appliance.config import Configuration
 from appliance.errors import ResourceError
-from appliance.ports import ServicePort
+from appliance.host import Host
+from appliance.ports import LogPort, ServicePort
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
 from appliance.service import LmaService, MagService, address_text
 from appliance.tun.kernel import Kernel
-
-LAG_INTERVAL = 0.1
 
 
 def local_addresses() -> dict[str, str]:
@@ -45,9 +41,13 @@ class System:
         clock: Callable[[], Now],
         random_bits: Callable[[int], int],
         logger: Any,
+        log: LogPort,
+        boot: str = "",
         recorder: Recorder | None = None,
     ) -> None:
         self.configuration = configuration
+        self.log = log
+        self.host = Host(reactor, lambda: clock().mono, boot)
         self._reactor = reactor
         self._clock = clock
         self._logger = logger
@@ -64,9 +64,6 @@ class System:
         self._services: list[LmaService | MagService] = []
         self._services += [LmaService(settings, **tools) for settings in configuration.lma_services]
         self._services += [MagService(settings, **tools) for settings in configuration.mag_services]
-        self._lag_clock = LoopingCall(self._measure_lag)
-        self._last_beat = 0.0
-        self._lag = self._worst_lag = 0.0
 
     def tell(self, level: str, text: str) -> None:
         """Write one log line of level ``info``, ``warning`` or ``error``."""
@@ -89,8 +86,7 @@ class System:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
         self._kernel.watch_links(self._link_changed)
         self._control.start()
-        self._last_beat = self._clock().mono
-        self._lag_clock.start(LAG_INTERVAL, now=False)
+        self.host.start()
 
     @staticmethod
     def _require_addresses(service: LmaService | MagService) -> None:
@@ -110,8 +106,7 @@ class System:
 
     async def stop(self) -> None:
         """Stop everything in reverse order and undo the changes to the host."""
-        if self._lag_clock.running:
-            self._lag_clock.stop()
+        self.host.stop()
         # The control server waits for its port with a Deferred, the rest here for asyncio's futures.
         await Deferred.fromCoroutine(self._control.stop()).asFuture(asyncio.get_running_loop())
         for service in reversed(self._services):
@@ -128,12 +123,6 @@ class System:
                 except Exception:  # noqa: BLE001 - logged
                     # One device must not end the watch over all others; the log has the traceback.
                     self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
-
-    def _measure_lag(self) -> None:
-        now = self._clock().mono
-        self._lag = max(0.0, now - self._last_beat - LAG_INTERVAL)
-        self._worst_lag = max(self._worst_lag, self._lag)
-        self._last_beat = now
 
     def summary(self) -> str:
         """Name the started services in one line."""
@@ -158,14 +147,3 @@ class System:
     def wall(self) -> float:
         """Seconds since 1970."""
         return self._clock().wall
-
-    def status(self) -> list[tuple[str, str]]:
-        """Lines of ``show system``."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return [
-            ("Services", self.summary()),
-            ("Sessions", str(sum(service.session_count() for service in self._services))),
-            ("Loop lag", f"{1000 * self._lag:.1f} ms"),
-            ("Worst loop lag", f"{1000 * self._worst_lag:.1f} ms"),
-            ("Memory", f"{pages * resource.getpagesize() // 1024} KiB"),
-        ]

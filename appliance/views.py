@@ -114,7 +114,8 @@ def clear(entries: Iterator[Any], end: Callable[[int], None]) -> Iterator[bool]:
 
 def pool_views(pools: HomePools, service: str, context: str) -> list[PoolView]:
     """All pools of an anchor, IPv6 first."""
-    return [_pool(pool, service, context) for pool in (*pools.prefixes, *pools.addresses)]
+    both: list[HomePrefixes | HomeAddresses] = [*pools.prefixes, *pools.addresses]
+    return [_pool(pool, service, context) for pool in both]
 
 
 def _pool(pool: HomePrefixes | HomeAddresses, service: str, context: str) -> PoolView:

@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.errors", 0),
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
+    ("appliance.lag", 0),
     ("appliance.protocols.bits", 0),
     ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
@@ -54,6 +55,9 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.facts", 3),
     ("appliance.record", 6),
     ("appliance.log", 6),
+    ("appliance.views", 6),
+    ("appliance.host", 6),
+    ("appliance.programs", 6),
     ("appliance.app", 7),
     ("appliance.__main__", 7),
 )

@@ -4,7 +4,8 @@ import ipaddress
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.service import _outermost, address_bytes, encapsulation_text, matcher
+from appliance.service import _outermost, address_bytes, encapsulation_text
+from appliance.views import matcher
 
 
 def network(text: str) -> tuple[bytes, int]:

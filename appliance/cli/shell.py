@@ -9,13 +9,13 @@ The shell knows neither sockets nor terminals: control.py and whatever comes lat
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from appliance.cli import match
-from appliance.cli.commands import base, lma, mag
+from appliance.cli.commands import base, lma, mag, views
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
@@ -28,7 +28,7 @@ from appliance.ports import SystemPort
 PATTERN_LIMIT, REPEAT_LIMIT, SUBJECT_LIMIT = 128, 3, 512
 
 #: Importing these modules registers their commands.
-COMMAND_MODULES = (base, lma, mag)
+COMMAND_MODULES = (base, lma, mag, views)
 
 SHOW_CONFIGURATION = "show configuration"
 
@@ -170,8 +170,11 @@ def _print(result: Any, as_json: bool, width: int) -> tuple[list[str], bool]:
     screen = hasattr(result, "lines")
     if as_json:
         data = result.data() if screen else list(result)
+        if isinstance(data, Iterator):
+            data = [each for each in data if each is not None]
         return json.dumps(data, indent=2, ensure_ascii=False).split("\n"), False
-    return (list(result.lines(width)) if screen else list(result)), True
+    found = result.lines(width) if screen else result
+    return [line for line in found if line is not None], True
 
 
 def _is_quick(pattern: str) -> bool:
