@@ -73,7 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         with state_lock(Path(configuration.state_directory)):
             recorder = Recorder(arguments.record, secrets.randbits(64)) if arguments.record else None
             try:
-                return _react(configuration, arguments.log_level, recorder, arguments.config)
+                return _react(configuration, arguments.log_level, recorder)
             finally:
                 if recorder is not None:
                     recorder.close()
@@ -158,7 +158,7 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def _react(configuration: Configuration, log_level: str, recorder: Recorder | None, boot: str) -> int:
+def _react(configuration: Configuration, log_level: str, recorder: Recorder | None) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
@@ -183,7 +183,6 @@ def _react(configuration: Configuration, log_level: str, recorder: Recorder | No
         random_bits=secrets.randbits,
         logger=logger,
         log=lines,
-        boot=boot,
         recorder=recorder,
     )
     status = 0

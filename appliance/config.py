@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, define, field, fields_dict
 
-from appliance.config_checks import address_range, find_faults
+from appliance.config_checks import SSH_PORT, address_range, find_faults
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
@@ -18,6 +18,7 @@ from appliance.config_tree import (
     ConfigurationErrors,
     Section,
 )
+from appliance.management import LEVELS, Management, SshServer, User
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -71,6 +72,7 @@ class Configuration:
     hostname: str = DEFAULT_HOSTNAME
     state_directory: str = DEFAULT_STATE_DIRECTORY
     control_socket: str = DEFAULT_CONTROL_SOCKET
+    management: Management = field(factory=Management)
     contexts: tuple[Context, ...] = ()
     lma_services: tuple[LmaSettings, ...] = ()
     """With peers, pools and profiles of their context filled in."""
@@ -91,7 +93,7 @@ def build(tree: Section, filename: str) -> Configuration:
     """Make settings of a tree and check them. Raises :class:`ConfigurationErrors`."""
     if faults := find_faults(tree):
         raise ConfigurationErrors([f"{filename}:{line}: Failure: {text}" for line, text in sorted(faults)])
-    configuration = Configuration(tree=tree)
+    configuration = Configuration(tree=tree, management=_management(tree))
     _assign(configuration, tree)
     contexts: list[Context] = []
     for section in tree.all("context"):
@@ -114,6 +116,47 @@ def _assign(settings: AttrsInstance, section: Section) -> None:
                 for name, value in entry.args.items():
                     if name in known:
                         setattr(settings, name, value)
+
+
+def _management(tree: Section) -> Management:
+    servers = [server for context in tree.all("context") for server in context.all("server sshd")]
+    keys: dict[str, list[str]] = {}
+    for entry in (entry for server in servers for entry in server.entries("authorized-key")):
+        keys.setdefault(entry.args["username"], []).append(f"{entry.args['type']} {entry.args['key']}")
+    values = {
+        name: entry.args[name]
+        for name in ("max_failed_logins", "lockout_time", "banner", "banner_pre_login")
+        for entry in tree.entries(name)
+    }
+    users = tuple(
+        _user(entry.args, tuple(keys.get(entry.args["username"], ()))) for entry in tree.entries("local-user")
+    )
+    return Management(users=users, ssh=_ssh(servers[0]) if servers else None, **values)
+
+
+def _user(args: dict[str, Any], keys: tuple[str, ...]) -> User:
+    limits = {name: args[name] for name in ("timeout_min_absolute", "timeout_min_idle") if name in args}
+    return User(
+        username=args["username"],
+        rights=LEVELS[args.get("level", "operator")],
+        # A password in clear is no hash: config_secrets.seal makes one of it before a system starts.
+        password=args.get("encrypted_password", ""),
+        lockout="no-lockout-login-failure" not in args,
+        keys=keys,
+        **limits,
+    )
+
+
+def _ssh(section: Section) -> SshServer:
+    values: dict[str, Any] = {}
+    for entry in section.entries("max_servers"):
+        values["max_servers"] = entry.args["max_servers"]
+    listeners = tuple(
+        (entry.args["address"], entry.args.get("port", SSH_PORT)) for entry in section.entries("listen")
+    )
+    if listeners:
+        values["listeners"] = listeners
+    return SshServer(**values)
 
 
 def _context(section: Section) -> Context:

@@ -1,11 +1,19 @@
 """What no single line shows: the checks across a whole configuration tree."""
 
+import base64
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from appliance.config_tree import Entry, Section, factory_value
 from appliance.protocols.pmipv6.settings import MagSettings, PrefixPool
+
+#: As cli/passwords.py writes a hash.
+PASSWORD_HASH = re.compile(
+    r"\$scrypt\$ln=[0-9]{1,2},r=[0-9]{1,2},p=[0-9]{1,2}(\$[A-Za-z0-9+/]{16,100}){2}", re.ASCII
+)
+SSH_PORT = 22
 
 Fault = tuple[int, str]
 """Line number and text."""
@@ -13,7 +21,8 @@ Fault = tuple[int, str]
 
 def find_faults(tree: Section) -> list[Fault]:
     """Everything in the tree that contradicts itself."""
-    return [*_addresses(tree), *_devices(tree), *_pools(tree), *_subscribers(tree), *_gateways(tree)]
+    checks = (_addresses, _devices, _pools, _subscribers, _gateways, _operators)
+    return [fault for check in checks for fault in check(tree)]
 
 
 def address_range(args: dict[str, Any]) -> tuple[bytes, int, bytes, bytes]:
@@ -189,3 +198,29 @@ def _value(service: Section, field: str) -> int:
     for entry in service.entries(field):
         return int(entry.args[field])
     return int(factory_value(MagSettings, field))
+
+
+def _operators(tree: Section) -> Iterator[Fault]:
+    """Users, their keys, and where the SSH server stands."""
+    users = {entry.args["username"] for entry in tree.entries("local-user")}
+    for entry in tree.entries("local-user"):
+        stored = entry.args.get("encrypted_password")
+        if stored is not None and not PASSWORD_HASH.fullmatch(stored):
+            yield entry.line, f"local-user {entry.args['username']}: this is no encrypted password"
+    for context in tree.all("context"):
+        for server in context.all("server sshd"):
+            if context.name != "local":
+                yield server.line, "server sshd belongs into the context local"
+            places: set[tuple[str, int]] = set()
+            for entry in server.entries("listen"):
+                place = (entry.args["address"], entry.args.get("port", SSH_PORT))
+                if place in places:
+                    yield entry.line, f"server sshd: {place[0]} port {place[1]} is listed already"
+                places.add(place)
+            for entry in server.entries("authorized-key"):
+                if entry.args["username"] not in users:
+                    yield entry.line, f"authorized-key: there is no local-user {entry.args['username']}"
+                try:
+                    base64.b64decode(entry.args["key"], validate=True)
+                except ValueError:
+                    yield entry.line, f"authorized-key of {entry.args['username']}: this is no base64"

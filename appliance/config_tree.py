@@ -78,9 +78,13 @@ class Section:
         if not lines:
             self.settings.pop(path, None)
 
-    def open(self, path: str, key: Key, section: "Section") -> "Section":
-        """The section of that key; ``section`` is put there if there is none yet."""
-        return self.sections.setdefault((path, key), section)
+    def has(self, path: str, key: Key) -> bool:
+        """Whether there is a line or a section of that path and key."""
+        return (path, key) in self.sections or key in self.settings.get(path, {})
+
+    def copy(self) -> "Section":
+        """A section to change: its tables are its own, what they hold is shared."""
+        return evolve(self, settings=dict(self.settings), sections=dict(self.sections))
 
     def all(self, path: str) -> list["Section"]:
         """The sections opened by lines of this path, in their order."""

@@ -37,13 +37,11 @@ UNKNOWN = "not recorded"
 
 
 class Host:
-    """Answers the shell's questions; ``clock`` gives seconds of the monotonic clock, ``boot`` is the
-    configuration file that the process was started with (``-`` for standard input)."""
+    """Answers the shell's questions; ``clock`` gives seconds of the monotonic clock."""
 
-    def __init__(self, reactor: Any, clock: Callable[[], float], boot: str = "") -> None:
+    def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
         self._reactor = reactor
         self._clock = clock
-        self._boot = boot
         self._build: Build | None = None
         self._lag = LagMeter(clock())
         self._beat = LoopingCall(lambda: self._lag.beat(self._clock()))
@@ -81,7 +79,7 @@ class Host:
     def build(self) -> Build:
         """Tell which program runs; read once."""
         if self._build is None:
-            self._build = read_build(Path(__file__).resolve().parent, self._boot)
+            self._build = read_build(Path(__file__).resolve().parent)
         return self._build
 
     async def interfaces(self) -> list[InterfaceView]:
@@ -154,7 +152,7 @@ def _routes(message: Any, names: dict[int, str], family: int) -> list[RouteView]
     ]
 
 
-def read_build(package: Path, boot: str) -> Build:
+def read_build(package: Path) -> Build:
     """Find out which program this is: from the installed package's data and, in a clone, from git."""
     commit = source_commit(package.parent)
     try:
@@ -168,7 +166,6 @@ def read_build(package: Path, boot: str) -> Build:
         number=f"{commit[:12]} (clone)" if commit else "release",
         date=date,
         commit=commit or UNKNOWN,
-        boot={"": UNKNOWN, "-": "standard input"}.get(boot) or os.path.abspath(boot),
     )
 
 

@@ -289,8 +289,6 @@ class Build:
     number: str
     date: str
     commit: str
-    boot: str
-    """The configuration file that it was started with."""
 
 
 class HostPort(Protocol):
@@ -352,6 +350,24 @@ class SystemPort(Protocol):
 
     def operators(self) -> list[Operator]:
         """Who is logged in, oldest first."""
+
+    def end_operator(self, number: int, reason: str) -> bool:
+        """End the session of that number and tell its operator why; false if there is none."""
+
+    boot_file: str
+    """Path of the file that was booted; empty if it was standard input."""
+
+    async def read_file(self, path: str) -> str:
+        """The text of a file. Raises ApplianceError if it cannot be read, is too long or no UTF-8."""
+
+    async def write_file(self, path: str, text: str) -> None:
+        """Write a file for its owner only, in one step: the old one stays whole if anything fails.
+
+        Raises ApplianceError.
+        """
+
+    def file_exists(self, path: str) -> bool:
+        """Whether there is a file of that name."""
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """The services of a kind and name; empty means all."""

@@ -42,12 +42,11 @@ class System:
         random_bits: Callable[[int], int],
         logger: Any,
         log: LogPort,
-        boot: str = "",
         recorder: Recorder | None = None,
     ) -> None:
         self.configuration = configuration
         self.log = log
-        self.host = Host(reactor, lambda: clock().mono, boot)
+        self.host = Host(reactor, lambda: clock().mono)
         self._reactor = reactor
         self._clock = clock
         self._logger = logger

@@ -200,7 +200,7 @@ class ErrorTests(SynchronousTestCase):
             self.errors(TEXT.replace("text anchor", "txt anchor").replace("system host", "system hots")),
             ["F:3: Failure: Unknown keyword 'hotsname' after 'system': "
              "control-socket, hostname, state-directory",
-             "F:4: Failure: Unknown command 'contxt'"],
+             "F:4: Failure: Unknown command 'contxt': did you mean context?"],
         )  # fmt: skip
 
     def test_outside(self) -> None:
@@ -304,7 +304,7 @@ class RoundTripTests(SynchronousTestCase):
             args = data.draw(strategies.arguments(command.items))
             from appliance.cli import match
 
-            found = match.match(mode, match.split(command.render(args)), "administrator")
+            found = match.match(mode, match.split(command.render(args)), "security-administrator")
             self.assertEqual((found.command, found.args), (command, args))
 
     @settings(deadline=None, max_examples=DECODER_CASES, suppress_health_check=list(HealthCheck))

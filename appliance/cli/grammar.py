@@ -24,14 +24,12 @@ from typing import Any
 from attrs import define, field, frozen
 
 from appliance.cli.values import CommandError, GrammarError, Value, make_value
+from appliance.management import RIGHTS
 
 __all__ = [
     "COMMANDS", "RIGHTS", "Command", "CommandError", "Edge", "GrammarError", "Group", "Registry", "Value",
     "Word", "command", "setting",
 ]  # fmt: skip
-
-#: Privilege levels, least first. A command asks for one of them.
-RIGHTS = ("inspector", "operator", "administrator", "security-administrator")
 
 #: Help of words that mean the same in every command.
 VOCABULARY: dict[str, str] = {
@@ -366,6 +364,7 @@ def setting(
     keys: tuple[str, ...] = (),
     toggle: bool = False,
     enters: str = "",
+    rights: str = "administrator",
     ranges: Mapping[str, tuple[int, int, str]] | None = None,
     registry: Registry = COMMANDS,
 ) -> Command:
@@ -379,7 +378,7 @@ def setting(
     if toggle:
         no = default = syntax
     items = _Reader(syntax, help, limits).read()
-    made = Command(mode, syntax, items, "administrator", path=path, keys=keys, toggle=toggle, enters=enters)
+    made = Command(mode, syntax, items, rights, path=path, keys=keys, toggle=toggle, enters=enters)
     names = {value.name for value in made.values()}
     if missing := set(keys) - names:
         raise GrammarError(f"'{syntax}': no such placeholder: {', '.join(sorted(missing))}")
@@ -389,7 +388,7 @@ def setting(
             line = f"{form} {rest}"
             registry.add(
                 Command(
-                    mode, line, _Reader(line, help, limits).read(), "administrator",
+                    mode, line, _Reader(line, help, limits).read(), rights,
                     path=path, keys=keys, toggle=toggle, enters=enters, form=form,
                 )
             )  # fmt: skip

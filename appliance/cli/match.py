@@ -5,10 +5,11 @@ kind of match wins: the exact word, then an address or number, then an abbreviat
 a word, then a name or other free text. An abbreviation of two different words is an error that lists both.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from appliance.cli.grammar import COMMANDS, RIGHTS, Command, Edge, Registry, Word
 from appliance.cli.values import ABBREVIATED, EXACT, FREE, CommandError, Value
@@ -27,6 +28,8 @@ class Token:
 
     text: str
     quoted: bool = False
+    span: tuple[int, int] = field(default=(0, 0), eq=False)
+    """Where it stands in the line: its first column and the one behind its last, from 0."""
 
 
 @frozen
@@ -87,44 +90,60 @@ def split(line: str) -> list[Token]:
     is, ``|`` outside quotes is a word of its own. Raises :class:`CommandError` for an open quote.
     """
     tokens: list[Token] = []
-    text = ""
-    begun = quoted = False
-    characters = iter(line)
-    for character in characters:
+    text, start = "", -1
+    quoted = False
+    characters = enumerate(line)
+    for column, character in characters:
+        begun = start >= 0
         if character in " \t\r\n|" or (character == "#" and not begun):
             if begun:
-                tokens.append(Token(text, quoted))
-                text, begun, quoted = "", False, False
+                tokens.append(Token(text, quoted, (start, column)))
+                text, start, quoted = "", -1, False
             if character == "#":
                 break
             if character == "|":
-                tokens.append(Token("|"))
+                tokens.append(Token("|", span=(column, column + 1)))
             continue
-        begun = True
+        if not begun:
+            start = column
         if character in "\"'":
             quoted = True
-            text += _quoted(characters, character)
+            text += _quoted(characters, character, (column, len(line)))
         else:
             text += character
-    if begun:
-        tokens.append(Token(text, quoted))
+    if start >= 0:
+        tokens.append(Token(text, quoted, (start, len(line))))
     return tokens
 
 
-def _quoted(characters: Iterator[str], mark: str) -> str:
+def _quoted(characters: Iterator[tuple[int, str]], mark: str, span: tuple[int, int]) -> str:
     text = ""
-    for character in characters:
+    for _, character in characters:
         if character == mark:
             return text
         if character == "\\" and mark == '"':
-            character = next(characters, "")
+            _, character = next(characters, (0, ""))
         text += character
-    raise CommandError(f"A closing {mark} is missing")
+    raise CommandError(f"A closing {mark} is missing", span)
 
 
 def is_pipe(token: Token) -> bool:
     """Whether this word begins a pipe."""
     return token.text == "|" and not token.quoted
+
+
+def is_literal(text: str) -> bool:
+    """Whether ``?`` after this text is a character: inside quotes, and in the pattern of a pipe."""
+    quote = ""
+    pipe = False
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "|":
+            pipe = True
+    return bool(quote) or (pipe and len(text.rpartition("|")[2].split()) + text[-1].isspace() > 1)
 
 
 def match(mode: str, tokens: Sequence[Token], rights: str, registry: Registry = COMMANDS) -> Match:
@@ -133,24 +152,39 @@ def match(mode: str, tokens: Sequence[Token], rights: str, registry: Registry = 
     Raises :class:`CommandError`: unknown, ambiguous (with the candidates), incomplete (with what may
     follow), a bad value, or a user whose ``rights`` do not suffice.
     """
-    walkers = _start(mode, registry)
+    commands = registry.commands(mode)
+    allowed = [command for command in commands if permits(rights, command)]
+    try:
+        return _match(allowed, tokens)
+    except CommandError as error:
+        # A line that somebody else may type is worth another word than "unknown".
+        try:
+            needed = _match([command for command in commands if command not in allowed], tokens).command
+        except CommandError:
+            raise error from None
+    text = f"'{needed.syntax}' needs the privilege {needed.rights}; this user is {rights}"
+    raise CommandError(text, (tokens[0].span[0], tokens[-1].span[1]))
+
+
+def permits(rights: str, command: Command) -> bool:
+    """Whether a user of a privilege level may use a command."""
+    return RIGHTS.index(rights) >= RIGHTS.index(command.rights)
+
+
+def _match(commands: list[Command], tokens: Sequence[Token]) -> Match:
+    walkers = _start(commands)
     for index in range(len(tokens)):
         walkers = _take(walkers, tokens, index)
     for walker in walkers:
         if walker.done:
-            _allow(walker.command, rights)
             return Match(walker.command, walker.args)
     following = sorted({candidate.text for candidate in _next(walkers, "")})
-    raise CommandError(f"Incomplete command: next is {', '.join(following)}")
+    end = tokens[-1].span[1] + 1
+    raise CommandError(f"Incomplete command: next is {', '.join(following)}", (end, end + 1))
 
 
-def _start(mode: str, registry: Registry) -> list[_Walker]:
-    return [_Walker(command, 0, {}, frozenset()) for command in registry.commands(mode)]
-
-
-def _allow(command: Command, rights: str) -> None:
-    if RIGHTS.index(rights) < RIGHTS.index(command.rights):
-        raise CommandError(f"'{command.syntax}' needs the privilege {command.rights}; this user is {rights}")
+def _start(commands: Iterable[Command]) -> list[_Walker]:
+    return [_Walker(command, 0, {}, frozenset()) for command in commands]
 
 
 def _words(edge: Edge) -> Iterable[str]:
@@ -187,9 +221,9 @@ def _take(walkers: list[_Walker], tokens: Sequence[Token], index: int) -> list[_
                 found.append(("", walker.step(edge, value)))
     choices = sorted({word for word, _ in found})
     if len(choices) > 1:
-        raise CommandError(f"Ambiguous command '{token.text}': {', '.join(choices)}")
+        raise CommandError(f"Ambiguous command '{token.text}': {', '.join(choices)}", token.span)
     if not found:
-        raise CommandError(_explain(walkers, tokens, index, faults))
+        raise CommandError(_explain(walkers, tokens, index, faults), token.span)
     return [walker for _, walker in found]
 
 
@@ -199,7 +233,9 @@ def _explain(
     """Why no command takes this word."""
     text = tokens[index].text[:80]
     if index == 0:
-        return f"Unknown command '{text}'"
+        words = {candidate.text for candidate in _next(walkers, "") if candidate.word}
+        near = difflib.get_close_matches(text.lower(), words, 3, 0.7)
+        return f"Unknown command '{text}'" + (f": did you mean {' or '.join(near)}?" if near else "")
     before = " ".join(token.text for token in tokens[:index])[:120]
     wanted = sorted({candidate.text for candidate in _next(walkers, "")})
     if wanted in ([], ["<cr>"]):
@@ -254,8 +290,7 @@ def candidates(mode: str, line: str, rights: str, registry: Registry = COMMANDS)
             if not is_pipe(tokens[-1]):
                 return []
             return [Candidate(word, help, True) for word, help in PIPES.items() if word.startswith(prefix)]
-        level = RIGHTS.index(rights)
-        walkers = [each for each in _start(mode, registry) if RIGHTS.index(each.command.rights) <= level]
+        walkers = _start(each for each in registry.commands(mode) if permits(rights, each))
         for index in range(len(tokens)):
             walkers = _take(walkers, tokens, index)
     except CommandError:

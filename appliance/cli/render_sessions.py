@@ -128,8 +128,16 @@ class SessionListScreen:
         )  # fmt: skip
         yield ours.LIST_LINE(*("-" * count for count in ours.LIST_DASHES))
 
-    def data(self) -> Iterator[dict[str, Any] | None]:
-        """Yield all fields of every session; of a summary, last ``{"totals": ...}``."""
+    def data(self) -> Any:
+        """Yield all fields of every session; a summary is an object of these and the totals.
+
+        The totals are filled in as the sessions go by: they are complete when it is their turn.
+        """
+        totals: dict[str, Any] = {}
+        sessions = self._each(totals)
+        return {"sessions": sessions, "totals": totals} if self.summary else sessions
+
+    def _each(self, result: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
         totals = Totals(self.peer)
         for view in self.sessions:
             if view is None:
@@ -137,8 +145,7 @@ class SessionListScreen:
                 continue
             totals.add(view)
             yield session_data(view)
-        if self.summary:
-            yield {"totals": totals.data()}
+        result.update(totals.data())
 
 
 @define(slots=True)
@@ -185,8 +192,12 @@ class SessionCountersScreen:
         yield f"Total Sessions: {count}"
         yield ours.COUNTERS_LINE("Total", "", "", *self._sums)
 
-    def data(self) -> Iterator[dict[str, Any] | None]:
-        """Yield one object for each session, last ``{"totals": ...}``."""
+    def data(self) -> dict[str, Any]:
+        """Return an object of the sessions' counters and, complete when it is their turn, the sums."""
+        totals: dict[str, int] = {}
+        return {"sessions": self._objects(totals), "totals": totals}
+
+    def _objects(self, totals: dict[str, int]) -> Iterator[dict[str, Any] | None]:
         names = ("packets_in", "octets_in", "packets_out", "octets_out")
         for view in self._each():
             if view is None:
@@ -198,7 +209,7 @@ class SessionCountersScreen:
                 "username": view.username,
                 **{name: getattr(view, name) for name in names},
             }
-        yield {"totals": dict(zip(names, self._sums, strict=True))}
+        totals.update(zip(names, self._sums, strict=True))
 
 
 def _when(wall: float) -> str:

@@ -2,184 +2,334 @@
 
 ::
 
-    line ─▶ pipes ─▶ match ─▶ handler ─▶ lines / Screen ─▶ grep, json ─▶ date line ─▶ Result
+    line ─▶ words ─▶ pipes ─▶ match ─┬─ Exec ─▶ handler ─▶ lines / Screen ─▶ grep, json ─▶ Face.write
+                                     └─ configuration ─▶ Editor ─▶ SystemPort.plan ─▶ sure? ─▶ apply
 
-The shell knows neither sockets nor terminals: control.py and whatever comes later feed it.
+The shell knows neither sockets nor terminals: whoever feeds it lines gives it a :class:`Face` to
+answer to. Output is pulled out of handlers a slice at a time, as fast as the face takes it.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from attrs import frozen
-
-from appliance.cli import match
-from appliance.cli.commands import base, lma, mag, views
+from appliance.cli import match, output, pipes
+from appliance.cli.commands import base, configuration, files, lma, mag, session, views
+from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
-from appliance.config import Configuration
+from appliance.config_secrets import masked
+from appliance.config_text import NO_CONFIRM, Editor, Position
 from appliance.errors import ApplianceError
-from appliance.ports import SystemPort
+from appliance.ports import Operator, SystemPort
 
-#: Bounds of ``grep``, so that no expression keeps the process busy: length of the expression, how many
-#: repetitions it may hold, and how much of each line it is tried on.
-PATTERN_LIMIT, REPEAT_LIMIT, SUBJECT_LIMIT = 128, 3, 512
+#: Importing these modules registers the Exec commands.
+COMMAND_MODULES = (base, session, files, lma, mag, views)
 
-#: Importing these modules registers their commands.
-COMMAND_MODULES = (base, lma, mag, views)
+#: Lines that are pulled out of a handler before others have a turn.
+SLICE = 64
+#: Characters of a line.
+LINE_LIMIT = 8192
+#: How often a wrong answer to a question is taken.
+TRIES = 5
 
 SHOW_CONFIGURATION = "show configuration"
+SURE = "Are you sure? [Yes|No]: "
+DO = "do"
+#: Exec commands that make no sense after ``do``: they move the session.
+NAVIGATION = ("configure", "context", "exit", "end")
 
-@frozen
-class Result:
-    """What a line gave: text without line ends, and 0 (it worked) or 1 (it failed)."""
 
-    lines: list[str]
-    status: int
+class _Nobody:
+    """The face of a shell that runs no command."""
+
+    interactive = False
+
+    async def write(self, lines: Sequence[str], *, failed: bool = False, paged: bool = True) -> None:
+        """Nobody reads it."""
+
+    async def ask(self, question: str) -> str:
+        """Nobody answers."""
+        raise Interrupted
+
+    async def key(self, timeout: float) -> str:
+        """Nobody types."""
+        return ""
 
 
 class Shell:
-    """One session. ``system`` and ``configuration`` are what the commands show and act on."""
+    """One session of ``operator``. ``system`` is what the commands show and act on."""
 
-    def __init__(
-        self,
-        system: SystemPort,
-        configuration: Configuration,
-        user: str = "root",
-        rights: str = "administrator",
-        registry: Registry = COMMANDS,
-    ) -> None:
-        if rights not in RIGHTS:
-            raise ApplianceError(f"no such privilege: {rights}; one of {', '.join(RIGHTS)}")
+    def __init__(self, system: SystemPort, operator: Operator, registry: Registry = COMMANDS) -> None:
+        if operator.rights not in RIGHTS:
+            raise ApplianceError(f"no such privilege: {operator.rights}; one of {', '.join(RIGHTS)}")
         self.system = system
-        self.configuration = configuration
-        self.user = user
-        self.rights = rights
+        self.operator = operator
+        self.rights = operator.rights
         self.context = "local"
         self.timestamps = True
+        self.autoconfirm = False
+        self.carets = True
+        """Whether a caret line follows an error that one word is to blame for."""
         self.length = 24
         """Lines of a page; 0: no paging."""
         self.width = 80
         """Columns; 0: no limit."""
+        self.fixed: set[str] = set()
+        """``length`` and ``width`` if the operator has set them: the terminal does not any more."""
         self.closed = False
         """True after ``exit``."""
+        self.face: Face = _Nobody()
+        """Who the running command answers to."""
         self._registry = registry
+        self._position: Position | None = None
+
+    # ---- what a terminal asks
+
+    @property
+    def mode(self) -> str:
+        """``exec``, or the configuration mode that the next line is read in."""
+        if self._position is None:
+            return "exec"
+        try:
+            return self._editor().mode
+        except CommandError:
+            return configuration.ROOT
 
     @property
     def prompt(self) -> str:
-        """``[context]host# ``, or ``>`` for a user who may not configure."""
+        """``[context]host# ``, with ``(mode)`` in a configuration mode; ``>`` for who may not configure."""
         mark = "#" if RIGHTS.index(self.rights) >= RIGHTS.index("administrator") else ">"
-        return f"[{self.context}]{self.configuration.hostname}{mark} "
-
-    def execute(self, line: str) -> Result:
-        """Do one line. It never raises for anything that was typed."""
-        try:
-            tokens = match.split(line)
-            if not tokens:
-                return Result([], 0)
-            commands, pipes = _cut(tokens)
-            if not commands:
-                raise CommandError("Incomplete command: a command is wanted before |")
-            filters = [_filter(pipe) for pipe in pipes]
-            found = match.match("exec", _without_do(commands), self.rights, self._registry)
-            handler = found.command.handler
-            if handler is None:
-                raise CommandError("this is a configuration command")
-            lines, plain = _print(handler(self, found.args), "json" in filters, self.width)
-        except ApplianceError as error:
-            return Result([f"Failure: {visible(part)}" for part in str(error).split("\n")], 1)
-        for keep in filters:
-            if not isinstance(keep, str):
-                lines = [text for text in lines if keep(text)]
-        # A date line would only be in the way of who reads a JSON document, or boots what was shown.
-        dated = self.timestamps and not found.command.syntax.startswith(SHOW_CONFIGURATION)
-        if lines and plain and dated:
-            lines.insert(0, base.date_line(self.system.wall()))
-        # Identifiers come from the network and the configuration; a terminal must not obey them.
-        return Result([visible(text) for text in lines], 0)
+        place, context = "", self.context
+        if self._position is not None:
+            place = f"({configuration.PROMPTS[self.mode]})"
+            context = next((str(key[0]) for path, key in self._position if path == "context"), "local")
+        return f"[{context}]{self.system.configuration.hostname}{place}{mark} "
 
     def candidates(self, text: str) -> list[Candidate]:
         """What could come next on the line ``text``, with help: the list that ``?`` prints."""
-        prefix = "do "
-        if text.startswith(prefix):
-            text = text[len(prefix) :]
-        return match.candidates("exec", text, self.rights, self._registry)
+        words = text.split(None, 1)
+        if words and words[0].lower() == DO and (len(words) > 1 or text[-1].isspace()):
+            return match.candidates("exec", words[1] if len(words) > 1 else "", self.rights, self._registry)
+        if self._position is None:
+            return match.candidates("exec", text, self.rights, self._registry)
+        found = match.candidates(self.mode, text, self.rights, self._registry)
+        if len(words) < 2 and not text[-1:].isspace() and DO.startswith(text.strip().lower()):
+            found.append(Candidate(DO, "Runs an Exec command from here", True))
+        last = "" if text[-1:].isspace() else text.split()[-1] if words else ""
+        ends = any(each.text == "<cr>" for each in found)
+        if words and (ends or (last[:1] == "-" and NO_CONFIRM.startswith(last))):
+            found.insert(len(found) - ends, Candidate(NO_CONFIRM, "Does not ask whether you are sure", True))
+        return found
 
-    def complete(self, text: str) -> list[str]:
-        """The keywords that the last word of ``text`` could become."""
-        return [candidate.text for candidate in self.candidates(text) if candidate.word]
+    def resized(self, rows: int, columns: int) -> None:
+        """The terminal has this size now; 0: unknown. What the operator has set stays."""
+        if rows and "length" not in self.fixed:
+            self.length = rows
+        if columns and "width" not in self.fixed:
+            self.width = columns
 
+    # ---- a line
 
-def _without_do(tokens: Sequence[Token]) -> Sequence[Token]:
-    """``do show ...`` is understood in every mode, so in this one too."""
-    return tokens[1:] if len(tokens) > 1 and tokens[0] == Token("do") else tokens
+    async def execute(self, line: str, face: Face) -> int:
+        """Do one line and write what it gives to ``face``; 0: it worked, 1: it failed.
 
+        Never raises for anything that was typed. asyncio's cancellation ends the command and passes on.
+        """
+        self.face = face
+        try:
+            await self._execute(line)
+        except Interrupted:
+            return 1
+        except ApplianceError as error:
+            await self._fail(error)
+            return 1
+        finally:
+            self.face = _Nobody()
+        return 0
 
-def _cut(tokens: list[Token]) -> tuple[list[Token], list[list[Token]]]:
-    parts: list[list[Token]] = [[]]
-    for token in tokens:
-        if match.is_pipe(token):
-            parts.append([])
+    async def _fail(self, error: ApplianceError) -> None:
+        texts = [f"Failure: {visible(part)}" for part in str(error).split("\n")]
+        span = getattr(error, "span", None)
+        if span is not None and self.carets and self.face.interactive:
+            # Under the line as it stands on the terminal, behind its prompt.
+            column = len(self.prompt) + span[0]
+            texts.append(" " * (column % self.width if self.width else column) + "^" * (span[1] - span[0]))
+        try:
+            await self.face.write(texts, failed=True)
+        except Interrupted:
+            return
+
+    async def _execute(self, line: str) -> None:
+        _check(line)
+        asked = line.rstrip()
+        if asked.endswith("?") and not match.is_literal(asked[:-1]):
+            await self.face.write(help_lines(self.candidates(asked[:-1])))
+            return
+        tokens = match.split(line)
+        if not tokens:
+            return
+        words, parts = pipes.cut(tokens)
+        if not words:
+            raise CommandError("Incomplete command: a command is wanted before |", tokens[0].span)
+        does = words[0] == Token(DO) and len(words) > 1
+        if self._position is None or does:
+            await self._exec(line, words[does:], pipes.read(parts), does)
+        elif parts:
+            bar = next(token.span for token in tokens if match.is_pipe(token))
+            raise CommandError("a pipe has no place in a configuration", bar)
         else:
-            parts[-1].append(token)
-    return parts[0], parts[1:]
+            await self._configure(line, words)
+
+    # ---- Exec
+
+    async def _exec(self, line: str, words: list[Token], plumbing: pipes.Pipes, does: bool) -> None:
+        found = match.match("exec", words, self.rights, self._registry)
+        command = found.command
+        verb = command.syntax.split()[0]
+        if does and verb in NAVIGATION:
+            raise CommandError(f"'{verb}' does not follow 'do'", words[0].span)
+        if command.handler is None:
+            raise CommandError("this is a configuration command")
+        changes = verb != "show" and command.rights != RIGHTS[0]
+        try:
+            result = command.handler(self, found.args)
+            if inspect.isawaitable(result):
+                result = await result
+            # A date line would only be in the way of who reads JSON, or boots what was shown.
+            dated = self.timestamps and not command.syntax.startswith(SHOW_CONFIGURATION)
+            await self._print(result, plumbing, dated)
+        except ApplianceError as error:
+            if changes:
+                self.audit("command", line, str(error))
+            raise
+        if changes:
+            self.audit("command", line, "ok")
+
+    async def _print(self, result: Any, plumbing: pipes.Pipes, dated: bool) -> None:
+        if plumbing.json:
+            lines, dated = output.json_lines(result), False
+        else:
+            lines = output.text_lines(result, self.width)
+        for batch in self._slices(lines, plumbing.keeps):
+            if batch and dated:
+                batch.insert(0, base.date_line(self.system.wall()))
+                dated = False
+            await self.face.write(batch)
+
+    @staticmethod
+    def _slices(lines: output.Lines, keeps: Callable[[str], bool]) -> Iterator[list[str]]:
+        """The lines that stay, a slice at a time; what came before an error comes before it here too."""
+        ended: ApplianceError | None = None
+        while ended is None:
+            batch: list[str] = []
+            for _ in range(SLICE):
+                try:
+                    text = next(lines)
+                except StopIteration:
+                    if batch:
+                        yield batch
+                    return
+                except ApplianceError as error:
+                    ended = error
+                    break
+                if text is not None and keeps(text):
+                    # Identifiers come from the network and the configuration: a terminal must not obey them.
+                    batch.append(visible(text))
+            yield batch
+        raise ended
+
+    def audit(self, event: str, line: str, result: str) -> None:
+        """Note in the audit log what this operator typed, without secrets, and what came of it."""
+        self.system.audit(self.operator, event, masked(line.strip()), masked(visible(result)))
+
+    # ---- configuration
+
+    def begin(self) -> None:
+        """Enter the configuration (``configure``)."""
+        self._position = ()
+
+    def _editor(self) -> Editor:
+        tree = self.system.configuration.tree
+        return Editor(tree, self._registry, self.rights, self._position)
+
+    async def _configure(self, line: str, words: list[Token]) -> None:
+        sure = words[-1] == Token(NO_CONFIRM)
+        try:
+            await self._edit(words, {NO_CONFIRM: True} if sure else {})
+        except ApplianceError as error:
+            self.audit("configure", line, str(error))
+            raise
+
+    async def _edit(self, words: list[Token], args: dict[str, Any]) -> None:
+        while True:
+            try:
+                editor = self._editor()
+            except CommandError:
+                # Another operator has removed what this one was in.
+                self._position = (self._position or ())[:-1]
+                raise
+            before = editor.tree
+            editor.enter(words)
+            if editor.tree is before or await self.change(editor.tree, args):
+                self._position = editor.position
+                if editor.tree is not before:
+                    self.audit("configure", " ".join(token.text for token in words), "ok")
+                return
+
+    async def change(self, tree: Any, args: dict[str, Any]) -> bool:
+        """Make ``tree`` the running configuration, after a question if sessions end by it.
+
+        False: it has changed meanwhile, so ``tree`` was made from an old one. Raises ApplianceError.
+        """
+        plan = await self.system.plan(tree)
+        if plan.sessions:
+            ends = "session ends" if plan.sessions == 1 else "sessions end"
+            await self.confirm(args, [*plan.notes, f"{plan.sessions} {ends} by this change"])
+        if not await self.system.apply(plan):
+            return False
+        if not plan.sessions and plan.notes:
+            await self.face.write([f"Info: {visible(note)}" for note in plan.notes])
+        return True
+
+    # ---- questions
+
+    async def confirm(self, args: dict[str, Any], warning: Iterable[str] = ()) -> None:
+        """Ask whether the operator is sure; ``-noconfirm`` among ``args`` and ``autoconfirm`` say so already.
+
+        ``warning``: what the command does, a line each. Raises :class:`CommandError` for a "no", and
+        where no person is there to ask.
+        """
+        if NO_CONFIRM in args or self.autoconfirm:
+            return
+        lines = [visible(text) for text in warning]
+        if not self.face.interactive:
+            text = f"{'; '.join(lines)}: " if lines else ""
+            raise CommandError(f"{text}this asks whether you are sure: add {NO_CONFIRM} or set autoconfirm")
+        if lines:
+            await self.face.write([f"Warning: {text}" for text in lines], paged=False)
+        for _ in range(TRIES):
+            answer = (await self.face.ask(SURE)).strip().lower()
+            if answer and "yes".startswith(answer):
+                return
+            if answer and "no".startswith(answer):
+                break
+        raise CommandError("not confirmed; nothing was done")
 
 
-def _filter(pipe: list[Token]) -> "str | Callable[[str], bool]":
-    """What a pipe does: ``more``, ``json``, or a function that tells which lines stay."""
-    name = pipe[0].text if pipe else ""
-    if name in ("more", "json"):
-        if len(pipe) > 1:
-            raise CommandError(f"Unexpected '{pipe[1].text}': nothing follows '| {name}'")
-        return name
-    if name != "grep":
-        raise CommandError(f"Unknown pipe '{name}': {', '.join(match.PIPES)}")
-    options = {"-v": False, "-i": False, "-E": False}
-    words = pipe[1:]
-    while words and not words[0].quoted and words[0].text.startswith("-"):
-        if words[0].text not in options:
-            raise CommandError(f"Unknown option '{words[0].text}' of grep: {', '.join(options)}")
-        options[words[0].text] = True
-        words = words[1:]
-    if len(words) != 1 or not 0 < len(words[0].text) <= PATTERN_LIMIT:
-        raise CommandError(
-            f"grep needs one pattern of 1 to {PATTERN_LIMIT} characters; quote one with spaces"
-        )
-    pattern = words[0].text if options["-E"] else _basic(words[0].text)
-    if not _is_quick(pattern):
-        raise CommandError(f"grep: at most {REPEAT_LIMIT} repetitions, none of a group, and no (? or \\1")
-    try:
-        expression = re.compile(pattern, re.IGNORECASE if options["-i"] else 0)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise CommandError(f"grep: '{words[0].text}' is no regular expression: {error}") from None
-    wanted = not options["-v"]
-    return lambda text: (expression.search(text[:SUBJECT_LIMIT]) is not None) is wanted
+def _check(line: str) -> None:
+    if len(line) > LINE_LIMIT:
+        raise CommandError(f"a line is longer than {LINE_LIMIT} characters")
+    for column, character in enumerate(line):
+        if not character.isprintable() and character not in "\t\r\n":
+            text = f"character U+{ord(character):04X} has no place in a command; type the line without it"
+            raise CommandError(text, (column, column + 1))
 
 
-def _basic(pattern: str) -> str:
-    """A basic regular expression: ``+ ? | ( ) { }`` stand for themselves."""
-    return re.sub(r"(?<!\\)([+?|(){}])", r"\\\1", pattern)
-
-
-def _print(result: Any, as_json: bool, width: int) -> tuple[list[str], bool]:
-    """The lines of what a handler returned, and whether they are plain text."""
-    if result is None:
-        return [], True
-    screen = hasattr(result, "lines")
-    if as_json:
-        data = result.data() if screen else list(result)
-        if isinstance(data, Iterator):
-            data = [each for each in data if each is not None]
-        return json.dumps(data, indent=2, ensure_ascii=False).split("\n"), False
-    found = result.lines(width) if screen else result
-    return [line for line in found if line is not None], True
-
-
-def _is_quick(pattern: str) -> bool:
-    """Whether a regular expression takes polynomial time with a small exponent on every text."""
-    plain = re.sub(r"\[\^?\]?[^\]]*\]", "c", re.sub(r"\\[^1-9]", "c", pattern))
-    if "\\" in plain or "(?" in plain:
-        return False
-    return len(re.findall(r"[*+?{]", plain)) <= REPEAT_LIMIT and not re.search(r"\)[*+?{]", plain)
+def help_lines(found: Sequence[Candidate]) -> list[str]:
+    """One line for each candidate: the text, and its help in a column of its own."""
+    if not found:
+        return ["Nothing that is known can follow"]
+    width = max(len(each.text) for each in found)
+    return [f"  {each.text.ljust(width)}  {each.help}" for each in found]

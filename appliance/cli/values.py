@@ -40,7 +40,15 @@ class GrammarError(ApplianceError):
 
 
 class CommandError(ApplianceError):
-    """A line that cannot be done; its text follows ``Failure: ``."""
+    """A line that cannot be done; its text follows ``Failure: ``.
+
+    ``span`` is where in the line the word stands that is to blame (first column and the one behind
+    the last, from 0); ``None``: no single word is.
+    """
+
+    def __init__(self, text: str, span: tuple[int, int] | None = None) -> None:
+        super().__init__(text)
+        self.span = span
 
 
 @frozen
@@ -199,6 +207,13 @@ def _string(value: Value, text: str) -> str:
     return _sized(value, text)
 
 
+def _secret(value: Value, text: str) -> str:
+    """What is wrong with a secret is told without showing it."""
+    if not text.isprintable() or not value.low <= len(text) <= value.high:
+        raise CommandError(f"Invalid secret: {value.low} to {value.high} printable characters are wanted")
+    return text
+
+
 def _path(value: Value, text: str) -> str:
     if not text.startswith("/") or not text.isprintable():
         raise CommandError(f"Invalid value '{text[:80]}': an absolute path is wanted")
@@ -256,9 +271,10 @@ _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "NAI": (_nai, quote),
     "NAME": (_name, quote),
     "STRING": (_string, quote),
+    "SECRET": (_secret, quote),
     "PATH": (_path, quote),
 }
-_TEXTS = {"NAI": 253, "NAME": 63, "STRING": 127, "PATH": 107}
+_TEXTS = {"NAI": 253, "NAME": 63, "STRING": 127, "SECRET": 127, "PATH": 107}
 
 
 def make_value(name: str, specification: str, ranges: dict[str, tuple[int, int, str]], text: str) -> Value:

@@ -122,6 +122,7 @@ class FakeSystem:
         self.host = FakeHost()
         self.log = FakeLog()
         self.people: list[Operator] = []
+        self.boot_file = "/etc/appliance/appliance.conf"
 
     def operators(self) -> list[Operator]:
         """Who is logged in."""

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from appliance.cli.grammar import COMMANDS
 from appliance.cli.match import match, split
+from appliance.cli.output import json_lines
 from appliance.counters import MAG, CounterSet
 from appliance.ports import (
     Build,
@@ -107,7 +108,6 @@ class FakeHost:
             number="release",
             date="Wed Aug  5 08:42:44 EDT 2020",
             commit="not recorded",
-            boot="/etc/appliance/appliance.conf",
         )
 
     async def interfaces(self) -> list[InterfaceView]:
@@ -248,11 +248,8 @@ class FakeShell:
 
     def data(self, line: str) -> Any:
         """What ``| json`` gives, after it was a document."""
-        result = self.result(line)
-        data = result.data() if hasattr(result, "data") else list(result)
-        if isinstance(data, Iterator):
-            data = [each for each in data if each is not None]
-        return json.loads(json.dumps(data))
+        lines = [text for text in json_lines(self.result(line)) if text is not None]
+        return json.loads("\n".join(lines))
 
 
 @define
@@ -264,6 +261,7 @@ class FakeSystem:
     host: FakeHost = field(factory=FakeHost)
     log: FakeLog = field(factory=FakeLog)
     people: list[Operator] = field(factory=list)
+    boot_file: str = ""
 
     def operators(self) -> list[Operator]:
         """Who is logged in."""

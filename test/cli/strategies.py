@@ -25,14 +25,16 @@ def _network(bits: int) -> Any:
 
 
 def _text(value: Value) -> Any:
-    return TEXTS.map(lambda text: text[: value.high])
+    return TEXTS.map(lambda text: text.ljust(value.low, "x")[: value.high])
 
 
 def argument(value: Value) -> Any:
     """A strategy of what a placeholder can hold."""
     if value.kind == "CHOICE":
         return st.sampled_from(value.choices)
-    name = st.text(NAMES + "_.:@+/-", min_size=1, max_size=value.high).map(lambda text: "n" + text[1:])
+    name = st.text(NAMES + "_.:@+/-", min_size=max(1, value.low), max_size=max(1, value.high)).map(
+        lambda text: "n" + text[1:]
+    )
     return {
         "NUMBER": st.integers(value.low, value.high),
         "HEX": st.integers(0, 2**32 - 1),
@@ -50,6 +52,7 @@ def argument(value: Value) -> Any:
         ),
         "NAME": name,
         "STRING": _text(value),
+        "SECRET": _text(value),
         "PATH": st.text(NAMES + "/ -", max_size=100).map(lambda text: "/" + text),
     }[value.kind]
 
@@ -78,7 +81,7 @@ def sections(draw: Any, mode: str, opening: Command | None = None) -> Section:
     for command in draw(st.lists(st.sampled_from(COMMANDS.settings(mode)), max_size=6)):
         if command.enters:
             inner = draw(sections(command.enters, command))
-            section.open(command.path, command.key(inner.args), inner)
+            section.sections.setdefault((command.path, command.key(inner.args)), inner)
         else:
             args = draw(arguments(command.items))
             section.store(

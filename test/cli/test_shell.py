@@ -1,18 +1,19 @@
-"""Transcripts of shell sessions, and scripts."""
+"""Transcripts of shell sessions in Exec mode."""
 
 import json
 import os
 import time
+from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.cli import script
-from appliance.cli.shell import Result, Shell
-from appliance.config import load
+from appliance.cli.grammar import Registry, command
+from appliance.cli.shell import SLICE, Shell
 from appliance.errors import ApplianceError
-from test.cli.fakes import FakeGateway, FakeSystem
+from test.cli.fakes import FakeGateway
+from test.cli.shells import MemorySystem, Recorder, Result, make_shell, run
 
 CASES = int(os.environ.get("FUZZ", "200"))
 
@@ -51,21 +52,28 @@ class ShellCase(SynchronousTestCase):
 
         self.addCleanup(restore)
         self.gateway = FakeGateway()
+        self.system = MemorySystem(TEXT, [self.gateway])
         self.shell = self.make("administrator")
 
     def make(self, rights: str) -> Shell:
         """A shell for a user of this privilege."""
-        shell = Shell(FakeSystem([self.gateway], load(TEXT, "x")), load(TEXT, "x"), user="alice", rights=rights)
-        shell.timestamps = False
-        return shell
+        return make_shell(self.system, rights)
+
+    def do(self, line: str) -> Result:
+        """What one line gives."""
+        return run(self.shell, line)
+
+    def complete(self, text: str) -> list[str]:
+        """The keywords that the last word could become."""
+        return [each.text for each in self.shell.candidates(text) if each.word]
 
     def does(self, line: str, *lines: str) -> None:
         """Expect success and these lines."""
-        self.assertEqual(self.shell.execute(line), Result(list(lines), 0))
+        self.assertEqual(self.do(line), Result(list(lines), 0))
 
     def fails(self, line: str, text: str) -> None:
         """Expect this failure."""
-        self.assertEqual(self.shell.execute(line), Result([f"Failure: {text}"], 1))
+        self.assertEqual(self.do(line), Result([f"Failure: {text}"], 1))
 
 
 class ShellTests(ShellCase):
@@ -96,8 +104,8 @@ class ShellTests(ShellCase):
         """Version, uptime, clock, load."""
         self.does("show system uptime", "System uptime: 1D 1H 34M")
         self.does("show clock", "Sunday September 09 01:46:40 UTC 2001")
-        self.assertIn("Loop Lag Now:                  1.2 ms", self.shell.execute("show system").lines)
-        self.assertEqual(self.shell.execute("show version").lines[0], "Active Software:")
+        self.assertIn("Loop Lag Now:                  1.2 ms", self.do("show system").lines)
+        self.assertEqual(self.do("show version").lines[0], "Active Software:")
 
     def test_tables(self) -> None:
         """Columns as measured on captures; a long name pushes the rest to the right."""
@@ -115,14 +123,14 @@ class ShellTests(ShellCase):
             "---------   ---------   -----------   -----------   ----------    ----------- ----",
             "2           1           access        mag1          Started       3             mag",
         )
-        data = json.loads("\n".join(self.shell.execute("show service all | json").lines))
+        data = json.loads("\n".join(self.do("show service all | json").lines))
         self.assertEqual(data[0]["ServiceName"], "mag1")
 
     def test_date_line(self) -> None:
         """The first line of an output is the date unless it is turned off; JSON and nothing have none."""
         self.does("timestamps")
         self.does("show clock", *["Sunday September 09 01:46:40 UTC 2001"] * 2)
-        self.assertEqual(self.shell.execute("show clock | json").lines[0], "[")
+        self.assertEqual(self.do("show clock | json").lines[0], "{")
         self.does("terminal length 0")
         self.does("no timestamps")
         self.does("show clock", "Sunday September 09 01:46:40 UTC 2001")
@@ -153,13 +161,6 @@ class ShellTests(ShellCase):
             self.fails(f"show conf | grep -E '{pattern}'",
                        "grep: at most 3 repetitions, none of a group, and no (? or \\1")  # fmt: skip
         self.does(r"show conf | grep -E '^ +system [a-z*+?(]+\(?'", "  system hostname node1")
-
-    def test_configure(self) -> None:
-        """The running configuration cannot be changed, and the line says what to do instead."""
-        result = self.shell.execute("configure")
-        self.assertEqual(result.status, 1)
-        self.assertIn("appliance run --check", result.lines[0])
-        self.fails("reg-lifetime 5", "Unknown command 'reg-lifetime'")
 
     def test_attach_and_detach(self) -> None:
         """The gateway is told what was typed; its refusal is the failure."""
@@ -193,10 +194,11 @@ class ShellTests(ShellCase):
 
     def test_completion(self) -> None:
         """The shell completes in its own mode, also after ``do``."""
-        self.assertEqual(self.shell.complete("sh"), ["show"])
-        self.assertEqual(self.shell.complete("do sh"), ["show"])
-        self.assertIn("uptime", self.shell.complete("show system "))
-        self.assertNotIn("configuration", self.make("inspector").complete("show c"))
+        self.assertEqual(self.complete("sh"), ["show"])
+        self.assertEqual(self.complete("do sh"), ["show"])
+        self.assertIn("uptime", self.complete("show system "))
+        self.shell = self.make("inspector")
+        self.assertNotIn("configuration", self.complete("show c"))
 
     @settings(deadline=None, max_examples=CASES)
     @given(
@@ -209,40 +211,58 @@ class ShellTests(ShellCase):
     )
     def test_anything(self, words: list[str]) -> None:
         """No line makes the shell raise; each gives 0, or 1 and Failure lines."""
-        result = self.shell.execute(" ".join(words))
+        result = self.do(" ".join(words))
         self.assertIn(result.status, (0, 1))
         self.shell.candidates(" ".join(words))
         if result.status:
             self.assertTrue(all(line.startswith("Failure: ") for line in result.lines))
 
 
-class ScriptTests(ShellCase):
-    """Lines from a file."""
+class StreamTests(ShellCase):
+    """Output that is long, or that nobody wants to the end."""
 
-    def run_lines(
-        self, *lines: str, keep_going: bool = False, numbered: bool = True
-    ) -> tuple[int, list[str]]:
-        """Exit status and what was written."""
-        written: list[str] = []
-        status = script.run(
-            script.without_ends(line + "\n" for line in lines), self.shell.execute,
-            lambda text, _status: written.append(text), keep_going, numbered,
-        )  # fmt: skip
-        return status, written
+    def test_only_what_is_taken_is_computed(self) -> None:
+        """A handler's lines are pulled a slice at a time; ``q`` at a page ends the command."""
+        pulled: list[int] = []
 
-    def test_all_work(self) -> None:
-        """Exit status 0."""
-        self.assertEqual(self.run_lines("# hello", "", "show sys up"), (0, ["System uptime: 1D 1H 34M"]))
+        def lines() -> Iterator[str | None]:
+            for number in range(10_000):
+                pulled.append(number)
+                yield f"line {number}" if number % 2 else None
 
-    def test_stops_at_the_first_failure(self) -> None:
-        """Exit status 1, with the number of the line."""
-        self.assertEqual(
-            self.run_lines("", "shew", "show sys up"), (1, ["line 2: Failure: Unknown command 'shew'"])
+        registry = Registry()
+        command("exec", "count", help={"count": "Counts"}, registry=registry)(lambda _shell, _args: lines())
+        self.shell._registry = registry
+        face = Recorder(patience=3)
+        self.assertEqual(run(self.shell, "count", face).status, 1)
+        self.assertEqual(len(pulled), 4 * SLICE)
+        self.assertEqual(face.written, [f"line {number}" for number in range(3 * SLICE) if number % 2])
+
+    def test_json_of_a_stream(self) -> None:
+        """Lines that come one by one are one JSON array."""
+        registry = Registry()
+        command("exec", "count", help={"count": "Counts"}, registry=registry)(
+            lambda _shell, _args: (f"line {number}" if number % 2 else None for number in range(500))
         )
+        self.shell._registry = registry
+        data = json.loads("\n".join(self.do("count | json").lines))
+        self.assertEqual(data, [f"line {number}" for number in range(1, 500, 2)])
 
-    def test_keep_going(self) -> None:
-        """All lines are done; one that failed still makes the status 1."""
-        self.assertEqual(
-            self.run_lines("shew", "show sys up", keep_going=True, numbered=False),
-            (1, ["Failure: Unknown command 'shew'", "System uptime: 1D 1H 34M"]),
-        )
+    def test_help_in_a_script(self) -> None:
+        """A line that ends in ``?`` gives what may follow; in a pattern it is a character."""
+        self.does("show system up?", "  uptime  Time since the process started")
+        self.does("terminal length ?", "  <0-4294967295>  Number of lines; 0: no paging")
+        self.does("show clock bogus ?", "Nothing that is known can follow")
+        self.assertEqual(self.do("show clock | grep -v x?").lines, ["Sunday September 09 01:46:40 UTC 2001"])
+
+    def test_what_must_not_be_is_a_failure(self) -> None:
+        """A handler's error after half of its output is told behind that half."""
+
+        def lines() -> Iterator[str]:
+            yield "one"
+            raise ApplianceError("the rest is gone")
+
+        registry = Registry()
+        command("exec", "half", help={"half": "Fails"}, registry=registry)(lambda _shell, _args: lines())
+        self.shell._registry = registry
+        self.assertEqual(self.do("half"), Result(["one", "Failure: the rest is gone"], 1))

@@ -11,7 +11,7 @@ from appliance.cli.grammar import command, setting
 from appliance.config_tree import SETTINGS, factory_value, limits
 
 OUTSIDE, ROOT, CONTEXT, INTERFACE = "outside", "config", "context", "interface"
-SUBSCRIBER, LMA, MAG = "subscriber", "lma-service", "mag-service"
+SUBSCRIBER, LMA, MAG, SSHD = "subscriber", "lma-service", "mag-service", "sshd"
 
 PREFIX_POOL = SETTINGS["ipv6 pool"]
 
@@ -23,6 +23,7 @@ PROMPTS = {
     SUBSCRIBER: "config-subscriber",
     LMA: "config-lma-service",
     MAG: "config-mag-service",
+    SSHD: "config-sshd",
 }
 
 #: Help of words that several commands share.

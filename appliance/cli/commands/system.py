@@ -1,6 +1,5 @@
 """Exec commands that show the system itself: version, clock, load, contexts, services, operators."""
 
-import re
 import time
 from collections.abc import Iterator
 from inspect import isawaitable
@@ -12,6 +11,7 @@ from appliance.cli import match, ours
 from appliance.cli.commands.base import date_line
 from appliance.cli.grammar import COMMANDS, RIGHTS, command
 from appliance.cli.render import Column, FixedTable, PairsScreen, Screen, TableScreen, TextScreen
+from appliance.config_secrets import masked
 from appliance.errors import ApplianceError
 from appliance.ports import Health, Operator
 
@@ -26,9 +26,6 @@ HELP = {
     "version": "Version of the software",
 }
 
-#: What a configuration line has behind a word of this kind is not for others to see.
-_SECRET = re.compile(r"(?i)\b(encrypted|password|secret|key|authorized-key|spi)\b(\s+)(\S.*)$")
-
 
 @command("exec", "show version", help=HELP)
 def _version(shell: Any, _args: dict[str, Any]) -> Screen:
@@ -38,7 +35,7 @@ def _version(shell: Any, _args: dict[str, Any]) -> Screen:
         "Image Build Number": build.number,
         "Image Description": "PMIPv6 mobility appliance",
         "Image Date": build.date,
-        "Boot Image": build.boot,
+        "Boot Image": shell.system.boot_file or "standard input",
         "Source Commit ID": build.commit,
     }
     return TextScreen(
@@ -208,19 +205,19 @@ class TechSupportScreen:
     """Command and what its handler gave."""
 
     def lines(self, width: int) -> Iterator[str | None]:
-        """Yield the screens; what a secret word stands before is left out."""
+        """Yield the screens; passwords are masked, also those that are hashes already."""
         for number, (line, result) in enumerate(self.parts):
             if number:
                 yield ""
             yield f"######## {line} ########"
             for text in _part(result, width):
-                yield None if text is None else _SECRET.sub(r"\1\2<hidden>", text)
+                yield None if text is None else masked(text)
             yield None
 
     def data(self) -> Iterator[dict[str, Any] | None]:
         """Yield one object for each screen: the command and its lines."""
         for line, result in self.parts:
-            texts = [_SECRET.sub(r"\1\2<hidden>", text) for text in _part(result, 0) if text is not None]
+            texts = [masked(text) for text in _part(result, 0) if text is not None]
             yield {"command": line, "lines": texts}
             yield None
 

@@ -1,0 +1,73 @@
+"""From what a handler returned to lines, one by one: text, or one JSON document.
+
+Nothing is computed before it is asked for, so that a list of a million sessions needs no memory
+and stops nobody. ``None`` among the lines means "nothing to print yet, let others run".
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Lines = Iterator[str | None]
+INDENT = 2
+
+
+def text_lines(result: Any, width: int) -> Lines:
+    """The lines of a screen (``lines(width)``), of an iterable of lines, or of ``None``."""
+    if result is None:
+        return iter(())
+    return iter(result.lines(width) if hasattr(result, "lines") else result)
+
+
+def json_lines(result: Any) -> Lines:
+    """One JSON document of a screen's ``data()``, or of the lines themselves.
+
+    A generator becomes an array, written element by element; also one that is a value of an object.
+    """
+    data = result.data() if hasattr(result, "data") else iter(result or ())
+    return _value(data, "", "")
+
+
+def _value(data: Any, before: str, after: str) -> Lines:
+    """The lines of one value; ``before`` stands before its first line, ``after`` behind its last."""
+    if isinstance(data, Iterator):
+        yield from _array(data, before, after)
+    elif isinstance(data, dict) and any(isinstance(value, Iterator) for value in data.values()):
+        yield before + "{"
+        for number, (key, value) in enumerate(data.items(), 1):
+            head = " " * INDENT + json.dumps(key) + ": "
+            yield from _deeper(_value(value, head, "," if number < len(data) else ""))
+        yield "}" + after
+    else:
+        first, *rest = json.dumps(data, indent=INDENT, ensure_ascii=False).split("\n")
+        lines = [before + first, *rest]
+        lines[-1] += after
+        yield from lines
+
+
+def _deeper(lines: Lines) -> Lines:
+    first = True
+    for text in lines:
+        yield text if first or text is None else " " * INDENT + text
+        first = first and text is None
+
+
+def _array(items: Iterable[Any], before: str, after: str) -> Lines:
+    held: list[str] = []
+    opened = False
+    for item in items:
+        if item is None:
+            yield None
+            continue
+        if held:
+            held[-1] += ","
+        elif not opened:
+            held, opened = [before + "["], True
+        yield from held
+        text = json.dumps(item, indent=INDENT, ensure_ascii=False)
+        held = [" " * INDENT + line for line in text.split("\n")]
+    if not opened:
+        yield f"{before}[]{after}"
+        return
+    yield from held
+    yield "]" + after

@@ -1,0 +1,99 @@
+"""What stands behind ``|``: ``grep``, ``more`` and ``json``.
+
+An expression of ``grep`` comes from an operator and runs in the process that serves mobiles, so
+it is bounded: how long it may be, how many repetitions it may hold, how much of a line it is tried on.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from appliance.cli import match
+from appliance.cli.match import Token
+from appliance.cli.values import CommandError
+
+PATTERN_LIMIT, REPEAT_LIMIT, SUBJECT_LIMIT = 128, 3, 512
+
+Keep = Callable[[str], bool]
+
+
+@frozen
+class Pipes:
+    """All pipes of a line."""
+
+    filters: tuple[Keep, ...] = ()
+    """Each tells whether a line stays."""
+    json: bool = False
+    more: bool = False
+
+    def keeps(self, text: str) -> bool:
+        """Whether a line passes all filters."""
+        return all(keep(text) for keep in self.filters)
+
+
+def cut(tokens: Sequence[Token]) -> tuple[list[Token], list[list[Token]]]:
+    """The words of the command, and those of each pipe."""
+    parts: list[list[Token]] = [[]]
+    for token in tokens:
+        if match.is_pipe(token):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts[0], parts[1:]
+
+
+def read(parts: Sequence[Sequence[Token]]) -> Pipes:
+    """Understand the pipes of a line. Raises :class:`CommandError`."""
+    filters: list[Keep] = []
+    plain: set[str] = set()
+    for words in parts:
+        name = words[0].text if words else ""
+        if name in ("more", "json"):
+            if len(words) > 1:
+                text = f"Unexpected '{words[1].text}': nothing follows '| {name}'"
+                raise CommandError(text, words[1].span)
+            plain.add(name)
+        elif name == "grep":
+            filters.append(_grep(words[1:]))
+        else:
+            span = words[0].span if words else None
+            raise CommandError(f"Unknown pipe '{name}': {', '.join(match.PIPES)}", span)
+    return Pipes(tuple(filters), "json" in plain, "more" in plain)
+
+
+def _grep(words: Sequence[Token]) -> Keep:
+    options = {"-v": False, "-i": False, "-E": False}
+    while words and not words[0].quoted and words[0].text.startswith("-"):
+        if words[0].text not in options:
+            text = f"Unknown option '{words[0].text}' of grep: {', '.join(options)}"
+            raise CommandError(text, words[0].span)
+        options[words[0].text] = True
+        words = words[1:]
+    if len(words) != 1 or not 0 < len(words[0].text) <= PATTERN_LIMIT:
+        text = f"grep needs one pattern of 1 to {PATTERN_LIMIT} characters; quote one with spaces"
+        raise CommandError(text, words[1].span if len(words) > 1 else None)
+    pattern = words[0].text if options["-E"] else _basic(words[0].text)
+    if not _is_quick(pattern):
+        text = f"grep: at most {REPEAT_LIMIT} repetitions, none of a group, and no (? or \\1"
+        raise CommandError(text, words[0].span)
+    try:
+        expression = re.compile(pattern, re.IGNORECASE if options["-i"] else 0)
+    except (re.error, RecursionError, OverflowError) as error:
+        text = f"grep: '{words[0].text}' is no regular expression: {error}"
+        raise CommandError(text, words[0].span) from None
+    wanted = not options["-v"]
+    return lambda text: (expression.search(text[:SUBJECT_LIMIT]) is not None) is wanted
+
+
+def _basic(pattern: str) -> str:
+    """A basic regular expression: ``+ ? | ( ) { }`` stand for themselves."""
+    return re.sub(r"(?<!\\)([+?|(){}])", r"\\\1", pattern)
+
+
+def _is_quick(pattern: str) -> bool:
+    """Whether a regular expression takes polynomial time with a small exponent on every text."""
+    plain = re.sub(r"\[\^?\]?[^\]]*\]", "c", re.sub(r"\\[^1-9]", "c", pattern))
+    if "\\" in plain or "(?" in plain:
+        return False
+    return len(re.findall(r"[*+?{]", plain)) <= REPEAT_LIMIT and not re.search(r"\)[*+?{]", plain)

@@ -1,0 +1,100 @@
+"""What ``show configuration errors`` finds: settings that pass every check and still cannot work.
+
+The layout is that of StarOS captures; the sections ``LMA-service``, ``MAG-service`` and ``Administrator``
+are ours.
+"""
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from appliance.config import Configuration
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
+
+ERROR, WARNING = "Error", "Warning"
+RULE = "#" * 86
+
+
+@frozen
+class Finding:
+    """One line of the audit."""
+
+    section: str
+    severity: str
+    text: str
+
+
+SECTIONS = ("LMA-service", "MAG-service", "Local Subscriber", "Administrator")
+
+
+def audit(configuration: Configuration) -> list[Finding]:
+    """Everything that looks wrong in a configuration that runs."""
+    found: list[Finding] = []
+    for lma in configuration.lma_services:
+        found += _lma(lma)
+    for mag in configuration.mag_services:
+        found += _mag(mag)
+    found += _subscribers(configuration)
+    found += _operators(configuration)
+    return found
+
+
+def _lma(settings: LmaSettings) -> Iterator[Finding]:
+    name = f"lma-service {settings.name}"
+    if not settings.address:
+        yield Finding("LMA-service", ERROR, f"{name} has no bind address and is not started")
+    if not settings.peers:
+        yield Finding("LMA-service", ERROR, f"{name} has no mag-peer, so it refuses every gateway")
+    if not (settings.prefix_pools or settings.address_pools or settings.profiles):
+        yield Finding("LMA-service", WARNING, f"context {settings.context} has no pool for {name}")
+    if settings.default_profile is None and not settings.profiles:
+        yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
+    if not settings.max_subscribers:
+        yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
+
+
+def _mag(settings: MagSettings) -> Iterator[Finding]:
+    name = f"mag-service {settings.name}"
+    if not settings.address:
+        yield Finding("MAG-service", ERROR, f"{name} has no bind address and is not started")
+    if not settings.access_interfaces:
+        yield Finding("MAG-service", WARNING, f"{name} has no access-interface, so no mobile can attach")
+    if not settings.policies:
+        yield Finding("MAG-service", WARNING, f"{name} knows no mobile-node")
+
+
+def _subscribers(configuration: Configuration) -> Iterator[Finding]:
+    for context in configuration.contexts:
+        profiles = [*context.profiles, *([context.default_profile] if context.default_profile else [])]
+        for profile in profiles:
+            if profile.ipv4 and not context.address_pools and profile.ipv4_address is None:
+                text = f"subscriber {profile.name} may use IPv4, but context {context.name} has no ip pool"
+                yield Finding("Local Subscriber", WARNING, text)
+            if not (profile.ipv6 or profile.ipv4):
+                text = f"subscriber {profile.name} may use neither IPv6 nor IPv4"
+                yield Finding("Local Subscriber", WARNING, text)
+
+
+def _operators(configuration: Configuration) -> Iterator[Finding]:
+    management = configuration.management
+    if management.ssh is not None and not management.users:
+        yield Finding("Administrator", WARNING, "server sshd has no local-user, so nobody can log in")
+    for user in management.users:
+        if not user.password and not user.keys:
+            text = f"local-user {user.username} has neither a password nor an authorized-key"
+            yield Finding("Administrator", WARNING, text)
+
+
+def screen(findings: list[Finding], verbose: bool) -> list[str]:
+    """The lines of ``show configuration errors [ verbose ]``."""
+    lines: list[str] = []
+    for section in SECTIONS:
+        mine = [each for each in findings if each.section == section]
+        lines += [RULE, f"#{'':19}Displaying {section} system errors", RULE]
+        for severity, mark, total in ((ERROR, "Error   : ", " !"), (WARNING, "Warning : ", "!")):
+            chosen = [each for each in mine if each.severity == severity]
+            if verbose:
+                lines += [mark + each.text for each in chosen]
+            lines.append(f"Total {len(chosen)} {severity.lower()}(s) in this section{total}")
+            lines.append("")
+    return lines[:-1]

@@ -1,0 +1,287 @@
+"""Changing the running configuration from a shell."""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.cli.shell import Shell
+from appliance.config_text import show
+from test.cli.shells import HASH, MemorySystem, Recorder, make_shell, run
+
+TEXT = """\
+config
+  system hostname lma1
+  context anchor
+    ipv6 pool HOME prefix 2001:db8:1::/48
+    subscriber default
+      exit
+    lma-service lma1
+      bind address 2001:db8:ffff::1
+      exit
+    exit
+end
+"""
+
+
+class ConfigureCase(SynchronousTestCase):
+    """A shell of a security administrator on a running anchor."""
+
+    def setUp(self) -> None:
+        """Boot it."""
+        self.system = MemorySystem(TEXT)
+        self.shell = make_shell(self.system)
+        self.face = Recorder()
+
+    def does(self, *lines: str, shell: Shell | None = None, **face: Any) -> list[str]:
+        """Expect that all lines work; returns what they print."""
+        self.face = Recorder(**face)
+        for line in lines:
+            status = run(shell or self.shell, line, self.face).status
+            self.assertEqual((status, self.face.failures), (0, []), line)
+        return self.face.written
+
+    def fails(self, line: str, shell: Shell | None = None, **face: Any) -> str:
+        """Expect that a line fails and changes nothing; returns the failure."""
+        before = self.system.configuration
+        self.face = Recorder(**face)
+        self.assertEqual(run(shell or self.shell, line, self.face).status, 1)
+        self.assertIs(self.system.configuration, before)
+        return "\n".join(self.face.failures)
+
+    def running(self) -> list[str]:
+        """The running configuration without indentation."""
+        return [line.strip() for line in show(self.system.configuration.tree)]
+
+
+class ModeTests(ConfigureCase):
+    """Moving between modes."""
+
+    def test_prompts(self) -> None:
+        """Each mode has the prompt of the digest, section 1.1."""
+        for line, prompt in (
+            ("conf", "[local]lma1(config)# "),
+            ("context anchor", "[anchor]lma1(config-ctx)# "),
+            ("lma-service lma1", "[anchor]lma1(config-lma-service)# "),
+            ("exit", "[anchor]lma1(config-ctx)# "),
+            ("interface eth0", "[anchor]lma1(config-if-eth)# "),
+            ("exit", "[anchor]lma1(config-ctx)# "),
+            ("exit", "[local]lma1(config)# "),
+            ("context local", "[local]lma1(config-ctx)# "),
+            ("server sshd", "[local]lma1(config-sshd)# "),
+            ("end", "[local]lma1# "),
+        ):
+            self.does(line)
+            self.assertEqual(self.shell.prompt, prompt)
+
+    def test_entering_what_is_there_changes_nothing(self) -> None:
+        """No change is made, and none is audited."""
+        self.does("configure", "context anchor", "lma-service lma1", "end")
+        self.assertEqual(self.system.applied, 0)
+        self.assertEqual([each[1:] for each in self.system.audited], [("command", "configure", "ok")])
+
+    def test_do(self) -> None:
+        """Exec commands from a configuration mode, but none that moves the session."""
+        self.does("configure", "context anchor")
+        self.assertEqual(self.does("do show system uptime | grep -v x"), ["System uptime: 1D 1H 34M"])
+        self.assertEqual(self.fails("do configure"), "Failure: 'configure' does not follow 'do'")
+        self.assertIn("Unknown command 'show'", self.fails("show clock"))
+        self.assertIn("a pipe has no place", self.fails("subscriber default | more"))
+
+    def test_help_of_the_mode(self) -> None:
+        """``?`` lists what the mode knows, with ``do``; whole commands may end in -noconfirm."""
+        self.does("configure", "context anchor", "lma-service lma1")
+        texts = [each.text for each in self.shell.candidates("")]
+        self.assertIn("do", texts)
+        self.assertIn("reg-lifetime", texts)
+        self.assertNotIn("show", texts)
+        self.assertEqual([each.text for each in self.shell.candidates("do sh")], ["show"])
+        self.assertEqual([each.text for each in self.shell.candidates("reg-lifetime ")], ["<1-262140>"])
+        self.assertEqual(
+            [each.text for each in self.shell.candidates("reg-lifetime 5 ")], ["-noconfirm", "<cr>"]
+        )
+        self.assertEqual([each.text for each in self.shell.candidates("reg-lifetime 5 -n")], ["-noconfirm"])
+        help_line = next(line for line in self.does("refresh-interval-percent ?") if "<1-99>" in line)
+        self.assertTrue(help_line.startswith("  <1-99>  1 to 99 percent"))
+
+    def test_rights(self) -> None:
+        """Operators do not enter; administrators do not touch users; neither sees it in the help."""
+        operator = make_shell(self.system, "operator")
+        self.assertIn("needs the privilege administrator", self.fails("configure", operator))
+        self.assertNotIn("configure", [each.text for each in operator.candidates("")])
+        administrator = make_shell(self.system, "administrator")
+        self.does("configure", shell=administrator)
+        self.assertIn("needs the privilege security-administrator",
+                      self.fails("local-user max-failed-logins 3", administrator))  # fmt: skip
+        self.assertNotIn("local-user", [each.text for each in administrator.candidates("")])
+        self.system.files["/f"] = "config\nlocal-user max-failed-logins 3\nend\n"
+        self.does("end", shell=administrator)
+        self.assertIn("/f:2: 'local-user", self.fails("configure /f", administrator))
+
+
+class ChangeTests(ConfigureCase):
+    """Lines that change something."""
+
+    def test_at_once(self) -> None:
+        """A value, its default, a switch and its no, a new and a removed section."""
+        self.does("configure", "context anchor", "lma-service lma1", "reg-lifetime 900", "no aaa accounting")
+        settings = self.system.configuration.lma_services[0]
+        self.assertEqual((settings.reg_lifetime, settings.aaa_accounting), (900, False))
+        self.does("default reg-lifetime", "default aaa accounting", "exit", "lma-service lma2", "exit")
+        self.assertEqual([each.name for each in self.system.configuration.lma_services], ["lma1", "lma2"])
+        self.does("no lma-service lma2", "end")
+        self.assertEqual(self.running(), [line.strip() for line in TEXT.splitlines()])
+
+    def test_refused(self) -> None:
+        """What contradicts the rest, and what the host refuses, leaves everything as it was."""
+        self.does("configure", "context anchor")
+        self.assertIn("overlaps", self.fails("ipv6 pool B prefix 2001:db8:1:1::/64"))
+        self.assertEqual(self.shell.mode, "context")
+        self.system.refusal = "bind address ::5 is not on this host"
+        self.assertEqual(self.fails("lma-service lma3"), "Failure: bind address ::5 is not on this host")
+        self.assertEqual(self.shell.mode, "context")
+        self.assertEqual(
+            self.system.audited[-1],
+            ("alice", "configure", "lma-service lma3", "bind address ::5 is not on this host"),
+        )
+
+    def test_question_before_sessions_end(self) -> None:
+        """A person is asked; a script has to say -noconfirm or autoconfirm."""
+        self.system.ends = 3
+        self.does("configure", "context anchor")
+        text = self.fails("no lma-service lma1")
+        self.assertEqual(
+            text,
+            "Failure: lma-service lma1 starts anew; 3 sessions end by this change: "
+            "this asks whether you are sure: add -noconfirm or set autoconfirm",
+        )
+        self.fails("no lma-service lma1", interactive=True, answers=["", "what", "no"])
+        self.assertEqual(self.face.asked, ["Are you sure? [Yes|No]: "] * 3)
+        self.assertEqual(self.face.failures, ["Failure: not confirmed; nothing was done"])
+        self.assertIn("Warning: 3 sessions end by this change", self.face.written)
+        self.fails("no lma-service lma1", interactive=True)
+        self.assertEqual(self.face.failures, [])
+        self.does("no lma-service lma1", interactive=True, answers=["YES"])
+        self.does("lma-service lma4 -noconfirm", "exit", "do autoconfirm", "no lma-service lma4")
+        self.does("do no autoconfirm")
+        self.fails("lma-service lma5")
+
+    def test_change_by_another_operator(self) -> None:
+        """A change that was made meanwhile is kept: the line is done again on top of it."""
+        other = make_shell(self.system, user="bob")
+        self.does("configure", "context anchor", shell=other)
+        self.does("configure", "context anchor", "lma-service lma1")
+        self.system.meanwhile = [lambda: self.other_change(other)]
+        self.does("reg-lifetime 900")
+        self.assertIn("reg-lifetime 900", self.running())
+        self.assertIn("ip pool V4 192.0.2.0/24", self.running())
+
+    def other_change(self, other: Shell) -> None:
+        """Somebody else adds a pool, without the interplay of two event loops."""
+        editor = other._editor()
+        editor.execute("ip pool V4 192.0.2.0/24")
+        plan = self.system.plan(editor.tree)
+        try:
+            plan.send(None)
+        except StopIteration as done:
+            self.system.configuration = done.value.configuration
+
+    def test_section_goes_under_ones_feet(self) -> None:
+        """Who is in a section that another removes is told, and stands one mode up."""
+        self.does("configure", "context anchor", "lma-service lma1")
+        self.does("configure", "context anchor", "no lma-service lma1", shell=make_shell(self.system))
+        self.assertEqual(self.fails("reg-lifetime 5"), "Failure: lma-service lma1 is not there any more")
+        self.assertEqual(self.shell.prompt, "[anchor]lma1(config-ctx)# ")
+        self.does("lma-service lma1")
+
+    def test_secrets(self) -> None:
+        """A password is never kept, shown or audited in clear, whether the line works or not."""
+        self.does("configure", "local-user username root1 password Geheim-1")
+        self.assertIn(f"local-user username root1 encrypted password {HASH}", self.running())
+        self.fails("local-user username root2 passwrd Geheim-1")
+        self.fails('local-user username root2 password "Geheim-1" x')
+        self.fails("local-user username root2 encrypted password Geheim-1")
+        for each in self.system.audited:
+            self.assertNotIn("Geheim", "".join(each))
+        typed = [each[2] for each in self.system.audited]
+        self.assertIn("local-user username root1 password ********", typed)
+        user = self.system.configuration.management.user("root1")
+        assert user is not None
+        self.assertEqual((user.password, user.rights), (HASH, "operator"))
+
+    def test_control_characters(self) -> None:
+        """Nothing that steers a terminal is taken, and it is not repeated raw."""
+        for line in ("show clock \x1b[2J", "show\x00clock", "show clock \u202e", "context \udcff"):
+            text = self.fails(line)
+            self.assertIn("has no place in a command", text)
+            self.assertTrue(text.isprintable())
+        self.assertIn("longer than 8192", self.fails("x" * 9000))
+
+    def test_caret(self) -> None:
+        """A person sees which word is meant; a script does not; it can be switched off."""
+        self.fails("show clocc", interactive=True)
+        self.assertEqual(self.face.failures[1], " " * len("[local]lma1# show ") + "^" * 5)
+        self.fails("show clocc")
+        self.assertEqual(len(self.face.failures), 1)
+        self.does("no terminal caret")
+        self.fails("show clocc", interactive=True)
+        self.assertEqual(len(self.face.failures), 1)
+
+
+class FileTests(ConfigureCase):
+    """save, configure FILE, checksum, errors."""
+
+    def test_save_and_boot(self) -> None:
+        """What is saved is what runs; an existing configuration is replaced after a question only."""
+        self.assertIn("booted from standard input", self.fails("save configuration"))
+        self.does("save configuration /etc/a.conf")
+        self.assertEqual(self.system.files["/etc/a.conf"], TEXT)
+        self.assertIn("exists and is replaced", self.fails("save configuration /etc/a.conf"))
+        self.does("save conf /etc/a.conf -noconfirm")
+        self.system.boot_file = "/etc/a.conf"
+        self.does("save configuration", interactive=True, answers=["y"])
+        self.system.files["/etc/passwd"] = "root:x:0:0"
+        self.assertIn("is no configuration file", self.fails("save configuration /etc/passwd -noconfirm"))
+
+    def test_load(self) -> None:
+        """All lines of a file or none; it adds to what runs, or replaces it."""
+        self.system.files["/a"] = "config\ncontext anchor\nip pool V4 192.0.2.0/24\nexit\nend\n"
+        self.does("configure /a")
+        self.assertIn("ip pool V4 192.0.2.0/24", self.running())
+        self.assertIn("lma-service lma1", self.running())
+        self.does("configure /a replace")
+        self.assertNotIn("lma-service lma1", self.running())
+        self.system.files["/b"] = "config\ncontext b\nexit\ncontext c\nbogus\nip pol\nexit\nend\n"
+        text = self.fails("configure /b")
+        self.assertEqual(
+            text.split("\n"),
+            ["Failure: /b:5: Unknown command 'bogus'",
+             "Failure: /b:6: Unknown keyword 'pol' after 'ip': pool",
+             "Failure: nothing of the file was applied"])  # fmt: skip
+        self.assertIn("No such file", self.fails("configure /c"))
+        self.system.files["/etc/shadow"] = "root:$6$abc"
+        self.assertEqual(
+            self.fails("configure /etc/shadow"),
+            "Failure: /etc/shadow is no configuration file: it does not begin with 'config'",
+        )
+
+    def test_checksum(self) -> None:
+        """It changes with the configuration and comes back with it."""
+        one = self.does("show configuration checksum")
+        self.does("configure", "system hostname x", "end")
+        self.assertNotEqual(self.does("show config checksum"), one)
+        self.does("configure", "system hostname lma1", "end")
+        self.assertEqual(self.does("show config checksum"), one)
+
+    def test_errors(self) -> None:
+        """The audit in the layout of the digest, section 4.7."""
+        lines = self.does("show configuration errors verbose")
+        self.assertEqual(lines[:6], [
+            "#" * 86,
+            "#                   Displaying LMA-service system errors",
+            "#" * 86,
+            "Error   : lma-service lma1 has no mag-peer, so it refuses every gateway",
+            "Total 1 error(s) in this section !",
+            "",
+        ])  # fmt: skip
+        self.assertEqual(lines[6], "Total 0 warning(s) in this section!")
+        self.assertNotIn("Error   : lma-service", "".join(self.does("show configuration errors")))
