@@ -129,7 +129,7 @@ class _Service:
 
     def queues(self) -> list[QueueView]:
         """Return how full the queues of its signalling sockets are."""
-        sockets = [] if self._driver is None else self._driver.sockets
+        sockets = self._driver.sockets if self.state == "Started" else []
         return [
             views.queue_view(self._label, each.address, each.socket, each.waiting, QUEUE_LIMIT)
             for each in sockets
