@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import define, field
 
-from appliance.cli.grammar import COMMANDS
 from appliance.cli.match import match, split
 from appliance.cli.output import json_lines
+from appliance.cli.shell import COMMANDS
 from appliance.counters import MAG, CounterSet
 from appliance.ports import (
     Build,

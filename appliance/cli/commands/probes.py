@@ -63,14 +63,14 @@ def origin(shell: Any, args: dict[str, Any], family: int) -> str:
         if not interfaces:
             raise CommandError(f"context {shell.context} has no interface {args['device']}")
     found = [ipaddress.ip_interface(pair) for each in interfaces for pair in each.addresses]
-    fitting = [each for each in found if each.version == family]
+    fitting = [each for each in found if each.version == family or ("device" in args and not family)]
     target = args.get("address")
     near = [each for each in fitting if target and ipaddress.ip_address(target) in each.network]
     if near or fitting:
         return str((near or fitting)[0].ip)
     if "device" in args:
-        kind = f"IPv{family}" if family else "usable"
-        raise CommandError(f"interface {args['device']} has no {kind} address in its configuration")
+        kind = f"IPv{family} " if family else ""
+        raise CommandError(f"interface {args['device']} has no {kind}address in its configuration")
     return ""
 
 
