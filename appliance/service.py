@@ -9,6 +9,7 @@
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
 from appliance import counters, facts, views
@@ -37,7 +38,8 @@ DEVICE_NAME_LENGTH = 15
 
 def address_text(packed: bytes | None) -> str:
     """Text of a packed address; empty for none."""
-    return str(ipaddress.ip_address(packed)) if packed else ""
+    # Lists of sessions have several for each line: the C library is ten times as fast as ipaddress.
+    return inet_ntop(AF_INET6 if len(packed) == 16 else AF_INET, packed) if packed else ""
 
 
 def prefix_text(prefix: tuple[bytes, int]) -> str:

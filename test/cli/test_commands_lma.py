@@ -199,7 +199,7 @@ class SessionTest(CommandTest):
         many = FakeService("lma", "lma1", [session(call_id=number) for number in range(1, 1001)])
         shell = FakeShell(FakeSystem(many), "operator")
         self.assertEqual(shell.run("clear lma-service session all"), ["Number of LMA sessions cleared: 1000"])
-        self.assertGreaterEqual(shell.turns, 1000 // 20)
+        self.assertGreaterEqual(shell.face.pauses, 1000 // 20)
 
     def test_clear_needs_a_choice(self) -> None:
         """clear without saying which sessions is incomplete and ends none."""

@@ -4,7 +4,6 @@
 and finds the services through the shell's ``system`` port.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from appliance.cli.commands.sessions import CHOICES, FILTERS, clear, views, wanted
@@ -126,5 +125,5 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
         rights="operator",
         registry=registry,
     )
-    async def drop_sessions(shell: Any, args: dict[str, Any]) -> Iterator[str | None]:
+    async def drop_sessions(shell: Any, args: dict[str, Any]) -> list[str]:
         return await clear(shell, args, find(shell.system, kind), f"{kind.upper()} sessions")

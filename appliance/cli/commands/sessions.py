@@ -73,9 +73,7 @@ async def count(shell: Any, services: Iterable[ServicePort], which: SessionFilte
     return total
 
 
-async def clear(
-    shell: Any, args: dict[str, Any], services: Sequence[ServicePort], noun: str
-) -> Iterator[str | None]:
+async def clear(shell: Any, args: dict[str, Any], services: Sequence[ServicePort], noun: str) -> list[str]:
     """End the sessions that ``args`` name, after asking; the lines that tell how many they were.
 
     Who interrupts it leaves the rest of the sessions alone. Raises CommandError when it is not confirmed.
@@ -87,14 +85,11 @@ async def clear(
         number = sum((await count(shell, services, which)).kinds.values())
     if number:
         await shell.confirm(args, [f"This ends {number} session{'' if number == 1 else 's'}"])
-    return _end(services, which, noun)
-
-
-def _end(services: Sequence[ServicePort], which: SessionFilter, noun: str) -> Iterator[str | None]:
-    ended = 0
+    ended = steps = 0
     for service in services:
         for done in service.clear_sessions(which):
             ended += done
-            if not done or ended % CLEARED_AT_ONCE == 0:
-                yield None
-    yield f"Number of {noun} cleared: {ended}"
+            steps += 1
+            if steps % CLEARED_AT_ONCE == 0:
+                await shell.face.write([])
+    return [f"Number of {noun} cleared: {ended}"]
