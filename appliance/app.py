@@ -24,8 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__
+from appliance.cli.passwords import hash_password
 from appliance.cli.values import visible
-from appliance.config import Configuration, ConfigurationErrors, load
+from appliance.config import Configuration, ConfigurationErrors, build, parse
+from appliance.config_secrets import in_clear, seal
+from appliance.config_tree import Section
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -35,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     """Run ``appliance`` with these arguments and return its exit status."""
     parser = argparse.ArgumentParser(prog="appliance", description="PMIPv6 mobility anchor and gateway.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,cli}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,cli,user}")
     serve = commands.add_parser("run", help="run the services of a configuration file in the foreground")
     serve.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration; - is stdin")
     serve.add_argument("--check", action="store_true", help="only parse the configuration")
@@ -44,11 +47,16 @@ def run(argv: Sequence[str]) -> int:
     serve.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     serve.add_argument("--record", metavar="FILE", help="write every input of the cores, for scripts/replay")
     commands.add_parser("cli", help="attach to a running appliance", add_help=False)
+    commands.add_parser("user", help="add, list or remove operators in a boot file", add_help=False)
     arguments, rest = parser.parse_known_args(argv)
     if arguments.command == "cli":
         from appliance.cli.client import main as attach
 
         return attach(list(argv[argv.index("cli") + 1 :]))
+    if arguments.command == "user":
+        from appliance.cli.users import main as edit_users
+
+        return edit_users(list(argv[argv.index("user") + 1 :]))
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return _serve(arguments)
@@ -56,7 +64,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     try:
-        configuration = _read(arguments.config)
+        configuration = _read(arguments.config, arguments.check)
     except ConfigurationErrors as error:
         print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         return 2
@@ -73,7 +81,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         with state_lock(Path(configuration.state_directory)):
             recorder = Recorder(arguments.record, secrets.randbits(64)) if arguments.record else None
             try:
-                return _react(configuration, arguments.log_level, recorder)
+                boot_file = "" if arguments.config == "-" else os.path.abspath(arguments.config)
+                return _react(configuration, arguments.log_level, recorder, boot_file)
             finally:
                 if recorder is not None:
                     recorder.close()
@@ -93,7 +102,7 @@ def _confirm(text: str) -> int:
     return 0
 
 
-def _read(name: str) -> Configuration:
+def _read(name: str, only_check: bool) -> Configuration:
     try:
         if name == "-":
             # Without a standard input Python has None there.
@@ -104,8 +113,16 @@ def _read(name: str) -> Configuration:
         raise ApplianceError(f"{name}: {error.strerror}; name a readable file with -c") from error
     except UnicodeDecodeError as error:
         raise ApplianceError(f"{name}: not UTF-8 text ({error.reason} at octet {error.start})") from error
+    filename = "<stdin>" if name == "-" else name
     # Some editors begin a file with a mark of their own.
-    return load(text.removeprefix("\ufeff"), "<stdin>" if name == "-" else name)
+    tree = parse(text.removeprefix("\ufeff"), filename)
+    configuration = build(tree, filename)
+    # What runs keeps hashes only, and shows nothing else; a check does not need them.
+    return configuration if only_check else build(_sealed(tree), filename)
+
+
+def _sealed(tree: Section) -> Section:
+    return seal(tree, {text: hash_password(text) for text in in_clear(tree)})
 
 
 @contextlib.contextmanager
@@ -158,7 +175,9 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def _react(configuration: Configuration, log_level: str, recorder: Recorder | None) -> int:
+def _react(
+    configuration: Configuration, log_level: str, recorder: Recorder | None, boot_file: str
+) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
@@ -184,6 +203,7 @@ def _react(configuration: Configuration, log_level: str, recorder: Recorder | No
         logger=logger,
         log=lines,
         recorder=recorder,
+        boot_file=boot_file,
     )
     status = 0
     starting: Any = None

@@ -9,16 +9,19 @@ from typing import Any
 
 from attrs import AttrsInstance, define, field, fields_dict
 
-from appliance.config_checks import SSH_PORT, address_range, find_faults
+from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
+from appliance.config_management import make_management, management_faults
+from appliance.config_memory import Memory
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
     DEFAULT_HOSTNAME,
     DEFAULT_STATE_DIRECTORY,
     ConfigurationErrors,
+    Entry,
     Section,
 )
-from appliance.management import LEVELS, Management, SshServer, User
+from appliance.management import Management
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -31,6 +34,7 @@ from appliance.protocols.pmipv6.settings import (
 )
 
 __all__ = [
+    "Builder",
     "Configuration",
     "ConfigurationErrors",
     "Context",
@@ -79,6 +83,8 @@ class Configuration:
     mag_services: tuple[MagSettings, ...] = ()
     tree: Section = field(factory=lambda: Section("config"))
     """What it was built from; ``show configuration`` prints this."""
+    derived: dict[str, Any] = field(factory=dict, eq=False, repr=False)
+    """What others have worked out of it, under a name of theirs, and want to work out once only."""
 
 
 def load(text: str, filename: str) -> Configuration:
@@ -91,18 +97,40 @@ def load(text: str, filename: str) -> Configuration:
 
 def build(tree: Section, filename: str) -> Configuration:
     """Make settings of a tree and check them. Raises :class:`ConfigurationErrors`."""
-    if faults := find_faults(tree):
-        raise ConfigurationErrors([f"{filename}:{line}: Failure: {text}" for line, text in sorted(faults)])
-    configuration = Configuration(tree=tree, management=_management(tree))
-    _assign(configuration, tree)
-    contexts: list[Context] = []
-    for section in tree.all("context"):
-        context = _context(section)
-        contexts.append(context)
-        configuration.lma_services += tuple(_lma(each, context) for each in section.all("lma-service"))
-        configuration.mag_services += tuple(_mag(each, context) for each in section.all("mag-service"))
-    configuration.contexts = tuple(contexts)
+    faults, configuration = Builder().build(tree)
+    if faults or configuration is None:
+        raise ConfigurationErrors([f"{filename}:{line}: Failure: {text}" for line, text in faults])
     return configuration
+
+
+class Builder:
+    """Makes settings of one tree after the other; what a tree shares with the one before costs nothing.
+
+    No section that was given to it may be changed in place afterwards: a changed tree has other objects
+    on the way from its root to the changed line.
+    """
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+
+    def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
+        """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
+        found, memory = outlines(tree), self._memory
+        if faults := [*find_faults(found, memory), *management_faults(tree)]:
+            return sorted(faults), None
+        configuration = Configuration(tree=tree, management=make_management(tree))
+        _assign(configuration, tree)
+        contexts: list[Context] = []
+        for outline in found:
+            context = _context(outline, memory)
+            contexts.append(context)
+            configuration.lma_services += tuple(_lma(each, context) for each in outline.all("lma-service"))
+            configuration.mag_services += tuple(
+                _mag(each, context, memory) for each in outline.all("mag-service")
+            )
+        configuration.contexts = tuple(contexts)
+        memory.close()
+        return [], configuration
 
 
 def _assign(settings: AttrsInstance, section: Section) -> None:
@@ -118,49 +146,9 @@ def _assign(settings: AttrsInstance, section: Section) -> None:
                         setattr(settings, name, value)
 
 
-def _management(tree: Section) -> Management:
-    servers = [server for context in tree.all("context") for server in context.all("server sshd")]
-    keys: dict[str, list[str]] = {}
-    for entry in (entry for server in servers for entry in server.entries("authorized-key")):
-        keys.setdefault(entry.args["username"], []).append(f"{entry.args['type']} {entry.args['key']}")
-    values = {
-        name: entry.args[name]
-        for name in ("max_failed_logins", "lockout_time", "banner", "banner_pre_login")
-        for entry in tree.entries(name)
-    }
-    users = tuple(
-        _user(entry.args, tuple(keys.get(entry.args["username"], ()))) for entry in tree.entries("local-user")
-    )
-    return Management(users=users, ssh=_ssh(servers[0]) if servers else None, **values)
-
-
-def _user(args: dict[str, Any], keys: tuple[str, ...]) -> User:
-    limits = {name: args[name] for name in ("timeout_min_absolute", "timeout_min_idle") if name in args}
-    return User(
-        username=args["username"],
-        rights=LEVELS[args.get("level", "operator")],
-        # A password in clear is no hash: config_secrets.seal makes one of it before a system starts.
-        password=args.get("encrypted_password", ""),
-        lockout="no-lockout-login-failure" not in args,
-        keys=keys,
-        **limits,
-    )
-
-
-def _ssh(section: Section) -> SshServer:
-    values: dict[str, Any] = {}
-    for entry in section.entries("max_servers"):
-        values["max_servers"] = entry.args["max_servers"]
-    listeners = tuple(
-        (entry.args["address"], entry.args.get("port", SSH_PORT)) for entry in section.entries("listen")
-    )
-    if listeners:
-        values["listeners"] = listeners
-    return SshServer(**values)
-
-
-def _context(section: Section) -> Context:
-    defaults = section.all("subscriber default")
+def _context(section: Outline, memory: Memory) -> Context:
+    name = section.name
+    default = memory.each(("default", name), section.all("subscriber default"), _profile)
     return Context(
         name=section.name,
         interfaces=tuple(
@@ -175,14 +163,15 @@ def _context(section: Section) -> Context:
             )
             for each in section.all("interface")
         ),
-        prefix_pools=tuple(_prefix_pool(entry.args) for entry in section.entries("ipv6 pool")),
-        address_pools=tuple(_address_pool(entry.args) for entry in section.entries("ip pool")),
-        profiles=tuple(_profile(each) for each in section.all("subscriber")),
-        default_profile=_profile(defaults[0]) if defaults else None,
+        prefix_pools=memory.each(("ipv6 pool", name), section.entries("ipv6 pool"), _prefix_pool),
+        address_pools=memory.each(("ip pool", name), section.entries("ip pool"), _address_pool),
+        profiles=memory.each(("subscriber", name), section.all("subscriber"), _profile),
+        default_profile=default[0] if default else None,
     )
 
 
-def _prefix_pool(args: dict[str, Any]) -> PrefixPool:
+def _prefix_pool(entry: Entry) -> PrefixPool:
+    args = entry.args
     prefix, length = args["prefix"]
     pool = PrefixPool(name=args["name"], prefix=prefix, prefix_length=length)
     pool.delegated_length = args.get("delegated_length", pool.delegated_length)
@@ -191,7 +180,8 @@ def _prefix_pool(args: dict[str, Any]) -> PrefixPool:
     return pool
 
 
-def _address_pool(args: dict[str, Any]) -> AddressPool:
+def _address_pool(entry: Entry) -> AddressPool:
+    args = entry.args
     network, length, first, last = address_range(args)
     router = args.get("default_router") or (int.from_bytes(network, "big") + (length < 31)).to_bytes(4, "big")
     return AddressPool(
@@ -230,17 +220,20 @@ def _lma(section: Section, context: Context) -> LmaSettings:
     return settings
 
 
-def _mag(section: Section, context: Context) -> MagSettings:
+def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings = MagSettings(name=section.name, context=context.name)
     _assign(settings, section)
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
-    settings.policies = tuple(_policy(entry.args) for entry in section.entries("mobile-node"))
+    settings.policies = memory.each(
+        ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
+    )
     return settings
 
 
-def _policy(args: dict[str, Any]) -> MobilePolicy:
+def _policy(entry: Entry) -> MobilePolicy:
+    args = entry.args
     return MobilePolicy(
         link_layer=args.get("link_layer", b""),
         mn_id=args["nai"].encode(),

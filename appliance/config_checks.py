@@ -1,28 +1,59 @@
 """What no single line shows: the checks across a whole configuration tree."""
 
-import base64
 import ipaddress
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.config_memory import Memory
 from appliance.config_tree import Entry, Section, factory_value
 from appliance.protocols.pmipv6.settings import MagSettings, PrefixPool
 
-#: As cli/passwords.py writes a hash.
-PASSWORD_HASH = re.compile(
-    r"\$scrypt\$ln=[0-9]{1,2},r=[0-9]{1,2},p=[0-9]{1,2}(\$[A-Za-z0-9+/]{16,100}){2}", re.ASCII
-)
-SSH_PORT = 22
-
 Fault = tuple[int, str]
 """Line number and text."""
+POOLS = ("ipv6 pool", "ip pool")
+DEFAULT = "subscriber default"
 
 
-def find_faults(tree: Section) -> list[Fault]:
-    """Everything in the tree that contradicts itself."""
-    checks = (_addresses, _devices, _pools, _subscribers, _gateways, _operators)
-    return [fault for check in checks for fault in check(tree)]
+class Outline:
+    """A context's section with the sections inside it by their paths; the many are looked through once."""
+
+    __slots__ = ("name", "section", "_inside")
+
+    def __init__(self, section: Section) -> None:
+        self.name = section.name
+        self.section = section
+        self._inside: dict[str, list[Section]] = {}
+        for (path, _), inner in section.sections.items():
+            known = self._inside.get(path)
+            if known is None:
+                self._inside[path] = [inner]
+            else:
+                known.append(inner)
+
+    def all(self, path: str) -> list[Section]:
+        """The sections opened by lines of this path, in their order."""
+        return self._inside.get(path, [])
+
+    def entries(self, path: str) -> list[Entry]:
+        """The lines of this path, in their order."""
+        return self.section.entries(path)
+
+
+def outlines(tree: Section) -> list[Outline]:
+    """The contexts of a tree."""
+    return [Outline(section) for section in tree.all("context")]
+
+
+def find_faults(contexts: list[Outline], memory: Memory) -> list[Fault]:
+    """Everything in the contexts of a tree that contradicts itself."""
+    pools = [entry for context in contexts for path in POOLS for entry in context.entries(path)]
+    return [
+        *_addresses(contexts),
+        *_devices(contexts),
+        *memory.once("pool faults", tuple(pools), lambda: list(_pools(contexts))),
+        *_subscribers(contexts, memory),
+        *_gateways(contexts, memory),
+    ]
 
 
 def address_range(args: dict[str, Any]) -> tuple[bytes, int, bytes, bytes]:
@@ -51,17 +82,17 @@ def _contains(prefix: bytes, length: int, address: bytes) -> bool:
     return int.from_bytes(prefix, "big") >> bits == int.from_bytes(address, "big") >> bits
 
 
-def _services(tree: Section) -> Iterator[Section]:
-    for context in tree.all("context"):
+def _services(contexts: list[Outline]) -> Iterator[Section]:
+    for context in contexts:
         yield from context.all("lma-service")
         yield from context.all("mag-service")
 
 
-def _addresses(tree: Section) -> Iterator[Fault]:
+def _addresses(contexts: list[Outline]) -> Iterator[Fault]:
     """Each address belongs to one service, each service name to one of its kind."""
     bound: dict[bytes, str] = {}
     names: set[tuple[str, str]] = set()
-    for service in _services(tree):
+    for service in _services(contexts):
         title = f"{service.mode} {service.name}"
         # Commands such as "show lma-service name NAME" tell services by name alone.
         if (service.mode, service.name) in names:
@@ -80,17 +111,17 @@ def _addresses(tree: Section) -> Iterator[Fault]:
                 bound.setdefault(address, title)
 
 
-def _devices(tree: Section) -> Iterator[Fault]:
+def _devices(contexts: list[Outline]) -> Iterator[Fault]:
     """A device is in one context, or the access link of one service."""
     owners: dict[str, str] = {}
     lines = [
         (section.name, section.line, f"context {context.name}")
-        for context in tree.all("context")
+        for context in contexts
         for section in context.all("interface")
     ]
     lines += [
         (entry.args["name"], entry.line, f"mag-service {service.name}")
-        for service in _services(tree)
+        for service in _services(contexts)
         for entry in service.entries("access-interface")
     ]
     for name, line, owner in lines:
@@ -101,10 +132,10 @@ def _devices(tree: Section) -> Iterator[Fault]:
         owners.setdefault(name, owner)
 
 
-def _pools(tree: Section) -> Iterator[Fault]:
+def _pools(contexts: list[Outline]) -> Iterator[Fault]:
     """All contexts share the routes of the host, so no two pools may overlap."""
     used: list[tuple[int, int, int, str]] = []
-    for context in tree.all("context"):
+    for context in contexts:
         for entry in context.entries("ipv6 pool"):
             yield from _prefix_pool(entry)
             prefix, length = entry.args["prefix"]
@@ -145,52 +176,110 @@ def _overlap(
     used.append((family, low, high, name))
 
 
-def _subscribers(tree: Section) -> Iterator[Fault]:
+#: What a subscriber's section says that others have to agree with: (line, kind, value) each.
+Claims = tuple[tuple[int, str, Any], ...]
+
+
+def _claims(subscriber: Section) -> Claims:
+    return tuple(
+        (entry.line, path, entry.args[key])
+        for path, key in (
+            ("prefix_pool", "prefix_pool"),
+            ("address_pool", "address_pool"),
+            ("home-network-prefix", "prefix"),
+            ("ipv4_address", "ipv4_address"),
+        )
+        for entry in subscriber.entries(path)
+    )
+
+
+def _subscribers(contexts: list[Outline], memory: Memory) -> Iterator[Fault]:
     """Pools that a subscriber names exist; what is assigned always is assigned once in a context."""
-    for context in tree.all("context"):
-        taken: dict[Any, str] = {}
-        for subscriber in [*context.all("subscriber default"), *context.all("subscriber")]:
-            name = subscriber.name or "default"
-            for path, pools in (("prefix_pool", "ipv6 pool"), ("address_pool", "ip pool")):
-                known = {entry.args.get(key) for entry in context.entries(pools) for key in ("name", "group")}
-                for entry in subscriber.entries(path):
-                    wanted = entry.args[path]
-                    if wanted not in known:
-                        yield entry.line, f"subscriber {name}: no {pools} or group '{wanted}' in its context"
-            for path, key in (("home-network-prefix", "prefix"), ("ipv4_address", "ipv4_address")):
-                for entry in subscriber.entries(path):
-                    value = entry.args[key]
-                    if not subscriber.name:
-                        yield entry.line, "subscriber default: a fixed assignment needs a subscriber name"
-                    elif value in taken:
-                        yield entry.line, f"subscriber {name}: assigned to subscriber {taken[value]} already"
-                    taken.setdefault(value, name)
+    for context in contexts:
+        found = [*context.all(DEFAULT), *context.all("subscriber")]
+        claims = memory.each(("claims", context.name), found, _claims)
+        pools = tuple(entry for path in POOLS for entry in context.entries(path))
+
+        def check(
+            context: Outline = context, found: list[Section] = found, claims: tuple[Claims, ...] = claims
+        ) -> list[Fault]:
+            return [] if _agree(context, claims) else list(_contested(context, found, claims))
+
+        yield from memory.once(("subscriber faults", context.name), (claims, *pools), check)
 
 
-def _gateways(tree: Section) -> Iterator[Fault]:
-    """The lines of a MAG agree with each other."""
-    for service in _services(tree):
-        if service.mode != "mag-service":
+def _pool_names(context: Outline) -> dict[str, set[Any]]:
+    return {
+        path: {entry.args.get(key) for entry in context.entries(pool) for key in ("name", "group")}
+        for path, pool in (("prefix_pool", "ipv6 pool"), ("address_pool", "ip pool"))
+    }
+
+
+def _agree(context: Outline, claims: tuple[Claims, ...]) -> bool:
+    """Whether all is well, found out in a fraction of the time that :func:`_contested` takes."""
+    names = _pool_names(context)
+    wanted = [claim for one in claims for claim in one]
+    fixed = [value for _, path, value in wanted if path not in names]
+    return (
+        not any(path not in names for one in claims[: len(context.all(DEFAULT))] for _, path, _ in one)
+        and len(set(fixed)) == len(fixed)
+        and all(value in names[path] for _, path, value in wanted if path in names)
+    )
+
+
+def _contested(
+    context: Outline, subscribers: list[Section], claims: tuple[Claims, ...]
+) -> Iterator[Fault]:
+    names = _pool_names(context)
+    taken: dict[Any, str] = {}
+    for subscriber, wanted in zip(subscribers, claims, strict=True):
+        if not wanted:
             continue
-        title = f"mag-service {service.name}"
-        links = {entry.args["name"] for entry in service.entries("access-interface")}
-        seen: set[tuple[Any, str]] = set()
-        for entry in service.entries("mobile-node"):
-            args = entry.args
-            interface = args.get("interface", "")
-            if interface and interface not in links:
-                yield entry.line, f"{title}: '{interface}' is no access-interface of this service"
-            if "any" in args and not interface:
-                yield entry.line, f"{title}: 'any' needs an interface"
-            identity = (args.get("link_layer"), interface)
-            if identity in seen:
-                yield entry.line, f"{title}: this link-layer address has a mobile-node line already"
-            seen.add(identity)
-            if "lma" not in args and not service.entries("lma"):
-                yield entry.line, f"{title}: give the service an lma-address, or this line an lma"
-        first = _value(service, "retransmission_timeout")
-        if first > _value(service, "retransmission_maximum"):
-            yield service.line, f"{title}: retransmission-timeout is above retransmission-maximum"
+        name = subscriber.name or "default"
+        for line, path, value in wanted:
+            if path in names:
+                if value not in names[path]:
+                    kind = "ipv6 pool" if path == "prefix_pool" else "ip pool"
+                    yield line, f"subscriber {name}: no {kind} or group '{value}' in its context"
+                continue
+            if not subscriber.name:
+                yield line, "subscriber default: a fixed assignment needs a subscriber name"
+            elif value in taken:
+                yield line, f"subscriber {name}: assigned to subscriber {taken[value]} already"
+            taken.setdefault(value, name)
+
+
+def _gateways(contexts: list[Outline], memory: Memory) -> Iterator[Fault]:
+    for context in contexts:
+        for service in context.all("mag-service"):
+
+            def check(service: Section = service) -> list[Fault]:
+                return list(_gateway(service))
+
+            yield from memory.once(("gateway faults", context.name, service.name), (service,), check)
+
+
+def _gateway(service: Section) -> Iterator[Fault]:
+    """The lines of a MAG agree with each other."""
+    title = f"mag-service {service.name}"
+    links = {entry.args["name"] for entry in service.entries("access-interface")}
+    seen: set[tuple[Any, str]] = set()
+    for entry in service.entries("mobile-node"):
+        args = entry.args
+        interface = args.get("interface", "")
+        if interface and interface not in links:
+            yield entry.line, f"{title}: '{interface}' is no access-interface of this service"
+        if "any" in args and not interface:
+            yield entry.line, f"{title}: 'any' needs an interface"
+        identity = (args.get("link_layer"), interface)
+        if identity in seen:
+            yield entry.line, f"{title}: this link-layer address has a mobile-node line already"
+        seen.add(identity)
+        if "lma" not in args and not service.entries("lma"):
+            yield entry.line, f"{title}: give the service an lma-address, or this line an lma"
+    first = _value(service, "retransmission_timeout")
+    if first > _value(service, "retransmission_maximum"):
+        yield service.line, f"{title}: retransmission-timeout is above retransmission-maximum"
 
 
 def _value(service: Section, field: str) -> int:
@@ -198,29 +287,3 @@ def _value(service: Section, field: str) -> int:
     for entry in service.entries(field):
         return int(entry.args[field])
     return int(factory_value(MagSettings, field))
-
-
-def _operators(tree: Section) -> Iterator[Fault]:
-    """Users, their keys, and where the SSH server stands."""
-    users = {entry.args["username"] for entry in tree.entries("local-user")}
-    for entry in tree.entries("local-user"):
-        stored = entry.args.get("encrypted_password")
-        if stored is not None and not PASSWORD_HASH.fullmatch(stored):
-            yield entry.line, f"local-user {entry.args['username']}: this is no encrypted password"
-    for context in tree.all("context"):
-        for server in context.all("server sshd"):
-            if context.name != "local":
-                yield server.line, "server sshd belongs into the context local"
-            places: set[tuple[str, int]] = set()
-            for entry in server.entries("listen"):
-                place = (entry.args["address"], entry.args.get("port", SSH_PORT))
-                if place in places:
-                    yield entry.line, f"server sshd: {place[0]} port {place[1]} is listed already"
-                places.add(place)
-            for entry in server.entries("authorized-key"):
-                if entry.args["username"] not in users:
-                    yield entry.line, f"authorized-key: there is no local-user {entry.args['username']}"
-                try:
-                    base64.b64decode(entry.args["key"], validate=True)
-                except ValueError:
-                    yield entry.line, f"authorized-key of {entry.args['username']}: this is no base64"

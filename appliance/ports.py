@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from appliance.counters import CounterSet
+from appliance.tap import Tapped, TappedMessage
 
 
 @define(slots=True, kw_only=True)
@@ -168,6 +169,88 @@ class MagPort(ServicePort, Protocol):
 
     def detach(self, mn_id: str, interface: str, link_layer: str) -> str:
         """De-register by hand; returns an empty text, or why it cannot be done."""
+
+
+@define(slots=True, kw_only=True, frozen=True)
+class TapFilter:
+    """Which messages of the services to see: all that is not empty has to fit."""
+
+    service: str = ""
+    username: str = ""
+    """NAI of a mobile node; ``*`` and ``$`` are wildcards."""
+    imsi: str = ""
+    """Digits: of NAIs that begin with them, also behind the digit of TS 23.003 for EAP."""
+    ip_address: str = ""
+    """IPv4 home address, or an address in a home network prefix."""
+    call_id: int = 0
+    next_call: bool = False
+    """The next mobile node that gets a session, one after the other."""
+    peer: str = ""
+    """Address of the other side."""
+
+
+class SubscriptionPort(Protocol):
+    """A bounded stream of what the services receive and send."""
+
+    @property
+    def lost(self) -> int:
+        """How many messages were dropped because they were not taken in time."""
+
+    def take(self, most: int = 0) -> list[Tapped]:
+        """The oldest ``most`` (0: all) that were not taken yet."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class TapPort(Protocol):
+    """Watching the signalling of the services."""
+
+    def subscribe(self, wanted: TapFilter, limit: int) -> SubscriptionPort:
+        """Begin to see what fits; at most ``limit`` wait to be taken. Raises ApplianceError."""
+
+    def describe(self, message: TappedMessage, level: int) -> list[str]:
+        """The message in words; ``level`` 1 (one line) to 5 (everything)."""
+
+    def hexdump(self, message: TappedMessage, text: bool) -> list[str]:
+        """Its octets, also as characters if ``text``."""
+
+
+@define(slots=True, kw_only=True)
+class CaptureView:
+    """One capture to a file."""
+
+    file: str
+    state: str
+    """``Running``, or why it ended."""
+    filter: str
+    """As it was typed."""
+    packets: int
+    """Written to the file."""
+    octets: int
+    """Size of the file."""
+    dropped: int
+    """Messages that are missing because the disk was too slow."""
+    since: float
+    """Wall clock, seconds since 1970."""
+    limit: int
+    """Largest size of the file, octets."""
+
+
+class CapturePort(Protocol):
+    """Captures of signalling to pcapng files."""
+
+    async def start(self, file: str, wanted: TapFilter, limit: int, duration: int) -> None:
+        """Begin a new file of at most ``limit`` octets, for ``duration`` seconds (0: until stopped).
+
+        Raises ApplianceError.
+        """
+
+    async def stop(self, file: str = "") -> list[CaptureView]:
+        """End the capture to ``file`` (empty: all) and finish the file. Raises ApplianceError."""
+
+    def views(self) -> list[CaptureView]:
+        """Running captures, and the last ones that ended; oldest first."""
 
 
 @define(slots=True, kw_only=True)
@@ -333,6 +416,8 @@ class SystemPort(Protocol):
     """What runs now (``config.Configuration``); replaced as a whole by every change."""
     host: HostPort
     log: LogPort
+    tap: TapPort
+    captures: CapturePort
 
     async def plan(self, tree: Any) -> Plan:
         """Check a whole configuration tree and find out what changes. Raises ApplianceError, one line

@@ -27,8 +27,10 @@ from appliance.protocols.access import events as access_events
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.driver import Core
 from appliance.protocols.pmipv6 import events as pmipv6_events
+from appliance.protocols.pmipv6 import settings as pmipv6_settings
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
 
 VERSION = 1
@@ -36,7 +38,7 @@ VERSION = 1
 LIMIT = 256 * 1024 * 1024
 EVENTS: dict[str, type] = {
     name: found
-    for module in (pmipv6_events, access_events)
+    for module in (pmipv6_events, access_events, pmipv6_settings)
     for name, found in vars(module).items()
     if isinstance(found, type) and attrs.has(found)
 }
@@ -97,6 +99,10 @@ class Recorder:
 
         return note
 
+    def begin(self, service: str, settings: Any) -> None:
+        """Note that a service (kind and name) starts with new cores while the process runs."""
+        self._write({"service": service, "begin": to_json(settings)})
+
     def _write(self, line: dict[str, Any]) -> None:
         if self._file is None:
             return
@@ -114,18 +120,16 @@ class Recorder:
             self._file = None
 
 
-def make_cores(configuration: Configuration, seed: int) -> dict[tuple[str, str], Core]:
-    """The cores of a configuration by (service, core), as the services make them."""
-    cores: dict[tuple[str, str], Core] = {}
-    for lma in configuration.lma_services:
-        service = f"lma {lma.name}"
-        cores[service, "lma"] = LocalMobilityAnchor(lma, CounterSet(counters.LMA), chance(seed, service))
-    for mag in configuration.mag_services:
-        service = f"mag {mag.name}"
-        values = CounterSet(counters.MAG)
-        cores[service, "mag"] = MobileAccessGateway(mag, values, chance(seed, service))
-        cores[service, "access"] = AccessLink(mag, values)
-    return cores
+def make_cores(settings: LmaSettings | MagSettings, seed: int) -> dict[tuple[str, str], Core]:
+    """The cores of a service by (service, core), as the services make them."""
+    if isinstance(settings, LmaSettings):
+        service = f"lma {settings.name}"
+        anchor = LocalMobilityAnchor(settings, CounterSet(counters.LMA), chance(seed, service))
+        return {(service, "lma"): anchor}
+    service = f"mag {settings.name}"
+    values = CounterSet(counters.MAG)
+    gateway = MobileAccessGateway(settings, values, chance(seed, service))
+    return {(service, "mag"): gateway, (service, "access"): AccessLink(settings, values)}
 
 
 def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
@@ -134,6 +138,7 @@ def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
     Raises ApplianceError when the file is no recording or does not fit the configuration.
     """
     cores: dict[tuple[str, str], Core] = {}
+    seed = 0
     with Path(path).open(encoding="utf-8") as lines:
         for number, text in enumerate(lines, 1):
             try:
@@ -141,7 +146,14 @@ def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
                 if number == 1:
                     if line["version"] != VERSION:
                         raise ApplianceError(f"{path}: version {line['version']}, not {VERSION}")
-                    cores = make_cores(configuration, line["seed"])
+                    seed = line["seed"]
+                    for lma in configuration.lma_services:
+                        cores |= make_cores(lma, seed)
+                    for mag in configuration.mag_services:
+                        cores |= make_cores(mag, seed)
+                    continue
+                if "begin" in line:
+                    cores |= make_cores(from_json(line["begin"]), seed)
                     continue
                 core, now = cores[line["service"], line["core"]], Now(*line["now"])
                 event = from_json(line["input"])

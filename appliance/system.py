@@ -1,22 +1,34 @@
 """The process as a whole: kernel changes, services, control socket, and how it is doing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import netifaces
-from twisted.internet.defer import Deferred
 
-from appliance.cli.control import ControlServer
-from appliance.cli.shell import Shell
-from appliance.config import Configuration
-from appliance.errors import ResourceError
+from appliance import files
+from appliance.capture import Captures
+from appliance.config import Builder, Configuration
+from appliance.config_plan import Key, Plan, Settings, compare, services
+from appliance.counters import CounterSet
+from appliance.desk import Desk
+from appliance.errors import ApplianceError, ResourceError
 from appliance.host import Host
-from appliance.ports import LogPort, ServicePort
+from appliance.lma_service import LmaService
+from appliance.mag_service import MagService
+from appliance.ports import CapturePort, HostPort, LogPort, Operator, ServicePort, TapPort
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
-from appliance.service import LmaService, MagService, address_text
+from appliance.service import address_text
+from appliance.system_change import AnyService, Change, Manage
+from appliance.tap import Tap
 from appliance.tun.kernel import Kernel
+from appliance.watch import Watch
+
+#: Sessions that are looked at before others get their turn.
+SLICE = 1000
 
 
 def local_addresses() -> dict[str, str]:
@@ -28,6 +40,18 @@ def local_addresses() -> dict[str, str]:
             for entry in known.get(family, ()):
                 found[entry["addr"].partition("%")[0]] = device
     return found
+
+
+def _require(key: Key, settings: Settings, known: Collection[str]) -> None:
+    """Raises ResourceError when a bind address is not among the known ones."""
+    for packed in filter(None, (settings.address, settings.ipv4_address)):
+        text = address_text(packed)
+        if text not in known:
+            raise ResourceError(
+                f"{key[0]}-service {key[1]}: bind address {text} is not on this host; "
+                f"add it in context {settings.context} with 'interface DEVICE' and "
+                f"'{'ipv6' if len(packed) == 16 else 'ip'} address {text}/LENGTH'"
+            )
 
 
 class System:
@@ -43,26 +67,63 @@ class System:
         logger: Any,
         log: LogPort,
         recorder: Recorder | None = None,
+        boot_file: str = "",
     ) -> None:
-        self.configuration = configuration
+        self.boot_file = boot_file
         self.log = log
-        self.host = Host(reactor, lambda: clock().mono)
+        self._host = Host(reactor, lambda: clock().mono)
+        self.host: HostPort = self._host
+        self._builder = Builder()
+        self.configuration, self._overrides = self._adopt(configuration)
         self._reactor = reactor
         self._clock = clock
         self._logger = logger
+        self._recorder = recorder
         self._started = clock()
-        self._kernel = Kernel(configuration.state_directory)
-        self._control = ControlServer(reactor, configuration.control_socket, self._make_shell)
-        tools: dict[str, Any] = {
+        self.kernel = Kernel(configuration.state_directory)
+        tap = Tap()
+        watch = Watch(tap, self.services)
+        self._captures = Captures(watch, self.tell, clock, reactor.callLater, reactor.callFromThread)
+        self.tap: TapPort = watch
+        self.captures: CapturePort = self._captures
+        self._desk = Desk(
+            self,
+            reactor=reactor,
+            clock=clock,
+            tell=self.tell,
+            state_directory=configuration.state_directory,
+            control_socket=configuration.control_socket,
+            management=lambda: self.configuration.management,
+        )
+        self._tools: dict[str, Any] = {
+            "tap": tap,
             "reactor": reactor,
             "clock": clock,
             "random_bits": random_bits,
             "tell": self.tell,
             "recorder": recorder,
         }
-        self._services: list[LmaService | MagService] = []
-        self._services += [LmaService(settings, **tools) for settings in configuration.lma_services]
-        self._services += [MagService(settings, **tools) for settings in configuration.mag_services]
+        self.running: dict[Key, AnyService] = {}
+        self._links: dict[str, tuple[bool, bool]] = {}
+        self._managers: list[Manage] = [self._desk.manage]
+        self._changing = asyncio.Lock()
+        self._ready = self._stopping = False
+
+    def _adopt(self, configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
+        """The same configuration as the builder makes it, so that changes share what stays with it.
+
+        What its tree does not say was said on the command line, and holds whatever the configuration says.
+        """
+        _, built = self._builder.build(configuration.tree)
+        if built is None:
+            return configuration, {}
+        overrides = {}
+        for name in ("state_directory", "control_socket"):
+            value = getattr(configuration, name)
+            if value != getattr(built, name):
+                overrides[name] = value
+                setattr(built, name, value)
+        return built, overrides
 
     def tell(self, level: str, text: str) -> None:
         """Write one log line of level ``info``, ``warning`` or ``error``."""
@@ -71,72 +132,198 @@ class System:
 
     async def start(self) -> None:
         """Start everything in order; raises ResourceError, after which :meth:`stop` cleans up."""
-        await self._kernel.start()
-        await self._kernel.recover()
-        for context in self.configuration.contexts:
-            for interface in context.interfaces:
-                for address, length in interface.addresses:
-                    await self._kernel.add_address(interface.name, address, length)
-        for service in self._services:
-            if service.settings.address:
-                self._require_addresses(service)
-                await service.start(self._kernel)
-            else:
+        await self.kernel.start()
+        await self.kernel.recover()
+        boot = compare(Configuration(control_socket=self.configuration.control_socket), self.configuration)
+        await Change(self, boot, []).make()
+        for service in self.services():
+            if service.state != "Started":
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
-        self._kernel.watch_links(self._link_changed)
-        self._control.start()
-        self.host.start()
+        self.kernel.watch_links(self._link_changed)
+        await self._desk.start(self.configuration.management)
+        self._host.start()
+        self._ready = True
 
-    @staticmethod
-    def _require_addresses(service: LmaService | MagService) -> None:
+    # ---- what a change works on
+
+    def make(self, settings: Settings, values: CounterSet | None = None) -> AnyService:
+        """A service that is not started yet; it goes on with the counters ``values`` if there are any."""
+        service: AnyService
+        if isinstance(settings, LmaSettings):
+            service = LmaService(settings, values, **self._tools)
+        else:
+            service = MagService(settings, values, **self._tools)
+        if self._recorder is not None and self._ready:
+            self._recorder.begin(service.label, settings)
+        return service
+
+    def require_addresses(self, service: AnyService) -> None:
         """Say what to do about an address that this host lacks before any socket does."""
-        known = local_addresses()
-        for packed in filter(None, (service.settings.address, service.settings.ipv4_address)):
-            text = address_text(packed)
-            if text not in known:
-                raise ResourceError(
-                    f"{service.kind}-service {service.name}: bind address {text} is not on this host; "
-                    f"add it in context {service.context} with 'interface DEVICE' and "
-                    f"'{'ipv6' if len(packed) == 16 else 'ip'} address {text}/LENGTH'"
-                )
+        _require((service.kind, service.name), service.settings, local_addresses())
 
-    def _make_shell(self, user: str) -> Shell:
-        return Shell(self, self.configuration, user)
+    def show_links(self, service: AnyService) -> None:
+        """Tell a gateway about the links that are up now, as far as it does not know."""
+        if isinstance(service, MagService) and service.state == "Started":
+            for link in service.settings.access_interfaces:
+                if link.name in self._links:
+                    self._tell_link(service, link.name, *self._links[link.name])
+
+    async def move_control(self, path: str) -> None:
+        """Listen for the command line at ``path``; raises ResourceError, then nothing has changed."""
+        await self._desk.move_control(path)
 
     async def stop(self) -> None:
         """Stop everything in reverse order and undo the changes to the host."""
-        self.host.stop()
-        # The control server waits for its port with a Deferred, the rest here for asyncio's futures.
-        await Deferred.fromCoroutine(self._control.stop()).asFuture(asyncio.get_running_loop())
-        for service in reversed(self._services):
-            service.stop()
-        await self._kernel.close()
+        self._stopping = True
+        async with self._changing:
+            self._host.stop()
+            await self._desk.stop()
+            await self._captures.stop()
+            for service in reversed(self.running.values()):
+                service.stop()
+            await self.kernel.close()
 
     def _link_changed(self, name: str, is_up: bool, present: bool) -> None:
-        for service in self._services:
+        if present:
+            self._links[name] = (is_up, present)
+        else:
+            self._links.pop(name, None)
+        for service in self.running.values():
             if isinstance(service, MagService) and service.state == "Started":
-                try:
-                    service.link_changed(name, is_up, present)
-                except ResourceError as error:
-                    self.tell("error", f"mag {service.name}: {error}")
-                except Exception:  # noqa: BLE001 - logged
-                    # One device must not end the watch over all others; the log has the traceback.
-                    self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
+                self._tell_link(service, name, is_up, present)
+
+    def _tell_link(self, service: MagService, name: str, is_up: bool, present: bool) -> None:
+        try:
+            service.link_changed(name, is_up, present)
+        except ResourceError as error:
+            self.tell("error", f"mag {service.name}: {error}")
+        except Exception:  # noqa: BLE001 - logged
+            # One device must not end the watch over all others; the log has the traceback.
+            self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
 
     def summary(self) -> str:
         """Name the started services in one line."""
-        started = (service for service in self._services if service.state == "Started")
+        started = (service for service in self.services() if service.state == "Started")
         names = [f"{service.kind}-service {service.name}" for service in started]
         return ", ".join(names) or "no services"
 
+    # ---- the running configuration
+
+    def on_change(self, manage: Manage) -> None:
+        """Have ``manage(old, new)`` awaited in every change of the running configuration.
+
+        It raises ApplianceError to refuse the change. After that, or when something else fails later, it
+        is called once more with the two exchanged.
+        """
+        self._managers.append(manage)
+
+    async def plan(self, tree: Any) -> Plan:
+        """Check a whole tree and find out what it changes; nothing of it may be changed in place later.
+
+        Raises ApplianceError, one line for each fault.
+        """
+        faults, wanted = self._builder.build(await self._desk.sealed(tree))
+        if wanted is None:
+            raise ApplianceError("\n".join(dict.fromkeys(text for _, text in faults)))
+        for name, value in self._overrides.items():
+            setattr(wanted, name, value)
+        plan = compare(self.configuration, wanted)
+        self._check_addresses(plan)
+        await self._count_sessions(plan)
+        return plan
+
+    def _check_addresses(self, plan: Plan) -> None:
+        """No service may be left without the address that it is bound to."""
+        known = local_addresses().keys()
+        gone = {
+            address_text(each.address)
+            for each in plan.addresses_gone
+            if self.kernel.has_added(each.interface, each.address, each.length)
+        }
+        new = {address_text(each.address) for each in plan.addresses_new}
+        for key, settings in services(plan.configuration).items():
+            _require(key, settings, (known - gone) | new)
+
+    async def _count_sessions(self, plan: Plan) -> None:
+        for change in plan.services:
+            service = self.running.get(change.key)
+            if service is None or change.action not in ("stop", "restart", "reconfigure"):
+                continue
+            if change.action != "reconfigure":
+                plan.sessions += service.session_count()
+                continue
+            count = 0
+            for number, ends in enumerate(service.affected(change.new), 1):
+                count += ends
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)
+            if count:
+                plan.sessions += count
+                plan.notes.append(f"{change.title}: {count} session{'s' if count > 1 else ''} end")
+
+    async def apply(self, plan: Any) -> bool:
+        """Make a change; false (and nothing done) if something else was changed since it was planned.
+
+        It is made to its end also if the caller is cancelled. Raises ApplianceError when something
+        refuses it; then everything is as before, except for what the text says.
+        """
+        task = asyncio.ensure_future(self._apply(plan))
+        # If nobody waits any more, the log has it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def _apply(self, plan: Plan) -> bool:
+        async with self._changing:
+            if self._stopping or not self._ready:
+                raise ApplianceError("the appliance is starting or stopping; nothing was changed")
+            if plan.base is not self.configuration:
+                return False
+            change = Change(self, plan, self._managers)
+            try:
+                await change.make()
+            except Exception as error:  # noqa: BLE001 - put back and told
+                if not isinstance(error, ApplianceError):
+                    self._logger.failure("change of the configuration failed")
+                    error = ApplianceError(f"internal error ({type(error).__name__}); the log tells more")
+                left = await change.undo()
+                text = f"{error}; nothing was changed" + (f", but {left}" if left else "")
+                self.tell("error", f"configuration: {text}")
+                raise ApplianceError(text) from None
+            self.configuration = plan.configuration
+            return True
+
     # ---- the shell's port
 
+    def audit(self, operator: Operator, event: str, text: str, result: str) -> None:
+        """Note in the audit log who did what; ``text`` holds no secret."""
+        self._desk.audit(operator, event, text, result)
+
+    def operators(self) -> list[Operator]:
+        """Who is logged in, oldest first."""
+        return self._desk.operators.list()
+
+    def end_operator(self, number: int, reason: str) -> bool:
+        """End the session of that number; false if there is none."""
+        return self._desk.operators.end(number, reason)
+
+    async def read_file(self, path: str) -> str:
+        """The text of a file. Raises ApplianceError."""
+        return await files.read_text(path)
+
+    async def write_file(self, path: str, text: str) -> None:
+        """Write a file for its owner only, in one step. Raises ApplianceError."""
+        await files.write_text(path, text)
+
+    def file_exists(self, path: str) -> bool:
+        """Whether there is a file of that name."""
+        return Path(path).exists()
+
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
-        """Return the services of a kind and name; empty means all."""
+        """Return the services of a kind and name, in the configuration's order; empty means all."""
         return [
-            service
-            for service in self._services
-            if (not kind or service.kind == kind) and (not name or service.name == name)
+            self.running[key]
+            for key in services(self.configuration)
+            if key in self.running and kind in ("", key[0]) and name in ("", key[1])
         ]
 
     def uptime(self) -> float:

@@ -21,6 +21,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
     ("appliance.lag", 0),
+    ("appliance.tap", 0),
+    ("appliance.pcapng", 1),
     ("appliance.protocols.bits", 0),
     ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
@@ -49,11 +51,27 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.cli.terminal", 6),
     ("appliance.cli.client", 6),
     ("appliance.cli.console", 6),
+    ("appliance.cli.editor", 6),
+    ("appliance.cli.keys", 6),
+    ("appliance.cli.pager", 6),
+    ("appliance.cli.peer", 6),
+    ("appliance.cli.plainline", 6),
+    ("appliance.cli.screen", 6),
+    ("appliance.cli.operators", 6),
+    ("appliance.cli.ssh*", 6),
+    ("appliance.cli.users", 6),
     ("appliance.cli.*", 5),
     ("appliance.service", 6),
+    ("appliance.lma_service", 6),
+    ("appliance.mag_service", 6),
     ("appliance.system", 6),
+    ("appliance.audit", 6),
+    ("appliance.desk", 6),
+    ("appliance.system_change", 6),
     ("appliance.facts", 3),
     ("appliance.record", 6),
+    ("appliance.watch", 6),
+    ("appliance.capture", 6),
     ("appliance.log", 6),
     ("appliance.views", 6),
     ("appliance.host", 6),
@@ -85,7 +103,9 @@ IMPURE = {"socket", "time", "random", "os", "secrets", "select", "signal", "ssl"
     "subprocess",
 }
 TWISTED = {"twisted", "zope"}
-TERMINAL_USERS = {"appliance.cli.terminal", "appliance.cli.client", "appliance.cli.console"}
+TERMINAL_USERS = {
+    f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
+}
 #: What another protocol package may read: events, settings, and the MAG's table of subscribers.
 SHARED = ("events", "settings", "mag_policy")
 
@@ -132,7 +152,7 @@ def foreign(module: str, number: int, top: str) -> str:
     if top in TWISTED and number not in (4, 6, 7):
         return f"layer {number} may not use {top}"
     if top == "prompt_toolkit" and module not in TERMINAL_USERS:
-        return "only cli/{terminal,client,console} may use prompt_toolkit"
+        return "only the modules of the terminal may use prompt_toolkit"
     if number <= 2 and top in IMPURE:
         return f"layer {number} may not use {top}: it is passed in"
     return ""

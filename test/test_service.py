@@ -4,7 +4,8 @@ import ipaddress
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.service import _outermost, address_bytes, encapsulation_text
+from appliance.config_plan import outermost
+from appliance.service import address_bytes, encapsulation_text
 from appliance.views import matcher
 
 
@@ -38,4 +39,4 @@ class TextTests(SynchronousTestCase):
     def test_aggregate_routes(self) -> None:
         """A prefix inside a pool needs no route of its own."""
         pools = [network("2001:db8:1::/48"), network("2001:db8:1:7::/64"), network("203.0.113.0/24")]
-        self.assertEqual(sorted(_outermost(pools)), sorted([pools[0], pools[2]]))
+        self.assertEqual(sorted(outermost(pools)), sorted([pools[0], pools[2]]))

@@ -1,6 +1,12 @@
 """``appliance cli``: attaches to a running appliance through its control socket.
 
-Exit status: 0 all commands worked, 1 a command failed, 2 could not attach.
+::
+
+    a person     keys ─▶ {"keys"} ─▶ appliance (editor, shell, pager) ─▶ {"screen"} ─▶ terminal in raw mode
+    a script     -e, standard input ─▶ {"line"} ─▶ appliance ─▶ {"lines"}, {"status"} ─▶ output
+
+Exit status: 0 all commands worked (or a person has left), 1 a command failed, 2 could not attach, or
+the appliance has gone.
 """
 
 import argparse
@@ -9,16 +15,17 @@ import json
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from appliance.cli import script
-from appliance.cli.shell import Result
 from appliance.config_tree import DEFAULT_CONTROL_SOCKET
 from appliance.errors import ApplianceError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
+
+STRANGE = "what listens on the socket is no appliance of this version"
 
 
 class AttachError(ApplianceError):
@@ -32,9 +39,8 @@ class Connection:
     """
 
     def __init__(self, path: str) -> None:
-        self.prompt = ""
-        self.length = 0
-        """Lines of a page of the session; 0: no paging."""
+        self.status = 0
+        """Of the last line: 0 it worked, 1 it failed."""
         self.closed = False
         """True when the appliance has ended the session, as after ``exit``."""
         self._socket = socket.socket(socket.AF_UNIX)
@@ -43,55 +49,87 @@ class Connection:
         except OSError as error:
             self._socket.close()
             raise AttachError(f"{path}: {_reason(error)}") from error
-        self._file = self._socket.makefile("rb")
-        greeting = self._receive()
-        if greeting.status:
+        self._received = b""
+        self._messages: deque[dict[str, Any]] = deque()
+        try:
+            for _ in self._answer():
+                pass
+        except AttachError:
             self.close()
-            raise AttachError("\n".join(text.removeprefix("Failure: ") for text in greeting.lines))
+            raise
 
-    def execute(self, line: str) -> Result:
-        """Do one line."""
-        self._send({"line": line})
-        return self._receive()
-
-    def candidates(self, text: str) -> list[tuple[str, str, bool]]:
-        """Text, help and whether it is a keyword, of everything that may come next."""
-        self._send({"complete": text})
-        found: list[tuple[str, str, bool]] = []
-        self._receive(found)
-        return found
+    def execute(self, line: str) -> Iterator[tuple[list[str], bool]]:
+        """Do one line: what it says as it comes, and whether that tells of a failure; then see ``status``."""
+        self.send({"line": line})
+        yield from self._answer()
 
     def close(self) -> None:
         """Detach."""
-        self._file.close()
         self._socket.close()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one object."""
         # An appliance that has closed may have said why: what is read next tells, or that there is nothing.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
-    def _receive(self, found: list[tuple[str, str, bool]] | None = None) -> Result:
-        lines: list[str] = []
-        while True:
+    def fileno(self) -> int:
+        """To wait for what the appliance sends."""
+        return self._socket.fileno()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """The objects that have come; if there are none waits until octets come, which may be half of one."""
+        if not self._messages:
+            self._read()
+        found = list(self._messages)
+        self._messages.clear()
+        return found
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(65_536)
+        except OSError as error:
+            raise AttachError(f"the appliance has closed the connection ({error.strerror})") from error
+        if not data:
+            raise AttachError("the appliance has closed the connection")
+        *lines, self._received = (self._received + data).split(b"\n")
+        self._messages.extend(map(_parsed, lines))
+
+    def check(self, message: dict[str, Any]) -> None:
+        """Raise :class:`AttachError` if a message says that the appliance does not want us."""
+        if message.get("refused"):
+            raise AttachError("\n".join(str(text).removeprefix("Failure: ") for text in message["lines"]))
+
+    def _answer(self) -> Iterator[tuple[list[str], bool]]:
+        """What comes up to and with the end of an answer."""
+        status = None
+        while status is None:
+            while not self._messages:
+                self._read()
+            message = self._messages.popleft()
             try:
-                text = self._file.readline()
-            except OSError as error:
-                raise AttachError(f"the appliance has closed the connection ({error.strerror})") from error
-            if not text.endswith(b"\n"):
-                raise AttachError("the appliance has closed the connection")
-            try:
-                message = json.loads(text)
-                lines += message["lines"]
-                if "status" in message:
-                    self.prompt = message["prompt"]
-                    self.length = message.get("length", 0)
-                    self.closed = message.get("closed", False)
-                    if found is not None:
-                        found += [(each[0], each[1], each[2]) for each in message.get("candidates", [])]
-                    return Result(lines, message["status"])
+                self.check(message)
+                lines, status = message["lines"], message.get("status")
+                if not isinstance(lines, list):
+                    raise TypeError(lines)
+                if status is not None:
+                    message["prompt"]
+                    self.status = int(status)
+                    self.closed = bool(message.get("closed"))
             except (ValueError, KeyError, TypeError) as error:
-                raise AttachError("what listens on the socket is no appliance of this version") from error
+                raise AttachError(STRANGE) from error
+            if lines:
+                yield [str(text) for text in lines], bool(message.get("failed") or status)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise AttachError(STRANGE) from error
+    if not isinstance(message, dict):
+        raise AttachError(STRANGE)
+    return message
 
 
 def _reason(error: OSError) -> str:
@@ -117,18 +155,15 @@ def main(argv: Sequence[str]) -> int:
         connection = Connection(options.socket)
         try:
             if options.commands is None and sys.stdin and sys.stdin.isatty():
-                # Only a person needs the terminal's part, which takes a while to load.
-                from appliance.cli.terminal import interact
+                from appliance.cli.console import interact
 
-                return interact(connection)
+                interact(connection)
+                return 0
             # Without a standard input Python has None there.
             source = options.commands
             if source is None:
-                source = script.without_ends(sys.stdin or ())
-            return script.run(
-                _while_open(connection, source), connection.execute, _write, options.keep_going,
-                numbered=options.commands is None,
-            )  # fmt: skip
+                source = (line.rstrip("\r\n") for line in sys.stdin or ())
+            return _run(connection, source, options.keep_going, options.commands is None)
         finally:
             connection.close()
     except AttachError as error:
@@ -147,12 +182,21 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _while_open(connection: Connection, lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
+def _run(connection: Connection, lines: Iterable[str], keep_going: bool, numbered: bool) -> int:
+    """Do lines one after the other and print what they give; if ``numbered``, failures name their line.
+
+    Stops at the first failure unless ``keep_going``. Returns the exit status.
+    """
+    status = 0
+    for number, line in enumerate(lines, 1):
+        for texts, failed in connection.execute(line):
+            mark = f"line {number}: " if failed and numbered else ""
+            text = "".join(f"{mark}{each}\n" for each in texts)
+            print(text, end="", file=sys.stderr if failed else sys.stdout, flush=True)
+        if connection.status:
+            status = 1
+            if not keep_going:
+                break
         if connection.closed:
-            return
-        yield line
-
-
-def _write(text: str, status: int) -> None:
-    print(text, file=sys.stderr if status else sys.stdout, flush=True)
+            break
+    return status

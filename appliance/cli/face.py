@@ -16,6 +16,20 @@ class Interrupted(Exception):
     """The operator wants no more of the running command: ``q`` at the page break, or ^C."""
 
 
+class ConnectionLost(Exception):
+    """The client of a session is gone."""
+
+
+class Transport(Protocol):
+    """The octets' way to one client: an SSH channel, a connection to the control socket."""
+
+    def write(self, data: bytes) -> None:
+        """Send octets; what the client does not take yet is kept."""
+
+    async def drain(self) -> None:
+        """Return when the client has taken enough of what was written. Raises :class:`ConnectionLost`."""
+
+
 class Face(Protocol):
     """One operator's lines in and out."""
 

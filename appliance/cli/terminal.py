@@ -1,155 +1,333 @@
-"""``appliance cli`` for a person: a prompt with Tab and ``?``, and output a page at a time.
+"""A shell for a person: one session at a terminal, wherever its octets come from.
 
 ::
 
-    keys ─▶ PromptSession ─ Tab, ? ─▶ candidates     line ─▶ execute ─▶ Pager ─ --More-- ─▶ keys
+    ssh.py, control.py ─feed()─▶ KeyQueue ─▶ Editor ─line─▶ Shell.execute(line, this session)
+                                     └─▶ Pager, questions                    │ write, ask, key
+    ssh.py, control.py ◀─Transport.write()─ Screen ◀──────────────────────────┘
+
+Everything runs on the asyncio loop of the process, beside the signalling: keys are taken in
+slices, output waits for the client, and no more than a screenful of either is kept.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from shutil import get_terminal_size
+import asyncio
+from collections.abc import Callable, Sequence
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app, run_in_terminal
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.keys import Keys
-from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.application import create_app_session
+from twisted.logger import Logger
 
-from appliance.cli.client import AttachError, Connection
+from appliance.cli.editor import LINE_LIMIT, Editor
+from appliance.cli.face import Interrupted, Transport
+from appliance.cli.keys import BAD, KeyQueue
+from appliance.cli.match import Candidate
+from appliance.cli.pager import MORE, Pager, rows
+from appliance.cli.plainline import PlainLine
+from appliance.cli.screen import Screen
+from appliance.cli.script import INTERNAL
+from appliance.cli.shell import Shell
+from appliance.cli.values import visible
+from appliance.config_secrets import masked
 
-MORE = "--More--"
-NO_HELP = "Nothing that is known can follow"
+__all__ = ["TerminalSession", "Transport"]
 
-
-class _Completer(Completer):
-    """Asks the appliance what may come next."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """The keywords that the word before the cursor could become."""
-        text = document.text_before_cursor
-        typed = "" if not text or text[-1].isspace() else text.split()[-1]
-        found = candidates(self._connection, text)
-        words = [(word, meaning) for word, meaning, keyword in found if keyword]
-        # As in a shell: the space after a word comes with it as soon as there is no other choice.
-        end = " " if len(words) == 1 else ""
-        for word, meaning in words:
-            yield Completion(word + end, start_position=-len(typed), display=word, display_meta=meaning)
+NOT_TEXT = "Failure: the line holds what is not text (octets that are not UTF-8, control characters)"
+TOO_LONG = f"Failure: the line is longer than {LINE_LIMIT} characters"
+FLOOD = "too many keys at once"
+PIECE = 8_192
+"""Characters of output that are written at once."""
+RESTORE = "\x1b[?2004l\x1b[?7h\x1b[0m\x1b[?25h"
+"""Ends bracketed paste, wraps lines, plain text, shows the cursor."""
 
 
-def candidates(connection: Connection, text: str) -> list[tuple[str, str, bool]]:
-    """What may come next; if the appliance has gone, that ends the prompt and not in its event loop."""
-    try:
-        return connection.candidates(text)
-    except AttachError as error:
-        get_app().exit(exception=error)
-        return []
+class TerminalSession:
+    """One operator at a terminal; a ``Face`` of its shell.
 
+    ``term`` is the terminal's name as in TERM; ``rows`` and ``columns`` are its size, 0 where it is
+    not known; ``touch()`` is called at every key.
+    """
 
-def is_literal(text: str) -> bool:
-    """Whether ``?`` after this text is a character: inside quotes, and in the pattern of a pipe."""
-    quote = ""
-    pipe = False
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character == "|":
-            pipe = True
-    return bool(quote) or (pipe and len(text.rpartition("|")[2].split()) + text[-1].isspace() > 1)
+    logger = Logger(namespace="terminal")
+    interactive = True
 
+    def __init__(
+        self,
+        shell: Shell,
+        transport: Transport,
+        term: str,
+        rows: int,
+        columns: int,
+        touch: Callable[[], None],
+    ) -> None:
+        self._shell = shell
+        self._touch = touch
+        self._screen = Screen(transport, term, rows, columns, self._end)
+        self._keys = KeyQueue(self._interrupt, self._screen.bell, lambda: self.close(FLOOD))
+        self._editor = Editor(shell, self._screen, self._keys, term, self._candidates)
+        self._pager = Pager()
+        self._status = 0
+        self._lost_notices = 0
+        self._reason: str | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._command: asyncio.Task[int] | None = None
+        self._stopped = False
+        self._front: Editor | PlainLine | _More | None = None
+        self._size_changed = False
+        shell.resized(rows, columns)
 
-def help_lines(found: Sequence[tuple[str, str, bool]]) -> list[str]:
-    """One line for each candidate: the text, and its help in a column of its own."""
-    if not found:
-        return [NO_HELP]
-    width = max(len(text) for text, _, _ in found)
-    return [f"  {text.ljust(width)}  {meaning}" for text, meaning, _ in found]
+    # From the connection.
 
+    def feed(self, data: bytes) -> None:
+        """Take octets that the client sent."""
+        if self._reason is None:
+            self._touch()
+            self._keys.feed(data)
 
-def _keys(connection: Connection) -> KeyBindings:
-    bindings = KeyBindings()
+    def eof(self) -> None:
+        """The client sends no more: what it has typed is still done, then the session ends.
 
-    @bindings.add("?")
-    def _help(event: KeyPressEvent) -> None:
-        text = event.current_buffer.document.text_before_cursor
-        if is_literal(text):
-            event.current_buffer.insert_text("?")
-            return
-        lines = [f"{connection.prompt}{text}?", *help_lines(candidates(connection, text))]
-        if not event.app.is_done:
-            run_in_terminal(lambda: print("\n".join(lines)))
-
-    return bindings
-
-
-class Pager:
-    """Prints lines and stops after each page until a key: space a page, Enter a line, q no more."""
-
-    def __init__(self, ask: Callable[[], str] | None = None) -> None:
-        self._ask = ask or _ask
-
-    def show(self, lines: Sequence[str], length: int) -> None:
-        """Print ``lines``; a page has ``length`` rows of the terminal with its last for the question.
-
-        0: all at once.
+        A connection that is lost altogether is told by cancelling :meth:`run`, or by ``drain()``.
         """
-        columns = get_terminal_size().columns
-        room = page = max(1, length - 1)
-        for text in lines:
-            rows = max(1, -(-len(text) // columns))
-            if length and rows > room and room < page:
-                key = self._ask()
-                if key == "q":
-                    return
-                room = page if key == " " else rows
-            print(text)
-            # A line longer than a page leaves nothing of it, and does not stop before itself.
-            room = max(0, room - rows) if rows <= page else 0
+        self._keys.feed_eof()
 
+    @property
+    def pending(self) -> int:
+        """Characters that were typed and wait; the owner may stop reading while there are many."""
+        return self._keys.pending
 
-def _ask() -> str:
-    """Ask for a key at ``--More--``, which then goes away: ``" "``, ``"\\r"`` or ``"q"``."""
-    bindings = KeyBindings()
+    def resize(self, rows: int, columns: int) -> None:
+        """The terminal has another size now; 0: unknown."""
+        self._screen.resize(rows, columns)
+        self._shell.resized(rows, columns)
+        if self._screen.clogged:
+            # Drawing again would only add to what waits.
+            self._size_changed = True
+        elif self._front is self._editor:
+            self._editor.redrawn()
 
-    def answer(key: str, *names: str) -> None:
-        for name in names:
-            bindings.add(name, eager=True)(lambda event: event.app.exit(result=key))
+    def notice(self, lines: Sequence[str]) -> None:
+        """Show lines above the prompt, or between lines of output; dropped while the client is slow."""
+        if self._reason is not None or self._main is None:
+            return
+        if self._screen.clogged:
+            self._lost_notices += len(lines)
+            return
+        self._above([*self._lost(), *map(visible, lines)])
 
-    @bindings.add(Keys.Any)
-    @bindings.add(Keys.BracketedPaste)
-    def _ignore(_event: KeyPressEvent) -> None:
-        """Any other key."""
+    def close(self, reason: str) -> None:
+        """End now; ``reason`` is shown. What runs is cancelled."""
+        if self._reason is None:
+            self._reason = reason
+            self._end()
 
-    answer(" ", " ")
-    answer("\r", "enter", "c-j", "down")
-    answer("q", "q", "Q", "c-c", "c-d")
-    # It must not be remembered as a line that was typed, so it has a session of its own.
-    session: PromptSession[str] = PromptSession(key_bindings=bindings, erase_when_done=True)
-    return session.prompt(MORE)
+    async def run(self, banner: Sequence[str] = ()) -> int:
+        """Greet with ``banner``, then prompt and execute until the end. Returns the last status.
 
-
-def interact(connection: Connection) -> int:
-    """Prompt for lines until ``exit`` or end of input; a failed command is no reason to end."""
-    session: PromptSession[str] = PromptSession(
-        completer=_Completer(connection),
-        complete_style=CompleteStyle.READLINE_LIKE,
-        complete_while_typing=False,
-        key_bindings=_keys(connection),
-    )
-    pager = Pager()
-    while not connection.closed:
+        To be called once. Cancelling it ends everything without a word.
+        """
         try:
-            line = session.prompt(connection.prompt)
-        except KeyboardInterrupt:
-            continue
+            if self._reason is None:
+                self._main = asyncio.ensure_future(self._serve(banner))
+                await self._main
+        except asyncio.CancelledError:
+            if self._reason is None and not self._screen.gone:
+                raise
+        finally:
+            self._finish()
+        return self._status
+
+    # What a running command calls.
+
+    async def write(self, lines: Sequence[str], *, failed: bool = False, paged: bool = True) -> None:
+        """Show lines; see :class:`appliance.cli.face.Face`."""
+        piece: list[str] = []
+        size = 0
+        for text in lines:
+            if paged and self._shell.length:
+                count = rows(text, self._screen.columns)
+                if self._pager.stops(count, self._shell.length):
+                    self._put(piece)
+                    size = 0
+                    await self._more(count)
+                self._pager.printed(count)
+            piece.append(text)
+            size += len(text)
+            if size > PIECE:
+                self._put(piece)
+                size = 0
+                await self._screen.ready()
+        self._put(piece)
+        await self._screen.ready()
+        await asyncio.sleep(0)
+
+    async def ask(self, question: str) -> str:
+        """A line that the operator types; see :class:`appliance.cli.face.Face`."""
+        line = PlainLine(self._screen, self._keys, question, LINE_LIMIT)
+        self._pager.begin()
+        self._front = line
+        try:
+            return await line.read()
         except EOFError:
-            break
-        lines = connection.execute(line).lines
-        pager.show(lines, connection.length if sys.stdout.isatty() else 0)
-    return 0
+            raise Interrupted from None
+        finally:
+            self._front = None
+
+    async def key(self, timeout: float) -> str:
+        """A key; see :class:`appliance.cli.face.Face`. Keys without a character have a name, as ``up``."""
+        self._pager.begin()
+        try:
+            key = await self._keys.get_one(timeout)
+        except EOFError:
+            raise Interrupted from None
+        if key is None:
+            return ""
+        if key.name == "c-c":
+            raise Interrupted
+        return key.name if key.name and key.text.startswith("\x1b") else key.text
+
+    # Inside.
+
+    async def _serve(self, banner: Sequence[str]) -> None:
+        with create_app_session(input=self._keys, output=self._editor.output):
+            pump = asyncio.ensure_future(self._keys.pump(self._before_keys, self._mistake))
+            try:
+                self._screen.line(*map(visible, banner))
+                while not self._shell.closed:
+                    await self._turn()
+            except EOFError:
+                pass
+            finally:
+                pump.cancel()
+                await asyncio.wait([pump])
+
+    async def _turn(self) -> None:
+        """One line."""
+        await self._screen.ready()
+        if lost := self._lost():
+            self._screen.line(*lost)
+        self._front = self._editor
+        try:
+            line = await self._editor.read()
+        except Interrupted:
+            return
+        finally:
+            self._front = None
+        refusal = TOO_LONG if self._editor.overlong else NOT_TEXT if BAD in line else ""
+        if refusal:
+            self._screen.line(f"{refusal}; nothing was done")
+            self._status = 1
+        elif line.strip():
+            await self._execute(line)
+        else:
+            await asyncio.sleep(0)
+
+    async def _execute(self, line: str) -> None:
+        self._pager.begin()
+        self._stopped = False
+        self._command = asyncio.ensure_future(self._shell.execute(line, self))
+        try:
+            self._status = await self._command
+        except Interrupted:
+            self._status = 1
+        except asyncio.CancelledError:
+            self._status = 1
+            if not self._stopped:
+                raise
+        except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
+            self.logger.failure("command {line!r} failed", line=masked(line))
+            self._screen.line(INTERNAL)
+            self._status = 1
+        finally:
+            self._command = None
+
+    def _interrupt(self) -> bool:
+        """^C: stop what runs; false if nothing does."""
+        command = self._command
+        if command is None or command.done():
+            return False
+        if isinstance(self._front, _More):
+            self._front.hide()
+        self._front = None
+        self._screen.line("^C")
+        # Who waits for a key is told so; anything else is cancelled where it stands.
+        if not self._keys.interrupt_wait(Interrupted()):
+            self._stopped = True
+            command.cancel()
+        return True
+
+    def _end(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
+
+    def _finish(self) -> None:
+        self._main = None
+        self._screen.stop()
+        if self._reason:
+            self._screen.line("", visible(self._reason))
+        if not self._screen.dumb:
+            self._screen.write(RESTORE)
+
+    def _put(self, lines: list[str]) -> None:
+        self._screen.line(*lines)
+        lines.clear()
+
+    async def _more(self, count: int) -> None:
+        """Stop at the end of a page until a key says how to go on."""
+        front = self._front = _More(self._screen)
+        front.show()
+        try:
+            while (key := await self._keys.get_one()) is None or not self._pager.answer(
+                key.name or key.text, count, self._shell.length
+            ):
+                pass
+        except EOFError:
+            raise Interrupted from None
+        finally:
+            if self._front is front:
+                front.hide()
+                self._front = None
+
+    def _above(self, lines: Sequence[str]) -> None:
+        if self._front is None:
+            self._screen.line(*lines)
+        else:
+            self._front.hide()
+            self._screen.line(*lines)
+            self._front.show()
+
+    def _lost(self) -> list[str]:
+        """One line about notices that were dropped, if any were."""
+        count, self._lost_notices = self._lost_notices, 0
+        return [f"{count} lines are missing here: the terminal was too slow"] if count else []
+
+    async def _before_keys(self) -> None:
+        await self._screen.ready()
+        self._editor.trim()
+        if self._size_changed and self._front is self._editor:
+            self._size_changed = False
+            self._editor.redrawn()
+
+    def _candidates(self, text: str) -> Sequence[Candidate]:
+        try:
+            return self._shell.candidates(text)
+        except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
+            self.logger.failure("completion of {text!r} failed", text=text)
+            return []
+
+    def _mistake(self) -> None:
+        self.logger.failure("a key failed")
+        self._screen.bell()
+
+
+class _More:
+    """The question at the end of a page."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def show(self) -> None:
+        """Ask."""
+        self._screen.write(MORE)
+
+    def hide(self) -> None:
+        """Wipe the question away."""
+        self._screen.wipe(MORE)

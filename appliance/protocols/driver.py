@@ -103,6 +103,9 @@ class CoreDriver:
     def stop(self) -> None:
         """Disarm the timer; the core is not called again."""
         self._stopped = True
+        # Who performs the effects refers to this driver: a service that goes must not stay in memory, with
+        # all its sessions, until some full garbage collection.
+        self._perform = {}
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self._armed = None

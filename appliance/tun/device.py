@@ -187,6 +187,25 @@ class System:
 
         set_queue_length(name, queue_length)
 
+    @staticmethod
+    def set_mtu(name: str, mtu: int) -> None:
+        """Set the MTU of a device, octets; raises ResourceError."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                fcntl.ioctl(control, SIOCSIFMTU, struct.pack("16si20x", name.encode(), mtu))
+        except OSError as error:
+            raise explain(error, f"MTU {mtu} of device {name}") from None
+
+    @staticmethod
+    def set_path_mtu(sock: socket.socket, path_mtu: int) -> None:
+        """Set the size above which a raw IPv6 socket fragments, octets; raises ResourceError."""
+        try:
+            # The source fragments what is longer than this (RFC 2473 section 7.1 (b)).
+            if path_mtu >= 1280:
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU, path_mtu)
+        except OSError as error:
+            raise explain(error, f"path MTU {path_mtu} of a tunnel socket") from None
+
     def open_packet(self, interface: str, link_layer: bytes) -> PacketDevice:
         """A packet socket that gets what the mobiles send to ``link_layer``; raises ResourceError."""
         sock = None

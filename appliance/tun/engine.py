@@ -11,6 +11,7 @@ A wake-up handles a bounded number of packets, then other descriptors get their 
 logged or looked up by name per packet.
 """
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -35,6 +36,11 @@ BATCHES = 4
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
 IPV6_DSTOPTS = 59
+
+
+def _tun_mtu(path_mtu: int) -> int:
+    """MTU of the TUN device: the kernel itself then tells senders about the plainest tunnel's."""
+    return max(path_mtu - 40, ip.IPV6_MINIMUM_MTU)
 
 
 class Engine:
@@ -117,11 +123,33 @@ class Engine:
             if address:
                 self._watch(sock.fileno(), self._icmp_reader(outer, sock))
         if self._role == LMA:
-            # The kernel itself then tells senders about the plainest tunnel's MTU.
-            mtu = max(self._path_mtu - 40, ip.IPV6_MINIMUM_MTU)
-            self.tun = self._system.open_tun(self._tun_name or "", mtu)
+            self.tun = self._system.open_tun(self._tun_name or "", _tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
             self._watch(self.tun.fileno(), self._read_tun)
+
+    def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
+        """Go on with other values, arguments as of the constructor; sessions and their counts stay.
+
+        Raises ResourceError when the host refuses; then everything is as before.
+        """
+        before = self._path_mtu
+        if path_mtu != before:
+            try:
+                self._set_path_mtu(path_mtu)
+            except ResourceError:
+                with contextlib.suppress(ResourceError):
+                    # What was set already goes back; what was refused is as it was.
+                    self._set_path_mtu(before)
+                raise
+            self._path_mtu = path_mtu
+        self.forwarding.reconfigure(path_mtu, traffic_class, local_routing)
+
+    def _set_path_mtu(self, path_mtu: int) -> None:
+        for (outer, _), sock in self._raw.items():
+            if outer == 6:
+                self._system.set_path_mtu(sock, path_mtu)
+        if self.tun is not None:
+            self._system.set_mtu(self.tun.name, _tun_mtu(path_mtu))
 
     def _watch(self, fd: int, read: Callable[[], None]) -> None:
         self._readers.append(Reader(fd, read))
@@ -139,6 +167,7 @@ class Engine:
         self._raw.clear()
         self._senders.clear()
         self._icmp.clear()
+        self._to_tun = None
         if self.tun is not None:
             self.tun.close()
             self.tun = None

@@ -98,6 +98,26 @@ class Forwarding:
         }
         self._filtered = index("access-links/ingress-filtered") if role == MAG else self._no_session
 
+    def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
+        """Go on with other values for the same sessions; arguments as of the constructor.
+
+        What was learnt about a path holds on if it is lower. O(tunnel peers).
+        """
+        self._traffic_class = traffic_class
+        self._local_routing = local_routing
+        if path_mtu == self._path_mtu:
+            return
+        self._path_mtu = path_mtu
+        for peer, path in self.paths.items():
+            local = self.local if len(peer) == 16 else self.local_ipv4
+            path.initial = self._initial_mtu(local or b"", peer)
+            path.mtu = min(path.mtu, path.initial) if path.expires else path.initial
+
+    def _initial_mtu(self, local: bytes, peer: bytes) -> int:
+        """The MTU of a path before anything is learnt from errors."""
+        known = self._route_mtu(local, peer) if self._route_mtu is not None and local else 0
+        return min(known, self._path_mtu) if known else self._path_mtu
+
     # ---- the table
 
     def install(self, effect: Install) -> Session:
@@ -107,8 +127,7 @@ class Forwarding:
             self._unlink(old)
         path = self.paths.get(effect.peer)
         if path is None:
-            known = self._route_mtu(effect.local, effect.peer) if self._route_mtu is not None else 0
-            path = Path(min(known, self._path_mtu) if known else self._path_mtu)
+            path = Path(self._initial_mtu(effect.local, effect.peer))
             self.paths[effect.peer] = path
         path.users += 1
         outer = 6 if len(effect.peer) == 16 else 4

@@ -153,8 +153,8 @@ class Kernel:
         IPv6 addresses are made without duplicate address detection: services bind to them at once.
         """
         index = self._index(interface)
-        text = str(ip_address(address))
-        entry = {"do": "address", "interface": interface, "address": text, "length": plen}
+        entry = _address(interface, address, plen)
+        text = entry["address"]
         extra = {"flags": _NO_DAD} if len(address) == 16 else {}
         what = f"address {text}/{plen} on {interface}"
         return await self._change(
@@ -170,6 +170,36 @@ class Kernel:
         return await self._change(
             entry, f"route {text} to {device}", self._netlink.route, dst=text, oif=index, family=family
         )
+
+    async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:
+        """Take an address away that :meth:`add_address` made; False: we did not. Raises ResourceError."""
+        return await self._take_back(_address(interface, address, plen))
+
+    def has_added(self, interface: str, address: bytes, plen: int) -> bool:
+        """Whether an address is there because of :meth:`add_address`."""
+        wanted = _address(interface, address, plen)
+        return any(wanted.items() <= entry.items() for entry in self._done)
+
+    async def remove_route(self, prefix: bytes, plen: int, device: str) -> bool:
+        """Take a route away that :meth:`add_route` made; False: we did not. Raises ResourceError."""
+        return await self._take_back(
+            {"do": "route", "route": f"{ip_address(prefix)}/{plen}", "device": device}
+        )
+
+    async def restore_forwarding(self, family: int) -> bool:
+        """Undo :meth:`enable_forwarding`; False: we did not switch it on. Raises ResourceError."""
+        return await self._take_back({"do": "sysctl", "path": str(FORWARDING[family])})
+
+    async def _take_back(self, wanted: dict[str, Any]) -> bool:
+        """Undo the one change that has these fields; one that was there before us is none of our business."""
+        for entry in self._done:
+            if wanted.items() <= entry.items():
+                # Undone first: if the process ends in between, the next start finds that it is gone.
+                await self._undo(entry)
+                self._done = [other for other in self._done if other is not entry]
+                self._rewrite(self._done)
+                return True
+        return False
 
     async def enable_forwarding(self, family: int) -> bool:
         """Let the host forward packets of IP version ``family`` (4 or 6); False: it did already."""
@@ -193,12 +223,24 @@ class Kernel:
     async def _watch_links(self, callback: LinkCallback) -> None:
         async with AsyncIPRoute() as events:
             await events.bind(groups=RTMGRP_LINK)
+            names: dict[int, str] = {}
+
+            def tell(message: Any) -> None:
+                name, is_up, present = _link_state(message)
+                before = names.pop(message["index"], name)
+                if before != name:
+                    # Renamed: the device of the old name is gone for those who know it by that name.
+                    callback(before, False, False)
+                if present:
+                    names[message["index"]] = name
+                callback(name, is_up, present)
+
             async for message in await events.get_links():
-                callback(*_link_state(message))
+                tell(message)
             while True:
                 async for message in events.get():
                     if message["event"] in ("RTM_NEWLINK", "RTM_DELLINK"):
-                        callback(*_link_state(message))
+                        tell(message)
 
     async def _undo(self, entry: dict[str, Any]) -> None:
         """Take one change back; what is gone already is fine."""
@@ -256,6 +298,11 @@ class Kernel:
             self._netlink = None
         if failure is not None:
             raise failure
+
+
+def _address(interface: str, address: bytes, plen: int) -> dict[str, Any]:
+    """The journal entry of an address."""
+    return {"do": "address", "interface": interface, "address": str(ip_address(address)), "length": plen}
 
 
 def _title(entry: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-NAMES = ("signalling", "tunnel")
+NAMES = ("signalling", "tunnel", "cli")
 
 
 def run_all(arguments: Sequence[str]) -> int:

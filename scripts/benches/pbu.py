@@ -118,6 +118,7 @@ class Generator:
             "rate": count / took,
             "p50_ms": ordered[len(ordered) // 2] * 1000,
             "p99_ms": ordered[len(ordered) * 99 // 100] * 1000,
+            "max_ms": ordered[-1] * 1000,
             "refused": refused,
             "last_refusal": self.status,
         }

@@ -88,24 +88,24 @@ class KernelTests(LabTests):
         """Addresses, states and routes are what ``ip`` has made."""
         for words in (
             ("link", "add", "pair7", "type", "veth", "peer", "name", "pair8"),
-            ("addr", "add", "192.0.2.1/24", "dev", "pair7"), ("link", "set", "pair7", "up"),
-            ("route", "add", "198.51.100.0/24", "via", "192.0.2.9", "metric", "7"),
+            ("addr", "add", "198.18.0.1/24", "dev", "pair7"), ("link", "set", "pair7", "up"),
+            ("route", "add", "198.51.100.0/24", "via", "198.18.0.9", "metric", "7"),
             ("-6", "route", "add", "2001:db8:77::/48", "dev", "pair7"),
         ):  # fmt: skip
             self.lab.exec("lma", "ip", *words)
         interfaces, four, six = self.read()
         by_name = {each.name: each for each in interfaces}
-        self.assertIn("192.0.2.1/24", by_name["pair7"].addresses)
+        self.assertIn("198.18.0.1/24", by_name["pair7"].addresses)
         self.assertEqual((by_name["pair7"].state, by_name["pair8"].state), ("no-carrier", "down"))
         self.assertEqual(by_name["pair7"].mtu, 1500)
         self.assertEqual(len(by_name["pair7"].link_layer), 17)
         routes = {route.destination: route for route in four}
         self.assertEqual(
             routes["198.51.100.0/24"],
-            RouteView(destination="198.51.100.0/24", next_hop="192.0.2.9", protocol="static", cost=7,
+            RouteView(destination="198.51.100.0/24", next_hop="198.18.0.9", protocol="static", cost=7,
                       interface="pair7"),
         )  # fmt: skip
-        self.assertEqual(routes["192.0.2.0/24"].protocol, "connected")
+        self.assertEqual(routes["198.18.0.0/24"].protocol, "connected")
         (route,) = [each for each in six if each.destination == "2001:db8:77::/48"]
         self.assertEqual((route.next_hop, route.interface), ("", "pair7"))
         # Addresses of our own and multicast are in other tables or of other types.

@@ -14,6 +14,7 @@ sent goes in a unicast frame to its link-layer address, also when the IPv6 desti
 all-nodes (RFC 6085). The router has the addresses of RFC 6543 on every link.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 from attrs import define
@@ -22,7 +23,14 @@ from appliance.counters import CounterSet
 from appliance.protocols.access import arp, ndp
 from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, SendFrame
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.pmipv6.events import Advertise, MobileAttached, MobileDetached, Notify, Withdraw
+from appliance.protocols.pmipv6.events import (
+    Advertise,
+    MobileAttached,
+    MobileDetached,
+    Notify,
+    Reconfigure,
+    Withdraw,
+)
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter, PolicyTable
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
@@ -34,6 +42,8 @@ MAX_INITIAL_RTR_ADVERT_INTERVAL = 16.0
 MIN_ANSWER_INTERVAL = 0.5
 #: Seconds between two attach reports of a mobile that the MAG has not answered yet.
 MIN_TRIGGER_INTERVAL = 1.0
+#: Unknown mobile nodes that are remembered.
+MAX_STRANGERS = 256
 
 
 @define(slots=True, eq=False)
@@ -81,6 +91,9 @@ class AccessLink:
         #: By interface: the mobile that is attached by a policy line without link-layer address.
         self._sole: dict[str, bytes] = {}
         self._deadlines = Deadlines(self._due)
+        #: Link-local address of who asked for a router and was unknown, the latest last: if a line is added
+        #: for one of them, it may not ask again for a long time.
+        self._strangers: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._limiter = NoticeLimiter()
         self._effects: list[Any] = []
 
@@ -116,6 +129,9 @@ class AccessLink:
                 self._down.discard(interface)
             case LinkDown(interface):
                 self._link_down(interface)
+            case Reconfigure(settings):
+                assert isinstance(settings, MagSettings)
+                self._reconfigure(settings, now.mono)
 
     # ---- links -----------------------------------------------------------------------------
 
@@ -128,6 +144,8 @@ class AccessLink:
         for key in gone:
             self._forget(key)
         self._values[self._detach] += len(gone)
+        for key in [key for key in self._strangers if key[0] == interface]:
+            del self._strangers[key]
         # Also mobiles that an operator attached end here, so this is said even for an empty link.
         self._effects.append(MobileDetached(interface))
 
@@ -137,6 +155,79 @@ class AccessLink:
             del self._place[key[1]]
         if self._sole.get(key[0]) == key[1]:
             del self._sole[key[0]]
+
+    # ---- other settings --------------------------------------------------------------------
+
+    def _reconfigure(self, settings: MagSettings, mono: float) -> None:
+        """Go on by other settings; the MAG core had them first and has ended its sessions."""
+        old, new = self._policies, PolicyTable(settings)
+        before, self._settings, self._policies = self._settings, settings, new
+        removed = self._links - {link.name for link in settings.access_interfaces}
+        self._links = frozenset(link.name for link in settings.access_interfaces)
+        for key, mobile in list(self._mobiles.items()):
+            if key[0] in removed:
+                self._let_go(mobile, mono)
+            else:
+                self._follow(mobile, old, new, mono)
+        self._down -= removed
+        self._meet_strangers(mono)
+        timing = (before.router_lifetime, before.router_advertisement_interval)
+        again = timing != (settings.router_lifetime, settings.router_advertisement_interval)
+        for mobile in self._mobiles.values():
+            if again:
+                mobile.advertise_due = mono
+            self._arm(mobile)
+
+    def _follow(self, mobile: Mobile, old: PolicyTable, new: PolicyTable, mono: float) -> None:
+        """Let a mobile node stay by its line of now or let it go; with another identity it attaches anew."""
+        interface, link_layer = mobile.interface, mobile.link_layer
+        before, now = old.at(interface, link_layer), new.at(interface, link_layer)
+        if now is None:
+            if before is not None:
+                self._let_go(mobile, mono)
+            return
+        sole = self._sole.get(interface)
+        if now.link_layer:
+            if sole == link_layer:
+                del self._sole[interface]
+        elif sole not in (None, link_layer):
+            self._let_go(mobile, mono)
+            self._effects.append(MobileDetached(interface, link_layer))
+            return
+        else:
+            self._sole[interface] = link_layer
+        if before is not None and before.mn_id != now.mn_id:
+            self._farewell(mobile, mono)
+            mobile.triggered = mono
+            self._effects.append(MobileAttached(interface, link_layer))
+
+    def _let_go(self, mobile: Mobile, mono: float) -> None:
+        self._farewell(mobile, mono)
+        self._forget((mobile.interface, mobile.link_layer))
+        self._values[self._detach] += 1
+
+    def _farewell(self, mobile: Mobile, mono: float) -> None:
+        if mobile.advertise is not None:
+            self._withdraw(Withdraw(mobile.interface, mobile.link_layer, mobile.advertise.prefixes), mono)
+
+    def _note_stranger(self, key: tuple[str, bytes], link_local: bytes) -> None:
+        self._strangers[key] = link_local
+        self._strangers.move_to_end(key)
+        if len(self._strangers) > MAX_STRANGERS:
+            self._strangers.popitem(last=False)
+
+    def _meet_strangers(self, mono: float) -> None:
+        """Take up those who asked before there was a line for them; who has left is found out by probes."""
+        for key, link_local in list(self._strangers.items()):
+            interface, link_layer = key
+            if interface not in self._links:
+                del self._strangers[key]
+            elif self._policies.at(interface, link_layer) is not None and key not in self._mobiles:
+                del self._strangers[key]
+                mobile = self._arrive(key, mono)
+                if mobile is not None:
+                    mobile.link_local = link_local
+                    self._trigger(mobile, mono)
 
     # ---- frames ----------------------------------------------------------------------------
 
@@ -191,6 +282,8 @@ class AccessLink:
                 return
             mobile = self._arrive(key, mono)
             if mobile is None:
+                if link_local:
+                    self._note_stranger(key, source)
                 return
         else:
             self._heard(mobile, mono)

@@ -7,8 +7,6 @@ a Proxy Binding Update means is decided by :meth:`BindingCache.look_up` (section
 
 from collections.abc import Iterable, Iterator
 
-from appliance.protocols.pmipv6.settings import Profile
-
 #: Handoff Indicator values (RFC 5213 section 8.4).
 HI_INTERFACES, HI_GATEWAYS, HI_UNKNOWN, HI_REFRESH = 2, 3, 4, 5
 
@@ -40,7 +38,6 @@ class BindingCacheEntry:
         "more_prefixes",
         "prefix",
         "prefix_length",
-        "profile",
         "receive_key",
         "send_key",
         "sequence",
@@ -51,11 +48,11 @@ class BindingCacheEntry:
         "updated",
     )
 
-    def __init__(self, call_id: int, mn_id: bytes, profile: Profile) -> None:
+    def __init__(self, call_id: int, mn_id: bytes) -> None:
         self.call_id = call_id
-        #: Key made of the MN-ID option, see :func:`identity`.
+        #: Key made of the MN-ID option, see :func:`identity`. The profile is looked up by it at each update,
+        #: never kept here: it may change while the session lasts.
         self.mn_id = mn_id
-        self.profile = profile
         #: Identifier of the MN-LL-ID option; empty when there was none (zero in RFC 5213's words).
         self.link_layer = b""
         self.technology = 0
@@ -172,6 +169,13 @@ class BindingCache:
 
     def __len__(self) -> int:
         return len(self.calls)
+
+    def held(self) -> Iterator[tuple[bytes, int]]:
+        """Every (prefix, length) that a session has."""
+        for entry in self.calls.values():
+            if entry.prefix is not None:
+                yield entry.prefix, entry.prefix_length
+                yield from entry.more_prefixes
 
     def of(self, mn_id: bytes) -> list[BindingCacheEntry]:
         """The sessions of a mobile, oldest first."""

@@ -21,6 +21,7 @@ from appliance.protocols.pmipv6.events import (
     MobileAttached,
     MobileDetached,
     Notify,
+    Reconfigure,
     Remove,
     Send,
     SendIcmp,
@@ -28,6 +29,8 @@ from appliance.protocols.pmipv6.events import (
 )
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
+from appliance.protocols.pmipv6.probe import Perform, Probe
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.rawsock import IcmpSender, MobilitySocket
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
@@ -48,7 +51,11 @@ class Signalling:
         ipv4_address: bytes | None,
         feed: Any,
         lost: Callable[[], object] = lambda: None,
+        probe: Probe | None = None,
     ) -> None:
+        self._probe = probe
+        if probe is not None:
+            feed = probe.received(feed)
         self._sockets: dict[int, MobilitySocket] = {}
         self._icmp: IcmpSender | None = None
         try:
@@ -80,7 +87,10 @@ class Signalling:
     def send(self, effect: Send) -> bool:
         """Send a mobility message by the socket of its address family."""
         sock = self._sockets.get(len(effect.source))
-        return sock is not None and sock.send(effect.data, effect.destination, effect.port)
+        sent = sock is not None and sock.send(effect.data, effect.destination, effect.port)
+        if sent and self._probe is not None:
+            self._probe.sent(effect)
+        return sent
 
     def send_icmp(self, effect: SendIcmp) -> None:
         """Send an ICMPv6 error; one that the host refuses is lost, as errors may be."""
@@ -99,33 +109,38 @@ class LmaDriver:
         engine: Engine,
         tell: Tell,
         record: Sink = None,
+        probe: Probe | None = None,
     ) -> None:
         self._core = core
-        self._loop = CoreDriver(
-            reactor,
-            clock,
-            core,
-            {
-                Send: self._send,
-                SendIcmp: self._send_icmp,
-                Install: engine.install,
-                Remove: lambda effect: engine.remove(effect.call_id),
-                Notify: tell,
-            },
-            record,
-        )
+        self._probe = probe
+        perform: Perform = {
+            Send: self._send,
+            SendIcmp: self._send_icmp,
+            Install: engine.install,
+            Remove: lambda effect: engine.remove(effect.call_id),
+            Notify: tell,
+        }
+        if probe is not None:
+            perform = probe.effects(perform)
+        self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
-        self._signalling = Signalling(reactor, address, ipv4_address, self.feed, self._core.send_failed)
+        self._signalling = Signalling(
+            reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
+        )
         self._signalling.start()
 
     @property
     def sockets(self) -> list[MobilitySocket]:
         """The open signalling sockets."""
         return [] if self._signalling is None else self._signalling.sockets
+
+    def reconfigure(self, settings: LmaSettings) -> None:
+        """Give the core other settings."""
+        self.feed(Reconfigure(settings))
 
     def _send(self, effect: Send) -> None:
         if self._signalling is None or not self._signalling.send(effect):
@@ -155,7 +170,9 @@ class MagDriver:
         tell: Tell,
         record: Sink = None,
         record_access: Sink = None,
+        probe: Probe | None = None,
     ) -> None:
+        self._probe = probe
         self._access = CoreDriver(
             reactor,
             clock,
@@ -168,32 +185,34 @@ class MagDriver:
             },
             record_access,
         )
-        self._loop = CoreDriver(
-            reactor,
-            clock,
-            core,
-            {
-                Send: self._send,
-                Install: engine.install,
-                Remove: lambda effect: engine.remove(effect.call_id),
-                Advertise: self._access.feed,
-                Withdraw: self._access.feed,
-                Notify: tell,
-            },
-            record,
-        )
+        perform: Perform = {
+            Send: self._send,
+            Install: engine.install,
+            Remove: lambda effect: engine.remove(effect.call_id),
+            Advertise: self._access.feed,
+            Withdraw: self._access.feed,
+            Notify: tell,
+        }
+        if probe is not None:
+            perform = probe.effects(perform)
+        self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
-        self._signalling = Signalling(reactor, address, ipv4_address, self.feed)
+        self._signalling = Signalling(reactor, address, ipv4_address, self.feed, probe=self._probe)
         self._signalling.start()
 
     @property
     def sockets(self) -> list[MobilitySocket]:
         """The open signalling sockets."""
         return [] if self._signalling is None else self._signalling.sockets
+
+    def reconfigure(self, settings: MagSettings) -> None:
+        """Give the cores other settings; sessions end first, then the links forget whose they were."""
+        self.feed(Reconfigure(settings))
+        self._access.feed(Reconfigure(settings))
 
     def _send(self, effect: Send) -> None:
         # A PBU that cannot go out now is sent again by the retransmission timer.

@@ -4,6 +4,7 @@
 
     rawsock ──PacketReceived──▶ lma / mag ──Send──▶ rawsock
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
+             ──Reconfigure────▶
     attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
@@ -14,6 +15,8 @@ nobody changes an event after it was made.
 """
 
 from attrs import define
+
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 
 @define(slots=True)
@@ -99,6 +102,13 @@ class ClearSessions:
     address: bytes = b""
     """Home network prefix, an address inside it, or IPv4 home address."""
     call_id: int = 0
+
+
+@define(slots=True)
+class Reconfigure:
+    """The service's settings are these from now on; its name and its addresses are the same as before."""
+
+    settings: LmaSettings | MagSettings
 
 
 @define(slots=True)

@@ -16,18 +16,41 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from appliance.counters import LMA, CounterSet
-from appliance.protocols.mobility import status as codes
+from appliance.counters import CounterSet
 from appliance.protocols.mobility.codec import decode, verify
 from appliance.protocols.mobility.messages import BindingUpdate
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import pba
 from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRESH, BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Send
+from appliance.protocols.pmipv6.coverage import affected
+from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure, Send
+from appliance.protocols.pmipv6.lma_counts import (
+    ACK_DENIED,
+    ACK_DEREGISTERED,
+    ACK_ERROR,
+    ACK_INITIAL,
+    ACK_REGISTERED,
+    ADMIN_DROPPED,
+    DEREGISTERED,
+    DEREGISTRATION,
+    ERROR_SENT,
+    EXPIRED,
+    HANDOFF,
+    INITIAL,
+    NOTICES,
+    OTHER_ENDED,
+    OTHER_IGNORED,
+    OTHER_RECEIVED,
+    OTHER_UNKNOWN,
+    PENDING,
+    PROBLEM_SENT,
+    QUEUE_FULL,
+    REFRESH,
+    Kind,
+)  # fmt: skip
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
-from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -38,51 +61,6 @@ WAITING = 10_000
 PER_TICK = 2_000
 
 _BINDING_UPDATE = BindingUpdate.TYPE
-
-
-class Kind(NamedTuple):
-    """Counter indexes of one class of binding updates."""
-
-    received: int
-    accepted: int
-    denied: int
-
-
-def _kind(heading: str) -> Kind:
-    return Kind(*(LMA.index(f"{heading}/{row}") for row in ("received", "accepted", "denied")))
-
-
-INITIAL = _kind("initial-binding-update-requests")
-REFRESH = _kind("refresh-binding-update-requests")
-DEREGISTRATION = _kind("dereg-requests")
-HANDOFF = _kind("handoff-requests")
-
-_PENDING = LMA.index("binding-updates-received/pending")
-_ACK = "binding-acknowledgements-sent/"
-_ACK_REGISTERED = LMA.index(_ACK + "accepted-reg")
-_ACK_DEREGISTERED = LMA.index(_ACK + "accepted-dereg")
-_ACK_DENIED = LMA.index(_ACK + "denied")
-_ACK_INITIAL = LMA.index(_ACK + "accepted-init-reg")
-_ACK_ERROR = LMA.index(_ACK + "send-error")
-_EXPIRED = LMA.index("total-disconnects/lifetime-expiry")
-_DEREGISTERED = LMA.index("total-disconnects/deregistrations")
-_ADMIN_DROPPED = LMA.index("total-disconnects/admin-drops")
-_OTHER_ENDED = LMA.index("total-disconnects/other-reasons")
-_OTHER = "other-mobility-messages/"
-_OTHER_RECEIVED = LMA.index(_OTHER + "received")
-_OTHER_IGNORED = LMA.index(_OTHER + "ignored")
-_OTHER_UNKNOWN = LMA.index(_OTHER + "unknown-type")
-_ERROR_SENT = LMA.index(_OTHER + "binding-error-sent")
-_PROBLEM_SENT = LMA.index(_OTHER + "parameter-problem-sent")
-
-_QUEUE_FULL = Verdict(
-    codes.INSUFFICIENT_RESOURCES, "update-denied-insufficient-resource-reasons/input-q-exceeded"
-)
-_NOTICES = {
-    verdicts.POOL_EMPTY: ("pool", "no home network prefix or IPv4 address left for a mobile node"),
-    verdicts.SERVICE_FULL: ("full", "max-subscribers reached, new sessions are refused"),
-    _QUEUE_FULL: ("queue", "too many handovers wait for de-registrations, new sessions are refused"),
-}
 
 
 class Waiting(NamedTuple):
@@ -118,10 +96,7 @@ class LocalMobilityAnchor:
         """How many sessions there are, those being deleted included."""
         return len(self._cache)
 
-    @property
-    def pools(self) -> HomePools:
-        """Where home network prefixes and addresses come from."""
-        return self._sessions.pools
+    pools = property(lambda self: self._sessions.pools, doc="Where home prefixes and addresses come from.")
 
     def sessions(
         self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
@@ -133,22 +108,36 @@ class LocalMobilityAnchor:
         """Prefix length and default router that go with the session's IPv4 home address."""
         return (32, None) if entry.ipv4_address is None else self._sessions.pools.subnet(entry.ipv4_address)
 
+    def affected(self, settings: LmaSettings) -> Iterator[bool]:
+        """For each session that ``settings`` may end, whether they do; changes nothing."""
+        return affected(self.settings, settings, self._cache)
+
+    def dissolve(self) -> int:
+        """Count all sessions as ended by the operator, before the core is thrown away; returns how many."""
+        values, ended = self.counters.values, len(self._cache)
+        values[ADMIN_DROPPED] += ended
+        values[PENDING] -= len(self._waiting)
+        return ended
+
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
-        self.counters.values[_ACK_ERROR] += 1
+        self.counters.values[ACK_ERROR] += 1
 
     # The shape of a core.
-
-    def receive(self, event: PacketReceived | ClearSessions, now: Now) -> None:
+    def receive(self, event: PacketReceived | ClearSessions | Reconfigure, now: Now) -> None:
         """Take one event in; never raises for anything that came off the wire."""
         if isinstance(event, PacketReceived):
             self._packet(event, now)
+        elif isinstance(event, Reconfigure):
+            self._reconfigure(event, now)
         else:
             self._clear(event, now)
 
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
+        if self._sessions.suspicious:
+            return 0.0
         wheel = self._sessions.wheel.deadline
         if not self._waiting:
             return wheel
@@ -158,12 +147,13 @@ class LocalMobilityAnchor:
     def tick(self, now: Now) -> None:
         """End the sessions that are due, and the waiting of updates that waited long enough."""
         values = self.counters.values
+        self._drop_uncovered(now)
         for entry in self._sessions.expired(now, PER_TICK):
             if entry.bucket >= 0:
                 # An update that had waited for one of the others has just extended this one.
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
-            values[_DEREGISTERED if entry.deleting else _EXPIRED] += 1
+            values[DEREGISTERED if entry.deleting else EXPIRED] += 1
             self._end(entry, now)
         while self._waiting:
             call_id, waiting = next(iter(self._waiting.items()))
@@ -208,8 +198,8 @@ class LocalMobilityAnchor:
 
     def _ignore(self) -> None:
         values = self.counters.values
-        values[_OTHER_RECEIVED] += 1
-        values[_OTHER_IGNORED] += 1
+        values[OTHER_RECEIVED] += 1
+        values[OTHER_IGNORED] += 1
 
     def _faulty(self, event: PacketReceived, faults: tuple[Any, ...], now: Now) -> None:
         """RFC 6275 section 9.2: a binding update that cannot be read."""
@@ -227,21 +217,21 @@ class LocalMobilityAnchor:
                 if fault.offset < 2 and self._reports.parameter_problem(
                     event, fault.offset, now, self._sessions.effects
                 ):
-                    self.counters.values[_PROBLEM_SENT] += 1
+                    self.counters.values[PROBLEM_SENT] += 1
                 return
 
     def _other(self, event: PacketReceived, faults: tuple[Any, ...], now: Now) -> None:
         """A mobility message that is no binding update."""
         values = self.counters.values
-        values[_OTHER_RECEIVED] += 1
+        values[OTHER_RECEIVED] += 1
         if not any(fault.kind == "unknown-type" for fault in faults):
-            values[_OTHER_IGNORED] += 1
+            values[OTHER_IGNORED] += 1
             self._problem(event, faults, now)
             return
-        values[_OTHER_UNKNOWN] += 1
+        values[OTHER_UNKNOWN] += 1
         out = self._sessions.effects
         if checks.is_unicast(event.source) and self._reports.binding_error(event, now, out):
-            values[_ERROR_SENT] += 1
+            values[ERROR_SENT] += 1
 
     # Binding updates.
 
@@ -299,7 +289,7 @@ class LocalMobilityAnchor:
             # RFC 5149 section 3: the session of a refused service goes.
             entry = self._look_up(request).entry
             if entry is not None and entry.care_of == request.care_of:
-                self.counters.values[_OTHER_ENDED] += 1
+                self.counters.values[OTHER_ENDED] += 1
                 self._end(entry, now)
         if verdict is verdicts.NOT_AUTHORIZED_MAG:
             text = f"MAG {_text(request.source)} is not allowed to register"
@@ -314,8 +304,8 @@ class LocalMobilityAnchor:
         if verdict.status < 0:
             return
         values[kind.denied] += 1
-        values[_ACK_DENIED] += 1
-        notice = _NOTICES.get(verdict)
+        values[ACK_DENIED] += 1
+        notice = NOTICES.get(verdict)
         if notice is not None:
             self._reports.notice(notice[0], notice[1], now, self._sessions.effects)
         self._send(request, pba.denial(request, verdict))
@@ -362,11 +352,11 @@ class LocalMobilityAnchor:
         values[kind.received] += 1
         values[kind.accepted] += 1
         if request.lifetime:
-            values[_ACK_REGISTERED] += 1
+            values[ACK_REGISTERED] += 1
             if kind is INITIAL:
-                values[_ACK_INITIAL] += 1
+                values[ACK_INITIAL] += 1
         else:
-            values[_ACK_DEREGISTERED] += 1
+            values[ACK_DEREGISTERED] += 1
 
     def _proceed(self, request: Request, found: Found, now: Now) -> None:
         """Rules 6 and following of RFC 5213 section 5.3.1, once the session and the order are clear."""
@@ -429,7 +419,7 @@ class LocalMobilityAnchor:
             return
         self._release(entry, now)
         if entry.deleting and not self.settings.min_delay_before_bce_delete:
-            self.counters.values[_DEREGISTERED] += 1
+            self.counters.values[DEREGISTERED] += 1
             self._end(entry, now)
 
     # Waiting (RFC 5213 sections 5.4.1.2 and 5.4.1.3, MaxDelayBeforeNewBCEAssign).
@@ -439,9 +429,9 @@ class LocalMobilityAnchor:
         older = self._waiting.get(entry.call_id)
         if older is None:
             if len(self._waiting) >= WAITING:
-                self._refuse(request, INITIAL, _QUEUE_FULL, now)
+                self._refuse(request, INITIAL, QUEUE_FULL, now)
                 return
-            self.counters.values[_PENDING] += 1
+            self.counters.values[PENDING] += 1
             self._waiting[entry.call_id] = Waiting(request, now.mono + self._patience)
             return
         # A retransmission takes the place of what waits, with its time: repeating must not prolong the wait.
@@ -456,8 +446,14 @@ class LocalMobilityAnchor:
 
     def _resume(self, request: Request, now: Now) -> None:
         """Decide about an update that has waited: its order was checked when it came in."""
-        self.counters.values[_PENDING] -= 1
+        self.counters.values[PENDING] -= 1
         request.now = now
+        # The settings may have changed since it came in.
+        for check in checks.BEFORE_LOOK_UP:
+            verdict = check(self._policy, request)
+            if verdict is not None:
+                self._refused_early(request, verdict, now)
+                return
         found = self._look_up(request)
         found = Found(found.entry, found.owner, found.mismatch)
         request.entry = found.entry
@@ -472,7 +468,29 @@ class LocalMobilityAnchor:
     def _clear(self, event: ClearSessions, now: Now) -> None:
         """An operator ends sessions: no delay, no word to the gateways."""
         for entry in list(self._cache.select(event.mn_id, event.address, event.call_id)):
-            self.counters.values[_ADMIN_DROPPED] += 1
+            self.counters.values[ADMIN_DROPPED] += 1
+            self._end(entry, now)
+
+
+    # Other settings.
+
+    def _reconfigure(self, event: Reconfigure, now: Now) -> None:
+        """Go on by other settings: sessions end only if nothing gives them what they have any more."""
+        settings = event.settings
+        assert isinstance(settings, LmaSettings)
+        self.settings = settings
+        self._policy = checks.Policy(settings)
+        self._patience = settings.max_delay_before_new_bce_assign / 1000
+        latest = now.mono + self._patience
+        for call_id, waiting in self._waiting.items():
+            # In order of their times, as before: those that come later wait until ``latest`` or longer.
+            self._waiting[call_id] = Waiting(waiting.request, min(waiting.until, latest))
+        self._sessions.reconfigure(settings)
+        self._drop_uncovered(now)
+
+    def _drop_uncovered(self, now: Now) -> None:
+        for entry in self._sessions.uncovered(PER_TICK):
+            self.counters.values[ADMIN_DROPPED] += 1
             self._end(entry, now)
 
 

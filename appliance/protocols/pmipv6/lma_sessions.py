@@ -4,13 +4,15 @@ Owns the binding cache, the pools and the timing of bindings; says what the tunn
 has to do by Install and Remove effects, and only when something changed.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
+from appliance.protocols.pmipv6.coverage import Coverage, losers
 from appliance.protocols.pmipv6.events import Install, Remove
 from appliance.protocols.pmipv6.lma_checks import PREFIXES_PER_UPDATE
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
@@ -27,6 +29,11 @@ INTERNED = 4096
 Prefixes = list[tuple[bytes, int]]
 
 
+def _sources(settings: LmaSettings) -> tuple[Any, ...]:
+    """Everything that prefixes and addresses come from."""
+    return settings.prefix_pools, settings.address_pools, settings.profiles, settings.default_profile
+
+
 class Sessions:
     """Binding cache, pools and deadlines of one service."""
 
@@ -38,8 +45,37 @@ class Sessions:
         self.effects: list[Any] = []
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
-        self._most = max(1, settings.reg_lifetime // 4)
-        self._delay = settings.min_delay_before_bce_delete / 1000
+        #: Sessions that the last change of settings may end, still to be looked at.
+        self._suspects: deque[BindingCacheEntry] = deque()
+        self._coverage: Coverage | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._most = max(1, self.settings.reg_lifetime // 4)
+        self._delay = self.settings.min_delay_before_bce_delete / 1000
+
+    def reconfigure(self, settings: LmaSettings) -> None:
+        """Go on by other settings; what :meth:`uncovered` gives from now on has to be ended."""
+        old, self.settings = self.settings, settings
+        self._prepare()
+        if _sources(old) != _sources(settings):
+            self.pools.adopt(settings, self.cache.held, lambda: self.cache.addresses)
+            self._suspects.extend(losers(old, settings, self.cache))
+            self._coverage = Coverage(settings)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether :meth:`uncovered` has anything left to look at."""
+        return bool(self._suspects)
+
+    def uncovered(self, limit: int) -> Iterator[BindingCacheEntry]:
+        """Sessions whose prefix or address is nobody's to give any more; at most ``limit`` are looked at."""
+        suspects, coverage = self._suspects, self._coverage
+        while suspects and limit > 0 and coverage is not None:
+            limit -= 1
+            entry = suspects.popleft()
+            if self.cache.calls.get(entry.call_id) is entry and not coverage.keeps(entry):
+                yield entry
 
     def create(self, request: Request) -> Verdict | None:
         """RFC 5213 section 5.3.2: a new session in ``request.entry``, or why there is none."""
@@ -63,7 +99,7 @@ class Sessions:
         call_id = 0
         while not call_id or call_id in self.cache.calls:
             call_id = self._random_bits(32)
-        entry = BindingCacheEntry(call_id, request.mn_id, request.profile)
+        entry = BindingCacheEntry(call_id, request.mn_id)
         entry.created = request.now.wall
         entry.prefixes = tuple(prefixes)
         entry.ipv4_address = address

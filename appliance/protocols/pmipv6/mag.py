@@ -15,19 +15,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
-from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached, PacketReceived
+from appliance.protocols.pmipv6.events import (
+    ClearSessions,
+    MobileAttached,
+    MobileDetached,
+    PacketReceived,
+    Reconfigure,
+)
 from appliance.protocols.pmipv6.mag_answers import AnswerReader
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
     DEREG,
     DEREGISTERING,
     INIT,
+    REGISTERING,
     RENEW,
     WAITING,
     BindingUpdateListEntry,
 )
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
-from appliance.protocols.pmipv6.mag_policy import PolicyTable
+from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
@@ -51,7 +58,7 @@ class MobileAccessGateway:
         self, settings: MagSettings, counters: CounterSet, random_bits: Callable[[int], int]
     ) -> None:
         self._policies = PolicyTable(settings)
-        self._technology = {link.name: link.technology for link in settings.access_interfaces}
+        self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
@@ -81,6 +88,12 @@ class MobileAccessGateway:
         """
         return self._sessions.list.find(mn_id, address, call_id)
 
+    def affected(self, settings: MagSettings) -> Iterator[bool]:
+        """For each session, whether ``settings`` would end it; changes nothing."""
+        policies, links = PolicyTable(settings), _technologies(settings)
+        for entry in list(self._sessions.list.by_call_id.values()):
+            yield entry.state != DEREGISTERING and not self._stays(entry, policies, links)[0]
+
     def take(self) -> list[Any]:
         """Give the effects since the last call."""
         effects, self._sessions.effects = self._sessions.effects, []
@@ -97,6 +110,8 @@ class MobileAccessGateway:
                 self._detached(event, now)
             case ClearSessions():
                 self._clear(event, now)
+            case Reconfigure():
+                self._reconfigure(event, now)
 
     def tick(self, now: Now) -> None:
         """Retransmit, refresh, try again and let lifetimes end, as they have become due."""
@@ -236,6 +251,54 @@ class MobileAccessGateway:
         self._sessions.start(entry, DEREG, STATE_UNKNOWN, now)
         self._sessions.arm(entry)
 
+    # ---- other settings --------------------------------------------------------------------
+
+    def _stays(
+        self, entry: BindingUpdateListEntry, policies: PolicyTable, links: dict[str, int]
+    ) -> tuple[bool, MobilePolicy | None]:
+        """Whether an entry outlives a change to these lines and links, and its line then, if it has one."""
+        if entry.interface in self._technology and entry.interface not in links:
+            return False, None
+        return successor(self._policies, policies, entry.mn_id, entry.interface, entry.link_layer)
+
+    def _reconfigure(self, event: Reconfigure, now: Now) -> None:
+        """Go on by other settings: entries whose link or line is gone leave, the others follow their line.
+
+        What is registered stays as it is until its next exchange; what waits for an LMA asks the new one.
+        """
+        settings, sessions = event.settings, self._sessions
+        assert isinstance(settings, MagSettings)
+        policies, links = PolicyTable(settings), _technologies(settings)
+        before, sessions.settings = sessions.settings, settings
+        for entry in list(sessions.list.by_call_id.values()):
+            if entry.state == DEREGISTERING:
+                continue
+            stays, policy = self._stays(entry, policies, links)
+            if not stays:
+                sessions.refused.pop(entry.mn_id, None)
+                self._leave(entry, "admin-drops", now)
+                continue
+            if policy is not None and policy != entry.policy:
+                entry.policy = policy
+                # What an LMA refused was another request.
+                sessions.refused.pop(entry.mn_id, None)
+            self._other_anchor(entry, now)
+            if entry.installed is not None and before.path_mtu != settings.path_mtu:
+                sessions.advertise(entry, now)
+        self._policies, self._technology = policies, links
+
+    def _other_anchor(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """A mobile node that has no session yet is registered where its line or the service says now."""
+        lma = entry.policy.lma or self._sessions.settings.lma
+        if entry.lma == lma or entry.bound or entry.state not in (REGISTERING, WAITING) or len(lma) != 16:
+            return
+        entry.lma = lma
+        entry.failures = entry.corrections = 0
+        entry.maybe_bound = False
+        self._sessions.refused.pop(entry.mn_id, None)
+        self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
+        self._sessions.arm(entry)
+
     # ---- time ------------------------------------------------------------------------------
 
     def _expired(self, entry: BindingUpdateListEntry, now: Now) -> None:
@@ -268,3 +331,8 @@ class MobileAccessGateway:
         elif settings.retransmission_policy != "normal":
             entry.timeout = min(entry.timeout * 2, maximum)
         self._sessions.send(entry, now)
+
+
+def _technologies(settings: MagSettings) -> dict[str, int]:
+    """Access Technology Type by access interface."""
+    return {link.name: link.technology for link in settings.access_interfaces}

@@ -33,6 +33,25 @@ class PolicyTable:
         return self._by_identifier.get(mn_id)
 
 
+def successor(
+    old: PolicyTable, new: PolicyTable, mn_id: bytes, interface: str, link_layer: bytes
+) -> tuple[bool, MobilePolicy | None]:
+    """What a change of the lines means for the session of ``mn_id`` at a place: may it stay, by which line.
+
+    It is there by the line for its place; or, attached by hand, by any line of its identifier, or by none
+    at all. ``(True, None)``: no line says anything, now as before.
+    """
+    before = old.at(interface, link_layer)
+    at_place = before is not None and before.mn_id == mn_id
+    now = new.at(interface, link_layer)
+    if now is not None and now.mn_id == mn_id:
+        return True, now
+    if at_place:
+        return False, None
+    by_hand = new.of(mn_id)
+    return by_hand is not None or old.of(mn_id) is None, by_hand
+
+
 class NoticeLimiter:
     """Lets a notice about the same thing through once in a while, and notices of all kinds not too fast.
 

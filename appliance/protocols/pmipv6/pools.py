@@ -9,9 +9,13 @@ owner do not reach the next one.
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, PrefixPool, Profile
+
+#: Numbers that are listed one by one when they are reserved no longer.
+SHORT = 100_000
 
 
 class Numbers:
@@ -43,6 +47,41 @@ class Numbers:
         pairs = zip(self._starts, self._ends, strict=True)
         inside = ((max(first, 0), min(last, self.size - 1)) for first, last in pairs)
         return self.size - sum(max(0, last - first + 1) for first, last in inside)
+
+    def occupy(self, held: Iterable[int], old: "Numbers | None" = None) -> None:
+        """Begin with numbers that have owners: ``held``, of which reserved ones are left out. O(held).
+
+        ``old`` handed out the same numbers with other reserved ranges before: what was given back to it
+        is still used last.
+        """
+        used = {number for number in held if 0 <= number < self.size and self._reserved_until(number) < 0}
+        self.in_use = len(used)
+        self._fresh, self._claimed, self._free = 0, used, OrderedDict()
+        if old is None or old.size != self.size:
+            return
+        passed = sum(
+            max(0, min(last + 1, old._fresh) - first)
+            for first, last in zip(old._starts, old._ends, strict=True)
+        )
+        if passed > SHORT:
+            # Too many were reserved until now to list them one by one.
+            return
+        again = dict.fromkeys(old._free)
+        for first, last in zip(old._starts, old._ends, strict=True):
+            again |= dict.fromkeys(range(first, min(last + 1, old._fresh)))
+        self._fresh = old._fresh
+        self._claimed = {number for number in used if number >= self._fresh}
+        self._free.update(
+            (number, None) for number in again if number not in used and self._reserved_until(number) < 0
+        )
+
+    def same_reserve(self, other: "Numbers") -> bool:
+        """Whether the same numbers of the same size are reserved."""
+        return (self.size, self._starts, self._ends) == (other.size, other._starts, other._ends)
+
+    def reserves(self, number: int) -> bool:
+        """Whether a number is never handed out."""
+        return self._reserved_until(number) >= 0
 
     def _reserved_until(self, number: int) -> int:
         """Last number of the reserved range that holds ``number``, or -1."""
@@ -132,6 +171,28 @@ class HomePrefixes:
             found.append((first, first + (1 << max(0, self.length - length)) - 1))
         return found
 
+    def adopt(self, old: "HomePrefixes | None", held: Iterable[tuple[bytes, int]]) -> None:
+        """Go on where ``old`` (a pool of the same place) stops; ``held`` are what sessions have, of any pool.
+
+        After this nothing that is held is handed out, and all that is not can be.
+        """
+        if old is not None and old._numbers.same_reserve(self._numbers):
+            self._numbers = old._numbers
+            return
+        length, base, shift = self.length, self._base, self._shift
+        low, high = self._top << self._top_shift, (self._top + 1) << self._top_shift
+        numbers = (
+            (number - base) >> shift
+            for prefix, size in held
+            if size == length and low <= (number := int.from_bytes(prefix, "big")) < high
+        )
+        self._numbers.occupy(numbers, old._numbers if old is not None else None)
+
+    @property
+    def place(self) -> tuple[bytes, int, int]:
+        """What decides which prefixes it has: pools with equal places are one pool under two names."""
+        return self.settings.prefix, self.settings.prefix_length, self.length
+
     def covers(self, prefix: bytes) -> bool:
         """Whether the 16-octet ``prefix`` lies in this pool."""
         return int.from_bytes(prefix, "big") >> self._top_shift == self._top
@@ -188,6 +249,25 @@ class HomeAddresses:
         places = [number - self._first for number in numbers if self._first <= number <= self._last]
         self._numbers = Numbers(self._last - self._first + 1, [(place, place) for place in places])
 
+    def adopt(self, old: "HomeAddresses | None", held: Iterable[bytes]) -> None:
+        """Go on where ``old`` (a pool of the same place) stops; ``held`` is what sessions have."""
+        if old is not None and old._numbers.same_reserve(self._numbers):
+            self._numbers = old._numbers
+            return
+        first = self._first
+        numbers = (int.from_bytes(address, "big") - first for address in held)
+        self._numbers.occupy(numbers, old._numbers if old is not None else None)
+
+    @property
+    def place(self) -> tuple[bytes, bytes]:
+        """What decides which addresses it has."""
+        return self.settings.first, self.settings.last
+
+    def hands_out(self, address: bytes) -> bool:
+        """Whether an address is of the range and neither the router's nor reserved."""
+        number = int.from_bytes(address, "big") - self._first
+        return 0 <= number < self._numbers.size and not self._numbers.reserves(number)
+
     def covers(self, address: bytes) -> bool:
         """Whether ``address`` is of this pool's subnet (it need not be in the range handed out)."""
         return int.from_bytes(address, "big") >> self._shift == self._top
@@ -218,21 +298,81 @@ class HomeAddresses:
         return self._numbers.usable
 
 
+def _kept(settings: LmaSettings) -> tuple[list[tuple[bytes, int]], list[bytes]]:
+    """The prefixes and IPv4 addresses that profiles name."""
+    profiles = list(settings.profiles)
+    if settings.default_profile is not None:
+        profiles.append(settings.default_profile)
+    prefixes = [pair for profile in profiles for pair in profile.prefixes]
+    return prefixes, [profile.ipv4_address for profile in profiles if profile.ipv4_address is not None]
+
+
+def _subnet(pool: AddressPool) -> tuple[bytes, int, bytes]:
+    """What decides which addresses of the range are not handed out."""
+    return pool.network, pool.prefix_length, pool.default_router
+
+
+class _Once:
+    """What a function gives, asked for at the first use only and kept for the others."""
+
+    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+        self._make = make
+        self._found: list[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._found is None:
+            self._found = list(self._make())
+        return iter(self._found)
+
+
 class HomePools:
     """All pools of one service, and which of them a subscriber profile may use."""
 
-    __slots__ = ("prefixes", "addresses", "_prefixes_for", "_addresses_for")
+    __slots__ = ("prefixes", "addresses", "_kept", "_prefixes_for", "_addresses_for")
 
     def __init__(self, settings: LmaSettings) -> None:
-        profiles = list(settings.profiles)
-        if settings.default_profile is not None:
-            profiles.append(settings.default_profile)
-        prefixes = [pair for profile in profiles for pair in profile.prefixes]
-        addresses = [profile.ipv4_address for profile in profiles if profile.ipv4_address is not None]
-        self.prefixes = [HomePrefixes(pool, prefixes) for pool in settings.prefix_pools]
-        self.addresses = [HomeAddresses(pool, addresses) for pool in settings.address_pools]
+        self._kept = _kept(settings)
+        self.prefixes = [HomePrefixes(pool, self._kept[0]) for pool in settings.prefix_pools]
+        self.addresses = [HomeAddresses(pool, self._kept[1]) for pool in settings.address_pools]
         self._prefixes_for: dict[str, list[HomePrefixes]] = {}
         self._addresses_for: dict[str, list[HomeAddresses]] = {}
+
+    def adopt(
+        self,
+        settings: LmaSettings,
+        prefixes: Callable[[], Iterable[tuple[bytes, int]]],
+        addresses: Callable[[], Iterable[bytes]],
+    ) -> None:
+        """Replace the pools while sessions hold what they gave.
+
+        ``prefixes`` and ``addresses`` give what all sessions hold now. A pool that stays keeps its order of
+        use; one that is new, or whose reserved prefixes are others, costs one pass over the sessions.
+        """
+        before = {pool.place: pool for pool in self.prefixes}
+        before4 = {pool.place: pool for pool in self.addresses}
+        kept = _kept(settings)
+        same, self._kept = kept == self._kept, kept
+        self._prefixes_for, self._addresses_for = {}, {}
+        self.prefixes, self.addresses = [], []
+        held, held4 = _Once(prefixes), _Once(addresses)
+        for pool in settings.prefix_pools:
+            old = before.get((pool.prefix, pool.prefix_length, pool.delegated_length))
+            if same and old is not None:
+                old.settings = pool
+                self.prefixes.append(old)
+                continue
+            fresh = HomePrefixes(pool, kept[0])
+            fresh.adopt(old, held)
+            self.prefixes.append(fresh)
+        for pool4 in settings.address_pools:
+            old4 = before4.get((pool4.first, pool4.last))
+            if same and old4 is not None and _subnet(old4.settings) == _subnet(pool4):
+                old4.settings = pool4
+                self.addresses.append(old4)
+                continue
+            fresh4 = HomeAddresses(pool4, kept[1])
+            fresh4.adopt(old4, held4)
+            self.addresses.append(fresh4)
 
     def _prefix_pools(self, profile: Profile) -> list[HomePrefixes]:
         name = profile.prefix_pool

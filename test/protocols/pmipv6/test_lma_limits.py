@@ -6,7 +6,7 @@ from appliance.protocols.pmipv6 import lma as module
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.reports import Budget
-from appliance.protocols.pmipv6.settings import Peer, Profile
+from appliance.protocols.pmipv6.settings import Peer
 from appliance.protocols.pmipv6.wheel import Wheel
 from test.protocols.pmipv6.lma_fakes import BAD_MAG, LL2, MAG1, MAG2, MAG_IPV4, MN1, World, packed
 
@@ -14,7 +14,7 @@ from test.protocols.pmipv6.lma_fakes import BAD_MAG, LL2, MAG1, MAG2, MAG_IPV4, 
 class TestWheel(SynchronousTestCase):
     def entry(self, call_id: int, due: float) -> BindingCacheEntry:
         """A binding that is due at a time."""
-        entry = BindingCacheEntry(call_id, b"x", Profile(name=""))
+        entry = BindingCacheEntry(call_id, b"x")
         entry.due = due
         return entry
 
