@@ -1,13 +1,11 @@
 """The process as a whole: kernel changes, services, control socket, and how it is doing."""
 
 import asyncio
-import resource
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import netifaces
-from twisted.internet.task import LoopingCall
 
 from appliance import files
 from appliance.capture import Captures
@@ -16,9 +14,10 @@ from appliance.config_plan import Key, Plan, Settings, compare, services
 from appliance.counters import CounterSet
 from appliance.desk import Desk
 from appliance.errors import ApplianceError, ResourceError
+from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
-from appliance.ports import CapturePort, Operator, ServicePort, TapPort
+from appliance.ports import CapturePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -28,7 +27,6 @@ from appliance.tap import Tap
 from appliance.tun.kernel import Kernel
 from appliance.watch import Watch
 
-LAG_INTERVAL = 0.1
 #: Sessions that are looked at before others get their turn.
 SLICE = 1000
 
@@ -67,10 +65,14 @@ class System:
         clock: Callable[[], Now],
         random_bits: Callable[[int], int],
         logger: Any,
+        log: LogPort,
         recorder: Recorder | None = None,
         boot_file: str = "",
     ) -> None:
         self.boot_file = boot_file
+        self.log = log
+        self._host = Host(reactor, lambda: clock().mono)
+        self.host: HostPort = self._host
         self._builder = Builder()
         self.configuration, self._overrides = self._adopt(configuration)
         self._reactor = reactor
@@ -106,10 +108,6 @@ class System:
         self._managers: list[Manage] = [self._desk.manage]
         self._changing = asyncio.Lock()
         self._ready = self._stopping = False
-        self._lag_clock = LoopingCall(self._measure_lag)
-        self._lag_clock.clock = reactor
-        self._last_beat = 0.0
-        self._lag = self._worst_lag = 0.0
 
     def _adopt(self, configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
         """The same configuration as the builder makes it, so that changes share what stays with it.
@@ -143,8 +141,7 @@ class System:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
         self.kernel.watch_links(self._link_changed)
         await self._desk.start(self.configuration.management)
-        self._last_beat = self._clock().mono
-        self._lag_clock.start(LAG_INTERVAL, now=False)
+        self._host.start()
         self._ready = True
 
     # ---- what a change works on
@@ -179,8 +176,7 @@ class System:
         """Stop everything in reverse order and undo the changes to the host."""
         self._stopping = True
         async with self._changing:
-            if self._lag_clock.running:
-                self._lag_clock.stop()
+            self._host.stop()
             await self._desk.stop()
             await self._captures.stop()
             for service in reversed(self.running.values()):
@@ -204,12 +200,6 @@ class System:
         except Exception:  # noqa: BLE001 - logged
             # One device must not end the watch over all others; the log has the traceback.
             self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
-
-    def _measure_lag(self) -> None:
-        now = self._clock().mono
-        self._lag = max(0.0, now - self._last_beat - LAG_INTERVAL)
-        self._worst_lag = max(self._worst_lag, self._lag)
-        self._last_beat = now
 
     def summary(self) -> str:
         """Name the started services in one line."""
@@ -343,14 +333,3 @@ class System:
     def wall(self) -> float:
         """Seconds since 1970."""
         return self._clock().wall
-
-    def status(self) -> list[tuple[str, str]]:
-        """Lines of ``show system``."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return [
-            ("Services", self.summary()),
-            ("Sessions", str(sum(service.session_count() for service in self.running.values()))),
-            ("Loop lag", f"{1000 * self._lag:.1f} ms"),
-            ("Worst loop lag", f"{1000 * self._worst_lag:.1f} ms"),
-            ("Memory", f"{pages * resource.getpagesize() // 1024} KiB"),
-        ]
