@@ -55,12 +55,21 @@ class FakeOperators:
         self.make: Callable[[Operator], Any] = lambda operator: Shell(MemorySystem(TEXT), operator)
 
     def enter(
-        self, user: str, rights: str, origin: str, service: str, tty: bool, end: Callable[[str], None], limits: None
+        self,
+        user: str,
+        rights: str,
+        origin: str,
+        service: str,
+        tty: bool,
+        end: Callable[[str], None],
+        limits: None,
     ) -> FakeSession:
         if self.full:
             raise CommandError("all 0 console sessions are in use; end one of them")
         self.entered.append((user, rights, origin, service, "tty" if tty else ""))
-        session = FakeSession(self.make(Operator(user=user, rights=rights, origin=origin, service=service)), end)
+        session = FakeSession(
+            self.make(Operator(user=user, rights=rights, origin=origin, service=service)), end
+        )
         self.sessions.append(session)
         return session
 
@@ -94,7 +103,9 @@ class ControlCase(SynchronousTestCase):
     def stop(self, server: ControlServer | None = None) -> None:
         """Stop the server and wait for it."""
         done = threading.Event()
-        self.on_loop(lambda: Deferred.fromCoroutine((server or self.server).stop()).addBoth(lambda _: done.set()))
+        self.on_loop(
+            lambda: Deferred.fromCoroutine((server or self.server).stop()).addBoth(lambda _: done.set())
+        )
         self.assertTrue(done.wait(10))
 
     def on_loop(self, function: Callable[[], Any]) -> Any:

@@ -56,7 +56,9 @@ class PasteTests(SynchronousTestCase):
                     self.assertEqual(seat.shell.lines, LINES)
                     self.assertLess(watched.worst, GAP)
                     rows = seat.rows()
-                    self.assertEqual(rows[-3:], [f"[local]node1# {LINES[-1]}", LINES[-1][5:], "[local]node1#"])
+                    self.assertEqual(
+                        rows[-3:], [f"[local]node1# {LINES[-1]}", LINES[-1][5:], "[local]node1#"]
+                    )
 
         run(test())
 
