@@ -62,7 +62,7 @@ class SshService:
     """Serves SSH as ``management`` says.
 
     ``make_terminal(shell, transport, term, rows, columns, touch)`` makes a TerminalSession,
-    ``make_script(shell, out, err)`` a LineSession; transport, out and err are ``Transport``.
+    ``make_script(shell, out, err, touch)`` a LineSession; transport, out and err are ``Transport``.
     """
 
     _log = Logger(namespace="ssh")
