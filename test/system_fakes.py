@@ -42,8 +42,8 @@ class Machine:
     def snapshot(self) -> dict[str, Any]:
         """All of it, to be compared."""
         return {
-            "addresses": dict(self.addresses), "routes": dict(self.routes), "forwarding": set(self.forwarding),
-            "devices": set(self.devices), "sockets": set(self.sockets), "listening": self.listening,
+            "addresses": dict(self.addresses), "routes": dict(self.routes), "devices": set(self.devices),
+            "forwarding": set(self.forwarding), "sockets": set(self.sockets), "listening": self.listening,
         }  # fmt: skip
 
 
@@ -131,13 +131,6 @@ class FakeKernel:
 
     async def close(self) -> None:
         """Nothing to close."""
-
-
-class FakeForwarding:
-    """What an engine knows of packets."""
-
-    def __init__(self) -> None:
-        self.values: tuple[Any, ...] = ()
 
 
 class FakeEngine:
@@ -273,8 +266,11 @@ class Appliance:
         fakes = [type(kind.__name__, (kind,), {"machine": machine})
                  for kind in (FakeKernel, FakeEngine, FakeEngine, FakeSignalling, FakeControl)]  # fmt: skip
 
-        def local_addresses() -> dict[str, str]:
-            return {text: device for text, device in machine.addresses}
+        def local_addresses() -> dict[str, set[str]]:
+            found: dict[str, set[str]] = {}
+            for text, device in machine.addresses:
+                found.setdefault(text, set()).add(device)
+            return found
 
         places = ((system, "Kernel"), (lma_service, "Engine"), (mag_service, "Engine"),
                   (driver, "Signalling"), (system, "ControlServer"))  # fmt: skip
