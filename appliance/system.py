@@ -31,14 +31,14 @@ from appliance.watch import Watch
 SLICE = 1000
 
 
-def local_addresses() -> dict[str, str]:
-    """Device by address, as text, of every IPv4 and IPv6 address of this host."""
-    found: dict[str, str] = {}
+def local_addresses() -> dict[str, set[str]]:
+    """Names of the devices that have it, by address as text: every IPv4 and IPv6 address of this host."""
+    found: dict[str, set[str]] = {}
     for device in netifaces.interfaces():
         known = netifaces.ifaddresses(device)
         for family in (netifaces.AF_INET6, netifaces.AF_INET):
             for entry in known.get(family, ()):
-                found[entry["addr"].partition("%")[0]] = device
+                found.setdefault(entry["addr"].partition("%")[0], set()).add(device)
     return found
 
 
@@ -234,15 +234,15 @@ class System:
 
     def _check_addresses(self, plan: Plan) -> None:
         """No service may be left without the address that it is bound to."""
-        known = local_addresses().keys()
-        gone = {
-            address_text(each.address)
-            for each in plan.addresses_gone
-            if self.kernel.has_added(each.interface, each.address, each.length)
-        }
-        new = {address_text(each.address) for each in plan.addresses_new}
+        known = local_addresses()
+        for each in plan.addresses_gone:
+            if self.kernel.has_added(each.interface, each.address, each.length):
+                known.get(address_text(each.address), set()).discard(each.interface)
+        for each in plan.addresses_new:
+            known.setdefault(address_text(each.address), set()).add(each.interface)
+        there = {text for text, devices in known.items() if devices}
         for key, settings in services(plan.configuration).items():
-            _require(key, settings, (known - gone) | new)
+            _require(key, settings, there)
 
     async def _count_sessions(self, plan: Plan) -> None:
         for change in plan.services:
@@ -259,7 +259,8 @@ class System:
                     await asyncio.sleep(0)
             if count:
                 plan.sessions += count
-                plan.notes.append(f"{change.title}: {count} session{'s' if count > 1 else ''} end")
+                ending = f"{count} sessions end" if count > 1 else "1 session ends"
+                plan.notes.append(f"{change.title}: {ending}")
 
     async def apply(self, plan: Any) -> bool:
         """Make a change; false (and nothing done) if something else was changed since it was planned.
