@@ -31,7 +31,7 @@ SLICE = 32
 """Keys that are handed over in one turn of the loop."""
 ESCAPE_WAIT = 0.2
 """Seconds after which an escape octet was the Escape key and not the begin of a sequence."""
-REST = 0.005
+REST = 0.002
 """Seconds between two looks at the keys, unless there are more than a slice."""
 FRESH = 3
 """Turns of the loop between the first drawing of a prompt and its first key."""
