@@ -22,6 +22,8 @@ UNAUTHENTICATED_LIMIT, SOURCE_LIMIT = 30, 20
 """Connections without a log-in at a time: of all sources, and of one."""
 BURST, RATE = 40, 10.0
 """Connections of one source: so many at once, so many a second afterwards."""
+BURST_ALL, RATE_ALL = 100, 50.0
+"""The same for all sources together: a log-in costs a millisecond that signalling does not get."""
 TELL_INTERVAL = 60.0
 """A source is named in the log once; how often it came again is told after so many seconds."""
 
@@ -77,6 +79,14 @@ class _Bucket:
     tokens: float
     filled: float
 
+    def after(self, now: float, rate: float, burst: int) -> "_Bucket":
+        """The same, filled up until ``now``."""
+        return _Bucket(min(float(burst), self.tokens + rate * (now - self.filled)), now)
+
+    def less(self) -> "_Bucket":
+        """The same with one token taken out, if there is one."""
+        return _Bucket(max(0.0, self.tokens - 1), self.filled)
+
 
 @define
 class _Told:
@@ -100,6 +110,7 @@ class Logins:
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
         self._buckets: _Table[_Bucket] = _Table()
+        self._all = _Bucket(float(BURST_ALL), 0.0)
         self._users: _Table[_Failures] = _Table()
         self._strangers: _Table[_Failures] = _Table()
         self._sources: _Table[_Failures] = _Table()
@@ -118,11 +129,14 @@ class Logins:
             return f"{SOURCE_LIMIT} connections of it have not logged in yet"
         if self.unauthenticated >= UNAUTHENTICATED_LIMIT:
             return f"{UNAUTHENTICATED_LIMIT} connections have not logged in yet"
-        bucket = self._buckets.get(source) or _Bucket(float(BURST), now)
-        tokens = min(float(BURST), bucket.tokens + RATE * (now - bucket.filled))
-        self._buckets.put(source, _Bucket(max(0.0, tokens - 1), now))
-        if tokens < 1:
+        bucket = (self._buckets.get(source) or _Bucket(float(BURST), now)).after(now, RATE, BURST)
+        self._buckets.put(source, bucket.less())
+        if bucket.tokens < 1:
             return f"more than {RATE:.0f} connections a second"
+        self._all = self._all.after(now, RATE_ALL, BURST_ALL)
+        if self._all.tokens < 1:
+            return f"more than {RATE_ALL:.0f} connections a second from everywhere"
+        self._all = self._all.less()
         self._open[source] = self._open.get(source, 0) + 1
         return ""
 

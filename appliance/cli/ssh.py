@@ -62,7 +62,7 @@ class SshService:
     """Serves SSH as ``management`` says.
 
     ``make_terminal(shell, transport, term, rows, columns, touch)`` makes a TerminalSession,
-    ``make_script(shell, out, err)`` a LineSession; transport, out and err are ``Transport``.
+    ``make_script(shell, out, err, touch)`` a LineSession; transport, out and err are ``Transport``.
     """
 
     _log = Logger(namespace="ssh")
@@ -206,7 +206,7 @@ class SshService:
         if refusal := self.logins.connect(source, now):
             self._complain(source, f"connection refused: {refusal}")
             return None
-        connection = Connection(self)
+        connection = Connection(self, addr.host, addr.port)
         connection.factory = factory  # type: ignore[assignment]
         self._connections.add(connection)
         return connection

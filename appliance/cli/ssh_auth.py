@@ -21,7 +21,7 @@ from twisted.conch.ssh.service import SSHService
 from appliance.cli.logins import Logins
 from appliance.cli.passwords import Busy, Hashers
 from appliance.cli.ssh_keys import USER_ALGORITHMS, blob_of, is_signed
-from appliance.cli.ssh_streams import banner_text
+from appliance.cli.ssh_streams import banner_lines
 from appliance.cli.ssh_transport import QUIET, Connection
 from appliance.management import Management, User
 from appliance.protocols.timers import Now
@@ -141,9 +141,10 @@ class UserAuth(SSHService):
 
     def _greet(self) -> None:
         """Send the banner before the first answer (RFC 4252, section 5.4)."""
-        text = self._authority.management.banner_pre_login
-        if text and not self._greeted:
-            self.transport.sendPacket(userauth.MSG_USERAUTH_BANNER, NS(banner_text(text)) + NS(b""))
+        lines = banner_lines(self._authority.management.banner_pre_login)
+        if lines and not self._greeted:
+            text = "".join(f"{line}\r\n" for line in lines).encode()
+            self.transport.sendPacket(userauth.MSG_USERAUTH_BANNER, NS(text) + NS(b""))
         self._greeted = True
 
     def _yes(self, user: User) -> None:

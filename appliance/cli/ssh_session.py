@@ -24,21 +24,22 @@ from twisted.conch.ssh.common import getNS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from appliance.cli.face import ConnectionLost
 from appliance.cli.operators import Operators, OperatorSession
-from appliance.cli.ssh_streams import ConnectionLost, Lines, Link, banner_text, decode, each
-from appliance.cli.ssh_transport import QUIET, Connection
+from appliance.cli.ssh_streams import Lines, Link, banner_lines, decode, each
+from appliance.cli.ssh_transport import QUIET, UNSENT_LIMIT, Connection
 from appliance.cli.values import CommandError
 from appliance.management import Management, User
 
 CHANNEL_LIMIT = 10
 """Sessions in one connection, as OpenSSH's MaxSessions."""
 WINDOW, MAX_PACKET = 65_536, 32_768
-BUFFER_LIMIT = 8 << 20
-"""Octets of output that may wait for a client whose window is shut before it is cut off."""
 SIZE_LIMIT = 1000
 """Rows and columns of a terminal that are believed."""
 LINGER = 60.0
 """Seconds that a connection without a session is kept, and that a client may take the last output."""
+ASK_INTERVAL = 0.05
+"""Seconds between two looks at what was typed ahead, while that is much."""
 END_TIME = 5.0
 """Seconds that a terminal has to say why its session ends."""
 
@@ -51,6 +52,9 @@ class Host(Protocol):
     operators: Operators
     make_terminal: Callable[..., Any]
     make_script: Callable[..., Any]
+
+    def complain(self, connection: Connection, text: str) -> None:
+        """Log something about a connection, if nothing was logged about its source lately."""
 
 
 class Channels(connection.SSHConnection):
@@ -109,7 +113,9 @@ class Channels(connection.SSHConnection):
 
     def adjustWindow(self, channel: Any, bytesToAdd: int) -> None:
         """Let the client send more, unless the channel still has enough to read."""
-        if not channel.full:
+        if channel.full:
+            channel.hold()
+        else:
             super().adjustWindow(channel, bytesToAdd)
 
     def _linger(self) -> None:
@@ -153,6 +159,7 @@ class SessionChannel(SSHChannel):
         self._reason = ""
         self._open = asyncio.Event()
         self._ending: Any = None
+        self._asking: Any = None
         self._requests: dict[bytes, Callable[[bytes], bool]] = {
             b"pty-req": self._want_pty,
             b"window-change": self._resize,
@@ -211,13 +218,28 @@ class SessionChannel(SSHChannel):
     @property
     def full(self) -> bool:
         """Whether what the client sent has to be read before it may send more."""
-        waiting = self._lines.waiting if self._lines is not None else len(self._early)
+        if self._terminal is not None:
+            waiting: int = self._terminal.pending
+        elif self._lines is not None:
+            waiting = self._lines.waiting
+        else:
+            waiting = len(self._early)
         return waiting > WINDOW // 2
 
+    def hold(self) -> None:
+        """The client has to wait until something was read. Terminals do not tell; they are asked."""
+        if self._terminal is not None and self._asking is None:
+            self._asking = self._host.reactor.callLater(ASK_INTERVAL, self._ask)
+
+    def _ask(self) -> None:
+        self._asking = None
+        if self.full:
+            self.hold()
+        else:
+            self.refill()
+
     def refill(self) -> None:
-        """A line was read: let the client send more."""
-        if self._session is not None:
-            self._session.touch()
+        """Something was read: let the client send more."""
         if not self.full and self.localWindowLeft < WINDOW // 2 and not self._gone:
             self.conn.adjustWindow(self, WINDOW - self.localWindowLeft)
 
@@ -264,6 +286,9 @@ class SessionChannel(SSHChannel):
 
     def _stop(self) -> None:
         self._gone = True
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
         self.wake()
         self._interrupt()
 
@@ -274,16 +299,12 @@ class SessionChannel(SSHChannel):
     # ---- what the client is shown
 
     def send(self, data: bytes, stderr: bool) -> None:
-        """Send octets; more than ``BUFFER_LIMIT`` of them that the client does not take cut it off."""
+        """Send octets; more than ``UNSENT_LIMIT`` of them that the client does not take cut it off."""
         if self._gone or self.localClosed or self.closing:
             return
         waiting = len(self.buf) + sum(len(each[1]) for each in self.extBuf)
-        if waiting + len(data) > BUFFER_LIMIT:
-            self._errors.warn(
-                "ssh {origin}: {count} octets of output were not taken; connection ended",
-                origin=self._connection.origin,
-                count=waiting,
-            )
+        if waiting + len(data) > UNSENT_LIMIT:
+            self._host.complain(self._connection, f"{waiting} octets were not taken; connection ended")
             self._connection.abort()
         elif stderr:
             self.writeExtended(connection.EXTENDED_DATA_STDERR, data)
@@ -360,7 +381,9 @@ class SessionChannel(SSHChannel):
         early, self._early = self._early, b""
         if interactive:
             return await self._run_terminal(self._session, early)
-        script: Any = self._host.make_script(self._session.shell, self._link(False), self._link(True))
+        script: Any = self._host.make_script(
+            self._session.shell, self._link(False), self._link(True), self._session.touch
+        )
         status: int
         if command is not None:
             lines = decode(command, "command: ").split("\n")
@@ -382,14 +405,12 @@ class SessionChannel(SSHChannel):
         )
         self._terminal = terminal
         entered.notify = terminal.notice
-        if banner := self._host.management.banner:
-            link.write(banner_text(banner))
         if early:
             terminal.feed(early)
         self.refill()
         if self._ended_early:
             terminal.eof()
-        status: int = await terminal.run()
+        status: int = await terminal.run(banner_lines(self._host.management.banner))
         return status
 
     def _user(self) -> User:

@@ -4,10 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from appliance.cli.face import ConnectionLost
 from appliance.cli.values import CommandError
-
-__all__ = ["ConnectionLost", "Lines", "Link", "banner_text", "decode", "each"]
 
 LINE_LIMIT = 65_536
 """Octets of a line of standard input, and of a command."""
@@ -105,6 +102,6 @@ async def each(lines: list[str]) -> AsyncIterator[str]:
         yield line
 
 
-def banner_text(text: str) -> bytes:
-    """A configured banner as a terminal wants it: ``\\n`` in it begins a new line."""
-    return "".join(f"{line}\r\n" for line in text.split("\\n")).encode()
+def banner_lines(text: str) -> list[str]:
+    """The lines of a configured banner: ``\\n`` in it begins a new one."""
+    return text.split("\\n") if text else []

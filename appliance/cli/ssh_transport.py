@@ -29,6 +29,8 @@ TURN = 32
 """Packets of one client that are dealt with before others have a turn."""
 GRACE = 30.0
 """Seconds for the log-in, and for the client's part of every later key exchange."""
+UNSENT_LIMIT = 8 << 20
+"""Octets that may wait for a client which takes nothing before it is cut off."""
 CLOSE_TIME = 5.0
 """Seconds in which a client has to take what was sent last."""
 
@@ -101,19 +103,22 @@ class Connection(transport.SSHServerTransport):
     supportedPublicKeys = list(HOST_KEYS)
     supportedCompressions = [b"none"]
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, host: str, port: int) -> None:
         self.server = server
         self.user: User | None = None
         """Who logged in, as configured then."""
-        self.origin = ""
+        # A listener on :: has clients of IPv4, too.
+        host = host.removeprefix("::ffff:") if "." in host else host
+        self.origin = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         """Address and port of the client, as operators read it."""
-        self.source = ""
+        self.source = source_of(host)
         """What the client's address is counted as."""
         self._agreed = False
         self._exchanging = False
         self._replied = False
         self._ended = False
         self._choked = False
+        self._unsent = 0
         self._behind = False
         self._budget = TURN
         self._grace: Any = None
@@ -123,11 +128,6 @@ class Connection(transport.SSHServerTransport):
 
     def connectionMade(self) -> None:
         """Send the version line and the algorithms; the time for the log-in begins."""
-        peer = self.transport.getPeer()
-        # A listener on :: has clients of IPv4, too.
-        host = peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host
-        self.origin = f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
-        self.source = source_of(peer.host)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(_Flow(self), True)
@@ -196,6 +196,14 @@ class Connection(transport.SSHServerTransport):
         """Whether what is written now goes to the client instead of into memory."""
         return not self._choked and self._keyExchangeState == self._KEY_EXCHANGE_NONE
 
+    def sendPacket(self, messageType: int, payload: bytes) -> None:
+        """Send a message; one that has to wait is counted."""
+        self._unsent = 0 if self.writable else self._unsent + len(payload)
+        if self._unsent > UNSENT_LIMIT and not self._ended:
+            self.server.complain(self, f"{self._unsent} octets were not taken; connection ended")
+            self.abort()
+        super().sendPacket(messageType, payload)
+
     def choke(self, choked: bool) -> None:
         """The client does not take, or takes again, what it is sent.
 
@@ -247,8 +255,8 @@ class Connection(transport.SSHServerTransport):
         """Whether the client's first line can still become a version line; if not, end the connection."""
         if self.gotVersion:
             return True
-        line = (self.buf + data[: VERSION_LIMIT + 1]).partition(b"\n")[0]
-        if line[:4] == b"SSH-"[: len(line)] and len(line) <= VERSION_LIMIT:
+        line, end, _ = (self.buf + data[: VERSION_LIMIT + 1]).partition(b"\n")
+        if (line + end)[:4] == b"SSH-"[: len(line + end)] and len(line) <= VERSION_LIMIT:
             return True
         self.sendDisconnect(transport.DISCONNECT_PROTOCOL_ERROR, b"this is an SSH server")
         return False
@@ -275,7 +283,8 @@ class Connection(transport.SSHServerTransport):
 
     def _is_in_order(self, number: int) -> bool:
         if number == transport.MSG_KEXINIT:
-            return not self._exchanging
+            # One exchange has to do before the log-in: they are what costs time.
+            return not self._exchanging and (not self._agreed or self.user is not None)
         if number == transport.MSG_NEWKEYS:
             return self._replied
         if 30 <= number <= 49:

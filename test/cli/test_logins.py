@@ -124,6 +124,21 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(tries(200, 100.0), 40)
         self.assertEqual(book.unauthenticated, 0)
 
+    def test_rate_of_all_sources(self) -> None:
+        """A hundred at once, then fifty a second, from wherever."""
+        book = Logins()
+
+        def tries(now: float) -> int:
+            passed = [index for index in range(1000) if not book.connect(f"{now} {index % 500}", now)]
+            for index in passed:
+                book.settled(f"{now} {index % 500}")
+            return len(passed)
+
+        # The places of connections that are not settled are not what is tested here.
+        self.patch(logins, "UNAUTHENTICATED_LIMIT", 10_000)
+        self.assertEqual(tries(1000.0), 100)
+        self.assertEqual(tries(1001.0), 50)
+
     def test_a_million_sources_cost_bounded_memory(self) -> None:
         """Buckets of old sources are forgotten."""
         book = Logins()

@@ -139,6 +139,7 @@ class Client:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             start_new_session=True,
         )
 
@@ -160,7 +161,9 @@ class RawClient(SSHClientTransport):
             self._connection = connection
 
         def write(self, data: bytes) -> None:
-            self._connection.sendall(data)
+            # A server that has ended the connection already is found out by reading.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.sendall(data)
 
         def loseConnection(self) -> None:
             self._connection.close()

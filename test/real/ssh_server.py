@@ -75,6 +75,8 @@ class MadeUpTerminal:
         self._keys: asyncio.Queue[bytes] = asyncio.Queue()
         self._running: asyncio.Task[int] | None = None
 
+    pending = 0
+
     def feed(self, data: bytes) -> None:
         self._touch()
         if b"\x03" in data and self._running is not None:
@@ -95,8 +97,9 @@ class MadeUpTerminal:
         self._transport.write(f"closed: {reason}\r\n".encode())
         self._keys.put_nowait(b"\x04")
 
-    async def run(self) -> int:
+    async def run(self, banner: Sequence[str] = ()) -> int:
         status, line = 0, b""
+        self.notice(banner)
         self._transport.write(b"prompt# ")
         while True:
             data = await self._keys.get()
@@ -135,7 +138,7 @@ class MadeUpTerminal:
 class MadeUpScript:
     """Does lines until one fails."""
 
-    def __init__(self, shell: MadeUpShell, out: Any, err: Any) -> None:
+    def __init__(self, shell: MadeUpShell, out: Any, err: Any, touch: Any) -> None:
         self._shell, self._out, self._err = shell, out, err
 
     async def run(self, lines: AsyncIterator[str], keep_going: bool, numbered: bool) -> int:
