@@ -274,7 +274,8 @@ class Editor:
 
     def _tab(self, text: str, whole: str) -> tuple[int, str] | None:
         """What Tab changes before the cursor; if nothing, the choices are listed."""
-        found = [] if is_literal(text) else self._candidates(text)
+        # A blank line has no word to complete; the tab may be the indentation of what is pasted.
+        found = [] if is_literal(text) or not text.strip() else self._candidates(text)
         away, instead = suggest.completion(text, found)
         if instead:
             return away, instead
