@@ -193,7 +193,7 @@ def _react(
     # Its type is a module's, as far as a type checker can tell.
     reactor: Any = installed
     steady(reactor)
-    log.begin(sys.stderr, log_level)
+    lines = log.begin(sys.stderr, log_level, reactor.callFromThread)
     logger = Logger(namespace="appliance")
     system = System(
         configuration,
@@ -201,6 +201,7 @@ def _react(
         clock=read_clocks,
         random_bits=secrets.randbits,
         logger=logger,
+        log=lines,
         recorder=recorder,
         boot_file=boot_file,
     )

@@ -205,7 +205,11 @@ def show(tree: Section, registry: Registry = COMMANDS) -> list[str]:
 
 
 def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
-    for command in registry.settings(section.mode):
+    commands = registry.settings(section.mode)
+    if section.mode == ROOT:
+        # Users before the contexts whose lines name them: the text can also be typed line by line.
+        commands = sorted(commands, key=lambda command: bool(command.enters))
+    for command in commands:
         if command.enters:
             for inner in section.all(command.path):
                 yield indent + command.render(inner.args)

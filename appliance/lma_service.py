@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from appliance import counters, facts
+from appliance import counters, facts, views
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
-from appliance.ports import SessionFilter, SessionView
+from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -72,8 +72,16 @@ class LmaService(Service):
         """Return the lines of ``show lma-service name NAME``."""
         return facts.lma_facts(self.settings, self.state)
 
+    def pools(self) -> list[PoolView]:
+        """Return the pools that it hands out home network prefixes and addresses from."""
+        return views.pool_views(self._core.pools, self.name, self.context)
+
+    def devices(self) -> list[str]:
+        """Return its TUN device."""
+        return [device_name(self.name)]
+
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingCacheEntry]:
-        return self._select(self._core.sessions(**self._keys(wanted)), wanted)
+        return views.select(self._core.sessions(**self._keys(wanted)), wanted)
 
     def _view(self, entry: BindingCacheEntry, now: Now) -> SessionView:
         return SessionView(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from appliance import counters, facts
+from appliance import counters, facts, views
 from appliance.counters import CounterSet
 from appliance.ports import SessionFilter, SessionView
 from appliance.protocols.access.attach import AccessLink
@@ -115,8 +115,15 @@ class MagService(Service):
         """Return the lines of ``show mag-service name NAME``."""
         return facts.mag_facts(self.settings, self.state)
 
+    def devices(self) -> list[str]:
+        """Return its access interfaces."""
+        return [link.name for link in self.settings.access_interfaces]
+
     def _entries(self, wanted: SessionFilter) -> Iterator[BindingUpdateListEntry]:
-        return self._select(self._core.find(**self._keys(wanted)), wanted)
+        # The gateway's list has no index by address: its search is done in slices here.
+        keys = self._keys(wanted)
+        address = keys.pop("address")
+        return views.select(self._core.find(**keys), wanted, address)
 
     def attach(self, mn_id: str, interface: str, link_layer: str, handoff: int) -> str:
         """Register a mobile by hand; returns an empty text or why it cannot be done."""

@@ -5,10 +5,10 @@ sees a core, a socket or the reactor. Addresses here are already text, times are
 seconds. All calls are made on the reactor thread; those that take time are coroutines.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
 
 from appliance.counters import CounterSet
 from appliance.tap import Tapped, TappedMessage
@@ -64,6 +64,62 @@ class SessionFilter:
     username: str = ""
     ip_address: str = ""
     call_id: int = 0
+    imsi: str = ""
+    """Digits of an IMSI or MSID: of the user part of a 3GPP NAI, or of an MN-ID that is an IMSI."""
+
+
+#: Upper ends, in seconds, of the classes of session ages in a census; the last class has no end.
+AGES = (60, 120, 300, 900, 3_600, 14_400, 43_200, 86_400)
+
+
+@define(slots=True)
+class Census:
+    """How many sessions there are of each sort."""
+
+    kinds: dict[tuple[str, bool, bool], int] = field(factory=dict)
+    """By state, whether it has an IPv6 prefix, whether it has an IPv4 address."""
+    ages: list[int] = field(factory=lambda: [0] * (len(AGES) + 1))
+    """By class of ``AGES``: how long ago it was created."""
+
+
+@define(slots=True, kw_only=True)
+class PoolView:
+    """One pool of a service."""
+
+    name: str
+    service: str
+    context: str
+    family: int
+    """IP version of what is handed out: 4 or 6."""
+    first: str
+    """IPv6: the pool's prefix with its length; IPv4: the first address."""
+    last: str
+    """IPv4: the last address; IPv6: empty."""
+    length: int
+    """Prefix length of one home network prefix; 32 for addresses."""
+    group: str
+    static: bool
+    """Only handed out to subscribers that name the pool."""
+    size: int
+    """How many prefixes or addresses there are that can be handed out."""
+    in_use: int
+
+
+@define(slots=True, kw_only=True)
+class QueueView:
+    """How full the queues of one signalling socket are."""
+
+    service: str
+    address: str
+    """Our own address of the socket."""
+    send: int
+    """Messages that wait in the process."""
+    send_limit: int
+    receive: int
+    """Octets that wait in the kernel."""
+    receive_limit: int
+    dropped: int
+    """Messages that the kernel dropped because the process did not read fast enough."""
 
 
 class ServicePort(Protocol):
@@ -83,11 +139,26 @@ class ServicePort(Protocol):
     def session_count(self) -> int:
         """How many sessions there are now."""
 
-    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
-        """The sessions that match, one by one."""
+    def sessions(self, wanted: SessionFilter) -> Iterator[SessionView | None]:
+        """The sessions that match, one by one; ``None``: still looking, let others run."""
 
-    def clear_sessions(self, wanted: SessionFilter) -> int:
-        """End the sessions that match; returns how many."""
+    def census(self, wanted: SessionFilter) -> Iterator[Census | None]:
+        """Count the sessions that match: ``None`` while counting, the result at the end."""
+
+    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+        """End the sessions that match, one at each ``True``; ``False``: still looking.
+
+        It must be asked for all of them; who stops asking leaves the rest alone.
+        """
+
+    def pools(self) -> list[PoolView]:
+        """Its pools in the order of the configuration; a gateway has none."""
+
+    def devices(self) -> list[str]:
+        """Network devices of the host that it uses: its TUN device, its access interfaces."""
+
+    def queues(self) -> list[QueueView]:
+        """One for each signalling socket."""
 
 
 class MagPort(ServicePort, Protocol):
@@ -203,6 +274,129 @@ class Operator:
     """Wall clock of the last key or command."""
 
 
+@define(slots=True, kw_only=True)
+class LogLine:
+    """One line of the log."""
+
+    wall: float
+    """Seconds since 1970."""
+    level: str
+    """One of ``LOG_LEVELS``."""
+    facility: str
+    """Part of the program that wrote it, for example ``appliance`` or ``appliance.protocols.rawsock``."""
+    text: str
+
+
+#: Least important first.
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class LogPort(Protocol):
+    """The log as the shell sees it."""
+
+    def lines(self) -> Sequence[LogLine]:
+        """The last lines, oldest first; a bounded number."""
+
+    def filter(self, number: int, facility: str, level: str) -> None:
+        """Choose what operator ``number`` gets to see live: from ``level`` on, of a facility and those
+        below it; the facility ``all`` replaces every choice before."""
+
+    def follow(self, number: int, say: Callable[[Sequence[str]], None], present: Callable[[], bool]) -> None:
+        """Give live lines to an operator by ``say`` for as long as ``present`` tells that he is there."""
+
+    def unfollow(self, number: int) -> bool:
+        """No more live lines for this operator; false: he had none."""
+
+    def filters(self, number: int) -> dict[str, str]:
+        """What this operator has chosen: level by facility."""
+
+
+@define(slots=True, kw_only=True)
+class InterfaceView:
+    """One network device of the host."""
+
+    name: str
+    index: int
+    state: str
+    """``up``, ``no-carrier``, ``down`` or ``missing`` (configured, but the host has no such device)."""
+    mtu: int
+    link_layer: str
+    """Empty when it has no link-layer address."""
+    addresses: tuple[str, ...] = ()
+    """Both families, with their prefix lengths."""
+
+
+@define(slots=True, kw_only=True)
+class RouteView:
+    """One route of the kernel's main table."""
+
+    destination: str
+    """``0.0.0.0/0`` or ``::/0`` is the default route."""
+    next_hop: str
+    """Empty: on the link."""
+    protocol: str
+    """``connected``, ``static``, or what the routing daemon calls itself."""
+    cost: int
+    interface: str
+
+
+@define(slots=True, kw_only=True)
+class Health:
+    """How the process is doing."""
+
+    lag: float
+    """Lag of the loop now, seconds: how late a timer was."""
+    lag_worst: float
+    """The worst of the last minute."""
+    lag_p99: float
+    """99 of 100 in the last minute were not worse."""
+    lag_record: float
+    """The worst since the start."""
+    cpu: float
+    """Seconds of processor time used."""
+    memory: int
+    """Resident octets."""
+    files: int
+    file_limit: int
+    threads: int
+    """Threads of the reactor's pool, and of them how many are at work."""
+    threads_busy: int
+    pid: int
+
+
+@define(slots=True, kw_only=True)
+class Build:
+    """Which program runs."""
+
+    version: str
+    number: str
+    date: str
+    commit: str
+
+
+class HostPort(Protocol):
+    """The host and the process as the shell sees them."""
+
+    def health(self) -> Health:
+        """Read how the process is doing."""
+
+    def build(self) -> Build:
+        """Tell which program runs."""
+
+    async def interfaces(self) -> list[InterfaceView]:
+        """The network devices of the host; raises ResourceError."""
+
+    def routes(self, family: int) -> AsyncIterator[RouteView]:
+        """The routes of IP version ``family``, as the kernel gives them; raises ResourceError."""
+
+    def run(self, arguments: Sequence[str], seconds: float) -> AsyncIterator[str]:
+        """Run a program of the host and give its lines as they come; it is killed after ``seconds``,
+        and when nobody asks for more (close the iterator). Raises ResourceError: cannot be run."""
+
+    def finds(self, program: str) -> bool:
+        """Whether the host has a program of this name."""
+
+
 class Plan(Protocol):
     """A change of the running configuration that has passed every check and is not made yet."""
 
@@ -220,6 +414,8 @@ class SystemPort(Protocol):
 
     configuration: Any
     """What runs now (``config.Configuration``); replaced as a whole by every change."""
+    host: HostPort
+    log: LogPort
     tap: TapPort
     captures: CapturePort
 
@@ -266,6 +462,3 @@ class SystemPort(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970."""
-
-    def status(self) -> list[tuple[str, str]]:
-        """Label and value pairs of ``show system``: loop lag, memory, queues."""

@@ -1,13 +1,11 @@
 """The process as a whole: kernel changes, services, control socket, and how it is doing."""
 
 import asyncio
-import resource
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import netifaces
-from twisted.internet.task import LoopingCall
 
 from appliance import files
 from appliance.capture import Captures
@@ -16,9 +14,10 @@ from appliance.config_plan import Key, Plan, Settings, compare, services
 from appliance.counters import CounterSet
 from appliance.desk import Desk
 from appliance.errors import ApplianceError, ResourceError
+from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
-from appliance.ports import CapturePort, Operator, ServicePort, TapPort
+from appliance.ports import CapturePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -28,19 +27,18 @@ from appliance.tap import Tap
 from appliance.tun.kernel import Kernel
 from appliance.watch import Watch
 
-LAG_INTERVAL = 0.1
 #: Sessions that are looked at before others get their turn.
 SLICE = 1000
 
 
-def local_addresses() -> dict[str, str]:
-    """Device by address, as text, of every IPv4 and IPv6 address of this host."""
-    found: dict[str, str] = {}
+def local_addresses() -> dict[str, set[str]]:
+    """Names of the devices that have it, by address as text: every IPv4 and IPv6 address of this host."""
+    found: dict[str, set[str]] = {}
     for device in netifaces.interfaces():
         known = netifaces.ifaddresses(device)
         for family in (netifaces.AF_INET6, netifaces.AF_INET):
             for entry in known.get(family, ()):
-                found[entry["addr"].partition("%")[0]] = device
+                found.setdefault(entry["addr"].partition("%")[0], set()).add(device)
     return found
 
 
@@ -67,10 +65,14 @@ class System:
         clock: Callable[[], Now],
         random_bits: Callable[[int], int],
         logger: Any,
+        log: LogPort,
         recorder: Recorder | None = None,
         boot_file: str = "",
     ) -> None:
         self.boot_file = boot_file
+        self.log = log
+        self._host = Host(reactor, lambda: clock().mono)
+        self.host: HostPort = self._host
         self._builder = Builder()
         self.configuration, self._overrides = self._adopt(configuration)
         self._reactor = reactor
@@ -106,10 +108,6 @@ class System:
         self._managers: list[Manage] = [self._desk.manage]
         self._changing = asyncio.Lock()
         self._ready = self._stopping = False
-        self._lag_clock = LoopingCall(self._measure_lag)
-        self._lag_clock.clock = reactor
-        self._last_beat = 0.0
-        self._lag = self._worst_lag = 0.0
 
     def _adopt(self, configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
         """The same configuration as the builder makes it, so that changes share what stays with it.
@@ -143,8 +141,7 @@ class System:
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
         self.kernel.watch_links(self._link_changed)
         await self._desk.start(self.configuration.management)
-        self._last_beat = self._clock().mono
-        self._lag_clock.start(LAG_INTERVAL, now=False)
+        self._host.start()
         self._ready = True
 
     # ---- what a change works on
@@ -179,8 +176,7 @@ class System:
         """Stop everything in reverse order and undo the changes to the host."""
         self._stopping = True
         async with self._changing:
-            if self._lag_clock.running:
-                self._lag_clock.stop()
+            self._host.stop()
             await self._desk.stop()
             await self._captures.stop()
             for service in reversed(self.running.values()):
@@ -204,12 +200,6 @@ class System:
         except Exception:  # noqa: BLE001 - logged
             # One device must not end the watch over all others; the log has the traceback.
             self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
-
-    def _measure_lag(self) -> None:
-        now = self._clock().mono
-        self._lag = max(0.0, now - self._last_beat - LAG_INTERVAL)
-        self._worst_lag = max(self._worst_lag, self._lag)
-        self._last_beat = now
 
     def summary(self) -> str:
         """Name the started services in one line."""
@@ -244,15 +234,15 @@ class System:
 
     def _check_addresses(self, plan: Plan) -> None:
         """No service may be left without the address that it is bound to."""
-        known = local_addresses().keys()
-        gone = {
-            address_text(each.address)
-            for each in plan.addresses_gone
-            if self.kernel.has_added(each.interface, each.address, each.length)
-        }
-        new = {address_text(each.address) for each in plan.addresses_new}
+        known = local_addresses()
+        for each in plan.addresses_gone:
+            if self.kernel.has_added(each.interface, each.address, each.length):
+                known.get(address_text(each.address), set()).discard(each.interface)
+        for each in plan.addresses_new:
+            known.setdefault(address_text(each.address), set()).add(each.interface)
+        there = {text for text, devices in known.items() if devices}
         for key, settings in services(plan.configuration).items():
-            _require(key, settings, (known - gone) | new)
+            _require(key, settings, there)
 
     async def _count_sessions(self, plan: Plan) -> None:
         for change in plan.services:
@@ -269,7 +259,8 @@ class System:
                     await asyncio.sleep(0)
             if count:
                 plan.sessions += count
-                plan.notes.append(f"{change.title}: {count} session{'s' if count > 1 else ''} end")
+                ending = f"{count} sessions end" if count > 1 else "1 session ends"
+                plan.notes.append(f"{change.title}: {ending}")
 
     async def apply(self, plan: Any) -> bool:
         """Make a change; false (and nothing done) if something else was changed since it was planned.
@@ -343,14 +334,3 @@ class System:
     def wall(self) -> float:
         """Seconds since 1970."""
         return self._clock().wall
-
-    def status(self) -> list[tuple[str, str]]:
-        """Lines of ``show system``."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return [
-            ("Services", self.summary()),
-            ("Sessions", str(sum(service.session_count() for service in self.running.values()))),
-            ("Loop lag", f"{1000 * self._lag:.1f} ms"),
-            ("Worst loop lag", f"{1000 * self._worst_lag:.1f} ms"),
-            ("Memory", f"{pages * resource.getpagesize() // 1024} KiB"),
-        ]

@@ -261,7 +261,7 @@ class Watch:
 
     def _sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
         for service in self._services():
-            yield from service.sessions(wanted)
+            yield from (view for view in service.sessions(wanted) if view is not None)
 
     def subscribe(self, wanted: TapFilter, limit: int, wake: Callable[[], Any] | None = None) -> Subscription:
         """Begin to see what fits; ``wake`` as in :meth:`Tap.subscribe`. Raises ApplianceError."""

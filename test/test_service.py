@@ -5,7 +5,8 @@ import ipaddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.config_plan import outermost
-from appliance.service import address_bytes, encapsulation_text, matcher
+from appliance.service import address_bytes, encapsulation_text
+from appliance.views import matcher
 
 
 def network(text: str) -> tuple[bytes, int]:

@@ -4,19 +4,19 @@ A command hands back a :class:`Screen`; whoever runs it asks for ``lines`` (a pe
 reads) or ``data`` (``| json``). The measures are those of StarOS captures: labels end
 in a colon, a label field is 31 columns wide and a value field 14 where a second pair
 follows, numbers are left-justified, a blank line stands before each group.
+
+Long screens stream: ``lines`` and ``data`` may be generators, and ``None`` from one means "nothing yet,
+let others run". Such a screen is asked for its lines or its data once, and reads what it shows only then.
 """
 
 import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
-from attrs import asdict, define
+from attrs import define, field
 
 from appliance.counters import Row, Table, slug
-from appliance.ports import SessionView
 
 LABEL = 31
 VALUE = 14
@@ -30,11 +30,11 @@ Facts = Sequence[tuple[str, str]]
 class Screen(Protocol):
     """The result of a show command."""
 
-    def lines(self, width: int) -> list[str]:
-        """Return the text, without line ends, for a terminal ``width`` columns wide (0: no limit)."""
+    def lines(self, width: int) -> Iterable[str | None]:
+        """The text, without line ends, for a terminal ``width`` columns wide (0: no limit)."""
 
     def data(self) -> Any:
-        """Return the same as dicts, lists, numbers and texts, for JSON."""
+        """The same as dicts, lists, numbers and texts, for JSON; a generator becomes a list."""
 
 
 def pair(label: str, value: object, indent: int = 0) -> str:
@@ -191,194 +191,70 @@ class TableScreen:
         ]
 
 
-NO_SESSIONS = "No sessions match the specified criteria"
-
-
-def _session_data(view: SessionView) -> dict[str, Any]:
-    """Return all fields of a session; the call id as it is shown and typed."""
-    return {**asdict(view), "call_id": f"{view.call_id:08x}", "prefixes": list(view.prefixes)}
-
-
-def _safe(text: str) -> str:
-    """Make text that came off the wire harmless for a terminal: no control or invisible characters."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-def _dash(text: str) -> str:
-    return text or "-"
+def place(columns: Sequence[int], texts: Iterable[str]) -> str:
+    """A line with each text at its column; a longer one pushes the next to the right, one space off."""
+    line = ""
+    for column, text in zip(columns, texts, strict=False):
+        line = line.ljust(column)
+        line += (" " if line and not line.endswith(" ") else "") + text
+    return line.rstrip()
 
 
 @define(slots=True)
-class SessionListScreen:
-    """One line per session."""
+class FixedTable:
+    """A table whose columns were measured on captures: a heading, dashes under it, and rows."""
 
-    sessions: Sequence[SessionView]
-    peer: str
-    """``care_of`` or ``anchor``: which end of the tunnel is the other one."""
+    headings: tuple[str, ...]
+    starts: tuple[int, ...]
+    """Column where each heading starts."""
+    underlines: tuple[int, ...]
+    """Column where the dashes of each heading start."""
+    dashes: tuple[int, ...]
+    """How many dashes."""
+    columns: tuple[int, ...]
+    """Column where each value starts; a longer value before it pushes it to the right."""
+    rows: Sequence[tuple[str, ...]]
 
-    def lines(self, width: int) -> list[str]:
-        """Return call id, state, service, who, where, and how long still."""
-        table = TableScreen(
-            columns=(
-                Column("Call ID", "call_id"),
-                Column("State", "state"),
-                Column("Service", "service"),
-                Column("Username", "username"),
-                Column("Home Network Prefix", "prefixes"),
-                Column("IPv4 Address", "ipv4_address"),
-                Column("LMA Address" if self.peer == "anchor" else "MAG Address", self.peer),
-                Column("Time Left", "remaining", right=True),
-            ),
-            rows=[
-                (
-                    f"{view.call_id:08x}",
-                    view.state,
-                    view.service,
-                    _dash(_safe(view.username)),
-                    _dash(",".join(view.prefixes)),
-                    _dash(view.ipv4_address),
-                    _dash(getattr(view, self.peer)),
-                    view.remaining,
-                )
-                for view in self.sessions
-            ],
-            total="Total Sessions",
-            empty=NO_SESSIONS,
-        )
-        return table.lines(width)
+    def lines(self, width: int) -> Iterator[str]:
+        """Yield the text; these tables do not depend on ``width``."""
+        yield place(self.starts, self.headings)
+        yield place(self.underlines, ("-" * count for count in self.dashes))
+        for row in self.rows:
+            yield place(self.columns, row)
 
-    def data(self) -> list[dict[str, Any]]:
-        """Return all fields of every session, not only those of the line."""
-        return [_session_data(view) for view in self.sessions]
-
-
-def _when(wall: float) -> str:
-    """Seconds since 1970 as a date that sorts and parses, in UTC."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _key(key: int | None) -> str:
-    return "none" if key is None else f"0x{key:08x}"
-
-
-#: Names of the Access Technology Types (RFC 5213 section 8.5 and the registry it started).
-TECHNOLOGIES = {
-    0: "Reserved",
-    1: "Virtual",
-    2: "PPP",
-    3: "IEEE 802.3",
-    4: "IEEE 802.11a/b/g",
-    5: "IEEE 802.16e",
-    6: "3GPP GERAN",
-    7: "3GPP UTRAN",
-    8: "3GPP E-UTRAN",
-    9: "3GPP2 eHRPD",
-    10: "3GPP2 HRPD",
-    11: "3GPP2 1xRTT",
-    12: "3GPP2 UMB",
-}
-
-_FIELDS: tuple[tuple[str, Callable[[SessionView], str]], ...] = (
-    ("Call ID", lambda view: f"{view.call_id:08x}"),
-    ("State", lambda view: view.state),
-    ("Service", lambda view: view.service),
-    ("Home Network Prefixes", lambda view: ", ".join(view.prefixes) or "none"),
-    ("IPv4 Home Address", lambda view: view.ipv4_address or "none"),
-    ("IPv4 Default Router", lambda view: view.ipv4_router or "none"),
-    ("Proxy Care-of Address", lambda view: view.care_of or "none"),
-    ("LMA Address", lambda view: view.anchor or "none"),
-    ("Link-Layer Identifier", lambda view: view.link_layer or "none"),
-    ("Link-Local Address", lambda view: view.link_local or "none"),
-    ("Access Technology", lambda view: _technology(view.access_technology)),
-    ("Access Interface", lambda view: view.interface),
-    ("Service Selection", lambda view: _safe(view.service_selection) or "none"),
-    ("Encapsulation", lambda view: view.encapsulation or "none"),
-    ("GRE Key Sent", lambda view: _key(view.send_key)),
-    ("GRE Key Received", lambda view: _key(view.receive_key)),
-    ("Sequence Number", lambda view: str(view.sequence)),
-    ("Lifetime", lambda view: f"{view.lifetime} seconds"),
-    ("Time Left", lambda view: f"{view.remaining} seconds"),
-    ("Created", lambda view: _when(view.created)),
-    ("Last Update", lambda view: _when(view.updated)),
-    ("Handoffs", lambda view: str(view.handoffs)),
-    ("Packets From Mobile", lambda view: str(view.packets_in)),
-    ("Octets From Mobile", lambda view: str(view.octets_in)),
-    ("Packets To Mobile", lambda view: str(view.packets_out)),
-    ("Octets To Mobile", lambda view: str(view.octets_out)),
-)
-
-
-def _technology(number: int) -> str:
-    return f"{number} ({TECHNOLOGIES.get(number, 'unknown')})"
+    def data(self) -> list[dict[str, str]]:
+        """Return one object for each row."""
+        return [dict(zip(self.headings, row, strict=False)) for row in self.rows]
 
 
 @define(slots=True)
-class SessionFullScreen:
-    """Everything about each session, a block each."""
+class PairsScreen:
+    """Label and value pairs, a pair a line, labels 31 columns wide; as data one object."""
 
-    sessions: Sequence[SessionView]
-
-    def lines(self, width: int) -> list[str]:
-        """Return the blocks, each below its user name; an empty access interface (LMA) is left out."""
-        out: list[str] = []
-        for view in self.sessions:
-            if out:
-                out.append("")
-            out.append(f"Username: {_safe(view.username)}")
-            out += [pair(label, text, STEP) for label, show in _FIELDS if (text := show(view))]
-        return out or [NO_SESSIONS]
-
-    def data(self) -> list[dict[str, Any]]:
-        """Return all fields of every session."""
-        return [_session_data(view) for view in self.sessions]
-
-
-STATES = ("active", "registering", "deregistering", "deleting", "waiting")
-FAMILIES = ("IPv6 Only", "IPv4 Only", "IPv4 and IPv6")
-
-
-class SessionSummaryScreen:
-    """How many sessions there are by state, address family and peer.
-
-    ``sessions`` is read once, one by one, so that a million of them need no memory.
-    """
-
-    __slots__ = ("_families", "_peer", "_peers", "_states", "_total")
-
-    def __init__(self, sessions: Iterable[SessionView], peer: str) -> None:
-        self._peer = peer
-        self._total = 0
-        self._states = Counter(dict.fromkeys(STATES, 0))
-        self._families = Counter(dict.fromkeys(FAMILIES, 0))
-        self._peers: Counter[str] = Counter()
-        for view in sessions:
-            self._total += 1
-            self._states[view.state] += 1
-            self._peers[_dash(getattr(view, peer))] += 1
-            if view.prefixes or view.ipv4_address:
-                index = 2 if view.prefixes and view.ipv4_address else 1 if view.ipv4_address else 0
-                self._families[FAMILIES[index]] += 1
+    pairs: Sequence[tuple[str, str]]
+    values: dict[str, Any] = field(factory=dict)
+    """The data, where it says more than the texts; empty: the pairs."""
 
     def lines(self, width: int) -> list[str]:
-        """Return the totals, then one line per peer, the busiest first."""
-        out = [pair("Total Sessions", self._total)]
-        for title, counts in (("Session State", self._states), ("Address Family", self._families)):
-            pairs = ((label[:1].upper() + label[1:], value) for label, value in counts.items())
-            out += ["", f"{title}:", *columns(pairs, STEP, width)]
-        if self._peers:
-            heading = "LMA Address" if self._peer == "anchor" else "MAG Address"
-            busiest = sorted(self._peers.items(), key=lambda item: (-item[1], item[0]))
-            table = TableScreen(
-                (Column(heading, "peer"), Column("Sessions", "sessions", right=True)), busiest
-            )
-            out += ["", *table.lines(width)]
-        return out
+        """Return the text; it does not depend on ``width``."""
+        return [f"{label + ':':<{LABEL - 1}} {value}".rstrip() for label, value in self.pairs]
 
     def data(self) -> dict[str, Any]:
-        """Return the same numbers: total, states, families, peers."""
-        return {
-            "total": self._total,
-            "states": dict(self._states),
-            "families": {slug(name): count for name, count in self._families.items()},
-            "peers": dict(self._peers),
-        }
+        """Return one object."""
+        return self.values or {slug(label): value for label, value in self.pairs}
+
+
+@define(slots=True)
+class TextScreen:
+    """Lines that are laid out already, and the data that they show."""
+
+    text: Sequence[str]
+    values: Any
+
+    def lines(self, width: int) -> Sequence[str]:
+        """Return the text; it does not depend on ``width``."""
+        return self.text
+
+    def data(self) -> Any:
+        """Return the data."""
+        return self.values

@@ -160,6 +160,21 @@ class MobilitySocket:
         """Return the file descriptor."""
         return self._socket.fileno()
 
+    @property
+    def address(self) -> bytes:
+        """Our own address, packed."""
+        return self._address
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, to ask the kernel how it is doing."""
+        return self._socket
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait here to be sent."""
+        return len(self._queue)
+
     def logPrefix(self) -> str:
         """Return the name used by the reactor when something goes wrong here."""
         return self._name

@@ -1,10 +1,21 @@
 """Services as the shell sees them, without anything behind."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from appliance.counters import LMA, MAG, CounterSet
-from appliance.ports import ServicePort, SessionFilter, SessionView
+from appliance.ports import (
+    AGES,
+    Census,
+    Operator,
+    PoolView,
+    QueueView,
+    ServicePort,
+    SessionFilter,
+    SessionView,
+)
+from test.cli.fakes import FakeHost, FakeLog
 
 
 def session(**changes: Any) -> SessionView:
@@ -52,6 +63,8 @@ class FakeService:
         self.counters = CounterSet(LMA if kind == "lma" else MAG)
         self.filters: list[SessionFilter] = []
         self._sessions = sessions or []
+        self.pool_views: list[PoolView] = []
+        self.queue_views: list[QueueView] = []
 
     def facts(self) -> list[tuple[str, str]]:
         """Two facts."""
@@ -66,11 +79,38 @@ class FakeService:
         self.filters.append(wanted)
         return (view for view in self._sessions if wanted.call_id in (0, view.call_id))
 
-    def clear_sessions(self, wanted: SessionFilter) -> int:
-        """Note the filter and drop those that match."""
-        found = list(self.sessions(wanted))
-        self._sessions = [view for view in self._sessions if view not in found]
-        return len(found)
+    def census(self, wanted: SessionFilter) -> Iterator[Census | None]:
+        """Count those of :meth:`sessions`."""
+        census = Census()
+        for view in self.sessions(wanted):
+            kind = (view.state, bool(view.prefixes), bool(view.ipv4_address))
+            census.kinds[kind] = census.kinds.get(kind, 0) + 1
+            age = WALL - view.created
+            census.ages[sum(age >= limit for limit in AGES)] += 1
+            yield None
+        yield census
+
+    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+        """Note the filter and drop those that match, one by one."""
+        for view in list(self.sessions(wanted)):
+            self._sessions.remove(view)
+            yield True
+
+    def pools(self) -> list[PoolView]:
+        """What was put into ``pool_views``."""
+        return self.pool_views
+
+    def devices(self) -> list[str]:
+        """A TUN device, or an access interface."""
+        return [f"tun-{self.name}"] if self.kind == "lma" else ["acc0"]
+
+    def queues(self) -> list[QueueView]:
+        """What was put into ``queue_views``."""
+        return self.queue_views
+
+
+#: The moment that the fake system's clock stands at.
+WALL = 1_700_000_200.0
 
 
 class FakeSystem:
@@ -78,6 +118,15 @@ class FakeSystem:
 
     def __init__(self, *services: FakeService) -> None:
         self._services = services
+        self.configuration: Any = SimpleNamespace(contexts=(), hostname="lma1")
+        self.host = FakeHost()
+        self.log = FakeLog()
+        self.people: list[Operator] = []
+        self.boot_file = "/etc/appliance/appliance.conf"
+
+    def operators(self) -> list[Operator]:
+        """Who is logged in."""
+        return self.people
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """The services of a kind and name; empty means all."""
@@ -91,8 +140,4 @@ class FakeSystem:
 
     def wall(self) -> float:
         """A fixed moment."""
-        return 1_700_000_200.0
-
-    def status(self) -> list[tuple[str, str]]:
-        """Nothing to report."""
-        return []
+        return WALL

@@ -45,7 +45,7 @@ class FakeShell:
             return [each for each in known if each.text.startswith(words[0])]
         if len(words) == 2 and words[0] == "show":
             return [each for each in SHOW if not each.word or each.text.startswith(words[1])]
-        if len(words) == 3 and words[:2] == ["show", "clock"]:
+        if words == ["show", "clock", ""]:
             return [Candidate("|", "Filters", True), Candidate("<cr>", "Ends the command", False)]
         return []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -66,7 +67,9 @@ class Seat:
 
 
 @contextlib.asynccontextmanager
-async def seated(term: str = "xterm", rows: int = 24, columns: int = 80, length: int = 0) -> AsyncIterator[Seat]:
+async def seated(
+    term: str = "xterm", rows: int = 24, columns: int = 80, length: int = 0
+) -> AsyncIterator[Seat]:
     """A seat at its first prompt; the session is ended after the test."""
     seat = Seat(term, rows, columns)
     seat.shell.length = length
@@ -81,24 +84,29 @@ async def seated(term: str = "xterm", rows: int = 24, columns: int = 80, length:
 
 
 class Lag:
-    """The longest time, in seconds, that the loop did not come round."""
+    """The longest time, in seconds of this thread's own work, that the loop did not come round."""
 
     def __init__(self) -> None:
         self.worst = 0.0
 
     async def watch(self) -> None:
         while True:
-            begin = time.perf_counter()
+            # Not by the clock: other processes hold this one up as well.
+            begin = time.thread_time()
             await asyncio.sleep(0)
-            self.worst = max(self.worst, time.perf_counter() - begin)
+            self.worst = max(self.worst, time.thread_time() - begin)
 
 
 @contextlib.asynccontextmanager
 async def lag() -> AsyncIterator[Lag]:
     """Watch the loop."""
     watcher = Lag()
+    # The appliance keeps the collector away from what is old (app.py); a test has much more of that.
+    gc.collect()
+    gc.disable()
     task = asyncio.ensure_future(watcher.watch())
     try:
         yield watcher
     finally:
+        gc.enable()
         task.cancel()

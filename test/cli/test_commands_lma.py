@@ -1,32 +1,25 @@
 """The show and clear commands of LMA and MAG services, from the typed line to the screen."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import appliance.cli.commands.lma
 import appliance.cli.commands.mag
-from appliance.cli.grammar import COMMANDS, Registry
-from appliance.cli.match import match, split
-from appliance.cli.render import (
-    CounterScreen,
-    FactsScreen,
-    SessionFullScreen,
-    SessionListScreen,
-    SessionSummaryScreen,
-)
+from appliance.cli.grammar import Registry
+from appliance.cli.render import CounterScreen, FactsScreen
+from appliance.cli.render_sessions import SessionCountersScreen, SessionFullScreen, SessionListScreen
+from appliance.cli.values import CommandError
 from appliance.counters import LMA, MAG
 from appliance.errors import ApplianceError
 from appliance.ports import SessionFilter
 from test.cli.fake_services import FakeService, FakeSystem, session
+from test.cli.fakes import FakeShell
 
 
 def run(system: FakeSystem, line: str, rights: str = "operator") -> Any:
     """Match a line in exec mode and call its handler; the registry is the real one."""
-    found = match("exec", split(line), rights, COMMANDS)
-    assert found.command.handler is not None
-    return found.command.handler(SimpleNamespace(system=system), found.args)
+    return FakeShell(system, rights).result(line)
 
 
 class CommandTest(SynchronousTestCase):
@@ -137,21 +130,21 @@ class SessionTest(CommandTest):
 
     def test_forms(self) -> None:
         """The bare form lists, full shows blocks, summary adds up; each over all services of the kind."""
-        plain = run(self.system, "show lma-service session")
-        self.assertIsInstance(plain, SessionListScreen)
-        self.assertEqual([view["call_id"] for view in plain.data()], ["01ca11b1", "00000002", "00000003"])
-        full = run(self.system, "show lma-service session full")
-        self.assertIsInstance(full, SessionFullScreen)
-        summary = run(self.system, "show lma-service session summary")
-        self.assertIsInstance(summary, SessionSummaryScreen)
-        self.assertEqual(summary.data()["total"], 3)
+        for line in ("show lma-service session", "show lma-service session all"):
+            plain = run(self.system, line)
+            self.assertIsInstance(plain, SessionListScreen)
+            data = FakeShell(self.system).data(line)
+            self.assertEqual([view["call_id"] for view in data], ["01ca11b1", "00000002", "00000003"])
+        self.assertIsInstance(run(self.system, "show lma-service session full"), SessionFullScreen)
+        self.assertIsInstance(run(self.system, "show lma-service session counters"), SessionCountersScreen)
+        data = FakeShell(self.system).data("show lma-service session all summary")
+        self.assertEqual((data["totals"]["total"], len(data["sessions"])), (3, 3))
 
     def test_peer(self) -> None:
         """The other end is the MAG for an LMA and the LMA for a MAG."""
-        self.assertEqual(list(run(self.system, "show lma-service session summary").data()["peers"]),
-                         ["2001:db8:ffff::a1"])  # fmt: skip
-        self.assertEqual(list(run(self.system, "show mag-service session summary").data()["peers"]),
-                         ["2001:db8:ffff::1"])  # fmt: skip
+        for kind, peer in (("lma", "2001:db8:ffff::a1"), ("mag", "2001:db8:ffff::1")):
+            data = FakeShell(self.system).data(f"show {kind}-service session summary")
+            self.assertEqual(list(data["totals"]["peers"]), [peer])
 
     def test_filters(self) -> None:
         """Each filter reaches the services as it is meant, addresses in canonical form."""
@@ -161,31 +154,52 @@ class SessionTest(CommandTest):
             ("ip-address 2001:DB8:1:0::0", SessionFilter(ip_address="2001:db8:1::")),
             ("ip-address 203.0.113.7", SessionFilter(ip_address="203.0.113.7")),
             ("callid 01CA11B1", SessionFilter(call_id=0x01CA11B1)),
+            ("imsi 240999990000001", SessionFilter(imsi="240999990000001")),
+            ("msid 240999990000001", SessionFilter(imsi="240999990000001")),
+            ("user mn1@x.org ip 203.0.113.7", SessionFilter(username="mn1@x.org", ip_address="203.0.113.7")),
         ):
-            for form in ("", "full ", "summary "):
-                run(self.system, f"show lma-service session {form}{words}")
+            for form in ("", "full ", "summary ", "counters "):
+                FakeShell(self.system).run(f"show lma-service session {form}{words}")
                 self.assertEqual(self.one.filters[-1], wanted)
                 self.assertEqual(self.two.filters[-1], wanted)
         self.assertEqual(self.mag.filters, [])
 
     def test_bad_filters(self) -> None:
         """Values that cannot be are refused before any service is asked."""
-        for words in ("callid 0", "callid 123456789", "callid xyz", "ip-address mn1", "ip-address fe80::1%e"):
+        for words in ("callid 0", "callid 123456789", "callid xyz", "ip-address mn1", "ip-address fe80::1%e",
+                      "imsi 24099999000000x"):  # fmt: skip
             for verb in ("show", "clear"):
                 self.failure(f"{verb} lma-service session {words}")
         self.assertEqual(self.one.filters, [])
         self.assertIn("00000000", self.failure("clear lma-service session callid 00000000 -noconfirm"))
 
     def test_clear(self) -> None:
-        """clear ends the sessions that match, in all services of the kind, and tells how many."""
-        for line, said, left in (
-            ("clear lma-service session callid 3 -noconfirm", "Number of LMA sessions cleared: 1", (2, 0, 1)),
-            ("clear lma-service session callid 3", "Number of LMA sessions cleared: 0", (2, 0, 1)),
-            ("clear lma-service session all", "Number of LMA sessions cleared: 2", (0, 0, 1)),
-            ("clear mag-service session all -noconfirm", "Number of MAG sessions cleared: 1", (0, 0, 0)),
+        """clear asks with the number of sessions, ends those that match and tells how many."""
+        for line, asked, said, left in (
+            ("callid 3 -noconfirm", None, "Number of LMA sessions cleared: 1", (2, 0, 1)),
+            ("callid 3", None, "Number of LMA sessions cleared: 0", (2, 0, 1)),
+            ("callid 2", "This ends 1 session", "Number of LMA sessions cleared: 1", (1, 0, 1)),
+            ("all", "This ends 1 session", "Number of LMA sessions cleared: 1", (0, 0, 1)),
         ):
-            self.assertEqual(run(self.system, line), [said])
+            shell = FakeShell(self.system, "operator")
+            self.assertEqual(shell.run(f"clear lma-service session {line}"), [said])
+            self.assertEqual(shell.asked, [] if asked is None else [[asked]])
             self.assertEqual(tuple(s.session_count() for s in (self.one, self.two, self.mag)), left)
+
+    def test_not_confirmed(self) -> None:
+        """A "no" ends nothing."""
+        shell = FakeShell(self.system, "operator")
+        shell.answer = CommandError("not confirmed")
+        self.assertRaises(CommandError, shell.run, "clear mag-service session all")
+        self.assertEqual(shell.asked, [["This ends 1 session"]])
+        self.assertEqual(self.mag.session_count(), 1)
+
+    def test_clear_in_slices(self) -> None:
+        """Many sessions are ended a few at a time, and a username is looked for in slices before."""
+        many = FakeService("lma", "lma1", [session(call_id=number) for number in range(1, 1001)])
+        shell = FakeShell(FakeSystem(many), "operator")
+        self.assertEqual(shell.run("clear lma-service session all"), ["Number of LMA sessions cleared: 1000"])
+        self.assertGreaterEqual(shell.face.pauses, 1000 // 20)
 
     def test_clear_needs_a_choice(self) -> None:
         """clear without saying which sessions is incomplete and ends none."""

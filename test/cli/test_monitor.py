@@ -91,7 +91,7 @@ class ScreenTest(MonitorBench):
             [
                 "*** Control Events (OFF) ***",
                 "*** Mobile IPv6 (OFF) ***",
-                "*** PDU Hexdump (ON ) ***",
+                "*** PDU Hexdump (ON) ***",
                 "*** PDU Hexdump (OFF) ***",
                 "*** No option 49 ***",
                 "*** No option Z ***",

@@ -1,197 +1,496 @@
-"""The shell for a person: pages, and help by ``?``, also on a real pseudo-terminal."""
+"""A session at a terminal: what is typed and what is on the screen."""
 
-import contextlib
-import errno
-import io
-import os
-import pty
-import re
-import select
-import subprocess
-import sys
-import time
-from unittest import mock
+import asyncio
 
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.cli import terminal
-from appliance.cli.terminal import Pager, help_lines, is_literal
-from test.cli.test_control import ControlCase
+from appliance.cli.editor import LINE_LIMIT, History
+from appliance.cli.pager import MORE
+from test.cli.fake_shell import FakeShell
+from test.cli.seat import Seat, run, seated
 
-LINES = [f"line {number}" for number in range(10)]
+PROMPT = "[local]node1# "
+CONFIG = "[local]node1(config)# "
+MODES = {"?25", "?7"}
+"""Of the terminal after a session: the cursor is shown and lines are folded."""
 
 
-class PagerTests(SynchronousTestCase):
-    """Where it stops, and what a key does."""
+class EditingTests(SynchronousTestCase):
+    """The line before Enter."""
 
-    def show(self, lines: list[str], length: int, keys: str, columns: int = 80) -> list[str]:
-        """What a person saw; each question is shown as ``--``. All ``keys`` must be asked for."""
-        left = list(keys)
-        out = io.StringIO()
+    def test_completion(self) -> None:
+        """Tab ends a word with its blank, adds what is common, lists the choices, or rings."""
 
-        def ask() -> str:
-            print("--")
-            return left.pop(0)
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("c\t")
+                self.assertEqual(seat.rows(), [f"{PROMPT}clear"])
+                self.assertEqual(seat.screen().x, len(f"{PROMPT}clear "))
+                await seat.type("\x15s\tx\x7f")
+                self.assertEqual(seat.rows()[-1], f"{PROMPT}sh")
+                await seat.type("\t")
+                self.assertEqual(seat.rows(), [f"{PROMPT}sh", "show      shutdown", f"{PROMPT}sh"])
+                before = seat.screen().bells
+                await seat.type("ow cl\tq\t")
+                self.assertEqual(seat.rows()[-1], f"{PROMPT}show clock q")
+                self.assertEqual(seat.screen().bells, before + 1)
 
-        size = os.terminal_size((columns, 24))
-        with contextlib.redirect_stdout(out), mock.patch.object(
-            terminal, "get_terminal_size", lambda: size
-        ):
-            Pager(ask).show(lines, length)
-        self.assertEqual(left, [])
-        return out.getvalue().splitlines()
+        run(test())
 
-    def test_all_at_once(self) -> None:
-        """Length 0 never stops, and neither does what fits on a page."""
-        self.assertEqual(self.show(LINES, 0, ""), LINES)
-        self.assertEqual(self.show(LINES, 11, ""), LINES)
+    def test_help(self) -> None:
+        """``?`` lists what may come with ``<cr>`` last; the line and the place in it stay."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("show clock \x01\x1b[C\x1b[C")
+                await seat.type("?")
+                self.assertEqual(
+                    seat.rows(),
+                    [f"{PROMPT}sh?", "  show      Shows", "  shutdown  Stops", f"{PROMPT}show clock"],
+                )
+                self.assertEqual(seat.screen().x, len(f"{PROMPT}sh"))
+                await seat.type("\x05?")
+                self.assertEqual(
+                    seat.rows()[-4:],
+                    [f"{PROMPT}show clock ?", "  |     Filters", "  <cr>  Ends the command",
+                     f"{PROMPT}show clock"],
+                )  # fmt: skip
+                await seat.type("\x15?")
+                self.assertIn("  clear     Removes", seat.rows())
+                self.assertEqual(seat.shell.lines, [])
+
+        run(test())
+
+    def test_literal_question_mark(self) -> None:
+        """Inside quotes and in the pattern of a pipe ``?`` is a character."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                for line in ('echo "a?b"', "echo x | grep a?"):
+                    await seat.type(f"{line}\r")
+                self.assertEqual(seat.shell.lines, ['echo "a?b"', "echo x | grep a?"])
+
+        run(test())
+
+    def test_editing(self) -> None:
+        """The keys of emacs, across the line and back."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("b c\x01echo a \x05 dd\x7f ee\x17\r")
+                await seat.type("echo lost\x15echo kept more\x1bb\x0b\r")
+                await seat.type("echo x\x02\x02\x04\r")
+                await seat.type("echo \x0b\x0c1\r")
+                self.assertEqual(seat.shell.lines, ["echo a b c d ", "echo kept ", "echox", "echo 1"])
+
+        run(test())
+
+    def test_history(self) -> None:
+        """Up and down, ^R; not what is empty, said twice, or secret."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("echo one\recho two\recho two\r \recho password Secret1\r")
+                await seat.type("\x1b[A\x1b[A\r")
+                await seat.type("\x1b[A\x1b[A\x1b[B\r")
+                await seat.type("\x12tw\r\r")
+                self.assertEqual(seat.shell.lines[4:], ["echo one", "echo one", "echo two"])
+
+        run(test())
+
+    def test_history_is_bounded(self) -> None:
+        """The oldest lines go."""
+        history = History()
+        for number in range(1000):
+            history.append_string(f"line {number}")
+        self.assertEqual(history.get_strings()[0], "line 800")
+        self.assertEqual(len(history.get_strings()), 200)
+
+    def test_dangerous_keys(self) -> None:
+        """Neither counts nor recorded keys multiply what is typed, nor does a key quote another."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("a\x1b9\x1b9\x1b9\x1b9\x1b9x")
+                await seat.type("\x18(y\x18)\x18e\x11\x07z")
+                await seat.type("\r")
+                self.assertEqual(seat.shell.lines, ["axyz"])
+
+        run(test())
+
+    def test_long_line(self) -> None:
+        """A line beyond the limit rings and is not done; the session goes on."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("x" * 3000)
+                await seat.type("y" * 2000 + "\r")
+                self.assertEqual(seat.shell.lines, [])
+                told = "Failure: the line is longer than 4096 characters; nothing was done"
+                self.assertIn(told, seat.rows())
+                self.assertGreater(seat.screen().bells, 0)
+                await seat.type("z" * (LINE_LIMIT + 1) + "\recho ok\r")
+                self.assertEqual(seat.shell.lines, ["echo ok"])
+
+        run(test())
+
+    def test_not_text(self) -> None:
+        """What is not UTF-8, and control characters in a paste: refused, never passed on."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type(b"echo caf\xe9\r")
+                await seat.type(b"echo \x1b[200~a\x1b[31mb\x1b[201~\r")
+                self.assertEqual(seat.shell.lines, [])
+                self.assertEqual("\n".join(seat.rows()).count("Failure: the line holds what is not text"), 2)
+                self.assertNotIn(b"\x1b[31m", seat.client.data)
+                await seat.type("echo é\r")
+                self.assertEqual(seat.shell.lines, ["echo é"])
+
+        run(test())
+
+    def test_mistake_in_completion(self) -> None:
+        """Is logged, and the line goes on."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("bug \t?\x15echo a\r")
+                self.assertEqual(seat.shell.lines, ["echo a"])
+
+        run(test())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+
+class LeavingTests(SynchronousTestCase):
+    """^C, ^D, ^Z and the other ends."""
+
+    def ends(self, keys: list[str], term: str = "xterm") -> tuple[FakeShell, Seat, int]:
+        """What became of a session that ends by these keys."""
+        found: list[tuple[FakeShell, Seat, int]] = []
+
+        async def test() -> None:
+            async with seated(term) as seat:
+                for each in keys:
+                    await seat.type(each)
+                assert seat.task is not None
+                found.append((seat.shell, seat, await seat.task))
+
+        run(test())
+        return found[0]
+
+    def test_exit(self) -> None:
+        """``exit`` ends the session with the status of the last command; the terminal is as before."""
+        for term in ("xterm", "dumb"):
+            shell, seat, status = self.ends(["echo a\r", "exit\r"], term)
+            self.assertEqual((shell.lines, status), (["echo a", "exit"], 0))
+            self.assertLessEqual(seat.screen().modes, MODES)
+
+    def test_control_d(self) -> None:
+        """On an empty line it is ``exit``, from a configuration mode too; otherwise it deletes."""
+        for term in ("xterm", "dumb"):
+            shell, seat, _ = self.ends(["config\r", "\x04", "ab\x15\x04"], term)
+            self.assertEqual(shell.lines, ["config", "exit", "exit"])
+            self.assertLessEqual(seat.screen().modes, MODES)
+
+    def test_control_z(self) -> None:
+        """It is ``end`` in a configuration mode and nothing elsewhere."""
+        for term in ("xterm", "dumb"):
+            shell, _, _ = self.ends(["config\r", "ec\x1a", "\x1a", "exit\r"], term)
+            self.assertEqual(shell.lines, ["config", "end", "exit"])
+
+    def test_control_c(self) -> None:
+        """It abandons the line."""
+        for term in ("xterm", "dumb"):
+            shell, seat, _ = self.ends(["ec", "\x03", "exit\r"], term)
+            self.assertEqual(shell.lines, ["exit"])
+            self.assertEqual(seat.rows()[0].removesuffix("^C"), f"{PROMPT}ec")
+
+    def test_end_of_input(self) -> None:
+        """What was typed before is done; half a line is not."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                seat.session.feed(b"echo a\recho b\rech")
+                seat.session.eof()
+                assert seat.task is not None
+                self.assertEqual(await seat.task, 0)
+                self.assertEqual(seat.shell.lines, ["echo a", "echo b"])
+            for command in ("ask", "key", "count 99"):
+                async with seated(length=10) as seat:
+                    await seat.type(f"{command}\r")
+                    seat.session.eof()
+                    assert seat.task is not None
+                    await seat.task
+
+        run(test())
+
+    def test_close(self) -> None:
+        """The reason is shown, what runs is cancelled, the terminal is as before."""
+
+        async def test() -> None:
+            for keys in ("", "ec", "wait\r", "count 99\r", "ask\r"):
+                async with seated(length=10) as seat:
+                    await seat.type(keys)
+                    seat.session.close("idle time-out")
+                    assert seat.task is not None
+                    await seat.task
+                    self.assertEqual(seat.rows()[-1], "idle time-out")
+                    self.assertLessEqual(seat.screen().modes, MODES)
+                    self.assertEqual(seat.shell.log, ["cancelled"] if keys == "wait\r" else [])
+
+        run(test())
+
+    def test_lost_client(self) -> None:
+        """Who cancels the session, or a client that is lost, ends it and what runs."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("wait\r")
+                assert seat.task is not None
+                seat.task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await seat.task
+                self.assertEqual(seat.shell.log, ["cancelled"])
+            async with seated() as seat:
+                seat.client.reads = False
+                await seat.type("count 100000\r")
+                seat.client.gone = True
+                assert seat.task is not None
+                await seat.task
+                self.assertLess(seat.shell.made, 10_000)
+
+        run(test())
+
+
+class CommandTests(SynchronousTestCase):
+    """While a command runs."""
+
+    def test_typing_ahead(self) -> None:
+        """Keys wait for the command's end, except ^C, which ends it and makes them void."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("wait\r")
+                await seat.type("echo lost\r")
+                self.assertEqual(seat.shell.lines, ["wait"])
+                await seat.type("\x03echo a\r")
+                self.assertEqual(
+                    seat.rows(),
+                    [f"{PROMPT}wait", "waiting", "^C", f"{PROMPT}echo a", "a", PROMPT.rstrip()],
+                )
+                self.assertEqual(seat.shell.log, ["cancelled"])
+                await seat.type("key 0.05\recho b\r")
+                self.assertEqual(seat.shell.lines[-1], "key 0.05")
+
+        run(test())
+
+    def test_mistake(self) -> None:
+        """Is logged and told in one line; the session goes on."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("bug password Secret1\recho a\r")
+                told = ["Failure: internal error; the log tells more", f"{PROMPT}echo a"]
+                self.assertEqual(seat.rows()[1:3], told)
+
+        run(test())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_question(self) -> None:
+        """An answer is a line that no history keeps; ^C and the end of input are none."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("ask\r")
+                await seat.type("no\x7f\x7fyes?\r")
+                self.assertEqual(seat.rows()[1:], ["Sure? yes?", "<yes?>", PROMPT.rstrip()])
+                await seat.type("\x1b[A\x03ask\r")
+                await seat.type("ye\x03")
+                self.assertEqual(seat.shell.log, ["interrupted"])
+                await seat.type("ask\r")
+                await seat.type("\x04")
+                self.assertEqual(seat.shell.log, ["interrupted"] * 2)
+                await seat.type("\x1b[A\r")
+                self.assertEqual(seat.shell.lines[-1], "ask")
+
+        run(test())
 
     def test_keys(self) -> None:
-        """Space gives a page of length - 1 lines, Enter one line, q ends."""
-        seen = self.show(LINES, 4, " \rq")
-        self.assertEqual(seen, [*LINES[:3], "--", *LINES[3:6], "--", LINES[6], "--"])
+        """A command gets keys one by one; none in time is an empty one; ^C interrupts."""
 
-    def test_long_lines(self) -> None:
-        """A line takes as many rows as the terminal folds it to; one beyond a page still comes."""
-        wide = "x" * 25
-        self.assertEqual(self.show([wide] * 3, 7, " ", columns=10), [wide, wide, "--", wide])
-        self.assertEqual(self.show(["x" * 100, "a"], 4, "q", columns=10), ["x" * 100, "--"])
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("key\r")
+                await seat.type("ab\x1b[A\rQ")
+                self.assertEqual(seat.client.data.split(b"\r\n")[1:5], [b"<a>", b"<b>", b"<up>", b"<\r>"])
+                self.assertEqual(seat.rows()[-1], PROMPT.rstrip())
+                await seat.type("key 0.02\r")
+                await asyncio.sleep(0.1)
+                self.assertEqual(seat.rows()[-2], "<>")
+                await seat.type("key\r")
+                await seat.type("\x03")
+                self.assertEqual(seat.shell.log, ["interrupted"])
+                self.assertEqual(seat.rows()[-2:], ["^C", PROMPT.rstrip()])
 
-    def test_smallest_page(self) -> None:
-        """A page of one row shows a line at a time."""
-        self.assertEqual(self.show(LINES[:3], 1, " \r"), [LINES[0], "--", LINES[1], "--", LINES[2]])
-
-
-class HelpTests(SynchronousTestCase):
-    """What ``?`` means, and how help looks."""
-
-    def test_literal(self) -> None:
-        """Inside quotes and in the pattern of a pipe it is a character, elsewhere it asks."""
-        for text in ('show "a', "show 'a", "show clock | grep ", "show clock | grep a", 'x | grep "a'):
-            self.assertTrue(is_literal(text), text)
-        for text in ("", "show ", "show cl", 'show "a" ', "show clock |", "show clock | ", "show clock | gr"):
-            self.assertFalse(is_literal(text), text)
-
-    def test_lines(self) -> None:
-        """Texts and help stand in columns; nothing to tell is told too."""
-        found = [("show", "Shows", True), ("<cr>", "Ends the command", False)]
-        self.assertEqual(help_lines(found), ["  show  Shows", "  <cr>  Ends the command"])
-        self.assertEqual(help_lines([]), [terminal.NO_HELP])
+        run(test())
 
 
-class Person:
-    """Types on a pseudo-terminal that ``appliance cli`` runs on."""
+class PageTests(SynchronousTestCase):
+    """Long output."""
 
-    def __init__(self, path: str) -> None:
-        self.master, slave = pty.openpty()
-        # A terminal that answers no question about its cursor, as this one.
-        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "COLUMNS": "80"}
-        code = "import sys; from appliance.cli.client import main; sys.exit(main(sys.argv[1:]))"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "--socket", path],
-            stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
-        )  # fmt: skip
-        os.close(slave)
+    def test_pages(self) -> None:
+        """Space, Enter and q; the question leaves no trace."""
 
-    def read(self, wanted: str) -> str:
-        """The text that comes up to ``wanted``, without what steers the terminal; ten seconds at most."""
-        seen = ""
-        end = time.monotonic() + 10
-        while wanted not in seen:
-            if not select.select([self.master], [], [], max(0.0, end - time.monotonic()))[0]:
-                raise AssertionError(f"no {wanted!r} in {seen!r}")
-            try:
-                part = os.read(self.master, 65536)
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                raise AssertionError(f"ended without {wanted!r}: {seen!r}") from None
-            seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen + part.decode())
-        return seen
+        async def test() -> None:
+            async with seated(length=5) as seat:
+                await seat.type("count 1000\r")
+                self.assertEqual(seat.rows()[1:], ["line 0", "line 1", "line 2", "line 3", MORE])
+                await seat.type("x\r")
+                self.assertEqual(seat.rows()[-2:], ["line 4", MORE])
+                await seat.type(" ")
+                self.assertEqual(seat.rows()[-2:], ["line 8", MORE])
+                await seat.type("q")
+                self.assertEqual(seat.rows()[-2:], ["line 8", PROMPT.rstrip()])
 
-    def type(self, keys: str, wanted: str) -> str:
-        """Type, then read up to ``wanted``."""
-        os.write(self.master, keys.encode())
-        return self.read(wanted)
+        run(test())
 
-    def end(self) -> int:
-        """Wait for the end of the process and return its status."""
-        try:
-            while os.read(self.master, 65536):
-                pass
-        except OSError:
-            # So Linux says that nobody is at the other end.
-            pass
-        try:
-            return self.process.wait(10)
-        finally:
-            self.process.kill()
-            os.close(self.master)
+    def test_nothing_is_made_ahead(self) -> None:
+        """While the operator reads, the command waits: what is not shown is not computed."""
+
+        async def test() -> None:
+            async with seated(length=24) as seat:
+                await seat.type("count 100000\r")
+                self.assertEqual(seat.shell.made, 100)
+                await seat.type(" " * 4)
+                self.assertEqual(seat.shell.made, 200)
+                await seat.type("\x03")
+                self.assertEqual(seat.shell.made, 200)
+                self.assertEqual(seat.rows()[-2:], ["^C", PROMPT.rstrip()])
+                await seat.type("echo a\r")
+                self.assertEqual(seat.rows()[-2], "a")
+
+        run(test())
+
+    def test_folded_lines(self) -> None:
+        """A line counts as many rows as it takes on the terminal."""
+
+        async def test() -> None:
+            async with seated(length=4, columns=20) as seat:
+                await seat.type("count 2\r")
+                await seat.type(f"echo {'x' * 50}\r")
+                self.assertNotIn(MORE, "".join(seat.rows()))
+
+        run(test())
+
+    def test_live_output_does_not_stop(self) -> None:
+        """What a command writes as it happens is no page."""
+
+        async def test() -> None:
+            async with seated(length=2) as seat:
+                await seat.type("key\r")
+                await seat.type("abcdefQ")
+                self.assertIn("<f>", seat.rows())
+
+        run(test())
 
 
-class PseudoTerminalTests(ControlCase):
-    """``appliance cli`` as a person sees it."""
+class NoticeTests(SynchronousTestCase):
+    """Lines from outside."""
 
-    timeout = 60
+    def test_everywhere(self) -> None:
+        """Above the prompt with what is typed, above a question, at a page's end, between lines."""
 
-    def person(self) -> Person:
-        """Somebody at the prompt."""
-        # Relative, because the name of a socket is at most 108 octets long.
-        person = Person(self.server.path)
-        self.addCleanup(person.process.kill)
-        return person
+        async def test() -> None:
+            for term in ("xterm", "dumb"):
+                async with seated(term, length=4) as seat:
+                    seat.session.notice(["one"])
+                    await seat.type("ask")
+                    seat.session.notice(["two", "esc \x1b[31m"])
+                    await seat.rest()
+                    self.assertEqual(seat.rows()[-3:], ["two", "esc \\u001b[31m", f"{PROMPT}ask"], term)
+                    await seat.type("\r")
+                    await seat.type("ye")
+                    seat.session.notice(["three"])
+                    await seat.type("s\r")
+                    self.assertIn("Sure? yes", seat.rows())
+                    await seat.type("count 9\r")
+                    seat.session.notice(["four"])
+                    await seat.rest()
+                    self.assertEqual(seat.rows()[-2:], ["four", MORE])
+                    await seat.type("qwait\r")
+                    seat.session.notice(["five"])
+                    self.assertEqual(seat.rows()[-2:], ["waiting", "five"])
 
-    async def test_help_without_enter(self) -> None:
-        """``?`` lists what may come next at once, and the line that was begun stays to be finished."""
+        run(test())
 
-        def run() -> int:
-            person = self.person()
-            person.read("node1#")
-            seen = person.type("show system ?", "Time since the process started")
-            self.assertIn("uptime", seen)
-            person.read("show system")
-            person.type("uptime\r", "System uptime: 1D 1H 34M")
-            os.write(person.master, b"exit\r")
-            return person.end()
+    def test_before_and_after(self) -> None:
+        """Without a running session a notice is nothing."""
 
-        self.assertEqual(await deferToThread(run), 0)
+        async def test() -> None:
+            seat = Seat()
+            seat.session.notice(["early"])
+            seat.session.close("too early")
+            self.assertEqual(await seat.session.run(), 0)
+            seat.session.notice(["late"])
+            self.assertEqual(seat.rows(), ["", "too early"])
 
-    async def test_pages(self) -> None:
-        """Output stops at the session's terminal length; q ends it and the prompt comes back."""
+        run(test())
 
-        def run() -> int:
-            person = self.person()
-            person.read("node1#")
-            person.type("no timestamps\r", "node1#")
-            person.type("terminal length 2\r", "node1#")
-            seen = person.type("show version | more\r", terminal.MORE)
-            self.assertIn("Active Software:", seen)
-            self.assertNotIn("Image", seen)
-            self.assertIn("Image Version", person.type("\r", terminal.MORE))
-            self.assertNotIn("Image Description", person.type("q", "node1#"))
-            person.type("terminal length 0\r", "node1#")
-            seen = person.type("show version\r", "Image Description")
-            self.assertNotIn(terminal.MORE, seen)
-            os.write(person.master, b"exit\r")
-            return person.end()
 
-        self.assertEqual(await deferToThread(run), 0)
+class TerminalTests(SynchronousTestCase):
+    """Different terminals."""
 
-    async def test_appliance_gone(self) -> None:
-        """When the appliance ends, the next Tab or ``?`` gives one line and status 2."""
-        people = [await deferToThread(self.person) for _ in range(2)]
-        for person in people:
-            await deferToThread(person.read, "node1#")
-        await self.server.stop()
-        for person, key in zip(people, "\t?", strict=True):
-            seen = await deferToThread(person.type, f"show {key}", "Failure: the appliance has closed")
-            self.assertNotIn("Traceback", seen)
-            self.assertEqual(await deferToThread(person.end), 2)
+    def test_greeting_and_size(self) -> None:
+        """The banner comes first; the shell learns the size, also a new one; keys are told."""
 
-    async def test_scripts_do_not_stop(self) -> None:
-        """``| more`` in a script changes nothing."""
-        commands = ("-e", "no timestamps", "-e", "terminal length 2")
-        plain = await self.cli(*commands, "-e", "show service all")
-        self.assertEqual(await self.cli(*commands, "-e", "show service all | more"), plain)
-        self.assertEqual((plain[0], len(plain[1].splitlines())), (0, 2))
+        async def test() -> None:
+            seat = Seat(rows=50, columns=100)
+            seat.start("Welcome", "to \x1bnode1")
+            await seat.rest()
+            self.assertEqual(seat.rows(), ["Welcome", "to \\u001bnode1", PROMPT.rstrip()])
+            await seat.type("echo")
+            seat.session.resize(30, 40)
+            await seat.rest()
+            self.assertEqual(seat.rows()[-1], f"{PROMPT}echo")
+            for size in ((0, 0), (1, 1), (65535, 65535)):
+                seat.session.resize(*size)
+                await seat.type(" x")
+            self.assertEqual(seat.shell.sizes, [(50, 100), (30, 40), (0, 0), (1, 1), (65535, 65535)])
+            self.assertEqual(seat.touched, 4)
+            await seat.type("\rexit\r")
+            assert seat.task is not None
+            await seat.task
+            self.assertEqual(seat.shell.lines, ["echo x x x", "exit"])
+
+        run(test())
+
+    def test_simple_terminal(self) -> None:
+        """Without a cursor to move: prompt, backspace, Tab and ``?`` work, and nothing steers it."""
+
+        async def test() -> None:
+            async with seated("dumb") as seat:
+                await seat.type("shx\x7f\t")
+                await seat.type("ow ?")
+                await seat.type("cl\t")
+                await seat.type("\x17\x15sh\x7f\x7fecho a\r")
+                self.assertEqual(seat.shell.lines, ["echo a"])
+                self.assertEqual(
+                    seat.rows(),
+                    [f"{PROMPT}sh", "show      shutdown", f"{PROMPT}show ?", "  clock   Tells the time",
+                     "  <name>  A name", f"{PROMPT}echo a", "a", PROMPT.rstrip()],
+                )  # fmt: skip
+                self.assertNotIn(b"\x1b", seat.client.data)
+
+        run(test())
+
+    def test_program(self) -> None:
+        """A program that types whole lines finds the prompt followed by nothing."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("echo a\r")
+                self.assertTrue(seat.client.data.endswith(PROMPT.encode()))
+                self.assertEqual(seat.client.data.replace(b"\x1b[?2004h", b""),
+                                 f"{PROMPT}echo a\r\na\r\n{PROMPT}".encode())  # fmt: skip
+
+        run(test())

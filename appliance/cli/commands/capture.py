@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from appliance.cli.commands.base import Table, date_line
+from appliance.cli.commands.base import date_line
 from appliance.cli.grammar import command
+from appliance.cli.render import FixedTable
 from appliance.ports import CaptureView, TapFilter
 
 MIB = 1024 * 1024
@@ -72,9 +73,9 @@ def _rows(views: Iterable[CaptureView]) -> Iterable[tuple[str, ...]]:
 
 
 @command("exec", "show capture", help=WORDS, rights="administrator")
-def _show(shell: Any, _args: dict[str, Any]) -> Table:
+def _show(shell: Any, _args: dict[str, Any]) -> FixedTable:
     columns = (0, 10, 22, 31, 52, 90, 125)
-    return Table(
+    return FixedTable(
         ("Packets", "Octets", "Dropped", "State", "Since", "Filter", "File"),
         columns,
         columns,

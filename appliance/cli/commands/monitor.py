@@ -17,9 +17,10 @@ from appliance.tap import ENDED, INBOUND, MADE, NOTE, Tapped, TappedEvent, Tappe
 
 #: Messages that wait for the terminal.
 LIMIT = 1000
-#: Seconds between two looks at what came in, and messages that are shown then: 500 a second, because
-#: to put one into words takes up to 0.2 ms, which signalling has to go without.
-PAUSE, SHOWN = 0.2, 100
+#: Seconds between two looks at what came in, and messages that are shown then: 400 a second, because
+#: to put one into words takes up to 0.2 ms, which signalling has to go without. A terminal needs longer
+#: than 0.2 seconds to know the Escape key from the beginning of another one.
+PAUSE, SHOWN = 0.25, 100
 #: Messages between two looks at the keyboard.
 CHUNK = 10
 LEVELS = range(1, 6)
@@ -123,7 +124,7 @@ class Options:
         if code not in self.on:
             return [f"*** No option {code} ***"]
         self.on[code] = not self.on[code]
-        return [f"*** {self._names[code]} ({self._state(code)}) ***"]
+        return [f"*** {self._names[code]} ({self._state(code).rstrip()}) ***"]
 
     def shows(self, item: Tapped) -> bool:
         """Whether an item is to be shown."""

@@ -4,20 +4,15 @@
 and finds the services through the shell's ``system`` port.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
+from appliance.cli.commands.sessions import CHOICES, FILTERS, clear, views, wanted
+from appliance.cli.commands.sessions import HELP as SESSION_HELP
 from appliance.cli.grammar import COMMANDS, Registry, command
-from appliance.cli.render import (
-    CounterScreen,
-    FactsScreen,
-    Screen,
-    SessionFullScreen,
-    SessionListScreen,
-    SessionSummaryScreen,
-)
+from appliance.cli.render import CounterScreen, FactsScreen, Screen
+from appliance.cli.render_sessions import SessionCountersScreen, SessionFullScreen, SessionListScreen
 from appliance.errors import ApplianceError
-from appliance.ports import ServicePort, SessionFilter, SessionView, SystemPort
+from appliance.ports import ServicePort, SessionFilter, SystemPort
 
 #: Which field of a session names the other tunnel end.
 PEER = {"lma": "care_of", "mag": "anchor"}
@@ -56,31 +51,17 @@ def facts(system: SystemPort, kind: str, name: str = "") -> Screen:
     return FactsScreen([service.facts() for service in find(system, kind, name)])
 
 
-def wanted(args: dict[str, Any]) -> SessionFilter:
-    """Make the filter out of a command's ``username``, ``address`` and ``callid`` values.
-
-    Raises ApplianceError for call id 0, which no session has and which would match all.
-    """
-    if args.get("callid") == 0:
-        raise ApplianceError("00000000 is no call id; show sessions lists those that there are")
-    return SessionFilter(
-        username=args.get("username", ""), ip_address=args.get("address", ""), call_id=args.get("callid", 0)
-    )
-
-
 def sessions(system: SystemPort, kind: str, form: str, which: SessionFilter) -> Screen:
-    """Return the sessions of all services of a kind that match; ``form``: ``""``, ``full`` or ``summary``."""
-    services = find(system, kind)
+    """Return the sessions of all services of a kind that match.
 
-    def views() -> Iterator[SessionView]:
-        for service in services:
-            yield from service.sessions(which)
-
-    if form == "summary":
-        return SessionSummaryScreen(views(), PEER[kind])
+    ``form``: ``""`` (a list), ``full``, ``summary`` (the list and totals) or ``counters``.
+    """
+    found = views(find(system, kind), which)
     if form == "full":
-        return SessionFullScreen(list(views()))
-    return SessionListScreen(list(views()), PEER[kind])
+        return SessionFullScreen(found)
+    if form == "counters":
+        return SessionCountersScreen(found)
+    return SessionListScreen(found, PEER[kind], form == "summary")
 
 
 def clear_statistics(system: SystemPort, kind: str, name: str = "") -> list[str]:
@@ -90,27 +71,13 @@ def clear_statistics(system: SystemPort, kind: str, name: str = "") -> list[str]
     return []
 
 
-def clear_sessions(system: SystemPort, kind: str, which: SessionFilter) -> list[str]:
-    """End the sessions that match in all services of a kind and tell how many they were."""
-    count = sum(service.clear_sessions(which) for service in find(system, kind))
-    return [f"Number of {kind.upper()} sessions cleared: {count}"]
-
-
-_FILTER = "username <username:NAI> | ip-address <address:ADDRESS> | callid <callid:HEX>"
-
 HELP = {
-    "all": "All of them",
+    **SESSION_HELP,
     "name": "One service by its name",
     "service": "Name of the service",
     "verbose": "Tells below each counter what increments it",
     "session": "Sessions of mobile nodes",
-    "full": "Everything about each session",
-    "summary": "How many there are by state, address family and peer",
-    "username": "Network access identifier; * and $ are wildcards",
-    "ip-address": "Sessions with an IPv4 home address or a home network prefix",
-    "address": "IPv4 home address, home network prefix or an address inside it",
-    "callid": "One session by its call id",
-    "-noconfirm": "Does not ask whether you are sure",
+    "summary": "A line for each session, and how many there are by state, address family and peer",
 }
 
 
@@ -132,10 +99,13 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
         return facts(shell.system, kind, args.get("service", ""))
 
     @command(
-        "exec", f"show {service} session [ full | summary ] [ {_FILTER} ]", help=HELP, registry=registry
+        "exec",
+        f"show {service} session [ all ] [ full | summary | counters ] {FILTERS}",
+        help=HELP,
+        registry=registry,
     )
     def show_sessions(shell: Any, args: dict[str, Any]) -> Screen:
-        form = next((word for word in ("full", "summary") if word in args), "")
+        form = next((word for word in ("full", "summary", "counters") if word in args), "")
         return sessions(shell.system, kind, form, wanted(args))
 
     @command(
@@ -150,10 +120,10 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
 
     @command(
         "exec",
-        f"clear {service} session {{ all | {_FILTER} }} [ -noconfirm ]",
+        f"clear {service} session {{ all | {CHOICES} }} [ -noconfirm ]",
         help=HELP,
         rights="operator",
         registry=registry,
     )
-    def drop_sessions(shell: Any, args: dict[str, Any]) -> list[str]:
-        return clear_sessions(shell.system, kind, wanted(args))
+    async def drop_sessions(shell: Any, args: dict[str, Any]) -> list[str]:
+        return await clear(shell, args, find(shell.system, kind), f"{kind.upper()} sessions")

@@ -67,6 +67,11 @@ class Signalling:
             self.stop()
             raise
 
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open sockets, IPv6 first."""
+        return list(self._sockets.values())
+
     def start(self) -> None:
         """Begin to read."""
         for sock in self._sockets.values():
@@ -127,6 +132,11 @@ class LmaDriver:
             reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
         )
         self._signalling.start()
+
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open signalling sockets."""
+        return [] if self._signalling is None else self._signalling.sockets
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Give the core other settings."""
@@ -193,6 +203,11 @@ class MagDriver:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(reactor, address, ipv4_address, self.feed, probe=self._probe)
         self._signalling.start()
+
+    @property
+    def sockets(self) -> list[MobilitySocket]:
+        """The open signalling sockets."""
+        return [] if self._signalling is None else self._signalling.sockets
 
     def reconfigure(self, settings: MagSettings) -> None:
         """Give the cores other settings; sessions end first, then the links forget whose they were."""

@@ -96,6 +96,8 @@ class LocalMobilityAnchor:
         """How many sessions there are, those being deleted included."""
         return len(self._cache)
 
+    pools = property(lambda self: self._sessions.pools, doc="Where home prefixes and addresses come from.")
+
     def sessions(
         self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
     ) -> Iterator[BindingCacheEntry]:
@@ -122,7 +124,6 @@ class LocalMobilityAnchor:
         self.counters.values[ACK_ERROR] += 1
 
     # The shape of a core.
-
     def receive(self, event: PacketReceived | ClearSessions | Reconfigure, now: Now) -> None:
         """Take one event in; never raises for anything that came off the wire."""
         if isinstance(event, PacketReceived):

@@ -41,6 +41,13 @@ class Numbers:
         self._claimed: set[int] = set()
         self._free: OrderedDict[int, None] = OrderedDict()
 
+    @property
+    def usable(self) -> int:
+        """How many numbers there are beside the reserved ones."""
+        pairs = zip(self._starts, self._ends, strict=True)
+        inside = ((max(first, 0), min(last, self.size - 1)) for first, last in pairs)
+        return self.size - sum(max(0, last - first + 1) for first, last in inside)
+
     def occupy(self, held: Iterable[int], old: "Numbers | None" = None) -> None:
         """Begin with numbers that have owners: ``held``, of which reserved ones are left out. O(held).
 
@@ -217,6 +224,11 @@ class HomePrefixes:
         """How many prefixes are handed out (without those that profiles name)."""
         return self._numbers.in_use
 
+    @property
+    def usable(self) -> int:
+        """How many prefixes can be handed out in all."""
+        return self._numbers.usable
+
 
 class HomeAddresses:
     """One IPv4 pool. ``kept`` are 4-octet addresses that profiles name."""
@@ -279,6 +291,11 @@ class HomeAddresses:
     def in_use(self) -> int:
         """How many addresses are handed out (without those that profiles name)."""
         return self._numbers.in_use
+
+    @property
+    def usable(self) -> int:
+        """How many addresses can be handed out in all."""
+        return self._numbers.usable
 
 
 def _kept(settings: LmaSettings) -> tuple[list[tuple[bytes, int]], list[bytes]]:

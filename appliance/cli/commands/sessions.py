@@ -1,0 +1,95 @@
+"""What the session and subscriber commands share: filters, counting, and ending in slices."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from appliance.cli.values import CommandError
+from appliance.ports import Census, ServicePort, SessionFilter, SessionView
+
+#: Sessions that are ended between two chances for others: each may send a message and change tunnels.
+CLEARED_AT_ONCE = 20
+
+#: Filters of show commands: any of them together. Of clear commands: one of them.
+FILTERS = (
+    "[ username <username:NAI> ] [ ip-address <address:ADDRESS> ] [ callid <callid:HEX> ]"
+    " [ imsi <imsi:NAME 6-15> | msid <imsi:NAME 7-16> ]"
+)
+CHOICES = (
+    "username <username:NAI> | ip-address <address:ADDRESS> | callid <callid:HEX> | imsi <imsi:NAME 6-15>"
+    " | msid <imsi:NAME 7-16>"
+)
+
+HELP = {
+    "all": "All of them",
+    "full": "Everything about each session",
+    "summary": "How many there are of each sort",
+    "counters": "Packets and octets of each session",
+    "username": "Network access identifier; * and $ are wildcards",
+    "ip-address": "Sessions with an IPv4 home address or a home network prefix",
+    "address": "IPv4 home address, home network prefix or an address inside it",
+    "callid": "One session by its call id",
+    "imsi": "Sessions of a subscriber by the number in its identifier",
+    "msid": "Sessions of a mobile station by the number in its identifier",
+    "-noconfirm": "Does not ask whether you are sure",
+}
+
+
+def wanted(args: dict[str, Any]) -> SessionFilter:
+    """Make the filter out of a command's ``username``, ``address``, ``callid`` and ``imsi`` values.
+
+    Raises CommandError for call id 0, which no session has and which would match all, and for an
+    IMSI that is no number.
+    """
+    if args.get("callid") == 0:
+        raise CommandError("00000000 is no call id; show sessions lists those that there are")
+    imsi = args.get("imsi", "")
+    if imsi and not (imsi.isascii() and imsi.isdigit()):
+        raise CommandError(f"Invalid value '{imsi}': only digits are wanted")
+    return SessionFilter(
+        username=args.get("username", ""),
+        ip_address=args.get("address", ""),
+        call_id=args.get("callid", 0),
+        imsi=imsi,
+    )
+
+
+def views(services: Iterable[ServicePort], which: SessionFilter) -> Iterator[SessionView | None]:
+    """The sessions of several services that match; ``None``: still looking."""
+    for service in services:
+        yield from service.sessions(which)
+
+
+async def count(shell: Any, services: Iterable[ServicePort], which: SessionFilter) -> Census:
+    """Count the sessions of several services that match; the loop turns between two slices."""
+    total = Census()
+    for service in services:
+        for step in service.census(which):
+            if step is None:
+                await shell.face.write([])
+                continue
+            for kind, number in step.kinds.items():
+                total.kinds[kind] = total.kinds.get(kind, 0) + number
+            total.ages = [mine + more for mine, more in zip(total.ages, step.ages, strict=True)]
+    return total
+
+
+async def clear(shell: Any, args: dict[str, Any], services: Sequence[ServicePort], noun: str) -> list[str]:
+    """End the sessions that ``args`` name, after asking; the lines that tell how many they were.
+
+    Who interrupts it leaves the rest of the sessions alone. Raises CommandError when it is not confirmed.
+    """
+    which = wanted(args)
+    if "all" in args:
+        number = sum(service.session_count() for service in services)
+    else:
+        number = sum((await count(shell, services, which)).kinds.values())
+    if number:
+        await shell.confirm(args, [f"This ends {number} session{'' if number == 1 else 's'}"])
+    ended = steps = 0
+    for service in services:
+        for done in service.clear_sessions(which):
+            ended += done
+            steps += 1
+            if steps % CLEARED_AT_ONCE == 0:
+                await shell.face.write([])
+    return [f"Number of {noun} cleared: {ended}"]

@@ -1,0 +1,117 @@
+"""What our screens say where StarOS's own words are not known: our choices, kept in one place.
+
+The layouts of the other screens were measured on captures of the real system. Whatever stands here
+was not: its labels, letters and mappings are ours, and the documentation says so.
+"""
+
+#: Our counters of ended sessions, by service kind and the label under ``Total Disconnects``: the StarOS
+#: disconnect reason that comes closest. The reasons' names are StarOS's, the mapping is ours.
+DISCONNECT_REASONS: dict[str, dict[str, str]] = {
+    "lma": {
+        "Lifetime expiry": "Absolute-timeout",
+        "Deregistrations": "Remote-disconnect",
+        "Admin Drops": "Admin-disconnect",
+        "Other Reasons": "Local-disconnect",
+    },
+    "mag": {
+        "Lifetime expiry": "Absolute-timeout",
+        "Detach": "Remote-disconnect",
+        "Denied": "call-internal-reject",
+        "Admin Drops": "Admin-disconnect",
+        "Link Loss": "path-failure",
+        "Other Reasons": "Local-disconnect",
+    },
+}
+
+#: Reasons in the order of ``show session disconnect-reasons``; ``verbose`` shows those at zero too.
+REASON_ORDER = (
+    "Admin-disconnect", "Remote-disconnect", "Local-disconnect", "No-resource", "Idle-Inactivity-timeout",
+    "Absolute-timeout", "Session-setup-timeout", "internal-error", "path-failure", "Long-duration-timeout",
+    "Auth-failed", "No-response", "unknown-apn", "call-internal-reject",
+)  # fmt: skip
+
+#: States of ``show session progress`` in the digest's order, and which of our session states they are.
+PROGRESS = (
+    "ARRIVED", "AUTHENTICATING", "AUTHENTICATED", "MOBILE-IPv6 CONNECTED", "PROXY-MOBILE-IP CONNECTING",
+    "PROXY-MOBILE-IP CONNECTED", "PDN-TYPE-IPv4 CONNECTED", "PDN-TYPE-IPv6 CONNECTED",
+    "PDN-TYPE-IPv4+IPv6 CONNECTED", "DISCONNECTING",
+)  # fmt: skip
+CONNECTING, DISCONNECTING = ("registering", "waiting"), ("deregistering", "deleting")
+CONNECTED = {
+    (False, True): "PDN-TYPE-IPv4 CONNECTED",
+    (True, False): "PDN-TYPE-IPv6 CONNECTED",
+    (True, True): "PDN-TYPE-IPv4+IPv6 CONNECTED",
+    (False, False): "PROXY-MOBILE-IP CONNECTED",
+}
+
+#: An anchor's sessions are the P-GW's, a gateway's are the HSGW's: beginning of the access type's name.
+ACCESS_TYPES = {"lma": "pgw-pmip", "mag": "hsgw"}
+
+#: Letters of the subscriber list. Those of technologies and of the network type are StarOS's.
+TYPE_LETTERS = {"lma": "P", "mag": "H"}
+TECHNOLOGY_LETTERS = {4: "W", 5: "M", 6: "E", 7: "U", 10: "D", 11: "X"}
+NETWORK_LETTER = "P"
+#: Only the beginning of the first line is known; the rest of the legend, the heading and what the sixth
+#: letter means are ours.
+LEGEND = """\
++-----Access  (S) - pdsn-simple-ip     (M) - pdsn-mobile-ip     (P) - pgw-pmip
+|     Type    (H) - hsgw
+|+----Access  (X) - CDMA 1xRTT         (E) - GPRS GERAN         (D) - CDMA EV-DO
+||    Tech    (U) - WCDMA UTRAN        (W) - Wireless LAN       (M) - WiMAX
+||            (.) - other
+||+---Call    (C) - Connected          (c) - Connecting         (d) - Disconnecting
+|||   State
+|||+--Link    (A) - Active             (D) - Dormant
+||||  Status
+||||+-Network (P) - Proxy-Mobile-IP
+||||| Type
+|||||+PDN     (4) - IPv4               (6) - IPv6               (b) - IPv4 and IPv6
+|||||| Type
+vvvvvv CALLID   MSID            USERNAME                 IP                       TIME-LEFT
+------ -------- --------------- ------------------------ ------------------------ ---------""".splitlines()
+LEGEND_LINE = "{} {} {:<15} {:<24} {:<24} {:>9}".format
+
+#: Names of the Access Technology Types (RFC 5213 section 8.5 and the registry it started).
+TECHNOLOGIES = {
+    0: "Reserved",
+    1: "Virtual",
+    2: "PPP",
+    3: "IEEE 802.3",
+    4: "IEEE 802.11a/b/g",
+    5: "IEEE 802.16e",
+    6: "3GPP GERAN",
+    7: "3GPP UTRAN",
+    8: "3GPP E-UTRAN",
+    9: "3GPP2 eHRPD",
+    10: "3GPP2 HRPD",
+    11: "3GPP2 1xRTT",
+    12: "3GPP2 UMB",
+}
+
+NO_SESSIONS = "No sessions match the specified criteria"
+
+#: States and address families of the session summary.
+STATES = ("active", "registering", "deregistering", "deleting", "waiting")
+FAMILIES = ("IPv6 Only", "IPv4 Only", "IPv4 and IPv6")
+
+#: The session lists: fixed columns, so that the first line is out before the last session was looked at.
+LIST_LINE = "{:<8}  {:<13}  {:<12}  {:<32}  {:<24}  {:<15}  {:<24}  {:>9}".format
+LIST_DASHES = (8, 13, 12, 32, 24, 15, 24, 9)
+COUNTERS_LINE = "{:<8}  {:<12}  {:<32}  {:>12}  {:>16}  {:>12}  {:>16}".format
+COUNTERS_HEADINGS = (
+    "Call ID", "Service", "Username", "Pkts From MN", "Octets From MN", "Pkts To MN", "Octets To MN",
+)  # fmt: skip
+COUNTERS_DASHES = (8, 12, 32, 12, 16, 12, 16)
+
+#: What ``show tech-support`` shows, in this order; a privilege that is not enough leaves a line out.
+TECH_SUPPORT = (
+    "show version", "show clock", "show system uptime", "show system", "show context all", "show service all",
+    "show configuration", "show ip interface", "show ipv6 interface", "show ip route", "show ipv6 route",
+    "show ip pool", "show ipv6 pool", "show subscribers summary", "show session progress",
+    "show session duration", "show session disconnect-reasons verbose", "show lma-service all",
+    "show lma-service statistics", "show mag-service all", "show mag-service statistics",
+    "show administrators", "show logs last 500",
+)  # fmt: skip
+
+#: Debian packages of the programs behind ``ping`` and ``traceroute``.
+PACKAGES = {"ping": "iputils-ping", "traceroute": "traceroute", "tracepath": "iputils-tracepath"}
