@@ -106,6 +106,8 @@ class Change:
         for change in plan.having("reconfigure", "replace"):
             self._reconfigure(change)
         self._show_links()
+        # What was ready to come back must not be kept in memory.
+        self._undo.clear()
 
     async def undo(self) -> str:
         """Put everything back; says what could not be put back, empty if all is as before."""
