@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.ports import SessionFilter, SessionView
+from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.pmipv6.events import ClearSessions, Notify
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
@@ -159,6 +160,10 @@ class Service:
             self._driver.reconfigure(settings)
         else:
             self._make_cores()
+
+    def mobiles(self) -> list[MobileSeen]:
+        """Mobile nodes that a service in the place of this one should look for."""
+        return []
 
     def dissolve(self) -> int:
         """End all sessions because the service is about to go or to start anew; returns how many."""

@@ -188,6 +188,21 @@ class SessionTests(SynchronousTestCase):
 
         with_pair(story)
 
+    def test_gateway_restarts(self) -> None:
+        """The mobile nodes are still on their links: they are registered anew without asking."""
+
+        async def story(pair: Pair) -> None:
+            link_layer = "   fixed-link-layer-address 02:00:00:00:00:09\n"
+            plan = await pair.change(("   encapsulation", f"{link_layer}   encapsulation"))
+            self.assertEqual(plan.notes, ["mag-service mag1 starts anew: its sessions end"])
+            pair.pump()
+            views = list(pair.service("mag").sessions(SessionFilter()))
+            self.assertEqual({(view.username, view.state) for view in views},
+                             {("mn1@example.org", "active"), ("mn2@example.org", "active")})  # fmt: skip
+            self.assertEqual(pair.service("mag")._engine.links["acc0"], bytes.fromhex("020000000009"))
+
+        with_pair(story)
+
     def test_gateway_gone(self) -> None:
         """A gateway that stops takes leave of its anchors."""
 
