@@ -118,9 +118,9 @@ class ChangeTests(LabTests):
 
     def load(self, address: str) -> dict[str, float]:
         """Five registrations from gateway 2."""
+        words = (sys.executable, "-m", "scripts.benches.pbu", "load", MAG_ADDRESSES["mag2"], address)
         out = subprocess.run(
-            self.lab.command("mag2", sys.executable, "-m", "scripts.benches.pbu", "load", MAG_ADDRESSES["mag2"],
-                             address),
+            self.lab.command("mag2", *words),
             input="attach 5 1\n", capture_output=True, text=True, env=environment(), timeout=30,
         )  # fmt: skip
         found: dict[str, float] = json.loads(out.stdout.splitlines()[0])
