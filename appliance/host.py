@@ -49,6 +49,10 @@ class Host:
         if self._beat.running:
             self._beat.stop()
 
+    def clear_lag(self) -> None:
+        """Forget the samples of the loop's lag; the worst since the start stays."""
+        self._lag.clear()
+
     def health(self) -> Health:
         """Read how the process is doing."""
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -33,7 +33,9 @@ class ReloadingAppliance(Appliance):
     def shell(self, line: str) -> str:
         """What one line prints, be it its output or its failure."""
         command = [sys.executable, "-m", "appliance", "cli", "--socket", str(self.socket), "-e", line]
-        done = subprocess.run(command, input="", capture_output=True, text=True, env=environment(), timeout=20)
+        done = subprocess.run(
+            command, input="", capture_output=True, text=True, env=environment(), timeout=20
+        )
         return done.stdout + done.stderr
 
 
