@@ -284,6 +284,15 @@ class SlowTests(HostileTests):
         self.assertLess(report["memory"] - before, 8192)
         self.never_stalled(report)
 
+    def test_a_client_that_does_not_close(self) -> None:
+        """A session that is over, and a connection without one, end though the client does nothing."""
+        self.server.ask({"constants": {"ssh_session.LINGER": 1.0}})
+        client = self.log_in()
+        self.open_channel(client, 65_536, b"echo over")
+        self.assertTrue(self.is_closed(client.socket, 5.0))
+        self.assertTrue(self.is_closed(self.log_in().socket, 5.0))
+        self.works()
+
     def test_requests_without_reading_the_answers(self) -> None:
         """Who asks and does not read is not listened to any more."""
         client = self.log_in()
