@@ -13,7 +13,7 @@ from appliance.ports import Census, SessionFilter
 from appliance.protocols.pmipv6.pools import HomePools, Numbers
 from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, PrefixPool, Profile
 from appliance.protocols.timers import Now
-from appliance.service import LmaService
+from appliance.lma_service import LmaService
 from appliance.views import PASSED, SLICE, clear, is_imsi, pool_views, queue_view, select, tally
 
 

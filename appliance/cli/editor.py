@@ -97,6 +97,7 @@ class Editor:
     ) -> None:
         self.overlong = False
         self._idle = False
+        self._pastes = False
         self.history = History()
         self._shell = shell
         self._screen = screen
@@ -130,6 +131,9 @@ class Editor:
             )
         except KeyboardInterrupt:
             raise Interrupted from None
+        finally:
+            # prompt_toolkit turns it off at the end of a line.
+            self._pastes = False
 
     def show(self) -> None:
         """Draw the line again below what was written."""
@@ -169,7 +173,11 @@ class Editor:
 
     async def _whole_line(self, prompt: str) -> str | None:
         """Show the prompt, and wait for a key; the line, if it is there with the first one."""
-        self._screen.write(prompt if self._screen.dumb else PASTES + prompt)
+        if not self._pastes and not self._screen.dumb:
+            # Not before each prompt: a program would take it for the end of what the command wrote.
+            self._pastes = True
+            self._screen.write(PASTES)
+        self._screen.write(prompt)
         self._idle = True
         try:
             await self._keys.some()
@@ -236,6 +244,10 @@ class Editor:
         def _end(event: KeyPressEvent) -> None:
             self._leave(event, END if self._may_end() else None)
 
+        @bindings.add("c-c")
+        def _abandon(event: KeyPressEvent) -> None:
+            event.app.exit(exception=KeyboardInterrupt)
+
         @bindings.add("c-d")
         def _exit(event: KeyPressEvent) -> None:
             if self._default().text:
@@ -274,7 +286,8 @@ class Editor:
 
     def _tab(self, text: str, whole: str) -> tuple[int, str] | None:
         """What Tab changes before the cursor; if nothing, the choices are listed."""
-        found = [] if is_literal(text) else self._candidates(text)
+        # A blank line has no word to complete; the tab may be the indentation of what is pasted.
+        found = [] if is_literal(text) or not text.strip() else self._candidates(text)
         away, instead = suggest.completion(text, found)
         if instead:
             return away, instead

@@ -31,7 +31,7 @@ SLICE = 32
 """Keys that are handed over in one turn of the loop."""
 ESCAPE_WAIT = 0.2
 """Seconds after which an escape octet was the Escape key and not the begin of a sequence."""
-REST = 0.005
+REST = 0.002
 """Seconds between two looks at the keys, unless there are more than a slice."""
 FRESH = 3
 """Turns of the loop between the first drawing of a prompt and its first key."""
@@ -44,7 +44,7 @@ PASTE_BEGIN, PASTE_END = "\x1b[200~", "\x1b[201~"
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f?]+")
 _SEQUENCE = re.compile(r"\x1b(\[\[?[0-?]{0,16}[ -/]{0,2}[@-Z\\-~]|O[ -~])")
 _BEGUN = re.compile(r"\x1b(\[\[?[0-?]{0,16}[ -/]{0,2}|O)?\Z")
-_LINE = re.compile(r"([^\x00-\x1f\x7f?]*)(?:\r\n?|\n)")
+_LINE = re.compile(r"([\t ]*[^\x00-\x1f\x7f?]*)(?:\r\n?|\n)")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 #: After these, characters are text again; after other keys the next one may belong to them (Escape b).
 _COMPLETE = frozenset({ENTER, "c-h"})
@@ -167,7 +167,8 @@ class KeyQueue(Input):
             return None
         self._at = found.end()
         self._single = False
-        return found[1]
+        # Tabs before it are those of an indented block, and not keys.
+        return found[1].replace("\t", " ")
 
     async def some(self) -> None:
         """Return when a key can be read. Raises ``EOFError`` at the end of input."""

@@ -74,8 +74,13 @@ class Screen:
         return self.write("".join(f"{text}\n" for text in lines))
 
     def wipe(self, text: str) -> None:
-        """Take away what is the only text in its row."""
-        self.write("\r" + " " * len(text) + "\r" if self.dumb else "\r\x1b[J")
+        """Take away a text that the cursor stands behind."""
+        if self.dumb:
+            self.write("\r" + " " * len(text) + "\r")
+            return
+        # Where the text is folded, it began some rows above.
+        above = (len(text) - 1) // self.columns if self.columns else 0
+        self.write((f"\x1b[{above}A" if above else "") + "\r\x1b[J")
 
     def bell(self) -> None:
         """Say that this was nothing."""

@@ -33,6 +33,10 @@ __all__ = ["TerminalSession", "Transport"]
 NOT_TEXT = "Failure: the line holds what is not text (octets that are not UTF-8, control characters)"
 TOO_LONG = f"Failure: the line is longer than {LINE_LIMIT} characters"
 FLOOD = "too many keys at once"
+NOTICE_REST = 0.2
+"""Seconds between two times that lines from outside are shown."""
+NOTICE_LIMIT = 200
+"""Lines from outside that may wait for that."""
 PIECE = 8_192
 """Characters of output that are written at once."""
 RESTORE = "\x1b[?2004l\x1b[?7h\x1b[0m\x1b[?25h"
@@ -65,7 +69,10 @@ class TerminalSession:
         self._editor = Editor(shell, self._screen, self._keys, term, self._candidates)
         self._pager = Pager()
         self._status = 0
+        self._notices: list[str] = []
         self._lost_notices = 0
+        self._noticing: asyncio.TimerHandle | None = None
+        self._next_notice = 0.0
         self._reason: str | None = None
         self._main: asyncio.Task[None] | None = None
         self._command: asyncio.Task[int] | None = None
@@ -108,10 +115,23 @@ class TerminalSession:
         """Show lines above the prompt, or between lines of output; dropped while the client is slow."""
         if self._reason is not None or self._main is None:
             return
-        if self._screen.clogged:
+        if self._screen.clogged or len(self._notices) + len(lines) > NOTICE_LIMIT:
             self._lost_notices += len(lines)
             return
-        self._above([*self._lost(), *map(visible, lines)])
+        self._notices += map(visible, lines)
+        if self._noticing is None:
+            loop = asyncio.get_running_loop()
+            self._noticing = loop.call_later(max(0.0, self._next_notice - loop.time()), self._show_notices)
+
+    def _show_notices(self) -> None:
+        # Each time the prompt has to be drawn again, which takes longer than writing the lines.
+        self._noticing = None
+        self._next_notice = asyncio.get_running_loop().time() + NOTICE_REST
+        lines, self._notices = self._notices, []
+        if self._screen.clogged:
+            self._lost_notices += len(lines)
+        else:
+            self._above([*self._lost(), *lines])
 
     def close(self, reason: str) -> None:
         """End now; ``reason`` is shown. What runs is cancelled."""
@@ -230,7 +250,9 @@ class TerminalSession:
             self._status = 1
         except asyncio.CancelledError:
             self._status = 1
-            if not self._stopped:
+            # The session itself may be cancelled just when the operator has stopped the command.
+            task = asyncio.current_task()
+            if not self._stopped or (task is not None and task.cancelling()):
                 raise
         except Exception:  # noqa: BLE001 - a mistake in one command must not end the session; it is logged
             self.logger.failure("command {line!r} failed", line=masked(line))
@@ -260,6 +282,8 @@ class TerminalSession:
 
     def _finish(self) -> None:
         self._main = None
+        if self._noticing is not None:
+            self._noticing.cancel()
         self._screen.stop()
         if self._reason:
             self._screen.line("", visible(self._reason))

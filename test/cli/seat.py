@@ -41,10 +41,11 @@ class Seat:
 
     async def rest(self) -> None:
         """Wait until nothing more is written."""
-        seen = -1
-        while seen != len(self.client.data):
-            seen = len(self.client.data)
-            await asyncio.sleep(0.04)
+        quiet = 0
+        while quiet < 2:
+            seen = len(self.client.data), self.session.pending
+            await asyncio.sleep(0.02)
+            quiet = quiet + 1 if seen == (len(self.client.data), self.session.pending) else 0
 
     async def until(self, text: str, since: int = 0) -> None:
         """Wait for text among the octets that are sent."""

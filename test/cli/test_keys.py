@@ -130,6 +130,8 @@ class PasteTests(KeysCase):
             self.queue.feed(data)
             self.assertIsNone(self.queue.take_line(80))
             self.all()
+        self.queue.feed(b"\t indented\r")
+        self.assertEqual(self.queue.take_line(80), "  indented")
         self.queue.feed(b"12345\r")
         self.assertIsNone(self.queue.take_line(4))
 

@@ -45,7 +45,7 @@ class MonitorBench(SynchronousTestCase):
 
     def after(self, lines: list[str]) -> list[str]:
         """What follows the option screen."""
-        return lines[lines.index(SCREEN[-2]) + 2 :]
+        return lines[lines.index(SCREEN[-1]) + 1 :]
 
 
 SCREEN = [
@@ -63,7 +63,6 @@ SCREEN = [
     "+/- Verbosity Level (  1)",
     "",
     "  (Q)uit,   <ESC> Prev Menu,   <SPACE> Pause,   <ENTER> Re-Display Options",
-    "",
 ]
 
 

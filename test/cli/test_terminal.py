@@ -4,6 +4,7 @@ import asyncio
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.cli import terminal
 from appliance.cli.editor import LINE_LIMIT, History
 from appliance.cli.pager import MORE
 from test.cli.fake_shell import FakeShell
@@ -399,6 +400,7 @@ class NoticeTests(SynchronousTestCase):
 
     def test_everywhere(self) -> None:
         """Above the prompt with what is typed, above a question, at a page's end, between lines."""
+        self.patch(terminal, "NOTICE_REST", 0)
 
         async def test() -> None:
             for term in ("xterm", "dumb"):
@@ -419,7 +421,43 @@ class NoticeTests(SynchronousTestCase):
                     self.assertEqual(seat.rows()[-2:], ["four", MORE])
                     await seat.type("qwait\r")
                     seat.session.notice(["five"])
+                    await seat.rest()
                     self.assertEqual(seat.rows()[-2:], ["waiting", "five"])
+
+        run(test())
+
+    def test_not_too_often(self) -> None:
+        """Many notices are shown together, so that the prompt is not drawn for each; too many are counted."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("ec")
+                before = len(seat.client.data)
+                for number in range(1000):
+                    seat.session.notice([f"note {number}"])
+                    await asyncio.sleep(0)
+                await asyncio.sleep(3 * terminal.NOTICE_REST)
+                seat.session.notice(["last"])
+                await asyncio.sleep(2 * terminal.NOTICE_REST)
+                rows = seat.rows()
+                kept = sum(row.startswith("note ") for row in rows)
+                self.assertIn(f"{1000 - kept} lines are missing here: the terminal was too slow", rows)
+                self.assertEqual(rows[-2:], ["last", f"{PROMPT}ec"])
+                self.assertLess(seat.client.data[before:].count(b"\x1b[?2004h"), 6)
+
+        run(test())
+
+    def test_stopped_twice(self) -> None:
+        """A session that is ended just after ^C ends."""
+
+        async def test() -> None:
+            async with seated() as seat:
+                await seat.type("wait\r")
+                seat.session.feed(b"\x03")
+                seat.session.close("bye")
+                assert seat.task is not None
+                await seat.task
+                self.assertEqual(seat.rows()[-1], "bye")
 
         run(test())
 
@@ -490,7 +528,8 @@ class TerminalTests(SynchronousTestCase):
             async with seated() as seat:
                 await seat.type("echo a\r")
                 self.assertTrue(seat.client.data.endswith(PROMPT.encode()))
-                self.assertEqual(seat.client.data.replace(b"\x1b[?2004h", b""),
-                                 f"{PROMPT}echo a\r\na\r\n{PROMPT}".encode())  # fmt: skip
+                self.assertEqual(
+                    seat.client.data.decode(), f"\x1b[?2004h{PROMPT}echo a\r\na\r\n{PROMPT}"
+                )
 
         run(test())

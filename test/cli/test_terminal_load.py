@@ -142,7 +142,7 @@ class SlowClientTests(SynchronousTestCase):
                 while seat.shell.made < 100_000:
                     await asyncio.sleep(0)
                 await seat.rest()
-                self.assertTrue(seat.client.data.endswith(b"line 99999\r\n\x1b[?2004h[local]node1# "))
+                self.assertTrue(seat.client.data.endswith(b"line 99999\r\n[local]node1# "))
 
         run(test())
 
@@ -175,13 +175,14 @@ class SlowClientTests(SynchronousTestCase):
                         await asyncio.sleep(0)
                 self.assertLess(seat.client.waiting, 2 * screen.CLOGGED)
                 seat.client.reads = True
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(2 * terminal.NOTICE_REST)
                 seat.session.notice(["last"])
-                await seat.rest()
+                await asyncio.sleep(2 * terminal.NOTICE_REST)
                 rows = seat.rows()
                 kept = sum(row.startswith("log line") for row in rows)
                 told = f"{10_000 - kept} lines are missing here: the terminal was too slow"
-                self.assertEqual(rows[-3:-1], [told, "last"])
+                self.assertIn(told, rows)
+                self.assertEqual(rows[-2], "last")
 
         run(test())
 
@@ -196,7 +197,10 @@ class ManyTests(SynchronousTestCase):
             async with seated(length=24) as seat:
                 for keys_ in (f"echo mine{number}", "\r", "sh", "\t", "\x15count 50\r", " ", " ", " "):
                     await seat.type(keys_)
+                await seat.until("line 49")
                 await seat.type("\x1b[A\x1b[A\r")
+                await seat.done(3)
+                await seat.rest()
                 self.assertEqual(seat.shell.lines, [f"echo mine{number}", "count 50", f"echo mine{number}"])
                 text = "\n".join(seat.rows())
                 self.assertEqual(text.count("mine"), 4)

@@ -94,7 +94,8 @@ class Options:
         right += [""] * (len(left) - len(right))
         rows = [f"{one:<{FIRST}}{two}".rstrip() for one, two in zip(left, right, strict=True)]
         keys = "  (Q)uit,   <ESC> Prev Menu,   <SPACE> Pause,   <ENTER> Re-Display Options"
-        return ["", "", self.title, "", *rows, "", keys, ""]
+        # Nothing below the keys: by them programs tell that the screen is whole.
+        return ["", "", self.title, "", *rows, "", keys]
 
     def _state(self, code: str) -> str:
         return "ON " if self.on[code] else "OFF"
