@@ -19,6 +19,7 @@ class Person:
 
     def __init__(self, path: str, term: str = "xterm", rows: int = 24, columns: int = 80) -> None:
         self.master, self.slave = pty.openpty()
+        self._left = b""
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.slave)
         code = "import sys; from appliance.cli.client import main; sys.exit(main(sys.argv[1:]))"
@@ -36,8 +37,11 @@ class Person:
             self.process.send_signal(signal.SIGWINCH)
 
     def read(self, wanted: str) -> str:
-        """The text that comes up to ``wanted``, without what steers the terminal; ten seconds at most."""
-        seen = b""
+        """The text that comes up to ``wanted``, without what steers the terminal; ten seconds at most.
+
+        What has come with it already is for the next time.
+        """
+        seen = self._left
         end = time.monotonic() + 10
         while wanted not in (text := re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode("utf-8", "replace"))):
             if not select.select([self.master], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -48,10 +52,13 @@ class Person:
                 if error.errno != errno.EIO:
                     raise
                 raise AssertionError(f"ended without {wanted!r}: {text!r}") from None
-        return text
+        found, wanted, left = text.partition(wanted)
+        self._left = left.encode()
+        return found + wanted
 
     def type(self, keys: str, wanted: str) -> str:
-        """Type, then read up to ``wanted``."""
+        """Type, then read up to ``wanted`` in what comes from then on."""
+        self._left = b""
         os.write(self.master, keys.encode())
         return self.read(wanted)
 

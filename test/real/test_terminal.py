@@ -165,7 +165,8 @@ class TmuxTests(SynchronousTestCase):
         self.assertTrue(rows[2].startswith("  Image Version:                  "))
         self.assertEqual(len(rows), 4)
         self.tmux.press("Enter")
-        self.shows("one line more", lambda rows: "Image Description" in "".join(rows))
+        rows = self.shows("one line more", lambda rows: len(rows) == 5 and rows[-1] == "--More--")
+        self.assertTrue(rows[3].startswith("  Image "))
         self.tmux.type("q")
         self.shows("the prompt", lambda rows: rows[-1] == PROMPT.rstrip())
         self.assertNotIn("--More--", "".join(self.tmux.screen()))
@@ -184,6 +185,9 @@ class TmuxTests(SynchronousTestCase):
     def test_paste(self) -> None:
         """A pasted block of 200 lines is done line by line; a pasted ``?`` is only a character."""
         count = 200
+        # Not in the first row: what is drawn anew there tmux takes for a cleared screen, and keeps it.
+        self.tmux.type("\r")
+        self.shows("the second row", lambda rows: len(rows) == 2)
         begin = time.monotonic()
         self.tmux.paste("".join(f"# what? {number}\n" for number in range(count)) + "show clo")
         self.shows("the last line", lambda rows: rows[-1] == f"{PROMPT}show clo")
