@@ -27,6 +27,7 @@ class Machine:
         self.devices: set[str] = set()
         self.sockets: set[bytes] = set()
         self.listening = ""
+        self.management: Any = None
         self.fail_at: int | None = None
         self.error: Callable[[str], Exception] = ResourceError
         self.steps = 0
@@ -44,6 +45,7 @@ class Machine:
         return {
             "addresses": dict(self.addresses), "routes": dict(self.routes), "devices": set(self.devices),
             "forwarding": set(self.forwarding), "sockets": set(self.sockets), "listening": self.listening,
+            "management": self.management,
         }  # fmt: skip
 
 
@@ -199,7 +201,9 @@ class FakeSignalling:
 
     machine: Machine
 
-    def __init__(self, _reactor: Any, address: bytes, ipv4_address: bytes | None, *_: Any) -> None:
+    def __init__(
+        self, _reactor: Any, address: bytes, ipv4_address: bytes | None, *_: Any, probe: Any = None
+    ) -> None:
         self.machine.step("sockets")
         self._addresses = {address, ipv4_address} - {None}
         assert not self._addresses & self.machine.sockets, "bound twice"
@@ -222,26 +226,44 @@ class FakeSignalling:
         """Nothing."""
 
 
-class FakeControl:
-    """In the place of ``control.ControlServer``."""
+class FakeDesk:
+    """In the place of ``desk.Desk``: nobody comes in, and what it was told last is kept."""
 
     machine: Machine
 
-    def __init__(self, _reactor: Any, path: str, _make_shell: Any) -> None:
-        self.path = path
+    def __init__(self, _system: Any, *, control_socket: str, **_tools: Any) -> None:
+        self.path = control_socket
 
-    def start(self) -> None:
+    async def start(self, management: Any) -> None:
         """Listen."""
         self.machine.listening = self.path
+        self.machine.management = management
 
-    async def move(self, path: str) -> None:
+    async def manage(self, _old: Any, new: Any) -> None:
+        """Follow a change."""
+        self.machine.step("management")
+        self.machine.management = new.management
+
+    async def move_control(self, path: str) -> None:
         """Listen elsewhere."""
         self.machine.step("control socket")
         self.path = self.machine.listening = path
 
+    async def sealed(self, tree: Any) -> Any:
+        """There are no passwords in these trees."""
+        return tree
+
     async def stop(self) -> None:
         """No more."""
         self.machine.listening = ""
+
+
+class Reactor(Clock):
+    """A clock that is told things by threads too."""
+
+    def callFromThread(self, function: Any, *arguments: Any) -> None:
+        """Do it at the next turn."""
+        self.callLater(0, function, *arguments)
 
 
 class Appliance:
@@ -249,7 +271,7 @@ class Appliance:
 
     def __init__(self, machine: Machine, configuration: Configuration, **more: Any) -> None:
         self.machine = machine
-        self.reactor: Any = Clock()
+        self.reactor: Any = Reactor()
         self.log: list[str] = []
         self.system = System(
             configuration,
@@ -257,6 +279,7 @@ class Appliance:
             clock=lambda: Now(self.reactor.seconds(), 1.7e9 + self.reactor.seconds()),
             random_bits=random.Random(5).getrandbits,
             logger=mock.Mock(),
+            log=mock.Mock(),
             **more,
         )
 
@@ -264,7 +287,7 @@ class Appliance:
     def patched(machine: Machine) -> Any:
         """Fakes everywhere, all of them on this machine."""
         fakes = [type(kind.__name__, (kind,), {"machine": machine})
-                 for kind in (FakeKernel, FakeEngine, FakeEngine, FakeSignalling, FakeControl)]  # fmt: skip
+                 for kind in (FakeKernel, FakeEngine, FakeEngine, FakeSignalling, FakeDesk)]  # fmt: skip
 
         def local_addresses() -> dict[str, set[str]]:
             found: dict[str, set[str]] = {}
@@ -273,7 +296,7 @@ class Appliance:
             return found
 
         places = ((system, "Kernel"), (lma_service, "Engine"), (mag_service, "Engine"),
-                  (driver, "Signalling"), (system, "ControlServer"))  # fmt: skip
+                  (driver, "Signalling"), (system, "Desk"))  # fmt: skip
         return mock.patch.multiple(system, local_addresses=local_addresses), [
             mock.patch.object(module, name, fake) for (module, name), fake in zip(places, fakes, strict=True)
         ]
