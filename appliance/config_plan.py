@@ -9,7 +9,7 @@
 A process that boots is the way from the empty configuration to its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
@@ -98,14 +98,17 @@ class Plan:
         return (change for change in self.services if change.action in actions)
 
 
-def compare(old: Configuration, new: Configuration) -> Plan:
-    """Everything but the number of sessions and the notes about them, which only the services know."""
+def compare(old: Configuration, new: Configuration, dead: Collection[Key] = ()) -> Plan:
+    """Everything but the number of sessions and the notes about them, which only the services know.
+
+    ``dead``: services that should run and do not, since they could not be put back after a failure.
+    """
     plan = Plan(base=old, configuration=new)
     before, after = services(old), services(new)
     plan.services = [
         change
         for key in [*before, *(key for key in after if key not in before)]
-        if (change := _service_change(key, before.get(key), after.get(key))) is not None
+        if (change := _service_change(key, before.get(key), after.get(key), key in dead)) is not None
     ]
     had, wanted = dict.fromkeys(_addresses(old)), dict.fromkeys(_addresses(new))
     plan.addresses_gone = [address for address in had if address not in wanted]
@@ -132,13 +135,15 @@ def device_name(service: str) -> str:
     return f"tun-{service}"[:DEVICE_NAME_LENGTH]
 
 
-def _service_change(key: Key, old: Settings | None, new: Settings | None) -> ServiceChange | None:
-    if old == new:
+def _service_change(
+    key: Key, old: Settings | None, new: Settings | None, dead: bool
+) -> ServiceChange | None:
+    if old == new and not dead:
         return None
     ran, runs = bool(old and old.address), bool(new and new.address)
     if ran and runs:
         fixed = [getattr(old, name, None) == getattr(new, name, None) for name in FIXED]
-        action = "reconfigure" if all(fixed) else "restart"
+        action = "reconfigure" if all(fixed) and not dead else "restart"
     elif runs:
         action = "start"
     elif ran:

@@ -7,7 +7,6 @@ never stands between the services and their own netlink traffic. Nothing here ch
 import os
 import resource
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import metadata
@@ -18,19 +17,12 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from twisted.internet.task import LoopingCall
 
-from appliance import __version__, programs
+from appliance import __version__, programs, routes
 from appliance.errors import ResourceError
 from appliance.lag import INTERVAL, LagMeter
 from appliance.ports import Build, Health, InterfaceView, RouteView
 
 IFF_UP, IFF_RUNNING = 0x1, 0x40
-#: Linux: RT_TABLE_MAIN, RTN_UNICAST.
-MAIN_TABLE, UNICAST = 254, 1
-#: Names of route protocols (rtnetlink.h and /etc/iproute2/rt_protos) as the screen has them.
-PROTOCOLS = {
-    1: "redirect", 2: "connected", 3: "static", 4: "static", 9: "ra", 11: "zebra", 12: "bird", 16: "dhcp",
-    186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
-}  # fmt: skip
 PACKAGE = "mobility-appliance"
 #: What ``show version`` says about what nobody has recorded.
 UNKNOWN = "not recorded"
@@ -56,6 +48,10 @@ class Host:
         """Measure no more."""
         if self._beat.running:
             self._beat.stop()
+
+    def clear_lag(self) -> None:
+        """Forget the samples of the loop's lag; the worst since the start stays."""
+        self._lag.clear()
 
     def health(self) -> Health:
         """Read how the process is doing."""
@@ -97,17 +93,9 @@ class Host:
             raise ResourceError(f"the kernel's list of interfaces cannot be read: {error}") from error
         return found
 
-    async def routes(self, family: int) -> AsyncIterator[RouteView]:
+    def routes(self, family: int) -> AsyncIterator[RouteView]:
         """The unicast routes of the main table of IP version ``family``; raises ResourceError."""
-        number = socket.AF_INET6 if family == 6 else socket.AF_INET
-        try:
-            async with AsyncIPRoute() as netlink:
-                names = {m["index"]: m.get("ifname") async for m in await netlink.get_links()}
-                async for message in await netlink.get_routes(family=number):
-                    for view in _routes(message, names, family):
-                        yield view
-        except (NetlinkError, OSError) as error:
-            raise ResourceError(f"the kernel's routes cannot be read: {error}") from error
+        return routes.read(family)
 
     def finds(self, program: str) -> bool:
         """Whether the host has a program of this name."""
@@ -132,24 +120,6 @@ def _interface(message: Any, addresses: dict[int, list[str]]) -> InterfaceView:
         link_layer=message.get("address") or "",
         addresses=tuple(addresses.get(message["index"], ())),
     )
-
-
-def _routes(message: Any, names: dict[int, str], family: int) -> list[RouteView]:
-    """One route for each next hop of a message."""
-    if message["type"] != UNICAST or (message.get("table") or message["table"]) != MAIN_TABLE:
-        return []
-    nowhere = "::" if family == 6 else "0.0.0.0"
-    hops = message.get("multipath") or [message]
-    return [
-        RouteView(
-            destination=f"{message.get('dst') or nowhere}/{message['dst_len']}",
-            next_hop=str(hop.get("gateway") or ""),
-            protocol=PROTOCOLS.get(message["proto"], f"proto-{message['proto']}"),
-            cost=message.get("priority") or 0,
-            interface=str(names.get(hop.get("oif") or 0) or ""),
-        )
-        for hop in hops
-    ]
 
 
 def read_build(package: Path) -> Build:

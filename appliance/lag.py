@@ -26,6 +26,10 @@ class LagMeter:
         self._samples.append(lag)
         self.record = max(self.record, lag)
 
+    def clear(self) -> None:
+        """Forget the samples; the worst since the start stays."""
+        self._samples.clear()
+
     @property
     def now(self) -> float:
         """The latest lag, seconds; 0 before the first beat."""

@@ -20,6 +20,7 @@ from attrs import define, field
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
+from appliance.cli.render_log import log_lines
 from appliance.cli.values import visible
 from appliance.ports import LOG_LEVELS, LogLine
 
@@ -36,16 +37,10 @@ LEVELS = {
 NAMES = {level: name for name, level in LEVELS.items()}
 #: What an operator who has chosen nothing gets to see live.
 FIRST_FILTER = {"all": "warning"}
-#: Most choices of one operator.
-MOST_FILTERS = 32
+#: Most choices of one operator, and most operators whose choices are kept while they follow nothing.
+MOST_FILTERS, MOST_IDLE = 32, 256
 
 Say = Callable[[Sequence[str]], None]
-
-
-def line_text(line: LogLine) -> str:
-    """A line as it is shown to operators."""
-    stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(line.wall))
-    return f"{stamp} [{line.level}] [{line.facility}] {line.text}"
 
 
 @define
@@ -80,7 +75,7 @@ class Follower:
             self.dropped += 1
             return
         self.written += 1
-        self.say([*texts, line_text(line)])
+        self.say([*texts, *log_lines(line)])
 
 
 @implementer(ILogObserver)
@@ -136,7 +131,8 @@ class LineObserver:
 
     def _line(self, now: float, level: str, facility: str, text: str, written: bool) -> None:
         """Give a line to whom it concerns; ``written``: to the stream and the ring too."""
-        line = LogLine(wall=now, level=level, facility=facility, text=visible(text[:LONGEST]))
+        shown = "\n".join(map(visible, text[:LONGEST].split("\n")))
+        line = LogLine(wall=now, level=level, facility=facility, text=shown)
         if written:
             self._ring.append(line)
             self._write(now, "error" if level == "critical" else level, text)
@@ -198,6 +194,10 @@ class LineObserver:
         for number, follower in list(self._followers.items()):
             if follower.say is not None and not follower.present():
                 del self._followers[number]
+        idle = [number for number, follower in self._followers.items() if follower.say is None]
+        for number in idle[:-MOST_IDLE]:
+            # Nobody says when an operator who only made choices leaves; the oldest have left long since.
+            del self._followers[number]
         lowest = [
             LOG_LEVELS.index(level)
             for follower in self._followers.values()

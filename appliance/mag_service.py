@@ -7,6 +7,7 @@ from appliance import counters, facts, views
 from appliance.counters import CounterSet
 from appliance.ports import SessionFilter, SessionView
 from appliance.protocols.access.attach import AccessLink
+from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.pmipv6.driver import MagDriver
 from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
@@ -98,6 +99,16 @@ class MagService(Service):
             self._links.discard(name)
             if self._engine is not None:
                 self._engine.remove_link(name)
+
+    def mobiles(self) -> list[MobileSeen]:
+        """The mobile nodes on the access links: they do not ask for a router again because we start anew."""
+        return self._access.seen()
+
+    def meet(self, mobiles: list[MobileSeen]) -> None:
+        """Take up mobile nodes that were here before, on the links that are up."""
+        for seen in mobiles:
+            if self._driver is not None and seen.interface in self._links:
+                self._driver.meet(seen)
 
     def dissolve(self) -> int:
         """De-register all sessions, as well as one message each can; nobody waits for the answers."""

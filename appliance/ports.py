@@ -380,6 +380,9 @@ class HostPort(Protocol):
     def health(self) -> Health:
         """Read how the process is doing."""
 
+    def clear_lag(self) -> None:
+        """Forget the samples of the loop's lag; the worst since the start stays."""
+
     def build(self) -> Build:
         """Tell which program runs."""
 

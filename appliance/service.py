@@ -15,6 +15,7 @@ from typing import Any
 from appliance import views
 from appliance.counters import CounterSet
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
+from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.pmipv6.events import ClearSessions, Notify
 from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.rawsock import QUEUE_LIMIT
@@ -179,6 +180,10 @@ class Service:
             self._driver.reconfigure(settings)
         else:
             self._make_cores()
+
+    def mobiles(self) -> list[MobileSeen]:
+        """Mobile nodes that a service in the place of this one should look for."""
+        return []
 
     def dissolve(self) -> int:
         """End all sessions because the service is about to go or to start anew; returns how many."""

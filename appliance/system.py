@@ -227,7 +227,12 @@ class System:
             raise ApplianceError("\n".join(dict.fromkeys(text for _, text in faults)))
         for name, value in self._overrides.items():
             setattr(wanted, name, value)
-        plan = compare(self.configuration, wanted)
+        dead = {
+            key
+            for key, settings in services(self.configuration).items()
+            if settings.address and self.running[key].state != "Started"
+        }
+        plan = compare(self.configuration, wanted, dead)
         self._check_addresses(plan)
         await self._count_sessions(plan)
         return plan

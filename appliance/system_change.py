@@ -17,6 +17,7 @@ from appliance.config_plan import Address, Key, Plan, Route, ServiceChange, Sett
 from appliance.counters import CounterSet
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
+from appliance.protocols.access.events import MobileSeen
 from appliance.tun.kernel import Kernel
 
 AnyService = LmaService | MagService
@@ -54,6 +55,7 @@ class Change:
         self._undo: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._lost: list[str] = []
         self._counters: dict[Key, CounterSet] = {}
+        self._mobiles: dict[Key, list[MobileSeen]] = {}
 
     def _back(self, what: str, how: Callable[[], Awaitable[object]]) -> None:
         self._undo.append((what, how))
@@ -106,6 +108,8 @@ class Change:
         for change in plan.having("reconfigure", "replace"):
             self._reconfigure(change)
         self._show_links()
+        # What was ready to come back must not be kept in memory.
+        self._undo.clear()
 
     async def undo(self) -> str:
         """Put everything back; says what could not be put back, empty if all is as before."""
@@ -168,6 +172,7 @@ class Change:
     def _stop(self, change: ServiceChange) -> None:
         service = self._host.running.pop(change.key)
         self._counters[change.key] = service.counters
+        self._mobiles[change.key] = service.mobiles()
         ended = service.dissolve() if service.state == "Started" else 0
         service.stop()
         if change.new is not None and not change.new.address:
@@ -228,3 +233,7 @@ class Change:
     def _show_links(self) -> None:
         for service in self._host.running.values():
             self._host.show_links(service)
+        for key, mobiles in self._mobiles.items():
+            again = self._host.running.get(key)
+            if isinstance(again, MagService):
+                again.meet(mobiles)

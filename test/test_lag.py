@@ -34,6 +34,12 @@ class LagMeterTests(SynchronousTestCase):
             self.beat(0.0)
         self.assertEqual((self.meter.worst, self.meter.record), (0.0, 4.0))
 
+    def test_clear(self) -> None:
+        """After that only new beats count, but the record stays."""
+        self.beat(4.0)
+        self.meter.clear()
+        self.assertEqual((self.meter.now, self.meter.worst, self.meter.record), (0.0, 0.0, 4.0))
+
     def test_percentile(self) -> None:
         """The nearest rank: of ten samples 99 percent is the worst, 50 percent the fifth."""
         for step in range(10):

@@ -76,6 +76,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.views", 6),
     ("appliance.host", 6),
     ("appliance.programs", 6),
+    ("appliance.routes", 6),
     ("appliance.files", 6),
     ("appliance.app", 7),
     ("appliance.__main__", 7),

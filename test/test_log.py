@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.log import KEPT, MOST_FILTERS, PER_SECOND, LineObserver
+from appliance.log import KEPT, MOST_FILTERS, MOST_IDLE, PER_SECOND, LineObserver
 
 
 class LineObserverTests(SynchronousTestCase):
@@ -137,6 +137,26 @@ class FollowTests(SynchronousTestCase):
         for number in range(100):
             self.log.filter(3, f"f{number}", "debug")
         self.assertEqual(len(self.log.filters(3)), MOST_FILTERS)
+
+    def test_bounded_operators(self) -> None:
+        """The choices of operators who follow nothing are not kept for ever; followers stay."""
+        for number in range(10, 20 + MOST_IDLE):
+            self.log.filter(number, "a", "debug")
+        self.assertEqual(self.log.filters(10), {"all": "warning"})
+        self.assertIn("a", self.log.filters(19 + MOST_IDLE))
+        self.emit("a", "error")
+        self.assertEqual(self.seen(), ["error a"])
+
+    def test_traceback(self) -> None:
+        """A failure's traceback comes as indented lines, and a hostile message begins none of its own."""
+        try:
+            raise ValueError("broken\x1b[2J\nTue Nov 14 [error] made up")
+        except ValueError:
+            Logger(namespace="a", observer=self.log).failure("unexpected", Failure())
+        first, *rest = self.said
+        self.assertTrue(first.endswith("[critical] [a] unexpected"), first)
+        self.assertTrue(rest)
+        self.assertTrue(all(line.startswith("  ") and line.isprintable() for line in rest), rest)
 
     def test_end(self) -> None:
         """No more lines after ``no logging active``, and for who has gone."""

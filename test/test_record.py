@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +13,15 @@ from appliance.counters import CounterSet
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility import codec, messages, options
-from appliance.protocols.pmipv6.events import Install, Notify, PacketReceived, Remove, Send, SendIcmp
+from appliance.protocols.pmipv6.events import (
+    Install,
+    Notify,
+    PacketReceived,
+    Reconfigure,
+    Remove,
+    Send,
+    SendIcmp,
+)
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, chance, from_json, replay, to_json
@@ -30,6 +39,20 @@ config
       exit
 end
 """
+MORE = """
+    ip pool V4 203.0.113.0/24
+    subscriber name mn1@example.org
+      home-network-prefix 2001:db8:9::/64
+      ipv4-home-address 203.0.113.7
+      allowed-service net
+      exit
+    mag-service mag1
+      bind address 2001:db8:ffff::2
+      lma-address 2001:db8:ffff::1
+      access-interface acc0
+      mobile-node 02:00:5e:10:00:01 nai mn1@example.org ipv4
+      exit
+    subscriber default"""
 ANCHOR = bytes.fromhex("20010db8ffff00000000000000000001")
 GATEWAY = bytes.fromhex("20010db8000a00000000000000000001")
 
@@ -90,6 +113,43 @@ class RecordTests(SynchronousTestCase):
         """An effect written as JSON comes back equal."""
         for effect in self.record():
             self.assertEqual(from_json(json.loads(json.dumps(to_json(effect)))), effect)
+
+    def test_other_settings(self) -> None:
+        """A run whose settings changed is repeated with the change, and so is a service that came later."""
+        recorder = Recorder(self.path, 7)
+        text = CONFIGURATION.replace("2001:db8:1::/48", "2001:db8:2::/48")
+        changed = load(text.replace("mag-peer", "reg-lifetime 100\n      mag-peer"), "test").lma_services[0]
+        late = evolve(changed, name="lma2")
+        effects: list[object] = []
+        for settings, later in ((self.configuration.lma_services[0], changed), (late, None)):
+            label = f"lma {settings.name}"
+            if later is None:
+                recorder.begin(label, settings)
+            reactor = Clock()
+            driver = CoreDriver(
+                reactor,
+                lambda reactor=reactor: Now(reactor.seconds(), 1_700_000_000 + reactor.seconds()),
+                LocalMobilityAnchor(settings, CounterSet(counters.LMA), chance(7, label)),
+                dict.fromkeys((Send, SendIcmp, Install, Remove, Notify), effects.append),
+                recorder.sink(label, "lma"),
+            )
+            driver.feed(update(1_700_000_000.0, 150))
+            if later is not None:
+                driver.feed(Reconfigure(later))
+                driver.feed(update(1_700_000_000.1, 150))
+        recorder.close()
+        # The session ended with its pool; its gateway got another one of the new pool, for a shorter time.
+        self.assertEqual([type(effect) for effect in effects[:5]], [Install, Send, Remove, Install, Send])
+        again = [line["effect"] for line in replay(self.configuration, self.path)]
+        self.assertEqual(again, [to_json(effect) for effect in effects])
+
+    def test_settings_round_trip(self) -> None:
+        """Settings of both kinds, with all that they hold, come back equal."""
+        text = CONFIGURATION.replace("    subscriber default", MORE)
+        configuration = load(text, "test")
+        for settings in (*configuration.lma_services, *configuration.mag_services):
+            event = Reconfigure(settings)
+            self.assertEqual(from_json(json.loads(json.dumps(to_json(event)))), event)
 
     def test_private(self) -> None:
         """Only the owner may read a recording, and an existing file is not overwritten."""

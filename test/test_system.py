@@ -332,5 +332,12 @@ class ApplyTests(SynchronousTestCase):
                 "route to tun-lma1: interface tun-lma1: there is no such device on this host",
             )
             self.assertEqual([service.state for service in system.services()], ["Initialized"])
+            # The next change, whatever it is, tries again.
+            host.step = step  # type: ignore[method-assign]
+            plan = await system.plan(self.changed(("/64", "/56")))
+            self.assertEqual(plan.notes, ["lma-service lma1 starts anew: its sessions end"])
+            self.assertTrue(await system.apply(plan))
+            self.assertEqual([service.state for service in system.services()], ["Started"])
+            self.assertEqual(list(host.routes.values()), ["tun-lma1"])
 
         run(load(ANCHOR, "test"), story)

@@ -284,25 +284,27 @@ class Shell:
         False: it has changed meanwhile, so ``tree`` was made from an old one. Raises ApplianceError.
         """
         plan = await self.system.plan(tree)
+        notes = list(plan.notes)
+        asked = False
         if plan.sessions:
-            ends = "session ends" if plan.sessions == 1 else "sessions end"
-            await self.confirm(args, [*plan.notes, f"{plan.sessions} {ends} by this change"])
+            notes.append(f"{plan.sessions} session{'s end' if plan.sessions > 1 else ' ends'} by this change")
+            asked = await self.confirm(args, notes)
         if not await self.system.apply(plan):
             return False
-        if not plan.sessions and plan.notes:
-            await self.face.write([f"Info: {visible(note)}" for note in plan.notes])
+        if notes and not asked:
+            await self.face.write([f"Info: {visible(note)}" for note in notes])
         return True
 
     # ---- questions
 
-    async def confirm(self, args: dict[str, Any], warning: Iterable[str] = ()) -> None:
+    async def confirm(self, args: dict[str, Any], warning: Iterable[str] = ()) -> bool:
         """Ask whether the operator is sure; ``-noconfirm`` among ``args`` and ``autoconfirm`` say so already.
 
-        ``warning``: what the command does, a line each. Raises :class:`CommandError` for a "no", and
-        where no person is there to ask.
+        ``warning``: what the command does, a line each. Returns whether the operator was asked and knows it.
+        Raises :class:`CommandError` for a "no", and where no person is there to ask.
         """
         if NO_CONFIRM in args or self.autoconfirm:
-            return
+            return False
         lines = [visible(text) for text in warning]
         if not self.face.interactive:
             text = f"{'; '.join(lines)}: " if lines else ""
@@ -312,7 +314,7 @@ class Shell:
         for _ in range(TRIES):
             answer = (await self.face.ask(SURE)).strip().lower()
             if answer and "yes".startswith(answer):
-                return
+                return True
             if answer and "no".startswith(answer):
                 break
         raise CommandError("not confirmed; nothing was done")

@@ -37,7 +37,8 @@ WINDOW, MAX_PACKET = 65_536, 32_768
 SIZE_LIMIT = 1000
 """Rows and columns of a terminal that are believed."""
 LINGER = 60.0
-"""Seconds that a connection without a session is kept, and that a client may take the last output."""
+"""Seconds that a connection without a session is kept, and that a client may take for the last output,
+and to close its side of a session that is over."""
 ASK_INTERVAL = 0.05
 """Seconds between two looks at what was typed ahead, while that is much."""
 END_TIME = 5.0
@@ -286,9 +287,9 @@ class SessionChannel(SSHChannel):
 
     def _stop(self) -> None:
         self._gone = True
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
+        for timer in (self._asking, self._ending):
+            if timer is not None and timer.active():
+                timer.cancel()
         self.wake()
         self._interrupt()
 
@@ -439,6 +440,8 @@ class SessionChannel(SSHChannel):
         self.conn.sendRequest(self, b"exit-status", struct.pack(">L", status & 0xFF))
         self.conn.sendEOF(self)
         self.loseConnection()
+        # A client that does not close its side would keep the connection for ever.
+        self._ending = self._host.reactor.callLater(LINGER, self._connection.abort)
 
     def _served(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled():

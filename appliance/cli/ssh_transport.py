@@ -8,6 +8,7 @@ Conch trusts a peer to keep the order of the protocol and to read what it is sen
 is out of order, too long or too slow ends the connection. Server and service see it as ``Connection``.
 """
 
+import socket
 import struct
 from typing import Any, Protocol
 
@@ -29,6 +30,8 @@ TURN = 32
 """Packets of one client that are dealt with before others have a turn."""
 GRACE = 30.0
 """Seconds for the log-in, and for the client's part of every later key exchange."""
+KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+"""A client that has vanished without a word is missed after two minutes."""
 UNSENT_LIMIT = 8 << 20
 """Octets that may wait for a client which takes nothing before it is cut off."""
 CLOSE_TIME = 5.0
@@ -130,6 +133,8 @@ class Connection(transport.SSHServerTransport):
         """Send the version line and the algorithms; the time for the log-in begins."""
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        for option, value in KEEP_ALIVE:
+            self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)
         self.transport.registerProducer(_Flow(self), True)
         self._grace = self.server.reactor.callLater(GRACE, self._too_slow)
         super().connectionMade()

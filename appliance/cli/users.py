@@ -200,18 +200,20 @@ def add(file: BootFile, change: Change) -> Management:
     return after
 
 
-def remove(file: BootFile, name: str) -> None:
-    """Remove a user from a boot file. Raises ApplianceError, nothing changed."""
+def remove(file: BootFile, name: str) -> User:
+    """Remove a user from a boot file and return it. Raises ApplianceError, nothing changed."""
     old = file.text()
     before = file.management(old)
-    if before.user(name) is None:
+    user = before.user(name)
+    if user is None:
         raise ApplianceError(f"there is no user {visible(name)}; 'appliance user list' names all")
     new = removed(old, name)
     after = file.management(new)
-    others = [user for user in before.users if user.username != name]
+    others = [each for each in before.users if each.username != name]
     if list(after.users) != others:
         raise ApplianceError(f"the lines of user {name} are not found; edit the file by hand")
     file.replace(old, new)
+    return user
 
 
 def table(users: Sequence[User]) -> list[str]:
@@ -306,11 +308,13 @@ def _do(arguments: argparse.Namespace, file: BootFile) -> list[str]:
     if arguments.action == "list":
         return table(file.management(file.text()).users)
     if arguments.action == "remove":
-        remove(file, arguments.name)
+        user = remove(file, arguments.name)
+        keys = [f"      no authorized-key username {user.username} key {key.split()[1]}" for key in user.keys]
         return [
-            f"User {arguments.name} is removed from {arguments.config}.",
+            f"User {user.username} is removed from {arguments.config}.",
             "A running appliance still knows it: restart it, or type there in the configuration mode",
-            f"  no local-user username {arguments.name}",
+            *(["  context local", "    server sshd", *keys, "      exit", "    exit"] if keys else []),
+            f"  no local-user username {user.username}",
         ]
     return _add(arguments, file)
 

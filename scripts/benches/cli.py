@@ -112,7 +112,7 @@ def lag(script: Script) -> float:
     """The worst loop lag that the process has seen since the last call, milliseconds."""
     found: dict[str, Any] = json.loads("\n".join(script.lines("show system | json")))
     script.lines("clear system loop-lag")
-    return float(str(found["Worst loop lag"]).split()[0])
+    return 1000 * float(found["lag_worst"])
 
 
 def while_listing(path: str, load: Load, sessions: int) -> dict[str, float]:

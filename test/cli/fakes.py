@@ -93,6 +93,7 @@ class FakeHost:
     programs: dict[str, list[str]] = field(factory=dict)
     ran: list[list[str]] = field(factory=list)
     killed: int = 0
+    cleared: bool = False
 
     def health(self) -> Health:
         """Fixed numbers."""
@@ -100,6 +101,10 @@ class FakeHost:
             lag=0.0012, lag_worst=0.0301, lag_p99=0.004, lag_record=0.25, cpu=12.34, memory=64 << 20,
             files=31, file_limit=1024, threads=4, threads_busy=1, pid=4711,
         )  # fmt: skip
+
+    def clear_lag(self) -> None:
+        """Forget it."""
+        self.cleared = True
 
     def build(self) -> Build:
         """A release."""

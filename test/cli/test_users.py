@@ -8,17 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.cli import match, users
+from appliance.cli import users
 from appliance.cli.passwords import verify
 from appliance.cli.ssh_keys import public_key
 from appliance.cli.users import Change, added, main, removed
-from appliance.cli.values import CommandError
-from appliance.config_tree import ConfigurationErrors
+from appliance.cli.users import read_management as read
 from appliance.errors import ApplianceError
-from appliance.management import LEVELS, Management, SshServer, User
+from appliance.management import User
 
 BOOT = """# The anchor of the second floor.
 config   # begins here
@@ -34,33 +32,6 @@ end
 
 HASH = "$scrypt$ln=10,r=8,p=1$c2FsdHNhbHRzYWx0c2FsdA$" + 43 * "A"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJmMRUoPbHCMbrFmjKyCdDWjQ0sDRDSB8cXaUbjSyl9v"
-
-
-def read(text: str, filename: str) -> Management:
-    """A reader of just the lines about users, strict as the real one."""
-    found: dict[str, User] = {}
-    keys: dict[str, list[str]] = {}
-    server = False
-    for number, line in enumerate(text.split("\n"), 1):
-        try:
-            words = [token.text for token in match.split(line)]
-        except CommandError as error:
-            raise ConfigurationErrors([f"{filename}:{number}: Failure: {error}"]) from error
-        if words[:2] == ["local-user", "username"]:
-            level = LEVELS[words[4]]
-            password = words[-1] if words[-2] == "password" else ""
-            found[words[2]] = User(username=words[2], rights=level, password=password)
-        elif words[:2] == ["authorized-key", "username"]:
-            if not server:
-                raise ConfigurationErrors([f"{filename}:{number}: Failure: authorized-key outside sshd"])
-            keys.setdefault(words[2], []).append(f"{words[4]} {words[6]}")
-        elif words[:3] == ["no", "local-user", "username"]:
-            found.pop(words[3], None)
-        server = server or words == ["server", "sshd"]
-    if not text.rstrip().endswith(("end", "# The end.")):
-        raise ConfigurationErrors([f"{filename}: Failure: the text ends inside config: 'end' is missing"])
-    named = tuple(evolve(each, keys=tuple(keys.get(name, ()))) for name, each in found.items())
-    return Management(users=named, ssh=SshServer() if server else None)
 
 
 class TextTests(SynchronousTestCase):

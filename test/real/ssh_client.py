@@ -15,7 +15,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.transport import SSHClientTransport
@@ -72,10 +72,16 @@ class ServerProcess:
         self._process.stdout.close()
 
 
+class Listens(Protocol):
+    """A server on the loopback."""
+
+    port: int
+
+
 class Client:
     """OpenSSH's client with a directory for its keys and no configuration of this machine."""
 
-    def __init__(self, directory: Path, server: ServerProcess) -> None:
+    def __init__(self, directory: Path, server: Listens) -> None:
         self._directory = directory
         self._server = server
 

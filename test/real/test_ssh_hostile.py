@@ -15,12 +15,19 @@ from appliance.cli import ssh_transport
 from test.real.ssh_client import RawClient
 from test.real.test_ssh import PASSWORD, SshTests
 
-LAG = 50.0
-"""Milliseconds that the loop may be late."""
+BUSY = 50.0
+"""Milliseconds that the loop may work without a pause."""
+LAG = 400.0
+"""Milliseconds that it may be late: a machine that does other things as well may be at fault."""
 
 
 class HostileTests(SshTests):
     """After each attack an operator logs in as if nothing had been."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # What the start took does not count.
+        self.server.report()
 
     def connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.server.port), 10)
@@ -46,6 +53,14 @@ class HostileTests(SshTests):
 
     def about(self, report: dict[str, Any]) -> list[str]:
         return [line for line in report["log"] if line.startswith("ssh 127.0.0.1")]
+
+    def never_stalled(self, report: dict[str, Any]) -> None:
+        """The loop did not stop for anything."""
+        self.assertLess(report["busy"], BUSY)
+        self.assertLess(report["lag"], LAG)
+
+    def figures(self, report: dict[str, Any]) -> str:
+        return f"loop busy {report['busy']:.1f} ms, late {report['lag']:.1f} ms"
 
     def works(self) -> None:
         """An operator gets in, and no connection of a stranger is left."""
@@ -76,7 +91,7 @@ class GarbageTests(HostileTests):
         report = self.server.report()
         self.assertEqual(len(self.about(report)), 1, report["log"])
         self.assertNotIn("Traceback", str(report["log"]))
-        self.assertLess(report["lag"], LAG)
+        self.never_stalled(report)
         self.works()
 
     def test_half_open(self) -> None:
@@ -114,10 +129,10 @@ class GarbageTests(HostileTests):
         self.assertGreaterEqual(refused, 180)
         self.assertEqual(len(self.about(report)), 1)
         self.assertIn("connections of it have not logged in", self.about(report)[0])
-        self.assertLess(report["lag"], LAG)
+        self.never_stalled(report)
         for connection in connections:
             connection.close()
-        print(f"200 connects in {taken:.2f} s, {refused} refused, loop late by {report['lag']:.1f} ms")
+        print(f"200 connects in {taken:.2f} s, {refused} refused, {self.figures(report)}")
         time.sleep(1.0)
         self.works()
 
@@ -134,7 +149,7 @@ class GarbageTests(HostileTests):
                 terminal.type(f"echo number {number}\r")
                 terminal.expect(f"\nnumber {number}")
         report = self.server.report()
-        self.assertLess(report["lag"], LAG)
+        self.never_stalled(report)
         self.assertLessEqual(len(self.about(report)), 1)
 
 
@@ -209,8 +224,8 @@ class OrderTests(HostileTests):
         client.read_until(lambda: bool(client.messages))
         self.assertEqual(client.messages[0][0], 6)
         report = self.server.report()
-        print(f"20,000 packets: loop late by {report['lag']:.1f} ms")
-        self.assertLess(report["lag"], LAG)
+        print(f"20,000 packets, {self.figures(report)}")
+        self.never_stalled(report)
 
     def test_guesses_do_not_stop_the_loop(self) -> None:
         """Hashing goes on in threads; more than fit are refused at once."""
@@ -223,8 +238,8 @@ class OrderTests(HostileTests):
         for client in clients:
             client.read_until(lambda: 51 in [number for number, _ in client.messages])  # noqa: B023
         report = self.server.report()
-        print(f"19 passwords at once: loop late by {report['lag']:.1f} ms")
-        self.assertLess(report["lag"], LAG)
+        print(f"19 passwords at once, {self.figures(report)}")
+        self.never_stalled(report)
         for client in clients:
             client.socket.close()
         self.works()
@@ -254,7 +269,7 @@ class SlowTests(HostileTests):
         report = self.server.report()
         self.assertLess(report["memory"] - before, 4096)
         self.assertEqual(len(report["operators"]), 1)
-        self.assertLess(report["lag"], LAG)
+        self.never_stalled(report)
         client.socket.close()
         time.sleep(0.3)
         self.assertEqual(self.server.report()["operators"], [])
@@ -267,7 +282,16 @@ class SlowTests(HostileTests):
         time.sleep(3.0)
         report = self.server.report()
         self.assertLess(report["memory"] - before, 8192)
-        self.assertLess(report["lag"], LAG)
+        self.never_stalled(report)
+
+    def test_a_client_that_does_not_close(self) -> None:
+        """A session that is over, and a connection without one, end though the client does nothing."""
+        self.server.ask({"constants": {"ssh_session.LINGER": 1.0}})
+        client = self.log_in()
+        self.open_channel(client, 65_536, b"echo over")
+        self.assertTrue(self.is_closed(client.socket, 5.0))
+        self.assertTrue(self.is_closed(self.log_in().socket, 5.0))
+        self.works()
 
     def test_requests_without_reading_the_answers(self) -> None:
         """Who asks and does not read is not listened to any more."""

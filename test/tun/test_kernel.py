@@ -15,7 +15,7 @@ from appliance.tun import kernel
 from appliance.tun.kernel import JOURNAL, Kernel
 
 
-class JournalTests(SynchronousTestCase):
+class HostTestCase(SynchronousTestCase):
     """Forwarding switches in a temporary directory stand for the host."""
 
     def setUp(self) -> None:
@@ -41,6 +41,10 @@ class JournalTests(SynchronousTestCase):
     def values(self) -> list[str]:
         """What the switches say."""
         return [path.read_text() for path in self.switches.values()]
+
+
+class JournalTests(HostTestCase):
+    """What the journal is good for."""
 
     def test_recover(self) -> None:
         """What a killed process has switched on is off again, and its journal is gone."""
@@ -134,3 +138,81 @@ class JournalTests(SynchronousTestCase):
         self.assertIn("undoing address 2001:db8::9/64 on lo: permission denied", str(caught.exception))
         self.run_(self.kernel.close())
         self.assertTrue(self.journal.exists())
+
+
+class TakingBackTests(HostTestCase):
+    """Single changes are taken back; the journal lists what is left, in order."""
+
+    def setUp(self) -> None:
+        """A kernel whose netlink notes what it is asked for."""
+        super().setUp()
+        self.calls: list[tuple[str, str, str]] = []
+        self.refuse = 0
+
+        async def address(action: str, **what: Any) -> None:
+            self.note(action, "address", what["address"])
+
+        async def route(action: str, **what: Any) -> None:
+            self.note(action, "route", what["dst"])
+
+        self.kernel._netlink = mock.Mock(addr=address, route=route)
+        self.run_(self.kernel.recover())
+
+    def note(self, *call: str) -> None:
+        """One request; refused with this error if there is one."""
+        if self.refuse:
+            raise NetlinkError(self.refuse)
+        self.calls.append(call)  # type: ignore[arg-type]
+
+    def left(self) -> list[str]:
+        """What the journal lists."""
+        lines = self.journal.read_text().splitlines()
+        return [entry.get("address") or entry.get("route") or "sysctl" for entry in map(json.loads, lines)]
+
+    def test_one_by_one(self) -> None:
+        """Address, route and switch go in any order; another one of the same kind stays."""
+        nine, ten = bytes(15) + b"\x09", bytes(15) + b"\x0a"
+        self.run_(
+            self.kernel.add_address("lo", nine, 64), self.kernel.add_address("lo", ten, 64),
+            self.kernel.add_route(nine, 128, "lo"), self.kernel.enable_forwarding(6),
+        )  # fmt: skip
+        self.assertTrue(self.kernel.has_added("lo", nine, 64))
+        self.assertEqual(self.left(), ["::9", "::a", "::9/128", "sysctl"])
+        self.run_(self.kernel.remove_address("lo", nine, 64))
+        self.assertEqual(self.left(), ["::a", "::9/128", "sysctl"])
+        self.assertFalse(self.kernel.has_added("lo", nine, 64))
+        self.run_(self.kernel.restore_forwarding(6), self.kernel.remove_route(nine, 128, "lo"))
+        self.assertEqual((self.left(), self.values()), (["::a"], ["0", "0"]))
+        self.assertEqual(self.calls[-2:], [("del", "address", "::9"), ("del", "route", "::9/128")])
+
+    def test_not_ours(self) -> None:
+        """What was there before, has another length or another device is left alone."""
+
+        async def story() -> None:
+            nine = bytes(15) + b"\x09"
+            self.refuse = errno.EEXIST
+            self.assertFalse(await self.kernel.add_address("lo", nine, 64))
+            self.refuse = 0
+            self.assertFalse(await self.kernel.remove_address("lo", nine, 64))
+            await self.kernel.add_route(nine, 128, "lo")
+            self.assertFalse(await self.kernel.remove_route(nine, 128, "eth0"))
+            self.assertFalse(await self.kernel.restore_forwarding(4))
+            self.assertEqual(self.calls, [("add", "route", "::9/128")])
+
+        self.run_(story())
+
+    def test_refused(self) -> None:
+        """What the host does not take back stays in the journal; what is gone already does not."""
+
+        async def story() -> None:
+            nine = bytes(15) + b"\x09"
+            await self.kernel.add_address("lo", nine, 64)
+            self.refuse = errno.EPERM
+            with self.assertRaises(ResourceError):
+                await self.kernel.remove_address("lo", nine, 64)
+            self.assertEqual(self.left(), ["::9"])
+            self.refuse = errno.EADDRNOTAVAIL
+            self.assertTrue(await self.kernel.remove_address("lo", nine, 64))
+            self.assertEqual(self.left(), [])
+
+        self.run_(story())

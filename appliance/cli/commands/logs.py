@@ -4,16 +4,13 @@
 own and ends with his session.
 """
 
-import time
-from collections.abc import Iterator
 from typing import Any
-
-from attrs import asdict, define
 
 from appliance.cli.grammar import command
 from appliance.cli.render import Screen
+from appliance.cli.render_log import LogScreen
 from appliance.cli.values import CommandError
-from appliance.ports import LOG_LEVELS, LogLine
+from appliance.ports import LOG_LEVELS
 
 HELP = {
     "active": "Log lines as they come, on this terminal",
@@ -39,29 +36,6 @@ FACILITY = "facility { all | <name:NAME 1-127> }"
 
 def _level(args: dict[str, Any]) -> str:
     return next((level for level in LOG_LEVELS if level in args), "debug")
-
-
-def text_of(line: LogLine) -> str:
-    """A line as ``show logs`` has it; ours."""
-    stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(line.wall))
-    return f"{stamp} [{line.level}] [{line.facility}] {line.text}"
-
-
-@define(slots=True)
-class LogScreen:
-    """Log lines, oldest first."""
-
-    found: list[LogLine]
-
-    def lines(self, width: int) -> Iterator[str]:
-        """Yield a text for each."""
-        if not self.found:
-            yield "No log lines match the specified criteria"
-        yield from map(text_of, self.found)
-
-    def data(self) -> Iterator[dict[str, Any]]:
-        """Yield an object for each."""
-        return (asdict(line) for line in self.found)
 
 
 @command(

@@ -1,6 +1,7 @@
 """Exec commands that show the network of the current context: interfaces, routes, pools."""
 
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 from attrs import asdict, define
@@ -23,7 +24,7 @@ HELP = {
 
 #: Most routes that are shown; a host that has more is a router whose own tools serve better.
 MOST_ROUTES = 10_000
-#: Routes between two chances for others: the kernel's messages are slow to read.
+#: Routes between two chances for others.
 AT_ONCE = 20
 #: Columns of ``show ip route``, measured. An IPv6 prefix pushes what follows to the right.
 ROUTE_COLUMNS = (1, 21, 38, 49, 54, 59)
@@ -171,14 +172,15 @@ async def routes(shell: Any, family: int) -> Screen:
     fits = belongs(shell)
     found: list[RouteView] = []
     read = 0
-    async for route in shell.system.host.routes(family):
-        read += 1
-        if read % AT_ONCE == 0:
-            await shell.face.write([])
-        if fits(route.interface):
-            found.append(route)
-        if len(found) == MOST_ROUTES:
-            break
+    async with aclosing(shell.system.host.routes(family)) as kernel:
+        async for route in kernel:
+            read += 1
+            if read % AT_ONCE == 0:
+                await shell.face.write([])
+            if fits(route.interface):
+                found.append(route)
+            if len(found) == MOST_ROUTES:
+                break
     return RouteScreen(found, len(found) == MOST_ROUTES)
 
 

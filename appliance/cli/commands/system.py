@@ -19,6 +19,7 @@ HELP = {
     "administrators": "Who is logged in",
     "clock": "Date and time",
     "context": "Contexts",
+    "loop-lag": "Samples of how late the process was",
     "service": "Services of all contexts",
     "system": "The process: load, memory, queues",
     "tech-support": "What whoever helps you wants to see: many show commands in one",
@@ -126,6 +127,11 @@ def _system(shell: Any, _args: dict[str, Any]) -> Screen:
         ),
         {**asdict(health), "sessions": sessions, "operators": operators, "uptime": int(system.uptime())},
     )  # fmt: skip
+
+
+@command("exec", "clear system loop-lag", help=HELP, rights="operator")
+def _clear_lag(shell: Any, _args: dict[str, Any]) -> None:
+    shell.system.host.clear_lag()
 
 
 @command("exec", "show context [ all ]", help=HELP)

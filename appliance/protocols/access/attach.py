@@ -14,14 +14,19 @@ sent goes in a unicast frame to its link-layer address, also when the IPv6 desti
 all-nodes (RFC 6085). The router has the addresses of RFC 6543 on every link.
 """
 
-from collections import OrderedDict
 from typing import Any
-
-from attrs import define
 
 from appliance.counters import CounterSet
 from appliance.protocols.access import arp, ndp
-from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, SendFrame
+from appliance.protocols.access.events import (
+    Activity,
+    FrameReceived,
+    LinkDown,
+    LinkUp,
+    MobileSeen,
+    SendFrame,
+)  # fmt: skip
+from appliance.protocols.access.mobiles import Mobile, Strangers
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.pmipv6.events import (
     Advertise,
@@ -30,7 +35,7 @@ from appliance.protocols.pmipv6.events import (
     Notify,
     Reconfigure,
     Withdraw,
-)
+)  # fmt: skip
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter, PolicyTable
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
@@ -42,30 +47,6 @@ MAX_INITIAL_RTR_ADVERT_INTERVAL = 16.0
 MIN_ANSWER_INTERVAL = 0.5
 #: Seconds between two attach reports of a mobile that the MAG has not answered yet.
 MIN_TRIGGER_INTERVAL = 1.0
-#: Unknown mobile nodes that are remembered.
-MAX_STRANGERS = 256
-
-
-@define(slots=True, eq=False)
-class Mobile:
-    """One mobile node on one link. Times are monotonic seconds."""
-
-    interface: str
-    link_layer: bytes
-    heard: float
-    link_local: bytes | None = None
-    ipv4: bytes | None = None
-    """Its own IPv4 address, learnt from ARP: for probing a mobile without IPv6."""
-    triggered: float = 0.0
-    probes: int = 0
-    probe_due: float = 0.0
-    """When to send the next probe; meaningful while ``probes`` > 0."""
-    advertise: Advertise | None = None
-    valid_until: float = 0.0
-    advertised: float = float("-inf")
-    advertise_due: float = 0.0
-    initial: int = 0
-    """How many of the fast first advertisements are still to come."""
 
 
 class AccessLink:
@@ -91,9 +72,7 @@ class AccessLink:
         #: By interface: the mobile that is attached by a policy line without link-layer address.
         self._sole: dict[str, bytes] = {}
         self._deadlines = Deadlines(self._due)
-        #: Link-local address of who asked for a router and was unknown, the latest last: if a line is added
-        #: for one of them, it may not ask again for a long time.
-        self._strangers: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._strangers = Strangers()
         self._limiter = NoticeLimiter()
         self._effects: list[Any] = []
 
@@ -106,6 +85,11 @@ class AccessLink:
     def mobile_count(self) -> int:
         """How many mobile nodes are on the links now."""
         return len(self._mobiles)
+
+    def seen(self) -> list[MobileSeen]:
+        """The mobile nodes that a core in the place of this one should look for."""
+        mobiles = self._mobiles.values()
+        return [MobileSeen(m.interface, m.link_layer, m.link_local) for m in mobiles if m.link_local]
 
     def take(self) -> list[Any]:
         """Give the effects since the last call."""
@@ -129,6 +113,9 @@ class AccessLink:
                 self._down.discard(interface)
             case LinkDown(interface):
                 self._link_down(interface)
+            case MobileSeen(interface, link_layer, link_local):
+                self._strangers.note((interface, link_layer), link_local)
+                self._meet_strangers(now.mono)
             case Reconfigure(settings):
                 assert isinstance(settings, MagSettings)
                 self._reconfigure(settings, now.mono)
@@ -144,8 +131,7 @@ class AccessLink:
         for key in gone:
             self._forget(key)
         self._values[self._detach] += len(gone)
-        for key in [key for key in self._strangers if key[0] == interface]:
-            del self._strangers[key]
+        self._strangers.forget(interface)
         # Also mobiles that an operator attached end here, so this is said even for an empty link.
         self._effects.append(MobileDetached(interface))
 
@@ -210,24 +196,15 @@ class AccessLink:
         if mobile.advertise is not None:
             self._withdraw(Withdraw(mobile.interface, mobile.link_layer, mobile.advertise.prefixes), mono)
 
-    def _note_stranger(self, key: tuple[str, bytes], link_local: bytes) -> None:
-        self._strangers[key] = link_local
-        self._strangers.move_to_end(key)
-        if len(self._strangers) > MAX_STRANGERS:
-            self._strangers.popitem(last=False)
-
     def _meet_strangers(self, mono: float) -> None:
         """Take up those who asked before there was a line for them; who has left is found out by probes."""
-        for key, link_local in list(self._strangers.items()):
-            interface, link_layer = key
-            if interface not in self._links:
-                del self._strangers[key]
-            elif self._policies.at(interface, link_layer) is not None and key not in self._mobiles:
-                del self._strangers[key]
-                mobile = self._arrive(key, mono)
-                if mobile is not None:
-                    mobile.link_local = link_local
-                    self._trigger(mobile, mono)
+        for key, link_local in self._strangers.known(self._policies, self._links):
+            if key in self._mobiles:
+                continue
+            mobile = self._arrive(key, mono)
+            if mobile is not None:
+                mobile.link_local = link_local
+                self._trigger(mobile, mono)
 
     # ---- frames ----------------------------------------------------------------------------
 
@@ -283,7 +260,7 @@ class AccessLink:
             mobile = self._arrive(key, mono)
             if mobile is None:
                 if link_local:
-                    self._note_stranger(key, source)
+                    self._strangers.note(key, source)
                 return
         else:
             self._heard(mobile, mono)

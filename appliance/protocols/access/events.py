@@ -47,3 +47,12 @@ class Activity:
 
     interface: str
     link_layer: bytes
+
+
+@define(slots=True)
+class MobileSeen:
+    """A mobile node was on a link a moment ago, as the core before this one knew; it may not say so again."""
+
+    interface: str
+    link_layer: bytes
+    link_local: bytes

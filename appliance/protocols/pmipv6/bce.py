@@ -170,13 +170,6 @@ class BindingCache:
     def __len__(self) -> int:
         return len(self.calls)
 
-    def held(self) -> Iterator[tuple[bytes, int]]:
-        """Every (prefix, length) that a session has."""
-        for entry in self.calls.values():
-            if entry.prefix is not None:
-                yield entry.prefix, entry.prefix_length
-                yield from entry.more_prefixes
-
     def of(self, mn_id: bytes) -> list[BindingCacheEntry]:
         """The sessions of a mobile, oldest first."""
         found = self.mobiles.get(mn_id)

@@ -66,6 +66,28 @@ class Coverage:
         )
 
 
+class Held:
+    """What the sessions of a cache have, for :meth:`HomePools.adopt`."""
+
+    def __init__(self, cache: BindingCache) -> None:
+        self.addresses = cache.addresses
+        self._cache = cache
+
+    def within(self, first: bytes, last: bytes, length: int) -> list[bytes]:
+        """The prefixes of a length from one address to another."""
+        found = [prefix for prefix in self._cache.prefixes if first <= prefix <= last]
+        return [prefix for prefix in found if self.prefix(prefix, length)]
+
+    def prefix(self, prefix: bytes, length: int) -> bool:
+        """Whether a session has this one."""
+        entry = self._cache.prefixes.get(prefix)
+        if entry is None:
+            return False
+        if entry.prefix == prefix:
+            return entry.prefix_length == length
+        return (prefix, length) in entry.more_prefixes
+
+
 def losers(old: LmaSettings, new: LmaSettings, cache: BindingCache) -> list[BindingCacheEntry]:
     """The sessions that a change may end, to be asked one by one; none if it takes nothing away.
 

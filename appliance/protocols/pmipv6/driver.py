@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.protocols.access.attach import AccessLink
-from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, SendFrame
+from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.pmipv6.events import (
     Advertise,
@@ -226,6 +226,10 @@ class MagDriver:
     def activity(self, interface: str, link_layer: bytes) -> None:
         """Note that data of a mobile was seen (reachability)."""
         self._access.feed(Activity(interface, link_layer))
+
+    def meet(self, seen: MobileSeen) -> None:
+        """Look for a mobile node that was there before this driver."""
+        self._access.feed(seen)
 
     def link(self, interface: str, is_up: bool) -> None:
         """Note that an access link came up or went down."""

@@ -489,7 +489,7 @@ class LocalMobilityAnchor:
         self._drop_uncovered(now)
 
     def _drop_uncovered(self, now: Now) -> None:
-        for entry in self._sessions.uncovered(PER_TICK):
+        for entry in self._sessions.uncovered():
             self.counters.values[ADMIN_DROPPED] += 1
             self._end(entry, now)
 

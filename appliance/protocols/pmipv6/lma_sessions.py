@@ -12,7 +12,7 @@ from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
-from appliance.protocols.pmipv6.coverage import Coverage, losers
+from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
 from appliance.protocols.pmipv6.events import Install, Remove
 from appliance.protocols.pmipv6.lma_checks import PREFIXES_PER_UPDATE
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
@@ -25,6 +25,9 @@ from appliance.protocols.timers import Now
 SESSIONS_PER_MOBILE = 32
 #: Care-of addresses kept once for all their bindings.
 INTERNED = 4096
+
+#: Sessions that are looked at, and perhaps ended, in one tick after a change: some 5 ms.
+SUSPECTS_AT_ONCE = 500
 
 Prefixes = list[tuple[bytes, int]]
 
@@ -59,7 +62,7 @@ class Sessions:
         old, self.settings = self.settings, settings
         self._prepare()
         if _sources(old) != _sources(settings):
-            self.pools.adopt(settings, self.cache.held, lambda: self.cache.addresses)
+            self.pools.adopt(settings, Held(self.cache))
             self._suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
 
@@ -68,9 +71,9 @@ class Sessions:
         """Whether :meth:`uncovered` has anything left to look at."""
         return bool(self._suspects)
 
-    def uncovered(self, limit: int) -> Iterator[BindingCacheEntry]:
-        """Sessions whose prefix or address is nobody's to give any more; at most ``limit`` are looked at."""
-        suspects, coverage = self._suspects, self._coverage
+    def uncovered(self) -> Iterator[BindingCacheEntry]:
+        """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
+        suspects, coverage, limit = self._suspects, self._coverage, SUSPECTS_AT_ONCE
         while suspects and limit > 0 and coverage is not None:
             limit -= 1
             entry = suspects.popleft()

@@ -9,13 +9,27 @@ owner do not reach the next one.
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, PrefixPool, Profile
 
-#: Numbers that are listed one by one when they are reserved no longer.
+#: Numbers that are looked at one by one when other ones are reserved.
 SHORT = 100_000
+
+
+class Held(Protocol):
+    """What sessions have, of any pool and of none."""
+
+    @property
+    def addresses(self) -> Collection[bytes]:
+        """IPv4 home addresses."""
+
+    def within(self, first: bytes, last: bytes, length: int) -> Iterable[bytes]:
+        """The prefixes of a length from one address to another."""
+
+    def prefix(self, prefix: bytes, length: int) -> bool:
+        """Whether this one is among them."""
 
 
 class Numbers:
@@ -48,36 +62,41 @@ class Numbers:
         inside = ((max(first, 0), min(last, self.size - 1)) for first, last in pairs)
         return self.size - sum(max(0, last - first + 1) for first, last in inside)
 
-    def occupy(self, held: Iterable[int], old: "Numbers | None" = None) -> None:
-        """Begin with numbers that have owners: ``held``, of which reserved ones are left out. O(held).
+    def occupy(self, held: Iterable[int]) -> None:
+        """Begin with numbers that have owners: ``held``, of which reserved ones are left out. O(held)."""
+        self._claimed = {
+            number for number in held if 0 <= number < self.size and self._reserved_until(number) < 0
+        }
+        self.in_use = len(self._claimed)
 
-        ``old`` handed out the same numbers with other reserved ranges before: what was given back to it
-        is still used last.
+    def reserve_like(self, other: "Numbers", held: Callable[[int], bool]) -> bool:
+        """Reserve the ranges of ``other`` (of the same size) instead; False: too many numbers, do it anew.
+
+        ``held(number)`` tells whether somebody has a number, also one that was reserved.
         """
-        used = {number for number in held if 0 <= number < self.size and self._reserved_until(number) < 0}
-        self.in_use = len(used)
-        self._fresh, self._claimed, self._free = 0, used, OrderedDict()
-        if old is None or old.size != self.size:
-            return
-        passed = sum(
-            max(0, min(last + 1, old._fresh) - first)
-            for first, last in zip(old._starts, old._ends, strict=True)
-        )
-        if passed > SHORT:
-            # Too many were reserved until now to list them one by one.
-            return
-        again = dict.fromkeys(old._free)
-        for first, last in zip(old._starts, old._ends, strict=True):
-            again |= dict.fromkeys(range(first, min(last + 1, old._fresh)))
-        self._fresh = old._fresh
-        self._claimed = {number for number in used if number >= self._fresh}
-        self._free.update(
-            (number, None) for number in again if number not in used and self._reserved_until(number) < 0
-        )
-
-    def same_reserve(self, other: "Numbers") -> bool:
-        """Whether the same numbers of the same size are reserved."""
-        return (self.size, self._starts, self._ends) == (other.size, other._starts, other._ends)
+        before = set(zip(self._starts, self._ends, strict=True))
+        after = set(zip(other._starts, other._ends, strict=True))
+        if sum(last + 1 - first for first, last in before ^ after) > SHORT:
+            return False
+        for first, last in before - after:
+            for number in range(first, last + 1):
+                if held(number):
+                    self.in_use += 1
+                    if number >= self._fresh:
+                        self._claimed.add(number)
+                elif number < self._fresh:
+                    self._free[number] = None
+        for first, last in after - before:
+            for number in range(first, last + 1):
+                if number in self._free:
+                    del self._free[number]
+                elif number < self._fresh:
+                    self.in_use -= 1
+                elif number in self._claimed:
+                    self._claimed.discard(number)
+                    self.in_use -= 1
+        self._starts, self._ends = other._starts, other._ends
+        return True
 
     def reserves(self, number: int) -> bool:
         """Whether a number is never handed out."""
@@ -171,22 +190,22 @@ class HomePrefixes:
             found.append((first, first + (1 << max(0, self.length - length)) - 1))
         return found
 
-    def adopt(self, old: "HomePrefixes | None", held: Iterable[tuple[bytes, int]]) -> None:
-        """Go on where ``old`` (a pool of the same place) stops; ``held`` are what sessions have, of any pool.
+    def adopt(self, old: "HomePrefixes | None", held: Held) -> None:
+        """Go on where ``old`` (a pool of the same place) stops.
 
         After this nothing that is held is handed out, and all that is not can be.
         """
-        if old is not None and old._numbers.same_reserve(self._numbers):
+        length, base, shift = self.length, self._base, self._shift
+
+        def has(number: int) -> bool:
+            return held.prefix((base + (number << shift)).to_bytes(16, "big"), length)
+
+        if old is not None and old._numbers.reserve_like(self._numbers, has):
             self._numbers = old._numbers
             return
-        length, base, shift = self.length, self._base, self._shift
-        low, high = self._top << self._top_shift, (self._top + 1) << self._top_shift
-        numbers = (
-            (number - base) >> shift
-            for prefix, size in held
-            if size == length and low <= (number := int.from_bytes(prefix, "big")) < high
-        )
-        self._numbers.occupy(numbers, old._numbers if old is not None else None)
+        last = base + (1 << self._top_shift) - 1
+        found = held.within(base.to_bytes(16, "big"), last.to_bytes(16, "big"), length)
+        self._numbers.occupy((int.from_bytes(prefix, "big") - base) >> shift for prefix in found)
 
     @property
     def place(self) -> tuple[bytes, int, int]:
@@ -249,14 +268,17 @@ class HomeAddresses:
         places = [number - self._first for number in numbers if self._first <= number <= self._last]
         self._numbers = Numbers(self._last - self._first + 1, [(place, place) for place in places])
 
-    def adopt(self, old: "HomeAddresses | None", held: Iterable[bytes]) -> None:
-        """Go on where ``old`` (a pool of the same place) stops; ``held`` is what sessions have."""
-        if old is not None and old._numbers.same_reserve(self._numbers):
+    def adopt(self, old: "HomeAddresses | None", held: Held) -> None:
+        """Go on where ``old`` (a pool of the same place) stops."""
+        first = self._first
+
+        def has(number: int) -> bool:
+            return (first + number).to_bytes(4, "big") in held.addresses
+
+        if old is not None and old._numbers.reserve_like(self._numbers, has):
             self._numbers = old._numbers
             return
-        first = self._first
-        numbers = (int.from_bytes(address, "big") - first for address in held)
-        self._numbers.occupy(numbers, old._numbers if old is not None else None)
+        self._numbers.occupy(int.from_bytes(address, "big") - first for address in held.addresses)
 
     @property
     def place(self) -> tuple[bytes, bytes]:
@@ -312,19 +334,6 @@ def _subnet(pool: AddressPool) -> tuple[bytes, int, bytes]:
     return pool.network, pool.prefix_length, pool.default_router
 
 
-class _Once:
-    """What a function gives, asked for at the first use only and kept for the others."""
-
-    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
-        self._make = make
-        self._found: list[Any] | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._found is None:
-            self._found = list(self._make())
-        return iter(self._found)
-
-
 class HomePools:
     """All pools of one service, and which of them a subscriber profile may use."""
 
@@ -337,16 +346,11 @@ class HomePools:
         self._prefixes_for: dict[str, list[HomePrefixes]] = {}
         self._addresses_for: dict[str, list[HomeAddresses]] = {}
 
-    def adopt(
-        self,
-        settings: LmaSettings,
-        prefixes: Callable[[], Iterable[tuple[bytes, int]]],
-        addresses: Callable[[], Iterable[bytes]],
-    ) -> None:
+    def adopt(self, settings: LmaSettings, held: Held) -> None:
         """Replace the pools while sessions hold what they gave.
 
-        ``prefixes`` and ``addresses`` give what all sessions hold now. A pool that stays keeps its order of
-        use; one that is new, or whose reserved prefixes are others, costs one pass over the sessions.
+        A pool that stays keeps its order of use and costs next to nothing; one that is new costs one pass
+        over the sessions.
         """
         before = {pool.place: pool for pool in self.prefixes}
         before4 = {pool.place: pool for pool in self.addresses}
@@ -354,7 +358,6 @@ class HomePools:
         same, self._kept = kept == self._kept, kept
         self._prefixes_for, self._addresses_for = {}, {}
         self.prefixes, self.addresses = [], []
-        held, held4 = _Once(prefixes), _Once(addresses)
         for pool in settings.prefix_pools:
             old = before.get((pool.prefix, pool.prefix_length, pool.delegated_length))
             if same and old is not None:
@@ -371,7 +374,7 @@ class HomePools:
                 self.addresses.append(old4)
                 continue
             fresh4 = HomeAddresses(pool4, kept[1])
-            fresh4.adopt(old4, held4)
+            fresh4.adopt(old4, held)
             self.addresses.append(fresh4)
 
     def _prefix_pools(self, profile: Profile) -> list[HomePrefixes]:

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.options import GreKey
-from appliance.protocols.pmipv6 import lma
+from appliance.protocols.pmipv6 import lma_sessions
 from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove
 from appliance.protocols.pmipv6.settings import LmaSettings, Peer, PrefixPool, Profile
 from test.protocols.pmipv6.lma_fakes import LL2, MAG1, MAG2, POOL, POOL4, World, packed, prefixes_of
@@ -123,13 +123,13 @@ class SessionTests(SynchronousTestCase):
 
     def test_pool_comes_back(self) -> None:
         """A pool that is there again before its sessions have ended hands out none of their prefixes."""
-        self.patch(lma, "PER_TICK", 0)
+        self.patch(lma_sessions, "SUSPECTS_AT_ONCE", 0)
         new = evolve(self.world.settings, prefix_pools=(OTHER,))
         self.world.lma.receive(Reconfigure(new), self.world.now)
         self.assertEqual(self.world.lma.session_count, 1)
         self.assertEqual(self.world.lma.deadline, 0.0)
         self.world.lma.receive(Reconfigure(self.world.settings), self.world.now)
-        self.patch(lma, "PER_TICK", 100)
+        self.patch(lma_sessions, "SUSPECTS_AT_ONCE", 100)
         self.world.pass_time(0)
         self.assertFalse(self.gone())
         self.assertEqual(prefixes_of(self.world.send(mn=b"mn2")), [("2001:db8:1:1::", 64)])
@@ -145,7 +145,7 @@ class SessionTests(SynchronousTestCase):
         """Many sessions end a bounded number at a time."""
         for number in range(9):
             self.world.send(mn=b"m%d" % number)
-        self.patch(lma, "PER_TICK", 4)
+        self.patch(lma_sessions, "SUSPECTS_AT_ONCE", 4)
         self.world.lma.receive(Reconfigure(evolve(self.world.settings, prefix_pools=())), self.world.now)
         counts = [self.world.lma.session_count]
         while self.world.lma.deadline == 0.0:

@@ -78,6 +78,19 @@ class Model:
         self.held: set[tuple[bytes, int]] = set()
         self.held4: set[bytes] = set()
 
+    @property
+    def addresses(self) -> set[bytes]:
+        """As :class:`Held` wants them."""
+        return self.held4
+
+    def within(self, first: bytes, last: bytes, length: int) -> list[bytes]:
+        """The same."""
+        return [prefix for prefix, size in self.held if size == length and first <= prefix <= last]
+
+    def prefix(self, prefix: bytes, length: int) -> bool:
+        """The same."""
+        return (prefix, length) in self.held
+
     def free(self) -> set[tuple[bytes, int]]:
         """Every prefix that a pool hands out, that is nobody's and that no profile names."""
         found = set()
@@ -132,7 +145,7 @@ class AdoptionTests(SynchronousTestCase):
     def replace(self, pools: HomePools, model: Model, settings: LmaSettings) -> None:
         """Sessions that nothing covers any more end, as in the anchor."""
         model.settings = settings
-        pools.adopt(settings, lambda: model.held, lambda: model.held4)
+        pools.adopt(settings, model)
         lengths = {
             pair: next((p.delegated_length for p in settings.prefix_pools if self.inside(p, pair)), 0)
             for pair in model.held
@@ -205,19 +218,20 @@ class AdoptionTests(SynchronousTestCase):
 class OrderTests(SynchronousTestCase):
     def test_the_longest_unused_first(self) -> None:
         """Other reserved numbers do not make a number that was given back come again soon."""
-        old = Numbers(6)
-        taken = [old.take() for _ in range(4)]
-        old.give_back(2)
-        old.give_back(1)
-        new = Numbers(6, [(4, 4)])
-        new.occupy([number for number in taken if number not in (1, 2)], old)
-        self.assertEqual([new.take() for _ in range(4)], [5, 2, 1, None])
+        numbers = Numbers(6)
+        for _ in range(4):
+            numbers.take()
+        numbers.give_back(2)
+        numbers.give_back(1)
+        self.assertTrue(numbers.reserve_like(Numbers(6, [(4, 4)]), {0, 3}.__contains__))
+        self.assertEqual([numbers.take() for _ in range(4)], [5, 2, 1, None])
 
     def test_many_are_reserved_no_longer(self) -> None:
-        """A reserve too large to be listed number by number is free again all the same."""
+        """A reserve too large to be gone through is left to a new start."""
         old = Numbers(1 << 40, [(0, 1 << 30)])
         first = old.take()
         new = Numbers(1 << 40)
-        new.occupy([first], old)
+        self.assertFalse(old.reserve_like(new, lambda _: False))
+        new.occupy([first, -1, 1 << 50])
         self.assertEqual([new.take(), new.in_use], [0, 2])
         self.assertFalse(new.claim((1 << 30) + 1))
