@@ -208,3 +208,20 @@ class TerminalTests(SynchronousTestCase):
                 )
 
         run(test())
+
+    def test_folded_prompt(self) -> None:
+        """A prompt that is wider than the terminal leaves nothing behind when the editor takes over."""
+
+        async def test() -> None:
+            seat = Seat(columns=20)
+            seat.shell.mode = "(config-lma-service)"
+            seat.start()
+            await seat.rest()
+            prompt = seat.shell.prompt
+            await seat.type("a")
+            self.assertEqual("".join(seat.rows()).replace(" ", ""), f"{prompt}a".replace(" ", ""))
+            seat.session.close("")
+            assert seat.task is not None
+            await seat.task
+
+        run(test())
