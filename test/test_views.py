@@ -9,11 +9,11 @@ from typing import Any
 from attrs import define
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.lma_service import LmaService
 from appliance.ports import Census, SessionFilter
 from appliance.protocols.pmipv6.pools import HomePools, Numbers
 from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, PrefixPool, Profile
 from appliance.protocols.timers import Now
-from appliance.lma_service import LmaService
 from appliance.views import PASSED, SLICE, clear, is_imsi, pool_views, queue_view, select, tally
 
 
