@@ -257,12 +257,12 @@ class Shell:
     async def _configure(self, line: str, words: list[Token]) -> None:
         sure = words[-1] == Token(NO_CONFIRM)
         try:
-            await self._edit(words, {NO_CONFIRM: True} if sure else {})
+            await self._edit(line, words, {NO_CONFIRM: True} if sure else {})
         except ApplianceError as error:
             self.audit("configure", line, str(error))
             raise
 
-    async def _edit(self, words: list[Token], args: dict[str, Any]) -> None:
+    async def _edit(self, line: str, words: list[Token], args: dict[str, Any]) -> None:
         while True:
             try:
                 editor = self._editor()
@@ -275,7 +275,8 @@ class Shell:
             if editor.tree is before or await self.change(editor.tree, args):
                 self._position = editor.position
                 if editor.tree is not before:
-                    self.audit("configure", " ".join(token.text for token in words), "ok")
+                    # As it was typed: what hides a password needs its quotes.
+                    self.audit("configure", line, "ok")
                 return
 
     async def change(self, tree: Any, args: dict[str, Any]) -> bool:
