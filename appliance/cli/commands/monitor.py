@@ -179,7 +179,9 @@ class Monitor:
                 self.shown += 1
                 if count and self.shown >= count:
                     break
-        if self._follows and any(isinstance(one, TappedEvent) and one.what == ENDED for one in items):
+        moves = [one.what for one in items if isinstance(one, TappedEvent) and one.what in (MADE, ENDED)]
+        # In a handover the session is given up by one gateway and goes on at the next one.
+        if self._follows and moves[-1:] == [ENDED]:
             lines += FINISHED
         if lines:
             await self._face.write(lines, paged=False)
