@@ -6,6 +6,7 @@ has to do by Install and Remove effects, and only when something changed.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
@@ -262,7 +263,7 @@ class Sessions:
         if request.prefixes:
             for prefix, length in request.prefixes:
                 if prefix in owned or not (
-                    (prefix, length) in profile.prefixes
+                    ((prefix, length) in profile.prefixes and not self.cache.overlaps(prefix, length))
                     or (profile.any_prefix and self.pools.claim_prefix(profile, prefix, length))
                 ):
                     self._give_back(chosen)
@@ -271,7 +272,8 @@ class Sessions:
             return chosen
         if profile.prefixes:
             # No more than an acknowledgement has room for.
-            chosen = [pair for pair in profile.prefixes if pair[0] not in owned][:PREFIXES_PER_UPDATE]
+            free = (pair for pair in profile.prefixes if not self.cache.overlaps(*pair))
+            chosen = list(islice(free, PREFIXES_PER_UPDATE))
             if chosen:
                 return chosen
         for _ in range(profile.prefix_count):
