@@ -28,7 +28,7 @@ from appliance.tun.kernel import Kernel
 
 LAG_INTERVAL = 0.1
 #: Sessions that are looked at before others get their turn.
-SLICE = 1000
+SLICE = 500
 
 
 def local_addresses() -> dict[str, set[str]]:

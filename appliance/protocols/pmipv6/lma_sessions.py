@@ -50,7 +50,7 @@ class Sessions:
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
         #: Sessions that the last change of settings may end, still to be looked at.
-        self._suspects: deque[BindingCacheEntry] = deque()
+        self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
         self._prepare()
 
@@ -59,22 +59,17 @@ class Sessions:
         self._delay = self.settings.min_delay_before_bce_delete / 1000
 
     def reconfigure(self, settings: LmaSettings) -> None:
-        """Go on by other settings; what :meth:`uncovered` gives from now on has to be ended."""
+        """Go on by other settings; what :meth:`uncovered` gives while there are ``suspects`` has to end."""
         old, self.settings = self.settings, settings
         self._prepare()
         if _sources(old) != _sources(settings):
             self.pools.adopt(settings, Held(self.cache))
-            self._suspects.extend(losers(old, settings, self.cache))
+            self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether :meth:`uncovered` has anything left to look at."""
-        return bool(self._suspects)
 
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
-        suspects, coverage, limit = self._suspects, self._coverage, SUSPECTS_AT_ONCE
+        suspects, coverage, limit = self.suspects, self._coverage, SUSPECTS_AT_ONCE
         while suspects and limit > 0 and coverage is not None:
             limit -= 1
             entry = suspects.popleft()
