@@ -308,6 +308,10 @@ class System:
         """Note in the audit log who did what; ``text`` holds no secret."""
         self._desk.audit(operator, event, text, result)
 
+    async def audited(self, count: int) -> list[dict[str, Any]]:
+        """The last events of the audit log, oldest first."""
+        return await self._desk.audit_log.read_last(count)
+
     def operators(self) -> list[Operator]:
         """Who is logged in, oldest first."""
         return self._desk.operators.list()
