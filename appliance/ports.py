@@ -436,6 +436,9 @@ class SystemPort(Protocol):
         """Note in the audit log who did what: ``event`` is ``configure``, ``command``, ``log-in``, ...;
         ``text`` holds no secret; ``result`` is ``ok`` or why not."""
 
+    async def audited(self, count: int) -> list[dict[str, Any]]:
+        """The last ``count`` events of the audit log, oldest first, each as it is in the file."""
+
     def operators(self) -> list[Operator]:
         """Who is logged in, oldest first."""
 

@@ -28,7 +28,7 @@ from appliance.tun.kernel import Kernel
 from appliance.watch import Watch
 
 #: Sessions that are looked at before others get their turn.
-SLICE = 1000
+SLICE = 500
 
 
 def local_addresses() -> dict[str, set[str]]:
@@ -222,6 +222,7 @@ class System:
 
         Raises ApplianceError, one line for each fault.
         """
+        self._require_running()
         faults, wanted = self._builder.build(await self._desk.sealed(tree))
         if wanted is None:
             raise ApplianceError("\n".join(dict.fromkeys(text for _, text in faults)))
@@ -278,10 +279,13 @@ class System:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
+    def _require_running(self) -> None:
+        if self._stopping or not self._ready:
+            raise ApplianceError("the appliance is starting or stopping; nothing was changed")
+
     async def _apply(self, plan: Plan) -> bool:
         async with self._changing:
-            if self._stopping or not self._ready:
-                raise ApplianceError("the appliance is starting or stopping; nothing was changed")
+            self._require_running()
             if plan.base is not self.configuration:
                 return False
             change = Change(self, plan, self._managers)
@@ -305,6 +309,10 @@ class System:
     def audit(self, operator: Operator, event: str, text: str, result: str) -> None:
         """Note in the audit log who did what; ``text`` holds no secret."""
         self._desk.audit(operator, event, text, result)
+
+    async def audited(self, count: int) -> list[dict[str, Any]]:
+        """The last events of the audit log, oldest first."""
+        return await self._desk.audit_log.read_last(count)
 
     def operators(self) -> list[Operator]:
         """Who is logged in, oldest first."""

@@ -87,7 +87,7 @@ class PlanTests(SynchronousTestCase):
             self.assertEqual(found, {"services": ["reconfigure mag-service mag1"]})
 
     def test_restart(self) -> None:
-        """Addresses of a service, and of its router, cannot change while it runs; its routes are new."""
+        """Addresses of a service and of its router cannot change while it runs; routes are made anew."""
         routes = ["203.0.113.0/24 tun-lma1", "2001:db8:1::/48 tun-lma1", "2001:db8:9:9::/64 tun-lma1"]
         for new in ("::8", "::1 ipv4-address 192.0.2.1"):
             self.assertEqual(

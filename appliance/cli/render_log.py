@@ -33,3 +33,23 @@ class LogScreen:
     def data(self) -> Iterator[dict[str, Any]]:
         """Yield an object for each."""
         return (asdict(line) for line in self.found)
+
+
+@define(slots=True)
+class AuditScreen:
+    """Events of the audit log, oldest first, as ``audit.py`` keeps them."""
+
+    found: list[dict[str, Any]]
+
+    def lines(self, width: int) -> Iterator[str]:
+        """Yield a line for each: when, who, from where, what, and what came of it."""
+        if not self.found:
+            yield "The audit log is empty"
+        for each in self.found:
+            who = f"{each.get('user') or '-'} from {each.get('origin') or '-'}"
+            what = f"{each.get('event', '')} {each.get('text', '')}".strip()
+            yield f"{each.get('time', '')} {who}: {what}: {each.get('result', '')}"
+
+    def data(self) -> Iterator[dict[str, Any]]:
+        """Yield an object for each."""
+        return iter(self.found)

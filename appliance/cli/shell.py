@@ -28,7 +28,7 @@ from appliance.ports import Operator, SystemPort
 COMMAND_MODULES = (base, session, files, lma, mag, monitor, capture, views)
 
 #: Lines that are pulled out of a handler before others have a turn.
-SLICE = 64
+SLICE = 32
 #: Characters of a line.
 LINE_LIMIT = 8192
 #: How often a wrong answer to a question is taken.

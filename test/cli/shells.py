@@ -42,7 +42,7 @@ class MemorySystem(FakeSystem):
     def __init__(self, text: str, gateways: Sequence[FakeGateway] = ()) -> None:
         super().__init__(list(gateways))
         self.configuration = load(text, "x")
-        self.audited: list[tuple[str, str, str, str]] = []
+        self.noted: list[tuple[str, str, str, str]] = []
         self.files: dict[str, str] = {}
         self.boot_file = ""
         self.ends = 0
@@ -77,7 +77,12 @@ class MemorySystem(FakeSystem):
 
     def audit(self, operator: Operator, event: str, text: str, result: str) -> None:
         """Note it."""
-        self.audited.append((operator.user, event, text, result))
+        self.noted.append((operator.user, event, text, result))
+
+    async def audited(self, count: int) -> list[dict[str, str]]:
+        """What was noted."""
+        names = ("user", "event", "text", "result")
+        return [dict(zip(names, each, strict=True)) for each in self.noted[-count:]]
 
     def operators(self) -> list[Operator]:
         """One."""
@@ -85,7 +90,7 @@ class MemorySystem(FakeSystem):
 
     def end_operator(self, number: int, reason: str) -> bool:
         """Note it."""
-        self.audited.append((str(number), "end", reason, ""))
+        self.noted.append((str(number), "end", reason, ""))
         return True
 
     async def read_file(self, path: str) -> str:

@@ -56,7 +56,7 @@ class CaptureCommandTest(SynchronousTestCase):
 
     def test_show(self) -> None:
         """A line for each, with what it has written and lost."""
-        lines = self.call("show capture").lines(0)
+        lines = list(self.call("show capture").lines(0))
         self.assertEqual(
             lines[0].split(), ["Packets", "Octets", "Dropped", "State", "Since", "Filter", "File"]
         )

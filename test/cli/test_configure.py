@@ -77,7 +77,7 @@ class ModeTests(ConfigureCase):
         """No change is made, and none is audited."""
         self.does("configure", "context anchor", "lma-service lma1", "end")
         self.assertEqual(self.system.applied, 0)
-        self.assertEqual([each[1:] for each in self.system.audited], [("command", "configure", "ok")])
+        self.assertEqual([each[1:] for each in self.system.noted], [("command", "configure", "ok")])
 
     def test_do(self) -> None:
         """Exec commands from a configuration mode, but none that moves the session."""
@@ -140,7 +140,7 @@ class ChangeTests(ConfigureCase):
         self.assertEqual(self.fails("lma-service lma3"), "Failure: bind address ::5 is not on this host")
         self.assertEqual(self.shell.mode, "context")
         self.assertEqual(
-            self.system.audited[-1],
+            self.system.noted[-1],
             ("alice", "configure", "lma-service lma3", "bind address ::5 is not on this host"),
         )
 
@@ -201,13 +201,21 @@ class ChangeTests(ConfigureCase):
         self.does('local-user username root3 password "Geheim-1 auch Geheim-1"')
         self.fails('local-user username root2 password "Geheim-1" x')
         self.fails("local-user username root2 encrypted password Geheim-1")
-        for each in self.system.audited:
+        for each in self.system.noted:
             self.assertNotIn("Geheim", "".join(each))
-        typed = [each[2] for each in self.system.audited]
+        typed = [each[2] for each in self.system.noted]
         self.assertIn("local-user username root1 password ********", typed)
         user = self.system.configuration.management.user("root1")
         assert user is not None
         self.assertEqual((user.password, user.rights), (HASH, "operator"))
+
+    def test_audit_log(self) -> None:
+        """A security administrator reads what was noted; nobody else does."""
+        self.does("configure", "context anchor", "ip pool V4 192.0.2.0/24", "end")
+        lines = self.does("show audit log last 1")
+        self.assertEqual(lines, [" alice from -: configure ip pool V4 192.0.2.0/24: ok"])
+        self.assertIn("needs the privilege security-administrator",
+                      self.fails("show audit log", make_shell(self.system, "administrator")))  # fmt: skip
 
     def test_control_characters(self) -> None:
         """Nothing that steers a terminal is taken, and it is not repeated raw."""

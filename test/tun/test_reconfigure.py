@@ -1,6 +1,8 @@
 """Tunnels whose path MTU, traffic class and local routing change under their sessions."""
 
+import gc
 import socket
+import weakref
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -145,13 +147,18 @@ class EngineTests(SynchronousTestCase):
     def setUp(self) -> None:
         """An anchor's engine with a session."""
         self.host = Host()
-        self.engine = Engine(
+        self.engine = self.started()
+        self.addCleanup(self.engine.stop)
+
+    def started(self) -> Engine:
+        """One that runs."""
+        engine = Engine(
             Reactor(), self.host, CounterSet(LMA), LMA_ADDRESS, None, 1500, None, "tun-x", "lma",
             on_control=lambda *_: None, on_activity=lambda *_: None,
         )  # fmt: skip
-        self.engine.start()
-        self.addCleanup(self.engine.stop)
-        self.engine.install(session())
+        engine.start()
+        engine.install(session())
+        return engine
 
     def test_everything_gets_it(self) -> None:
         """Device, sockets and sessions have the new path MTU."""
@@ -159,6 +166,17 @@ class EngineTests(SynchronousTestCase):
         self.assertEqual(self.host.calls, [1400, 1400, 1400, ("tun-x", 1360)])
         self.engine.install(session(2, peer=OTHER))
         self.assertEqual({path.mtu for path in self.engine.forwarding.paths.values()}, {1400})
+
+    def test_freed(self) -> None:
+        """An engine that was stopped is gone with its sessions as soon as nobody knows it."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        engine = self.started()
+        watched = weakref.ref(engine.forwarding)
+        engine.stop()
+        del engine
+        self.assertIsNone(watched())
 
     def test_nothing_new(self) -> None:
         """The host is not asked for what it has."""

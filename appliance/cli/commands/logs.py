@@ -1,19 +1,21 @@
-"""Exec commands of the log: the last lines, and new ones on the operator's own terminal.
+"""Exec commands of the log and of the audit log: the last lines, and new ones on the operator's terminal.
 
 ``logging filter active`` chooses what ``logging active`` shows, as on StarOS; a filter is the operator's
-own and ends with his session.
+own and ends with his session. ``show audit log`` is ours.
 """
 
 from typing import Any
 
 from appliance.cli.grammar import command
 from appliance.cli.render import Screen
-from appliance.cli.render_log import LogScreen
+from appliance.cli.render_log import AuditScreen, LogScreen
 from appliance.cli.values import CommandError
 from appliance.ports import LOG_LEVELS
 
 HELP = {
     "active": "Log lines as they come, on this terminal",
+    "audit": "What operators did",
+    "log": "The audit log",
     "all": "All facilities; replaces what was chosen before",
     "count": "Number of lines",
     "facility": "Part of the program that writes the lines",
@@ -30,6 +32,8 @@ HELP = {
     "debug": "Everything",
     "no": "Turns something off",
 }
+AUDIT_COUNT = 100
+"""Events that are shown without a number."""
 LEVEL = "level { critical | error | warning | info | debug }"
 FACILITY = "facility { all | <name:NAME 1-127> }"
 
@@ -84,3 +88,13 @@ def _inactive(shell: Any, _args: dict[str, Any]) -> None:
 def _show_filter(shell: Any, _args: dict[str, Any]) -> list[str]:
     filters = shell.system.log.filters(shell.operator.number)
     return [f"facility {name} level {level}" for name, level in filters.items()]
+
+
+@command(
+    "exec",
+    "show audit log [ last <count:NUMBER 1-2000> ]",
+    help=HELP,
+    rights="security-administrator",
+)
+async def _show_audit(shell: Any, args: dict[str, Any]) -> Screen:
+    return AuditScreen(await shell.system.audited(args.get("count", AUDIT_COUNT)))

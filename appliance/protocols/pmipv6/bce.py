@@ -234,6 +234,30 @@ class BindingCache:
                     return entry
         return None
 
+    def overlaps(self, prefix: bytes, length: int) -> bool:
+        """Whether a session has this prefix, one round it or one inside it.
+
+        Pools see to that for what they hand out; a prefix that a profile names may have become the
+        profile's while a session had a part of it.
+        """
+        number = int.from_bytes(prefix, "big")
+        for held, count in self._lengths.items():
+            if not count:
+                continue
+            shift = 128 - held
+            first, parts = number >> shift, 1 << max(0, held - length)
+            if parts > len(self.prefixes):
+                top = 128 - length
+                if any(int.from_bytes(one, "big") >> top == number >> top for one in self.prefixes):
+                    return True
+                continue
+            for part in range(first, first + parts):
+                one = (part << shift).to_bytes(16, "big")
+                entry = self.prefixes.get(one)
+                if entry is not None and (one, held) in entry.prefixes:
+                    return True
+        return False
+
     def select(
         self, mn_id: bytes = b"", address: bytes = b"", call_id: int = 0
     ) -> Iterator[BindingCacheEntry]:

@@ -136,7 +136,7 @@ class LocalMobilityAnchor:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        if self._sessions.suspicious:
+        if self._sessions.suspects:
             return 0.0
         wheel = self._sessions.wheel.deadline
         if not self._waiting:

@@ -6,6 +6,7 @@ has to do by Install and Remove effects, and only when something changed.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
@@ -49,7 +50,7 @@ class Sessions:
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
         #: Sessions that the last change of settings may end, still to be looked at.
-        self._suspects: deque[BindingCacheEntry] = deque()
+        self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
         self._prepare()
 
@@ -58,22 +59,17 @@ class Sessions:
         self._delay = self.settings.min_delay_before_bce_delete / 1000
 
     def reconfigure(self, settings: LmaSettings) -> None:
-        """Go on by other settings; what :meth:`uncovered` gives from now on has to be ended."""
+        """Go on by other settings; what :meth:`uncovered` gives while there are ``suspects`` has to end."""
         old, self.settings = self.settings, settings
         self._prepare()
         if _sources(old) != _sources(settings):
             self.pools.adopt(settings, Held(self.cache))
-            self._suspects.extend(losers(old, settings, self.cache))
+            self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether :meth:`uncovered` has anything left to look at."""
-        return bool(self._suspects)
 
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
-        suspects, coverage, limit = self._suspects, self._coverage, SUSPECTS_AT_ONCE
+        suspects, coverage, limit = self.suspects, self._coverage, SUSPECTS_AT_ONCE
         while suspects and limit > 0 and coverage is not None:
             limit -= 1
             entry = suspects.popleft()
@@ -262,7 +258,7 @@ class Sessions:
         if request.prefixes:
             for prefix, length in request.prefixes:
                 if prefix in owned or not (
-                    (prefix, length) in profile.prefixes
+                    ((prefix, length) in profile.prefixes and not self.cache.overlaps(prefix, length))
                     or (profile.any_prefix and self.pools.claim_prefix(profile, prefix, length))
                 ):
                     self._give_back(chosen)
@@ -271,7 +267,8 @@ class Sessions:
             return chosen
         if profile.prefixes:
             # No more than an acknowledgement has room for.
-            chosen = [pair for pair in profile.prefixes if pair[0] not in owned][:PREFIXES_PER_UPDATE]
+            free = (pair for pair in profile.prefixes if not self.cache.overlaps(*pair))
+            chosen = list(islice(free, PREFIXES_PER_UPDATE))
             if chosen:
                 return chosen
         for _ in range(profile.prefix_count):

@@ -1,16 +1,22 @@
 """An anchor whose settings change while sessions last."""
 
+import os
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.options import GreKey
 from appliance.protocols.pmipv6 import lma_sessions
+from appliance.protocols.pmipv6.coverage import Coverage
 from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove
 from appliance.protocols.pmipv6.settings import LmaSettings, Peer, PrefixPool, Profile
 from test.protocols.pmipv6.lma_fakes import LL2, MAG1, MAG2, POOL, POOL4, World, packed, prefixes_of
+from test.protocols.pmipv6.test_pool_adoption import configurations, numbers
 
 OTHER = PrefixPool(name="OTHER", prefix=packed("2001:db8:2::"), prefix_length=48)
 FIXED = (packed("2001:db8:9:9::"), 64)
@@ -202,6 +208,16 @@ class SubscriberTests(SynchronousTestCase):
         self.assertEqual(world.lma.session_count, 1)
         self.assertEqual(prefixes_of(world.send(mn=b"b")), [("2001:db8:1:1::", 64)])
 
+    def test_a_part_is_taken(self) -> None:
+        """A prefix of which a session has a part is not given to the subscriber that it is assigned to."""
+        world = ChangingWorld()
+        world.send()
+        for assigned in (((packed("2001:db8::"), 45)), (packed("2001:db8:1::"), 65), (packed("2001::"), 16)):
+            world.change(profiles=(Profile(name="b", mn_id=b"b", prefixes=(assigned, FIXED)),))
+            self.assertEqual(prefixes_of(world.send(mn=b"b")), [("2001:db8:9:9::", 64)])
+            world.send(mn=b"b", lifetime=0)
+            world.pass_time(20)
+
     def test_profile_gone(self) -> None:
         """A mobile that is not served any more keeps its session until its next update."""
         world = ChangingWorld()
@@ -259,3 +275,31 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual(world.lma.dissolve(), 2)
         self.assertEqual(world.value("total-disconnects/admin-drops"), 2)
         self.assertEqual(world.value("binding-updates-received/pending"), 0)
+
+
+class RandomTests(SynchronousTestCase):
+    @profile(deadline=None, max_examples=int(os.environ.get("FUZZ", "200")))
+    @given(configurations(), st.lists(st.one_of(st.integers(0, 11), configurations()), max_size=30))
+    def test_any_change(self, first: LmaSettings, steps: list[Any]) -> None:
+        """Whatever changes while mobiles come and go: who is covered stays, and nothing is shared."""
+        world = ChangingWorld(
+            prefix_pools=first.prefix_pools, address_pools=first.address_pools, profiles=first.profiles,
+            min_delay_before_bce_delete=0,
+        )  # fmt: skip
+        for step in steps:
+            if isinstance(step, int):
+                name = (b"p", b"q", b"r", b"s")[step % 4]
+                known = any(entry.mn_id == name for entry in world.lma.sessions())
+                world.send(mn=name, lifetime=0 if known else 900, ipv4=["0.0.0.0"] if step > 7 else [],
+                           hi=4 if known else 1)  # fmt: skip
+            else:
+                coverage = Coverage(step)
+                expected = [entry.call_id for entry in world.lma.sessions() if coverage.keeps(entry)]
+                world.change(prefix_pools=step.prefix_pools, address_pools=step.address_pools,
+                             profiles=step.profiles)  # fmt: skip
+                self.assertEqual([entry.call_id for entry in world.lma.sessions()], expected)
+            pairs = [pair for entry in world.lma.sessions() for pair in entry.prefixes]
+            held = [number for pair in pairs for number in numbers(*pair)]
+            self.assertEqual(len(held), len(set(held)))
+            addresses = [entry.ipv4_address for entry in world.lma.sessions() if entry.ipv4_address]
+            self.assertEqual(len(addresses), len(set(addresses)))
