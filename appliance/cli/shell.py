@@ -19,7 +19,7 @@ from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
-from appliance.config_secrets import masked
+from appliance.config_secrets import masked, masked_result
 from appliance.config_text import NO_CONFIRM, Editor, Position
 from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
@@ -242,7 +242,7 @@ class Shell:
 
     def audit(self, event: str, line: str, result: str) -> None:
         """Note in the audit log what this operator typed, without secrets, and what came of it."""
-        self.system.audit(self.operator, event, masked(line.strip()), masked(visible(result)))
+        self.system.audit(self.operator, event, masked(line.strip()), masked_result(line, visible(result)))
 
     # ---- configuration
 
