@@ -106,16 +106,14 @@ class LogInTests(SshTests):
         # A key cannot be guessed, so guessing does not shut its owner out.
         self.assertEqual(self.client.run("admin", "echo in", key="id").stdout, b"in\n")
 
-    def test_unknown_user_takes_as_long_as_a_wrong_password(self) -> None:
-        """Neither the answer nor the time tells whether a user exists."""
-        taken = {}
+    def test_unknown_user_is_answered_like_a_wrong_password(self) -> None:
+        """The answer does not tell whether a user exists; that the time does not either is a unit's test."""
+        said = set()
         for user in ("watch", "nobody"):
-            start = time.monotonic()
             result = self.client.run(user, "x", password="wrong", options=("-o", "NumberOfPasswordPrompts=1"))
-            taken[user] = time.monotonic() - start
-            self.assertIn(b"Permission denied (publickey,password)", result.stderr)
-        self.assertLess(abs(taken["watch"] - taken["nobody"]), 0.4)
-        self.assertGreater(min(taken.values()), 1.0)
+            said.add(result.stderr.replace(user.encode(), b"USER"))
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(b"Permission denied (publickey,password)", said.pop())
 
     def test_banners(self) -> None:
         """One before the log-in, by the protocol; the other in the terminal after it."""
