@@ -16,8 +16,13 @@ from appliance.config_tree import Entry, Section
 
 USERS = "local-user"
 MASK = "********"
+ERROR_WORD = 80
+"""Characters of a typed word that an error repeats."""
 
-_SECRET = re.compile(r"""(?i)(\b(?:pass\w*|secret)\s+)("(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)""")
+#: Up to the end of the line: quotes may be missing, and a blank does not end a password then.
+_SECRET = re.compile(r"(?i)(\b(?:pass\w*|secret)\s+)(.+)")
+#: The same of a line about users, where the word may be as short as "p".
+_USER_SECRET = re.compile(r"(?i)(^\s*l[a-z-]*\s(?:.*?\s)??p(?:as?)?\s+)(.+)")
 
 
 def in_clear(tree: Section) -> list[str]:
@@ -40,4 +45,15 @@ def seal(tree: Section, hashes: Mapping[str, str]) -> Section:
 
 def masked(line: str) -> str:
     """A typed line without what stands behind ``password`` or ``secret``, right or wrong as it may be."""
-    return _SECRET.sub(rf"\1{MASK}", line)
+    for form in (_USER_SECRET, _SECRET):
+        line = form.sub(rf"\1{MASK}", line)
+    return line
+
+
+def masked_result(line: str, result: str) -> str:
+    """What came of a typed line, without what :func:`masked` takes out of that line."""
+    found = _USER_SECRET.search(line) or _SECRET.search(line)
+    for word in found[2].split() if found else ():
+        # An error names the word that it is about between such marks.
+        result = result.replace(f"'{word[:ERROR_WORD]}'", MASK)
+    return masked(result)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from attrs import define, field
-from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
 
 from appliance.cli.render_log import log_lines
@@ -35,12 +35,25 @@ LEVELS = {
     "critical": LogLevel.critical,
 }
 NAMES = {level: name for name, level in LEVELS.items()}
+#: Facilities whose names in the library tell an operator nothing.
+FACILITIES = {"log_legacy": "twisted"}
 #: What an operator who has chosen nothing gets to see live.
 FIRST_FILTER = {"all": "warning"}
 #: Most choices of one operator, and most operators whose choices are kept while they follow nothing.
 MOST_FILTERS, MOST_IDLE = 32, 256
 
 Say = Callable[[Sequence[str]], None]
+
+
+class Facility(Logger):
+    """A logger for the attribute of a class whose lines have the facility that it was given.
+
+    Twisted's own takes the name of the class in its place, which no operator knows.
+    """
+
+    def __get__(self, instance: object, owner: type | None = None) -> Logger:
+        """The logger itself."""
+        return self
 
 
 @define
@@ -126,7 +139,8 @@ class LineObserver:
         failure = event.get("log_failure")
         if failure is not None:
             text = f"{text}\n{failure.getTraceback()}" if text else failure.getTraceback()
-        facility = visible(str(event.get("log_namespace") or "log"))
+        name = str(event.get("log_namespace") or "log")
+        facility = visible(FACILITIES.get(name, name))
         self._line(now, NAMES.get(level, "info"), facility, text, level >= self._level)
 
     def _line(self, now: float, level: str, facility: str, text: str, written: bool) -> None:

@@ -300,6 +300,8 @@ class System:
                 self.tell("error", f"configuration: {text}")
                 raise ApplianceError(text) from None
             self.configuration = plan.configuration
+            for note in plan.notes:
+                self.tell("info", f"configuration: {note}")
             return True
 
     # ---- the shell's port

@@ -302,7 +302,9 @@ def _perform(lab: Lab, options: argparse.Namespace) -> int:
             command = options.command[1:] if options.command[:1] == ["--"] else options.command
         if not command:
             raise LabError("exec: no command given")
-        return subprocess.run(lab.command(options.ns, *command)).returncode
+        words = lab.command(options.ns, *command)
+        # In our place: Ctrl-C and signals are for the command, and the exit status is its own.
+        os.execvp(words[0], words)
     else:
         getattr(lab, action)()
     return 0

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.log import KEPT, MOST_FILTERS, MOST_IDLE, PER_SECOND, LineObserver
+from appliance.log import KEPT, MOST_FILTERS, MOST_IDLE, PER_SECOND, Facility, LineObserver
 
 
 class LineObserverTests(SynchronousTestCase):
@@ -80,6 +80,16 @@ class RingTests(SynchronousTestCase):
         self.assertEqual((first.wall, first.level, first.facility, first.text),
                          (self.now, "warning", "appliance.test", "no a\\u000ab"))  # fmt: skip
         self.assertEqual(second.level, "critical")
+
+    def test_facility(self) -> None:
+        """A class's lines have the short name that it was given, and those of Twisted one that says it."""
+
+        class Part:
+            log = Facility("part", observer=self.log)
+
+        Part().log.info("x")
+        Logger(namespace="log_legacy", observer=self.log).info("x")
+        self.assertEqual([line.facility for line in self.log.lines()], ["part", "twisted"])
 
     def test_bounded(self) -> None:
         """The oldest lines go, and a long one is cut."""

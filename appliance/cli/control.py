@@ -36,7 +36,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -48,6 +47,7 @@ from appliance.cli.shell import Shell
 from appliance.cli.terminal import TerminalSession
 from appliance.cli.values import CommandError
 from appliance.errors import ResourceError
+from appliance.log import Facility
 
 MODE = 0o660
 LINE_LIMIT = 65_536
@@ -374,10 +374,18 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) and 0 <= value <= 0xFFFF else 0
 
 
+class _Clients(Factory):
+    noisy = False
+
+    def logPrefix(self) -> str:
+        """How Twisted names it when it listens."""
+        return "Control socket"
+
+
 class ControlServer:
     """Listens on ``path``; ``operators`` makes the session and the shell of each client."""
 
-    logger = Logger(namespace="control")
+    logger = Facility("control")
 
     def __init__(self, reactor: Any, path: str, operators: Registry) -> None:
         self.reactor = reactor
@@ -389,8 +397,7 @@ class ControlServer:
     def start(self) -> None:
         """Listen. Raises :class:`ResourceError` when the path cannot be used or another process does."""
         make_room(self.path)
-        factory = Factory.forProtocol(lambda: _Client(self))
-        factory.noisy = False
+        factory = _Clients.forProtocol(lambda: _Client(self))
         try:
             self._port = self.reactor.listenUNIX(self.path, factory, mode=MODE)
             if (group := peer.group_id()) is not None:

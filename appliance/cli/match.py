@@ -7,6 +7,7 @@ a word, then a name or other free text. An abbreviation of two different words i
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from attrs import field, frozen
@@ -162,7 +163,8 @@ def match(mode: str, tokens: Sequence[Token], rights: str, registry: Registry = 
             needed = _match([command for command in commands if command not in allowed], tokens).command
         except CommandError:
             raise error from None
-    text = f"'{needed.syntax}' needs the privilege {needed.rights}; this user is {rights}"
+    words = takewhile(lambda word: word[0] not in "[{<", needed.syntax.split())
+    text = f"'{' '.join(words)}' needs the privilege {needed.rights}; this user is {rights}"
     raise CommandError(text, (tokens[0].span[0], tokens[-1].span[1]))
 
 

@@ -12,10 +12,9 @@ terminal and calls :meth:`OperatorSession.leave` when it is gone.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.logger import Logger
-
 from appliance.cli.shell import Shell
 from appliance.cli.values import CommandError
+from appliance.log import Facility
 from appliance.management import Management, User
 from appliance.ports import Operator, SystemPort
 from appliance.protocols.timers import Now
@@ -106,7 +105,7 @@ class Operators:
     operator)`` makes the shell of a session.
     """
 
-    _log = Logger(namespace="operators")
+    _log = Facility("operators")
 
     def __init__(
         self,

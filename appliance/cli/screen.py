@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 
 from prompt_toolkit.data_structures import Size
-from twisted.logger import Logger
 
 from appliance.cli.face import ConnectionLost, Transport
+from appliance.log import Facility
 
 AHEAD = 16_384
 """Octets that are written before the client is waited for."""
@@ -28,7 +28,7 @@ class Screen:
     It has what prompt_toolkit expects of a file.
     """
 
-    logger = Logger(namespace="terminal")
+    logger = Facility("terminal")
     encoding = "utf-8"
 
     def __init__(

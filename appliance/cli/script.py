@@ -10,11 +10,10 @@ Used by the control socket for ``appliance cli -e`` and standard input, and for 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from twisted.logger import Logger
-
 from appliance.cli.face import ConnectionLost, Interrupted, Transport
 from appliance.cli.shell import Shell
 from appliance.config_secrets import masked
+from appliance.log import Facility
 
 INTERNAL = "Failure: internal error; the log tells more"
 PIECE = 200
@@ -28,7 +27,7 @@ Write = Callable[[Sequence[str], bool], Awaitable[None]]
 class LineSession:
     """The ``Face`` of a shell that a script has. ``touch()`` is called for every line."""
 
-    logger = Logger(namespace="script")
+    logger = Facility("script")
     interactive = False
 
     def __init__(self, shell: Shell, write: Write, touch: Callable[[], None]) -> None:

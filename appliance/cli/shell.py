@@ -19,7 +19,7 @@ from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
-from appliance.config_secrets import masked
+from appliance.config_secrets import masked, masked_result
 from appliance.config_text import NO_CONFIRM, Editor, Position
 from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
@@ -242,7 +242,7 @@ class Shell:
 
     def audit(self, event: str, line: str, result: str) -> None:
         """Note in the audit log what this operator typed, without secrets, and what came of it."""
-        self.system.audit(self.operator, event, masked(line.strip()), masked(visible(result)))
+        self.system.audit(self.operator, event, masked(line.strip()), masked_result(line, visible(result)))
 
     # ---- configuration
 
@@ -257,12 +257,12 @@ class Shell:
     async def _configure(self, line: str, words: list[Token]) -> None:
         sure = words[-1] == Token(NO_CONFIRM)
         try:
-            await self._edit(words, {NO_CONFIRM: True} if sure else {})
+            await self._edit(line, words, {NO_CONFIRM: True} if sure else {})
         except ApplianceError as error:
             self.audit("configure", line, str(error))
             raise
 
-    async def _edit(self, words: list[Token], args: dict[str, Any]) -> None:
+    async def _edit(self, line: str, words: list[Token], args: dict[str, Any]) -> None:
         while True:
             try:
                 editor = self._editor()
@@ -275,7 +275,8 @@ class Shell:
             if editor.tree is before or await self.change(editor.tree, args):
                 self._position = editor.position
                 if editor.tree is not before:
-                    self.audit("configure", " ".join(token.text for token in words), "ok")
+                    # As it was typed: what hides a password needs its quotes.
+                    self.audit("configure", line, "ok")
                 return
 
     async def change(self, tree: Any, args: dict[str, Any]) -> bool:

@@ -17,7 +17,6 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appliance.cli.logins import Logins, source_of
@@ -28,6 +27,7 @@ from appliance.cli.ssh_keys import fingerprint, host_key
 from appliance.cli.ssh_session import Channels
 from appliance.cli.ssh_transport import Connection
 from appliance.errors import ResourceError
+from appliance.log import Facility
 from appliance.management import Management, User
 from appliance.ports import Operator, SystemPort
 from appliance.protocols.timers import Now
@@ -65,7 +65,7 @@ class SshService:
     ``make_script(shell, out, err, touch)`` a LineSession; transport, out and err are ``Transport``.
     """
 
-    _log = Logger(namespace="ssh")
+    _log = Facility("ssh")
 
     def __init__(
         self,

@@ -21,7 +21,6 @@ from twisted.conch.error import ConchError
 from twisted.conch.ssh import connection, session
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import getNS
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from appliance.cli.face import ConnectionLost
@@ -29,6 +28,7 @@ from appliance.cli.operators import Operators, OperatorSession
 from appliance.cli.ssh_streams import Lines, Link, banner_lines, decode, each
 from appliance.cli.ssh_transport import QUIET, UNSENT_LIMIT, Connection
 from appliance.cli.values import CommandError
+from appliance.log import Facility
 from appliance.management import Management, User
 
 CHANNEL_LIMIT = 10
@@ -143,7 +143,7 @@ class SessionChannel(SSHChannel):
     conn: Any
     name = b"session"
     _log = QUIET
-    _errors = Logger(namespace="ssh")
+    _errors = Facility("ssh")
 
     def __init__(self, host: Host, link: Connection, window: int, max_packet: int) -> None:
         super().__init__(WINDOW, MAX_PACKET, window, max_packet)

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from prompt_toolkit.application import create_app_session
-from twisted.logger import Logger
 
 from appliance.cli.editor import LINE_LIMIT, Editor
 from appliance.cli.face import Interrupted, Transport
@@ -27,6 +26,7 @@ from appliance.cli.script import INTERNAL
 from appliance.cli.shell import Shell
 from appliance.cli.values import visible
 from appliance.config_secrets import masked
+from appliance.log import Facility
 
 __all__ = ["TerminalSession", "Transport"]
 
@@ -50,7 +50,7 @@ class TerminalSession:
     not known; ``touch()`` is called at every key.
     """
 
-    logger = Logger(namespace="terminal")
+    logger = Facility("terminal")
     interactive = True
 
     def __init__(

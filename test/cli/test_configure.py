@@ -198,7 +198,12 @@ class ChangeTests(ConfigureCase):
         self.does("configure", "local-user username root1 password Geheim-1")
         self.assertIn(f"local-user username root1 encrypted password {HASH}", self.running())
         self.fails("local-user username root2 passwrd Geheim-1")
+        self.does('local-user username root3 password "Geheim-1 auch Geheim-1"')
         self.fails('local-user username root2 password "Geheim-1" x')
+        self.fails("local-user username root2 password ganz Geheim-1")
+        self.does("local-user username root4 pas Geheim-1")
+        self.does("l u root4 no-lockout-login-failure p Geheim-1")
+        self.fails("l u root5 p ganz Geheim-1")
         self.fails("local-user username root2 encrypted password Geheim-1")
         for each in self.system.noted:
             self.assertNotIn("Geheim", "".join(each))

@@ -10,7 +10,7 @@ from appliance.cli.commands import monitor
 from appliance.cli.grammar import CommandError
 from appliance.errors import ApplianceError
 from appliance.protocols.mobility import messages as m
-from appliance.tap import ENDED, NOTE
+from appliance.tap import ENDED, MADE, NOTE
 from test.cli.monitor_fakes import FakeFace, FakeShell, Step, command, run
 from test.tapped import World, event, made, message, pba, pbu, session
 
@@ -290,6 +290,14 @@ class SubscriberTest(MonitorBench):
             lines[-3:], ["***", "*** Call Finished - Waiting to trace next matching call", "***"]
         )
         self.assertIn("OUTBOUND", "".join(lines[-8:]))
+
+    def test_handover(self) -> None:
+        """A call that goes on at another gateway has not finished."""
+        self.world.service.views = [session()]
+        gone = self.tell(event(ENDED, "Session 01ca11b1: tunnel removed", 0x01CA11B1))
+        back = self.tell(event(MADE, "Session 01ca11b1: tunnel to 2001:db8::2", 0x01CA11B1))
+        lines = self.monitor(gone, "", back, "q", start=self.START, call=0x01CA11B1)
+        self.assertFalse([line for line in lines if "Call Finished" in line])
 
     def test_next_call(self) -> None:
         """The title is the capture's."""

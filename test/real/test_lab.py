@@ -1,10 +1,12 @@
 """The laboratory itself, and what a plain Linux host does in it, without any appliance."""
 
+import signal
+import subprocess
 import sys
 import time
 
 from scripts.labnet import CN_ADDRESS, NETNS_DIR, ROLES, Lab, LabError, run
-from scripts.labrun import Ping, find_counter, stop, wait_for
+from scripts.labrun import Ping, environment, find_counter, stop, wait_for
 from test.real.common import LabTests
 
 LISTEN = """
@@ -55,6 +57,18 @@ class LabItselfTests(LabTests):
         self.assertRaises(LabError, self.lab.name, "moon")
         self.assertRaises(LabError, Lab, "../x")
         self.assertRaises(LabError, run, "ip", "link", "show", "nonexistent0")
+
+    def test_exec_leaves_its_place_to_the_command(self) -> None:
+        """The command's exit status is that of scripts/lab, and a Ctrl-C meets the command alone."""
+        lab = (sys.executable, "-m", "scripts.labnet", "--prefix", self.lab.prefix, "exec", "cn", "--")
+        command = ("sh", "-c", "trap 'exit 7' INT; echo here; while :; do sleep 0.1; done")
+        process = subprocess.Popen((*lab, *command), stdout=subprocess.PIPE, env=environment(), text=True)
+        self.addCleanup(stop, process)
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), "here\n")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(5), 7)
+        process.stdout.close()
 
     def test_a_moved_host_keeps_its_address_and_reports_its_groups(self) -> None:
         """After the carrier came back Linux sends MLD reports from its link-local address, and no RS."""

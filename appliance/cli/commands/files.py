@@ -23,7 +23,7 @@ WORDS = {
     "name": "Name of the context",
     "-noconfirm": "Does not ask whether you are sure",
     "replace": "Removes what the file does not hold",
-    "save": "Writes to a file",
+    "save": "Writes the running configuration to a file",
     "verbose": "Each finding, not only how many",
 }
 #: Lines that are read before others have a turn.

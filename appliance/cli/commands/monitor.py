@@ -23,6 +23,8 @@ LIMIT = 1000
 PAUSE, SHOWN = 0.25, 100
 #: Messages between two looks at the keyboard.
 CHUNK = 10
+#: Seconds in which a call may go on at another gateway before it counts as finished.
+HANDOVER = 2.0
 LEVELS = range(1, 6)
 
 #: Option letters in screen order: code, name, whether it is on at first.
@@ -145,6 +147,8 @@ class Monitor:
         self._subscription = subscription
         self._follows = follows
         self._lost = 0
+        self._over = 0.0
+        """When the session that is followed ended, by the loop's clock; 0: it did not."""
         self.shown = 0
 
     async def run(self, count: int, duration: float) -> None:
@@ -160,7 +164,8 @@ class Monitor:
                     break
                 await self._listen(0)
             if count and self.shown >= count:
-                return
+                break
+        await self._tell_finished(0)
         await self._tell_lost()
 
     async def _listen(self, timeout: float) -> None:
@@ -179,12 +184,20 @@ class Monitor:
                 self.shown += 1
                 if count and self.shown >= count:
                     break
-        if self._follows and any(isinstance(one, TappedEvent) and one.what == ENDED for one in items):
-            lines += FINISHED
+        for one in items:
+            if isinstance(one, TappedEvent) and one.what in (MADE, ENDED):
+                self._over = asyncio.get_running_loop().time() if one.what == ENDED else 0.0
         if lines:
             await self._face.write(lines, paged=False)
+        await self._tell_finished(HANDOVER)
         await self._tell_lost()
         return len(items) == CHUNK and not (count and self.shown >= count)
+
+    async def _tell_finished(self, patience: float) -> None:
+        """Say that a call has finished: it is over, and did not go on at another gateway meanwhile."""
+        if self._follows and self._over and asyncio.get_running_loop().time() - self._over >= patience:
+            self._over = 0.0
+            await self._face.write(FINISHED, paged=False)
 
     async def _tell_lost(self) -> None:
         lost = self._subscription.lost

@@ -76,7 +76,7 @@ def _width(shell: Any, args: dict[str, Any]) -> None:
 @command(
     "exec",
     "clear administrator session id <number:NUMBER 1-4294967295> [ -noconfirm ]",
-    help={**WORDS, "clear": "Ends something"},
+    help={**WORDS, "clear": "Clears statistics or ends sessions"},
     rights="security-administrator",
 )
 async def _end(shell: Any, args: dict[str, Any]) -> None:
