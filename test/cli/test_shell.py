@@ -152,15 +152,16 @@ class ShellTests(ShellCase):
         self.fails("show conf | more x", "Unexpected 'x': nothing follows '| more'")
         self.fails("show conf | grep -z a", "Unknown option '-z' of grep: -v, -i, -E")
         self.fails("show conf | grep", "grep needs one pattern of 1 to 128 characters; quote one with spaces")
-        self.fails("show conf | grep -E '(a'", "grep: '(a' is no regular expression: missing ), unterminated "
-                   "subpattern at position 0")  # fmt: skip
+        self.fails("show conf | grep -E '(a'",
+                   "grep: '(a' is no regular expression that is known here: a ) is missing")  # fmt: skip
 
     def test_slow_expressions(self) -> None:
-        """Expressions that could take for ever are refused."""
-        for pattern in ("(a+)+", "(a|a)*b", "a*a*a*a*b", "(?:a)", r"(a)\1", "a?" * 30):
-            self.fails(f"show conf | grep -E '{pattern}'",
-                       "grep: at most 3 repetitions, none of a group, and no (? or \\1")  # fmt: skip
+        """Expressions that Python's matcher would take hours for do not stop the loop."""
+        begin = time.process_time()
+        for pattern in ("(a+)+~", "(a|a)*~", ".*.*.*.*~", "[a-z ]*[a-z ]*[a-z ]*~", "a?" * 30 + "~"):
+            self.does(f"show conf | grep -E '{pattern}'")
         self.does(r"show conf | grep -E '^ +system [a-z*+?(]+\(?'", "  system hostname node1")
+        self.assertLess(time.process_time() - begin, 1.0)
 
     def test_attach_and_detach(self) -> None:
         """The gateway is told what was typed; its refusal is the failure."""
