@@ -8,16 +8,24 @@ Hashing takes long on purpose, so whoever runs a reactor makes the hashes of :fu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
 from appliance.config_tree import Entry, Section
+from appliance.management import LEVELS
 
 USERS = "local-user"
 MASK = "********"
 
-_SECRET = re.compile(r"""(?i)(\b(?:pass\w*|secret)\s+)("(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)""")
+_WORD = r"""(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)"""
+_SECRET = re.compile(rf"(?i)\b(?:pass\w*|secret)\s+({_WORD})")
+#: A line that means a user, however its words are abbreviated or misspelled, up to the user's name.
+_USER = re.compile(rf"(?i)\bl[\w-]*\s+u[\w-]*\s+{_WORD}")
+_USER_WORDS = (
+    "authorization-level", *LEVELS, "encrypted", "no-lockout-login-failure", "nopassword", "password",
+    "timeout-min-absolute", "timeout-min-idle", "-noconfirm",
+)  # fmt: skip
 
 
 def in_clear(tree: Section) -> list[str]:
@@ -39,5 +47,40 @@ def seal(tree: Section, hashes: Mapping[str, str]) -> Section:
 
 
 def masked(line: str) -> str:
-    """A typed line without what stands behind ``password`` or ``secret``, right or wrong as it may be."""
-    return _SECRET.sub(rf"\1{MASK}", line)
+    """A typed line without its secrets, right or wrong as it may be.
+
+    Of a line about a user only what cannot be a password is left.
+    """
+    shown, at = "", 0
+    for begin, end in _secrets(line):
+        shown += line[at:begin] + MASK
+        at = end
+    return shown + line[at:]
+
+
+def masked_answer(text: str, line: str) -> str:
+    """What a line was answered with, without the secrets of the line and of what the text quotes."""
+    for begin, end in _secrets(line):
+        word = line[begin:end].strip("\"'")
+        # A single letter is in every text, and does not tell that it was the password.
+        text = text.replace(word, MASK) if len(word) > 1 else text
+    return masked(text)
+
+
+def _secrets(line: str) -> Iterator[tuple[int, int]]:
+    """Where in a line the words stand that may be secrets."""
+    user = _USER.search(line)
+    if user is None:
+        yield from (found.span(1) for found in _SECRET.finditer(line))
+        return
+    before = ""
+    for found in re.finditer(_WORD, line[user.end() :]):
+        last, before = before, found[0].lower().strip("',:")
+        if last and "password".startswith(last):
+            known = False
+        elif before.isdecimal():
+            known = last.startswith("t")
+        else:
+            known = len(before) < 2 or any(word.startswith(before) for word in _USER_WORDS)
+        if not known:
+            yield user.end() + found.start(), user.end() + found.end()

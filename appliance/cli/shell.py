@@ -19,8 +19,8 @@ from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
-from appliance.config_secrets import masked
-from appliance.config_text import NO_CONFIRM, Editor, Position
+from appliance.config_secrets import masked, masked_answer
+from appliance.config_text import NO_CONFIRM, Editor, Position, reserved
 from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
@@ -242,7 +242,7 @@ class Shell:
 
     def audit(self, event: str, line: str, result: str) -> None:
         """Note in the audit log what this operator typed, without secrets, and what came of it."""
-        self.system.audit(self.operator, event, masked(line.strip()), masked(visible(result)))
+        self.system.audit(self.operator, event, masked(line.strip()), masked_answer(visible(result), line))
 
     # ---- configuration
 
@@ -257,12 +257,12 @@ class Shell:
     async def _configure(self, line: str, words: list[Token]) -> None:
         sure = words[-1] == Token(NO_CONFIRM)
         try:
-            await self._edit(words, {NO_CONFIRM: True} if sure else {})
+            await self._edit(line, words, {NO_CONFIRM: True} if sure else {})
         except ApplianceError as error:
             self.audit("configure", line, str(error))
             raise
 
-    async def _edit(self, words: list[Token], args: dict[str, Any]) -> None:
+    async def _edit(self, line: str, words: list[Token], args: dict[str, Any]) -> None:
         while True:
             try:
                 editor = self._editor()
@@ -272,17 +272,23 @@ class Shell:
                 raise
             before = editor.tree
             editor.enter(words)
-            if editor.tree is before or await self.change(editor.tree, args):
+            if editor.tree is before or await self.change(before, editor.tree, args):
                 self._position = editor.position
                 if editor.tree is not before:
-                    self.audit("configure", " ".join(token.text for token in words), "ok")
+                    self.audit("configure", line, "ok")
                 return
 
-    async def change(self, tree: Any, args: dict[str, Any]) -> bool:
-        """Make ``tree`` the running configuration, after a question if sessions end by it.
+    async def change(self, base: Any, tree: Any, args: dict[str, Any]) -> bool:
+        """Make ``tree``, which was made from ``base``, the running configuration, after a question if
+        sessions end by it.
 
-        False: it has changed meanwhile, so ``tree`` was made from an old one. Raises ApplianceError.
+        False: something else runs now than ``base``. Raises ApplianceError.
         """
+        if self.system.configuration.tree is not base:
+            return False
+        if touched := reserved(base, self.rights) ^ reserved(tree, self.rights):
+            line = masked(" / ".join(min(touched)))
+            raise CommandError(f"this would change '{line}', which a user who is {self.rights} may not")
         plan = await self.system.plan(tree)
         notes = list(plan.notes)
         asked = False
