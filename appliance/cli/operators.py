@@ -15,7 +15,7 @@ from typing import Any
 from appliance.cli.shell import Shell
 from appliance.cli.values import CommandError
 from appliance.log import Facility
-from appliance.management import Management, User
+from appliance.management import RIGHTS, Management, User
 from appliance.ports import Operator, SystemPort
 from appliance.protocols.timers import Now
 
@@ -187,21 +187,14 @@ class Operators:
         session.end(reason)
         return True
 
-    def end_all(self, reason: str) -> None:
-        """End every session: the process stops."""
-        for session in list(self._sessions.values()):
-            session.end(reason)
-
     def end_removed(self, management: Management) -> None:
-        """End the SSH sessions of users that ``management`` does not have."""
-        for session in list(self._sessions.values()):
-            if session.operator.service == "ssh" and management.user(session.operator.user) is None:
-                session.end(f"user {session.operator.user} was removed")
-
-    def broadcast(self, lines: Sequence[str]) -> None:
-        """Show lines on every terminal."""
-        for session in list(self._sessions.values()):
-            session.tell(lines)
+        """End the SSH sessions of users whom ``management`` does not have, or gives less rights now."""
+        for session in [each for each in self._sessions.values() if each.operator.service == "ssh"]:
+            user, operator = management.user(session.operator.user), session.operator
+            if user is None:
+                session.end(f"user {operator.user} was removed")
+            elif RIGHTS.index(user.rights) < RIGHTS.index(operator.rights):
+                session.end(f"user {operator.user} is {user.rights} from now on")
 
     def _arm(self) -> None:
         if self._timer is None:

@@ -220,7 +220,8 @@ class Server:
             module, _, constant = name.partition(".")
             setattr(sys.modules[f"appliance.cli.{module}"], constant, value)
         if "notice" in request:
-            self.operators.broadcast([request["notice"]])
+            for session in self.operators._sessions.values():
+                session.tell([request["notice"]])
         if "end" in request:
             self.operators.end(request["end"], "ended by test")
         if "stop" in request:
