@@ -235,7 +235,8 @@ class Server:
         if "stop" in request:
             await self.ssh.stop()
         if "kept" in request:
-            return {"kept": [type(each).__name__ for each in gc.get_objects() if isinstance(each, OF_A_CLIENT)]}
+            kept = (each for each in gc.get_objects() if isinstance(each, OF_A_CLIENT))
+            return {"kept": [type(each).__name__ for each in kept]}
         if "report" in request:
             log, self.log = self.log, []
             worst, busy = self.worst, self.busy
