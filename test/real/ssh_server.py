@@ -41,6 +41,8 @@ from appliance.protocols.timers import Now  # noqa: E402
 
 reactor: Any = installed
 TICK = 0.005
+PIECE = 64
+"""Lines that are written at once, as the appliance's shell does."""
 OF_A_CLIENT = (Connection, UserAuth, Channels, SessionChannel, OperatorSession)
 
 
@@ -58,8 +60,9 @@ class MadeUpShell:
         elif word == "whoami":
             await write(f"{self.operator.user} {self.operator.rights} {self.operator.tty or '-'}")
         elif word == "big":
-            for number in range(int(rest)):
-                await write(f"{number:079}")
+            for first in range(0, int(rest), PIECE):
+                numbers = range(first, min(first + PIECE, int(rest)))
+                await write("\n".join(f"{number:079}" for number in numbers))
         elif word == "sleep":
             await write("sleeping")
             await asyncio.sleep(float(rest))
