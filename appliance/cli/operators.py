@@ -64,6 +64,9 @@ class OperatorSession:
         if not self._left:
             self._left = True
             self._registry.left(self, self._reason)
+            # Terminal and channel know the session, too; in a circle they would stay for ever.
+            self.notify = None
+            self._end = _ended
 
     def end(self, reason: str) -> None:
         """Have the session end, for this reason. A second call does nothing."""
@@ -211,6 +214,10 @@ class Operators:
                 self._log.failure("time-out of session {number}", number=session.operator.number)
         if self._sessions:
             self._arm()
+
+
+def _ended(_reason: str) -> None:
+    """How a session ends that is over."""
 
 
 def _free_tty(service: str, others: Sequence[Operator]) -> str:
