@@ -29,6 +29,7 @@ setup(
         "netifaces-plus>=0.12.4",
         "pyroute2>=0.9.4",
         "cffi>=2.0",
+        "google-re2>=1.1.20251105",
     ],
     extras_require={"test": ["hypothesis>=6.150", "scapy>=2.6.1", "mypy>=2.0", "ruff>=0.15"]},
     entry_points={"console_scripts": ["appliance=appliance.__main__:main"]},

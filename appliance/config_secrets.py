@@ -8,21 +8,24 @@ Hashing takes long on purpose, so whoever runs a reactor makes the hashes of :fu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
 from appliance.config_tree import Entry, Section
+from appliance.management import LEVELS
 
 USERS = "local-user"
 MASK = "********"
-ERROR_WORD = 80
-"""Characters of a typed word that an error repeats."""
 
-#: Up to the end of the line: quotes may be missing, and a blank does not end a password then.
-_SECRET = re.compile(r"(?i)(\b(?:pass\w*|secret)\s+)(.+)")
-#: The same of a line about users, where the word may be as short as "p".
-_USER_SECRET = re.compile(r"(?i)(^\s*l[a-z-]*\s(?:.*?\s)??p(?:as?)?\s+)(.+)")
+_WORD = r"""(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)"""
+_SECRET = re.compile(rf"(?i)\b(?:pass\w*|secret)\s+({_WORD})")
+#: A line that means a user, however its words are abbreviated or misspelled, up to the user's name.
+_USER = re.compile(rf"(?i)\bl[\w-]*\s+u[\w-]*\s+{_WORD}")
+_USER_WORDS = (
+    "authorization-level", *LEVELS, "encrypted", "no-lockout-login-failure", "nopassword", "password",
+    "timeout-min-absolute", "timeout-min-idle", "-noconfirm",
+)  # fmt: skip
 
 
 def in_clear(tree: Section) -> list[str]:
@@ -44,16 +47,40 @@ def seal(tree: Section, hashes: Mapping[str, str]) -> Section:
 
 
 def masked(line: str) -> str:
-    """A typed line without what stands behind ``password`` or ``secret``, right or wrong as it may be."""
-    for form in (_USER_SECRET, _SECRET):
-        line = form.sub(rf"\1{MASK}", line)
-    return line
+    """A typed line without its secrets, right or wrong as it may be.
+
+    Of a line about a user only what cannot be a password is left.
+    """
+    shown, at = "", 0
+    for begin, end in _secrets(line):
+        shown += line[at:begin] + MASK
+        at = end
+    return shown + line[at:]
 
 
-def masked_result(line: str, result: str) -> str:
-    """What came of a typed line, without what :func:`masked` takes out of that line."""
-    found = _USER_SECRET.search(line) or _SECRET.search(line)
-    for word in found[2].split() if found else ():
-        # An error names the word that it is about between such marks.
-        result = result.replace(f"'{word[:ERROR_WORD]}'", MASK)
-    return masked(result)
+def masked_answer(text: str, line: str) -> str:
+    """What a line was answered with, without the secrets of the line and of what the text quotes."""
+    for begin, end in _secrets(line):
+        word = line[begin:end].strip("\"'")
+        # A single letter is in every text, and does not tell that it was the password.
+        text = text.replace(word, MASK) if len(word) > 1 else text
+    return masked(text)
+
+
+def _secrets(line: str) -> Iterator[tuple[int, int]]:
+    """Where in a line the words stand that may be secrets."""
+    user = _USER.search(line)
+    if user is None:
+        yield from (found.span(1) for found in _SECRET.finditer(line))
+        return
+    before = ""
+    for found in re.finditer(_WORD, line[user.end() :]):
+        last, before = before, found[0].lower().strip("',:")
+        if last and "password".startswith(last):
+            known = False
+        elif before.isdecimal():
+            known = last.startswith("t")
+        else:
+            known = len(before) < 2 or any(word.startswith(before) for word in _USER_WORDS)
+        if not known:
+            yield user.end() + found.start(), user.end() + found.end()

@@ -201,7 +201,44 @@ def parse(text: str, filename: str) -> Section:
 
 def show(tree: Section, registry: Registry = COMMANDS) -> list[str]:
     """The lines that give this tree back when they are read."""
-    return ["config", *_lines(tree, "  ", registry), "end"]
+    return list(configuration_lines(tree, registry))
+
+
+def configuration_lines(tree: Section, registry: Registry = COMMANDS) -> Iterator[str]:
+    """The same lines one by one; the tree must not be changed in place meanwhile."""
+    yield "config"
+    yield from _lines(tree, "  ", registry)
+    yield "end"
+
+
+def reserved(tree: Section, rights: str, registry: Registry = COMMANDS) -> set[tuple[str, ...]]:
+    """The lines of a tree that a user of a privilege level may not type, each behind those of its sections.
+
+    A change by that user has to leave them as they are, also where it removes or replaces all round them.
+    """
+    modes = {
+        mode
+        for mode in registry.modes
+        if any(not match.permits(rights, each) for each in registry.settings(mode))
+    }
+    for mode in reversed(registry.modes):
+        if any(each.enters in modes for each in registry.settings(mode)):
+            modes.add(mode)
+    return set(_reserved(tree, rights, registry, modes, ()))
+
+
+def _reserved(
+    section: Section, rights: str, registry: Registry, modes: set[str], place: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
+    for command in registry.settings(section.mode) if section.mode in modes else ():
+        mine = match.permits(rights, command)
+        for inner in section.all(command.path) if command.enters else ():
+            here = (*place, command.render(inner.args))
+            if not mine:
+                yield here
+            yield from _reserved(inner, rights, registry, modes, here)
+        for entry in section.entries(command.path) if not (mine or command.enters) else ():
+            yield (*place, ("no " if entry.negated else "") + command.render(entry.args))
 
 
 def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:

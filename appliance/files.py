@@ -13,6 +13,11 @@ from appliance.errors import ApplianceError
 LIMIT = 8 * 1024 * 1024
 
 
+async def exists(path: str) -> bool:
+    """Whether there is a file of that name, or what is no file; asked of a disk that may not answer."""
+    return await asyncio.to_thread(os.path.exists, path)
+
+
 async def read_text(path: str) -> str:
     """The text of a file. Raises :class:`ApplianceError` that says why it cannot be had."""
     return await asyncio.to_thread(_read, path)
@@ -25,7 +30,10 @@ async def write_text(path: str, text: str) -> None:
 
 def _read(path: str) -> str:
     try:
-        # Not to wait for ever: a FIFO without a writer opens at once.
+        # Some devices do something when they are opened: a watchdog, a tape.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ApplianceError(f"{path} is no regular file; name another")
+        # It may be another one by now. Not to wait for ever: a FIFO without a writer opens at once.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -457,7 +457,7 @@ class SystemPort(Protocol):
         Raises ApplianceError.
         """
 
-    def file_exists(self, path: str) -> bool:
+    async def file_exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import netifaces
@@ -223,6 +222,7 @@ class System:
         Raises ApplianceError, one line for each fault.
         """
         self._require_running()
+        base = self.configuration
         faults, wanted = self._builder.build(await self._desk.sealed(tree))
         if wanted is None:
             raise ApplianceError("\n".join(dict.fromkeys(text for _, text in faults)))
@@ -234,6 +234,8 @@ class System:
             if settings.address and self.running[key].state != "Started"
         }
         plan = compare(self.configuration, wanted, dead)
+        # Hashing passwords takes a while: what was changed in it is not in the tree.
+        plan.base = base
         self._check_addresses(plan)
         await self._count_sessions(plan)
         return plan
@@ -330,9 +332,9 @@ class System:
         """Write a file for its owner only, in one step. Raises ApplianceError."""
         await files.write_text(path, text)
 
-    def file_exists(self, path: str) -> bool:
+    async def file_exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
-        return Path(path).exists()
+        return await files.exists(path)
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """Return the services of a kind and name, in the configuration's order; empty means all."""

@@ -1,10 +1,14 @@
 """Configuration files that are read and written while the appliance runs."""
 
 import asyncio
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -44,7 +48,11 @@ class FileTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """Each thing that is no readable text file has its own line."""
         self.assertIn("No such file", self.refused(files.read_text(self.path)))
-        self.assertIn("Is a directory", self.refused(files.read_text(str(self.work))))
+        self.assertIn("no regular file", self.refused(files.read_text(str(self.work))))
+        opened: list[str] = []
+        with self.recorded(opened):
+            self.assertIn("no regular file", self.refused(files.read_text("/dev/null")))
+        self.assertEqual(opened, [])
         os.mkfifo(self.work / "fifo")
         self.assertIn("no regular file", self.refused(files.read_text(str(self.work / "fifo"))))
         self.assertIn("no regular file", self.refused(files.write_text(str(self.work / "fifo"), "")))
@@ -54,6 +62,24 @@ class FileTests(SynchronousTestCase):
         self.patch(files, "LIMIT", 4)
         self.assertIn("longer than 4 octets", self.refused(files.read_text(self.path)))
         self.assertIn("No such file", self.refused(files.write_text(str(self.work / "no" / "a"), "")))
+
+    @contextlib.contextmanager
+    def recorded(self, opened: list[str]) -> Iterator[None]:
+        """Note what is opened: opening a device may do something already."""
+        before = os.open
+
+        def note(path: Any, *arguments: Any, **options: Any) -> int:
+            opened.append(str(path))
+            return before(path, *arguments, **options)
+
+        with mock.patch.object(os, "open", note):
+            yield
+
+    def test_exists(self) -> None:
+        """A file, and none."""
+        Path(self.path).write_text("")
+        self.assertTrue(asyncio.run(files.exists(self.path)))
+        self.assertFalse(asyncio.run(files.exists(self.path + "x")))
 
     def test_full_disk(self) -> None:
         """The old file stays whole, and nothing is left beside it."""

@@ -253,6 +253,19 @@ class ApplyTests(SynchronousTestCase):
 
         run(load(ANCHOR, "test"), story)
 
+    def test_changed_while_passwords_are_hashed(self) -> None:
+        """A plan is for what ran when it was begun: hashing takes a while, and others do not wait."""
+
+        async def story(appliance: Appliance) -> None:
+            system = appliance.system
+            user = ("\n context", "\n local-user username alice password Geheim-1\n context")
+            slow = asyncio.ensure_future(system.plan(self.changed(user)))
+            await asyncio.sleep(0)
+            self.assertTrue(await system.apply(await system.plan(self.changed(("/48", "/49")))))
+            self.assertFalse(await system.apply(await slow))
+
+        run(load(ANCHOR, "test"), story)
+
     def test_caller_goes_away(self) -> None:
         """A change is made to its end, also if nobody waits for it any more."""
 

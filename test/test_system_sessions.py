@@ -223,7 +223,7 @@ class SessionTests(SynchronousTestCase):
             bind = "bind address 2001:db8:ffff::1"
             text = TEXT.replace(f"{bind}\n", f"{bind} ipv4-address 192.0.2.1\n")
             plan = await pair.system.plan(parse(text, "test"))
-            pair.machine.steps, pair.machine.fail_at = 0, 2
+            pair.machine.steps, pair.machine.fail_at = 0, 3
             with self.assertRaises(ApplianceError) as caught:
                 await pair.system.apply(plan)
             self.assertEqual(

@@ -37,6 +37,8 @@ FOLDED = 400
 HISTORY_LIMIT = 200
 """Lines that ``up`` goes back."""
 UNDO_LIMIT = 100
+PARTING = 1.0
+"""Seconds after the end of a session until its prompt is taken apart."""
 PASTES = "\x1b[?2004h"
 """Asks the terminal to mark what is pasted."""
 SOLID = "fg:ansidefault"
@@ -59,6 +61,20 @@ def _no_signal(_handler: Callable[[], None]) -> Iterator[None]:
 # Whatever it is told, it would handle SIGWINCH for each prompt, and when the handler is taken
 # away again asyncio stops hearing of signals: no child process would ever be noticed to end.
 toolkit_application.attach_winch_signal_handler = _no_signal  # type: ignore[assignment]
+
+
+def _take_apart(session: PromptSession[str]) -> None:
+    layout = session.app.layout
+    parts: list[object] = [session, session.app, session.app.renderer, session.app.key_processor, layout]
+    parts += [session.default_buffer, session.search_buffer]
+    for part in (*layout.walk(), *layout.find_all_controls()):
+        parts += [part, getattr(part, "buffer", None), getattr(part, "content", None)]
+    for part in parts:
+        getattr(part, "__dict__", {}).clear()
+
+
+def _nothing(_text: str) -> Sequence[Candidate]:
+    return ()
 
 
 class History(InMemoryHistory):
@@ -134,6 +150,18 @@ class Editor:
         finally:
             # prompt_toolkit turns it off at the end of a line.
             self._pastes = False
+
+    def close(self) -> None:
+        """No line will be read any more: leave nothing that only a search for cycles would free.
+
+        The process does not search its old objects, and what prompt_toolkit makes of one prompt is a
+        megabyte of objects that all know each other.
+        """
+        session, self._session = self._session, None
+        self._candidates = _nothing
+        if session is not None:
+            # Some last drawing may still be on its way.
+            asyncio.get_running_loop().call_later(PARTING, _take_apart, session)
 
     def show(self) -> None:
         """Draw the line again below what was written."""

@@ -117,6 +117,13 @@ class KeyQueue(Input):
         self._eof = True
         self._wake()
 
+    def close(self) -> None:
+        """Nobody reads any more: forget what waits, and whom to tell."""
+        self._forget()
+        self._eof = True
+        self._interrupted, self._refused, self._flooded = bool, _ignored, _ignored
+        self._wake()
+
     @property
     def pending(self) -> int:
         """Characters that wait."""
@@ -354,6 +361,10 @@ class KeyQueue(Input):
         finally:
             self._waiter = None
         return True
+
+
+def _ignored() -> None:
+    """What was typed after the end is nobody's."""
 
 
 def _printable(found: re.Match[str]) -> str:

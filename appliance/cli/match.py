@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from appliance.cli.grammar import COMMANDS, RIGHTS, Command, Edge, Registry, Word
 from appliance.cli.values import ABBREVIATED, EXACT, FREE, CommandError, Value
+from appliance.config_secrets import masked
 
 #: What may follow ``|``.
 PIPES = {
@@ -80,6 +81,11 @@ class _Walker:
             args = {**args, edge.label.name: value}
         used = self.used | {edge.once} if edge.once else self.used
         return _Walker(self.command, edge.target, args, used)
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether one of the words was a secret."""
+        return any(value.kind == "SECRET" and value.name in self.args for value in self.command.values())
 
     @property
     def done(self) -> bool:
@@ -242,9 +248,12 @@ def _explain(
     meant = f": did you mean {' or '.join(near)}?" if near else ""
     if index == 0:
         return f"Unknown command '{text}'{meant}"
-    before = " ".join(token.text for token in tokens[:index])[:120]
+    before = masked(" ".join(token.text for token in tokens[:index]))[:120]
     wanted = sorted({candidate.text for candidate in _next(walkers, "")})
     if wanted in ([], ["<cr>"]):
+        if any(walker.has_secret for walker in walkers):
+            # It may be the second half of a password.
+            return "Nothing follows a password; quote one with spaces"
         return f"Unexpected '{text}': nothing follows '{before}'"
     # Where a keyword could stand too, only what looks like a value is judged as one.
     if faults and (not words or not text[:1].isalpha()):

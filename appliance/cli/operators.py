@@ -15,7 +15,7 @@ from typing import Any
 from appliance.cli.shell import Shell
 from appliance.cli.values import CommandError
 from appliance.log import Facility
-from appliance.management import Management, User
+from appliance.management import RIGHTS, Management, User
 from appliance.ports import Operator, SystemPort
 from appliance.protocols.timers import Now
 
@@ -64,6 +64,9 @@ class OperatorSession:
         if not self._left:
             self._left = True
             self._registry.left(self, self._reason)
+            # Terminal and channel know the session, too; in a circle they would stay for ever.
+            self.notify = None
+            self._end = _ended
 
     def end(self, reason: str) -> None:
         """Have the session end, for this reason. A second call does nothing."""
@@ -187,21 +190,14 @@ class Operators:
         session.end(reason)
         return True
 
-    def end_all(self, reason: str) -> None:
-        """End every session: the process stops."""
-        for session in list(self._sessions.values()):
-            session.end(reason)
-
     def end_removed(self, management: Management) -> None:
-        """End the SSH sessions of users that ``management`` does not have."""
-        for session in list(self._sessions.values()):
-            if session.operator.service == "ssh" and management.user(session.operator.user) is None:
-                session.end(f"user {session.operator.user} was removed")
-
-    def broadcast(self, lines: Sequence[str]) -> None:
-        """Show lines on every terminal."""
-        for session in list(self._sessions.values()):
-            session.tell(lines)
+        """End the SSH sessions of users whom ``management`` does not have, or gives less rights now."""
+        for session in [each for each in self._sessions.values() if each.operator.service == "ssh"]:
+            user, operator = management.user(session.operator.user), session.operator
+            if user is None:
+                session.end(f"user {operator.user} was removed")
+            elif RIGHTS.index(user.rights) < RIGHTS.index(operator.rights):
+                session.end(f"user {operator.user} is {user.rights} from now on")
 
     def _arm(self) -> None:
         if self._timer is None:
@@ -218,6 +214,10 @@ class Operators:
                 self._log.failure("time-out of session {number}", number=session.operator.number)
         if self._sessions:
             self._arm()
+
+
+def _ended(_reason: str) -> None:
+    """How a session ends that is over."""
 
 
 def _free_tty(service: str, others: Sequence[Operator]) -> str:

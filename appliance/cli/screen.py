@@ -104,6 +104,11 @@ class Screen:
         if self._draining is not None:
             self._draining.cancel()
 
+    def close(self) -> None:
+        """Nothing is written any more, and nobody is told of a client that has gone."""
+        self.gone = True
+        self._lost = _nobody
+
     async def _drain(self) -> None:
         try:
             while self.unsent > AHEAD:
@@ -125,3 +130,7 @@ class Screen:
         if not self.gone:
             self.gone = True
             self._lost()
+
+
+def _nobody() -> None:
+    """Whom a screen tells that was closed."""

@@ -19,8 +19,8 @@ from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
-from appliance.config_secrets import masked, masked_result
-from appliance.config_text import NO_CONFIRM, Editor, Position
+from appliance.config_secrets import masked, masked_answer
+from appliance.config_text import NO_CONFIRM, Editor, Position, reserved
 from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
@@ -242,7 +242,7 @@ class Shell:
 
     def audit(self, event: str, line: str, result: str) -> None:
         """Note in the audit log what this operator typed, without secrets, and what came of it."""
-        self.system.audit(self.operator, event, masked(line.strip()), masked_result(line, visible(result)))
+        self.system.audit(self.operator, event, masked(line.strip()), masked_answer(visible(result), line))
 
     # ---- configuration
 
@@ -272,18 +272,24 @@ class Shell:
                 raise
             before = editor.tree
             editor.enter(words)
-            if editor.tree is before or await self.change(editor.tree, args):
+            if editor.tree is before or await self.change(before, editor.tree, args):
                 self._position = editor.position
                 if editor.tree is not before:
                     # As it was typed: what hides a password needs its quotes.
                     self.audit("configure", line, "ok")
                 return
 
-    async def change(self, tree: Any, args: dict[str, Any]) -> bool:
-        """Make ``tree`` the running configuration, after a question if sessions end by it.
+    async def change(self, base: Any, tree: Any, args: dict[str, Any]) -> bool:
+        """Make ``tree``, which was made from ``base``, the running configuration, after a question if
+        sessions end by it.
 
-        False: it has changed meanwhile, so ``tree`` was made from an old one. Raises ApplianceError.
+        False: something else runs now than ``base``. Raises ApplianceError.
         """
+        if self.system.configuration.tree is not base:
+            return False
+        if touched := reserved(base, self.rights) ^ reserved(tree, self.rights):
+            line = masked(" / ".join(min(touched)))
+            raise CommandError(f"this would change '{line}', which a user who is {self.rights} may not")
         plan = await self.system.plan(tree)
         notes = list(plan.notes)
         asked = False

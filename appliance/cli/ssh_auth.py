@@ -114,7 +114,9 @@ class UserAuth(SSHService):
             if is_signed(line, algorithm, signature, data):
                 self._yes(known)
             else:
-                self._wrong(name, "bad signature")
+                # Whoever knows a public key can do this as often as he likes; the audit log is not his.
+                if not self._is_locked(name):
+                    self._wrong(name, "bad signature")
                 self._no()
 
     async def _password(self, name: str, secret: bytes) -> None:
@@ -131,11 +133,13 @@ class UserAuth(SSHService):
             await self._slow_no()
             return
         # The configuration may have changed meanwhile, and others may have failed as this user.
-        if right and known == authority.management.user(name) and not self._is_locked(name) and known:
+        locked = self._is_locked(name)
+        if right and known == authority.management.user(name) and not locked and known:
             self._yes(known)
-        else:
+            return
+        if not locked:
             self._wrong(name, "wrong password" if known else "no such user")
-            await self._slow_no()
+        await self._slow_no()
 
     # ---- answers
 

@@ -161,19 +161,20 @@ class SessionChannel(SSHChannel):
         self._open = asyncio.Event()
         self._ending: Any = None
         self._asking: Any = None
-        self._requests: dict[bytes, Callable[[bytes], bool]] = {
+
+    # ---- requests
+
+    def requestReceived(self, requestType: bytes, data: bytes) -> bool:
+        """Do what the client asks for; false refuses it."""
+        # Made anew each time: an object that knows its own methods stays after its end.
+        requests: dict[bytes, Callable[[bytes], bool]] = {
             b"pty-req": self._want_pty,
             b"window-change": self._resize,
             b"shell": lambda _: self._start(None),
             b"exec": lambda data: self._start(getNS(data)[0]),
             b"signal": self._signal,
         }
-
-    # ---- requests
-
-    def requestReceived(self, requestType: bytes, data: bytes) -> bool:
-        """Do what the client asks for; false refuses it."""
-        request = self._requests.get(requestType)
+        request = requests.get(requestType)
         if request is None:
             return False
         try:

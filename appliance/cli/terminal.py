@@ -289,6 +289,9 @@ class TerminalSession:
             self._screen.line("", visible(self._reason))
         if not self._screen.dumb:
             self._screen.write(RESTORE)
+        self._editor.close()
+        self._keys.close()
+        self._screen.close()
 
     def _put(self, lines: list[str]) -> None:
         self._screen.line(*lines)

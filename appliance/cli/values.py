@@ -24,15 +24,23 @@ _NUMBER = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _HEX = re.compile(r"(?:0x)?[0-9a-f]{1,8}\Z", re.IGNORECASE | re.ASCII)
 
 
-_UNSEEN = {
-    number: f"\\u{number:04x}"
-    for number in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000))
-}
-
-
 def visible(text: str) -> str:
-    """The text with ``\\uXXXX`` for what steers a terminal, ends a line or cannot be written as UTF-8."""
-    return text if text.isprintable() else text.translate(_UNSEEN)
+    """The text with ``\\uXXXX``, as in JSON, for what is not seen as a character of its own.
+
+    That is what steers a terminal, ends a line, turns the direction of writing round, takes no place, or
+    cannot be written as UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
 
 
 class GrammarError(ApplianceError):

@@ -103,7 +103,7 @@ class MemorySystem(FakeSystem):
         """Into the dict."""
         self.files[path] = text
 
-    def file_exists(self, path: str) -> bool:
+    async def file_exists(self, path: str) -> bool:
         """Whether it is in the dict."""
         return path in self.files
 

@@ -1,5 +1,6 @@
 """Changing the running configuration from a shell."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -221,6 +222,68 @@ class ChangeTests(ConfigureCase):
         self.assertIn("needs the privilege security-administrator",
                       self.fails("show audit log", make_shell(self.system, "administrator")))  # fmt: skip
 
+    def test_secrets_in_odd_lines(self) -> None:
+        """Abbreviated, misspelled, quoted, in the wrong place: no word of a password is audited."""
+        for line in (
+            'local-user username root1 password "Geheim eins"',
+            "local-user username root1 p Geheim-1",
+            "lo us root1 authorization-level inspector pas Geheim-1",
+            "local-user username root1 timeout-min-idle 5 passw Geheim-1 -noconfirm",
+        ):
+            self.does("configure", line, "end")
+        for line in (
+            "local-user username root2 p Geheim ganz-Geheim",
+            "local-user username root2 pasword Geheim-1",
+            "local-user username root2 Geheim-1",
+            "local-user username root2 authorization-level Geheim-1",
+            "local-user username root2 timeout-min-idle Geheim-1",
+            "locl-user username root2 p Geheim-1",
+            "local-user username root2 password 'Geheim-1",
+        ):
+            self.does("configure")
+            self.fails(line)
+            self.does("end")
+        for each in self.system.noted:
+            self.assertNotIn("Geheim", "".join(each))
+        typed = [each[2] for each in self.system.noted]
+        self.assertIn("local-user username root1 timeout-min-idle 5 passw ******** -noconfirm", typed)
+        self.assertIn("lo us root1 authorization-level inspector pas ********", typed)
+        self.does("configure", "local-user username root3 authorization-level operator nopassword")
+        self.assertEqual(
+            self.system.noted[-1][2], "local-user username root3 authorization-level operator nopassword"
+        )
+
+    def test_hashes_are_for_who_may_type_them(self) -> None:
+        """Everybody else sees that there is a password."""
+        self.does("configure", "local-user username root1 password Geheim-1", "end")
+        line = "  local-user username root1 encrypted password "
+        self.assertIn(line + HASH, self.does("show configuration"))
+        for rights in ("operator", "administrator"):
+            shown = self.does("show configuration", shell=make_shell(self.system, rights))
+            self.assertIn(line + "********", shown)
+            self.assertNotIn("$scrypt", "".join(shown))
+
+    def test_what_others_may_change(self) -> None:
+        """An administrator changes all around users and the SSH server, and never removes them."""
+        key = "authorized-key username root1 type ssh-ed25519 key AAAAC3NzaC1lZDI1NTE5AAAAIJ0="
+        user = "local-user username root1 password Geheim-1"
+        self.does("configure", user, "context local", "server sshd", key, "end")
+        administrator = make_shell(self.system, "administrator")
+        self.does("configure", "context local", "interface eth0", "end", shell=administrator)
+        self.does("configure", shell=administrator)
+        text = self.fails("no context local", shell=administrator)
+        self.assertEqual(
+            text,
+            "Failure: this would change 'context local / server sshd', "
+            "which a user who is administrator may not",
+        )
+        self.does("end", shell=administrator)
+        self.system.files["/a"] = "config\ncontext local\nexit\nend\n"
+        text = self.fails("configure /a replace", shell=administrator)
+        self.assertIn("which a user who is administrator may not", text)
+        self.does("configure /a replace")
+        self.assertEqual(self.system.configuration.management.users, ())
+
     def test_control_characters(self) -> None:
         """Nothing that steers a terminal is taken, and it is not repeated raw."""
         for line in ("show clock \x1b[2J", "show\x00clock", "show clock \u202e", "context \udcff"):
@@ -276,6 +339,24 @@ class FileTests(ConfigureCase):
             self.fails("configure /etc/shadow"),
             "Failure: /etc/shadow is no configuration file: it does not begin with 'config'",
         )
+
+    def test_load_while_others_work(self) -> None:
+        """What somebody else changes while a file is read stays: the file is read once more."""
+        lines = ["config", "context anchor", *["# remark"] * 60, "ip pool V4 192.0.2.0/24", "exit", "end"]
+        self.system.files["/a"] = "\n".join(lines)
+        other = make_shell(self.system)
+        changed: list[int] = []
+
+        class Meanwhile(Recorder):
+            async def write(self, lines: Sequence[str], *, failed: bool = False, paged: bool = True) -> None:
+                if not changed and not lines:
+                    for line in ("configure", "system hostname other", "end"):
+                        changed.append(await other.execute(line, Recorder()))
+
+        self.assertEqual(run(self.shell, "configure /a", Meanwhile()).status, 0)
+        self.assertEqual(changed, [0, 0, 0])
+        self.assertIn("ip pool V4 192.0.2.0/24", self.running())
+        self.assertIn("system hostname other", self.running())
 
     def test_checksum(self) -> None:
         """It changes with the configuration and comes back with it."""

@@ -1,11 +1,15 @@
 """A session at a terminal: what is typed and what is on the screen."""
 
 import asyncio
+import gc
+import weakref
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.cli import editor
 from appliance.cli.editor import LINE_LIMIT, History
-from test.cli.fake_shell import FakeShell
+from appliance.cli.terminal import TerminalSession
+from test.cli.fake_shell import FakeClient, FakeShell
 from test.cli.seat import Seat, run, seated
 
 PROMPT = "[local]node1# "
@@ -237,6 +241,30 @@ class LeavingTests(SynchronousTestCase):
                     self.assertLessEqual(seat.screen().modes, MODES)
                     self.assertEqual(seat.shell.log, ["cancelled"] if keys == "wait\r" else [])
 
+        run(test())
+
+    def test_nothing_stays(self) -> None:
+        """A session that is over is gone without a search for cycles, which the process does not make."""
+
+        async def test() -> None:
+            self.patch(editor, "PARTING", 0.1)
+            ended = []
+            gc.disable()
+            for _ in range(3):
+                shell, client = FakeShell(), FakeClient()
+                session = TerminalSession(shell, client, "xterm", 24, 80, int)
+                task = asyncio.ensure_future(session.run())
+                for keys in (b"ec", b"ho", b" one\x01", b"\r", b"exi", b"t\r"):
+                    session.feed(keys)
+                    await asyncio.sleep(0.05)
+                self.assertEqual(await asyncio.wait_for(task, 5), 0)
+                self.assertEqual(shell.lines, ["echo one", "exit"])
+                ended += [weakref.ref(each) for each in (session, session._editor, shell, client)]
+                del session, shell, client, task
+            await asyncio.sleep(0.3)
+            self.assertEqual([each() for each in ended], [None] * len(ended))
+
+        self.addCleanup(gc.enable)
         run(test())
 
     def test_lost_client(self) -> None:

@@ -6,6 +6,8 @@
     {"report": true}   ▶ {"lag": worst gap of the loop in ms since the last report, "log": [...],
                           "busy": most CPU time of the loop in one go in ms, "audit": [...],
                           "operators": [...], "memory": KiB, "open": connections without a log-in}
+    {"kept": true}     ▶ {"kept": types of the objects of clients in memory}
+    {"collect": false} ▶ {}, and the cycle collector is off
     {"notice": "..."}, {"end": NUMBER}, {"stop": true}, {"constants": {"ssh_transport.GRACE": 1}}  ▶ {}
 """
 
@@ -27,8 +29,11 @@ asyncioreactor.install()
 from twisted.internet import reactor as installed  # noqa: E402
 from twisted.logger import formatEvent, globalLogBeginner  # noqa: E402
 
-from appliance.cli.operators import Operators  # noqa: E402
+from appliance.cli.operators import Operators, OperatorSession  # noqa: E402
 from appliance.cli.ssh import SshService  # noqa: E402
+from appliance.cli.ssh_auth import UserAuth  # noqa: E402
+from appliance.cli.ssh_session import Channels, SessionChannel  # noqa: E402
+from appliance.cli.ssh_transport import Connection  # noqa: E402
 from appliance.cli.values import CommandError  # noqa: E402
 from appliance.management import Management, SshServer, User  # noqa: E402
 from appliance.ports import Operator  # noqa: E402
@@ -36,6 +41,9 @@ from appliance.protocols.timers import Now  # noqa: E402
 
 reactor: Any = installed
 TICK = 0.005
+PIECE = 64
+"""Lines that are written at once, as the appliance's shell does."""
+OF_A_CLIENT = (Connection, UserAuth, Channels, SessionChannel, OperatorSession)
 
 
 class MadeUpShell:
@@ -52,8 +60,9 @@ class MadeUpShell:
         elif word == "whoami":
             await write(f"{self.operator.user} {self.operator.rights} {self.operator.tty or '-'}")
         elif word == "big":
-            for number in range(int(rest)):
-                await write(f"{number:079}")
+            for first in range(0, int(rest), PIECE):
+                numbers = range(first, min(first + PIECE, int(rest)))
+                await write("\n".join(f"{number:079}" for number in numbers))
         elif word == "sleep":
             await write("sleeping")
             await asyncio.sleep(float(rest))
@@ -220,11 +229,17 @@ class Server:
             module, _, constant = name.partition(".")
             setattr(sys.modules[f"appliance.cli.{module}"], constant, value)
         if "notice" in request:
-            self.operators.broadcast([request["notice"]])
+            for session in self.operators._sessions.values():
+                session.tell([request["notice"]])
+        if "collect" in request:
+            (gc.enable if request["collect"] else gc.disable)()
         if "end" in request:
             self.operators.end(request["end"], "ended by test")
         if "stop" in request:
             await self.ssh.stop()
+        if "kept" in request:
+            kept = (each for each in gc.get_objects() if isinstance(each, OF_A_CLIENT))
+            return {"kept": [type(each).__name__ for each in kept]}
         if "report" in request:
             log, self.log = self.log, []
             worst, busy = self.worst, self.busy

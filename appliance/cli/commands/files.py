@@ -5,12 +5,14 @@ which makes it exactly what the file says, is ours; so is ``save configuration``
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from appliance.cli.commands.session import known_context
-from appliance.cli.grammar import CommandError, command
+from appliance.cli.grammar import RIGHTS, CommandError, command
 from appliance.config_audit import audit, screen
-from appliance.config_text import ROOT, Parser, show
+from appliance.config_secrets import masked
+from appliance.config_text import ROOT, Parser, configuration_lines, show
 from appliance.config_tree import ConfigurationErrors, Section
 
 WORDS = {
@@ -31,12 +33,14 @@ SLICE = 50
 
 
 @command("exec", "show configuration [ context <name:NAME 1-79> ]", help=WORDS, rights="operator")
-def _show(shell: Any, args: dict[str, Any]) -> list[str]:
+def _show(shell: Any, args: dict[str, Any]) -> Iterable[str]:
     tree = shell.system.configuration.tree
     if "name" in args:
         known_context(shell, args["name"])
         tree = tree.only("context", args["name"])
-    return show(tree)
+    lines = configuration_lines(tree)
+    # A hash is a riddle for whoever has time; only those who may type it get to see it.
+    return lines if shell.rights == RIGHTS[-1] else map(masked, lines)
 
 
 @command("exec", "show configuration checksum", help=WORDS, rights="operator")
@@ -77,7 +81,7 @@ async def _load(shell: Any, args: dict[str, Any]) -> list[str]:
         except ConfigurationErrors as error:
             texts = [text.replace(": Failure: ", ": ", 1) for text in error.lines]
             raise CommandError("\n".join([*texts, "nothing of the file was applied"])) from None
-        if await shell.change(tree, args):
+        if await shell.change(base, tree, args):
             return [f"Info: {len(lines)} lines of {path} were applied"]
 
 
@@ -88,7 +92,7 @@ async def _save(shell: Any, args: dict[str, Any]) -> list[str]:
     path = args.get("file") or shell.system.boot_file
     if not path:
         raise CommandError("the appliance was booted from standard input; name a file to save to")
-    if shell.system.file_exists(path):
+    if await shell.system.file_exists(path):
         # A mistyped path must not cost the host a file that is something else.
         if not _is_configuration(await shell.system.read_file(path)):
             raise CommandError(f"{path} is no configuration file and is not replaced; name another file")
