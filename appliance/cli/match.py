@@ -23,6 +23,9 @@ PIPES = {
     "more": "Shows a page at a time",
 }
 
+#: Keywords that an error lists even where one of them is close to what was typed.
+LISTED = 5
+
 
 @frozen
 class Token:
@@ -240,10 +243,11 @@ def _explain(
 ) -> str:
     """Why no command takes this word."""
     text = tokens[index].text[:80]
+    words = {candidate.text for candidate in _next(walkers, "") if candidate.word}
+    near = difflib.get_close_matches(text.lower(), words, 3, 0.7)
+    meant = f": did you mean {' or '.join(near)}?" if near else ""
     if index == 0:
-        words = {candidate.text for candidate in _next(walkers, "") if candidate.word}
-        near = difflib.get_close_matches(text.lower(), words, 3, 0.7)
-        return f"Unknown command '{text}'" + (f": did you mean {' or '.join(near)}?" if near else "")
+        return f"Unknown command '{text}'{meant}"
     before = masked(" ".join(token.text for token in tokens[:index]))[:120]
     wanted = sorted({candidate.text for candidate in _next(walkers, "")})
     if wanted in ([], ["<cr>"]):
@@ -251,11 +255,12 @@ def _explain(
             # It may be the second half of a password.
             return "Nothing follows a password; quote one with spaces"
         return f"Unexpected '{text}': nothing follows '{before}'"
-    keywords = [candidate for candidate in _next(walkers, "") if candidate.word]
     # Where a keyword could stand too, only what looks like a value is judged as one.
-    if faults and (not keywords or not text[:1].isalpha()):
+    if faults and (not words or not text[:1].isalpha()):
         return f"{min(faults)[1]} (after '{before}')"
-    return f"Unknown keyword '{text}' after '{before}': {', '.join(wanted)}"
+    # A short list says more; a long one hides what is meant.
+    said = meant if meant and len(wanted) > LISTED else f": {', '.join(wanted)}"
+    return f"Unknown keyword '{text}' after '{before}'{said}"
 
 
 def _next(walkers: Iterable[_Walker], prefix: str) -> list[Candidate]:

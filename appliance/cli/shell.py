@@ -314,8 +314,9 @@ class Shell:
             return False
         lines = [visible(text) for text in warning]
         if not self.face.interactive:
-            text = f"{'; '.join(lines)}: " if lines else ""
-            raise CommandError(f"{text}this asks whether you are sure: add {NO_CONFIRM} or set autoconfirm")
+            text = f"{'; '.join(lines)}; " if lines else ""
+            way = f"end the line with {NO_CONFIRM}, or set autoconfirm"
+            raise CommandError(f"{text}nobody is there to confirm it: {way}")
         if lines:
             await self.face.write([f"Warning: {text}" for text in lines], paged=False)
         for _ in range(TRIES):

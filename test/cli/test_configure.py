@@ -152,8 +152,8 @@ class ChangeTests(ConfigureCase):
         text = self.fails("no lma-service lma1")
         self.assertEqual(
             text,
-            "Failure: lma-service lma1 starts anew; 3 sessions end by this change: "
-            "this asks whether you are sure: add -noconfirm or set autoconfirm",
+            "Failure: lma-service lma1 starts anew; 3 sessions end by this change; "
+            "nobody is there to confirm it: end the line with -noconfirm, or set autoconfirm",
         )
         self.fails("no lma-service lma1", interactive=True, answers=["", "what", "no"])
         self.assertEqual(self.face.asked, ["Are you sure? [Yes|No]: "] * 3)

@@ -96,6 +96,7 @@ class ShellTests(ShellCase):
         self.fails(
             "show conf context b", "No context is named b; there is access, a-context-with-a-long-name"
         )
+        self.fails("show clocks", "Unknown keyword 'clocks' after 'show': did you mean clock?")
         self.shell = self.make("inspector")
         self.fails(
             "show configuration", "'show configuration' needs the privilege operator; this user is inspector"
