@@ -1,18 +1,14 @@
 """Users and servers for operators: read from a configuration tree, and checked across its lines."""
 
 import base64
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from appliance.config_checks import Fault
+from appliance.config_secrets import parse_hash
 from appliance.config_tree import Section
 from appliance.management import LEVELS, Management, SshServer, User
 
-#: As cli/passwords.py writes a hash.
-PASSWORD_HASH = re.compile(
-    r"\$scrypt\$ln=[0-9]{1,2},r=[0-9]{1,2},p=[0-9]{1,2}(\$[A-Za-z0-9+/]{16,100}){2}", re.ASCII
-)
 SSH_PORT = 22
 
 
@@ -63,7 +59,7 @@ def management_faults(tree: Section) -> Iterator[Fault]:
     users = {entry.args["username"] for entry in tree.entries("local-user")}
     for entry in tree.entries("local-user"):
         stored = entry.args.get("encrypted_password")
-        if stored is not None and not PASSWORD_HASH.fullmatch(stored):
+        if stored is not None and parse_hash(stored) is None:
             yield entry.line, f"local-user {entry.args['username']}: this is no encrypted password"
     for context in tree.all("context"):
         for server in context.all("server sshd"):

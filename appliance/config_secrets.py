@@ -7,16 +7,25 @@
 Hashing takes long on purpose, so whoever runs a reactor makes the hashes of :func:`in_clear` elsewhere.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from appliance.config_tree import Entry, Section
 from appliance.management import LEVELS
 
 USERS = "local-user"
 MASK = "********"
+MEMORY_LIMIT = 64 << 20
+"""Most octets times ``p`` that a hash may ask for: twice the work of our own."""
+
+_FORM = re.compile(
+    r"\$scrypt\$ln=([1-9][0-9]?),r=([1-9][0-9]?),p=([1-4])\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43,86})\Z",
+    re.ASCII,
+)
 
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)"""
 _SECRET = re.compile(rf"(?i)\b(?:pass\w*|secret)\s+({_WORD})")
@@ -26,6 +35,39 @@ _USER_WORDS = (
     "authorization-level", *LEVELS, "encrypted", "no-lockout-login-failure", "nopassword", "password",
     "timeout-min-absolute", "timeout-min-idle", "-noconfirm",
 )  # fmt: skip
+
+
+@frozen
+class PasswordHash:
+    """The parts of ``$scrypt$ln=15,r=8,p=1$SALT$HASH``, a hash of a password by scrypt (RFC 7914).
+
+    Salt and hash are base64 without padding.
+    """
+
+    cost: int
+    """``ln``: base-two logarithm of scrypt's N."""
+    block: int
+    lanes: int
+    salt: bytes
+    digest: bytes
+
+
+def parse_hash(stored: str) -> PasswordHash | None:
+    """The parts of a hash; ``None`` if it is none, or one that would take too much memory or time."""
+    found = _FORM.match(stored)
+    if found is None:
+        return None
+    cost, block, lanes = (int(found[index]) for index in (1, 2, 3))
+    if not 10 <= cost <= 19 or 128 * block * lanes << cost > MEMORY_LIMIT:
+        return None
+    try:
+        return PasswordHash(cost, block, lanes, _decode(found[4]), _decode(found[5]))
+    except binascii.Error:
+        return None
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
 def in_clear(tree: Section) -> list[str]:
