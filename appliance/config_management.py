@@ -78,7 +78,8 @@ def _server_faults(server: Section, users: set[str]) -> Iterator[Fault]:
     for entry in server.entries("authorized-key"):
         user = entry.args["username"]
         if user not in users:
-            yield entry.line, f"authorized-key: there is no local-user {user}"
+            text = "take the key away first, or add that user"
+            yield entry.line, f"authorized-key: there is no local-user {user}; {text}"
         try:
             base64.b64decode(entry.args["key"], validate=True)
         except ValueError:
