@@ -200,9 +200,9 @@ class Shell:
             # A date line would only be in the way of who reads JSON, or boots what was shown.
             dated = self.timestamps and not command.syntax.startswith(SHOW_CONFIGURATION)
             await self._print(result, plumbing, dated)
-        except ApplianceError as error:
+        except BaseException as error:
             if changes:
-                self.audit("command", line, str(error))
+                self.audit("command", line, _outcome(error))
             raise
         if changes:
             self.audit("command", line, "ok")
@@ -258,8 +258,8 @@ class Shell:
         sure = words[-1] == Token(NO_CONFIRM)
         try:
             await self._edit(line, words, {NO_CONFIRM: True} if sure else {})
-        except ApplianceError as error:
-            self.audit("configure", line, str(error))
+        except BaseException as error:
+            self.audit("configure", line, _outcome(error))
             raise
 
     async def _edit(self, line: str, words: list[Token], args: dict[str, Any]) -> None:
@@ -326,6 +326,14 @@ class Shell:
             if answer and "no".startswith(answer):
                 break
         raise CommandError("not confirmed; nothing was done")
+
+
+def _outcome(error: BaseException) -> str:
+    """What the audit log says of a line that did not come to its end."""
+    if isinstance(error, ApplianceError):
+        return str(error)
+    # ^C, a client that is gone, an end from outside; or a mistake of ours.
+    return f"broken off ({type(error).__name__}); it may have been done"
 
 
 def _check(line: str) -> None:

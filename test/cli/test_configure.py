@@ -1,5 +1,6 @@
 """Changing the running configuration from a shell."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -193,6 +194,37 @@ class ChangeTests(ConfigureCase):
         self.assertEqual(self.fails("reg-lifetime 5"), "Failure: lma-service lma1 is not there any more")
         self.assertEqual(self.shell.prompt, "[anchor]lma1(config-ctx)# ")
         self.does("lma-service lma1")
+
+    def test_broken_off(self) -> None:
+        """Who goes away while a change is made, or a command runs, is in the audit log all the same."""
+        before = self.system.apply
+
+        async def slow(plan: Any) -> bool:
+            done = await before(plan)
+            await asyncio.sleep(10)
+            return done
+
+        self.patch(self.system, "apply", slow)
+        self.does("configure")
+
+        async def gone() -> None:
+            task = asyncio.ensure_future(self.shell.execute("system hostname other", Recorder()))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(gone())
+        text = "broken off (CancelledError); it may have been done"
+        self.assertIn("system hostname other", self.running())
+        self.assertEqual(self.system.noted[-1], ("alice", "configure", "system hostname other", text))
+        self.does("end")
+        self.assertEqual(run(self.shell, "show configuration", Recorder(patience=0)).status, 1)
+        self.assertEqual(self.system.noted[-1][2], "system hostname other")
+        self.assertEqual(run(self.shell, "save configuration /a", Recorder(patience=0)).status, 1)
+        text = "broken off (Interrupted); it may have been done"
+        self.assertEqual(self.system.noted[-1], ("alice", "command", "save configuration /a", text))
+        self.assertIn("/a", self.system.files)
 
     def test_secrets(self) -> None:
         """A password is never kept, shown or audited in clear, whether the line works or not."""

@@ -29,7 +29,7 @@ WORDS = {
     "verbose": "Each finding, not only how many",
 }
 #: Lines that are read before others have a turn.
-SLICE = 50
+SLICE = 16
 
 
 @command("exec", "show configuration [ context <name:NAME 1-79> ]", help=WORDS, rights="operator")
