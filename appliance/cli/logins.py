@@ -123,11 +123,25 @@ class Logins:
         """Connections that have not logged in yet."""
         return sum(self._open.values())
 
+    def rival(self, source: str) -> str:
+        """The source that has to give up a place when ``source`` comes; empty: none has to, or none would.
+
+        A few strangers cannot keep everybody else out: when all places are taken, the one who has
+        most of them loses one to whoever has at least two less.
+        """
+        if self.unauthenticated < UNAUTHENTICATED_LIMIT:
+            return ""
+        busiest, count = max(self._open.items(), key=lambda item: item[1])
+        return busiest if count > self._open.get(source, 0) + 1 else ""
+
     def connect(self, source: str, now: float) -> str:
-        """Take a place for a new connection. Returns an empty text, or why there is none."""
+        """Take a place for a new connection, that of a :meth:`rival` if need be.
+
+        Returns an empty text, or why there is none.
+        """
         if self._open.get(source, 0) >= SOURCE_LIMIT:
             return f"{SOURCE_LIMIT} connections of it have not logged in yet"
-        if self.unauthenticated >= UNAUTHENTICATED_LIMIT:
+        if self.unauthenticated >= UNAUTHENTICATED_LIMIT and not self.rival(source):
             return f"{UNAUTHENTICATED_LIMIT} connections have not logged in yet"
         bucket = (self._buckets.get(source) or _Bucket(float(BURST), now)).after(now, RATE, BURST)
         self._buckets.put(source, bucket.less())

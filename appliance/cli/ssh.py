@@ -90,7 +90,8 @@ class SshService:
         self._system = system
         self._factory: _Factory | None = None
         self._ports: dict[Listener, Any] = {}
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}
+        """Oldest first."""
         self._timer: Any = None
         self._lock = asyncio.Lock()
 
@@ -203,13 +204,24 @@ class SshService:
     def admit(self, factory: _Factory, addr: Any) -> Connection | None:
         """Let a client in, or not: too many of them, or too often."""
         source, now = source_of(addr.host), self.clock().mono
+        rival = self.logins.rival(source)
         if refusal := self.logins.connect(source, now):
             self._complain(source, f"connection refused: {refusal}")
             return None
+        if rival:
+            self._evict(rival)
         connection = Connection(self, addr.host, addr.port)
         connection.factory = factory  # type: ignore[assignment]
-        self._connections.add(connection)
+        self._connections[connection] = None
         return connection
+
+    def _evict(self, source: str) -> None:
+        """End the oldest connection of a source that has not logged in yet."""
+        for connection in self._connections:
+            if connection.source == source and connection.user is None and not connection.ended:
+                self._complain(source, "connection ended: its place is needed for another source")
+                connection.abort()
+                return
 
     def new_service(self, connection: Connection) -> UserAuth:
         """The log-in of a connection."""
@@ -230,7 +242,7 @@ class SshService:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
 
     # ---- log and audit
 

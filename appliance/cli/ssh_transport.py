@@ -168,6 +168,11 @@ class Connection(transport.SSHServerTransport):
         self.sendPacket(transport.MSG_DISCONNECT, struct.pack(">L", reason) + NS(text) + NS(b""))
         self.end()
 
+    @property
+    def ended(self) -> bool:
+        """Whether its end has begun."""
+        return self._ended
+
     def end(self) -> None:
         """End the connection when the client has taken what was sent, or soon in any case."""
         if self._ended:

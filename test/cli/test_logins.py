@@ -100,12 +100,26 @@ class ConnectionTests(SynchronousTestCase):
         answers = [book.connect("s1", 0.0) for _ in range(21)]
         self.assertEqual(answers[:20], [""] * 20)
         self.assertIn("20 connections", answers[20])
-        others = [book.connect(f"t{index}", 0.0) for index in range(11)]
+        others = [book.connect("s2", 0.0) for index in range(11)]
         self.assertEqual(others[:10], [""] * 10)
-        self.assertIn("30 connections", others[10])
+        # The last one takes a place of the busiest source.
+        self.assertEqual(others[10], "")
         book.settled("s1")
-        self.assertEqual(book.connect("t11", 0.0), "")
         self.assertEqual(book.unauthenticated, 30)
+
+    def test_a_full_house_has_room_for_newcomers(self) -> None:
+        """The busiest source loses a place to whoever has at least two less."""
+        book = Logins()
+        for _ in range(15):
+            self.assertEqual((book.connect("s1", 0.0), book.connect("s2", 0.0)), ("", ""))
+        self.assertEqual(book.rival("s1"), "")
+        self.assertIn("30 connections", book.connect("s1", 0.0))
+        self.assertEqual((book.rival("admin"), book.connect("admin", 0.0)), ("s1", ""))
+        book = Logins()
+        for index in range(30):
+            self.assertEqual(book.connect(f"t{index}", 0.0), "")
+        self.assertEqual(book.rival("admin"), "")
+        self.assertIn("30 connections", book.connect("admin", 0.0))
 
     def test_rate_of_one_source(self) -> None:
         """Forty at once, then ten a second."""

@@ -29,8 +29,8 @@ class HostileTests(SshTests):
         # What the start took does not count.
         self.server.report()
 
-    def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.server.port), 10)
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.server.port), 10, (source, 0))
         self.addCleanup(connection.close)
         return connection
 
@@ -106,6 +106,15 @@ class GarbageTests(HostileTests):
             self.assertTrue(self.is_closed(connection, 5.0))
         self.assertLessEqual(len(self.about(self.server.report())), 1)
         self.works()
+
+    def test_two_sources_do_not_fill_the_house(self) -> None:
+        """They have all places and would keep them; an operator from elsewhere gets in all the same."""
+        held = [self.connect() for _ in range(20)] + [self.connect("127.0.0.2") for _ in range(10)]
+        result = self.client.run("admin", "echo in", key="id", options=("-b", "127.0.0.3"))
+        self.assertEqual(result.stdout, b"in\n", result.stderr)
+        # The oldest one of the busiest source had to go.
+        self.assertTrue(self.is_closed(held[0], 5.0))
+        self.assertFalse(self.is_closed(held[-1], 0.2))
 
     def test_200_connects_in_a_second(self) -> None:
         """Most are refused at once, one line is logged, and operators get in a few seconds later."""
