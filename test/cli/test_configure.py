@@ -296,6 +296,8 @@ class ChangeTests(ConfigureCase):
         for line in ("show clock \x1b[2J", "show\x00clock", "show clock \u202e", "context \udcff"):
             text = self.fails(line)
             self.assertIn("has no place in a command", text)
+        # An octet that is no UTF-8, as Python reads it.
+        self.assertIn("octet 0xFF has no place", self.fails("banner motd \udcff"))
             self.assertTrue(text.isprintable())
         self.assertIn("longer than 8192", self.fails("x" * 9000))
 
