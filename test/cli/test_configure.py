@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.cli.shell import Shell
-from appliance.config_text import show
+from appliance.config_text import parse, show
 from test.cli.shells import HASH, MemorySystem, Recorder, make_shell, run
 
 TEXT = """\
@@ -117,7 +117,7 @@ class ModeTests(ConfigureCase):
         self.assertNotIn("local-user", [each.text for each in administrator.candidates("")])
         self.system.files["/f"] = "config\nlocal-user max-failed-logins 3\nend\n"
         self.does("end", shell=administrator)
-        self.assertIn("/f:2: 'local-user", self.fails("configure /f", administrator))
+        self.assertIn("this would change 'local-user", self.fails("configure /f", administrator))
 
 
 class ChangeTests(ConfigureCase):
@@ -132,6 +132,13 @@ class ChangeTests(ConfigureCase):
         self.assertEqual([each.name for each in self.system.configuration.lma_services], ["lma1", "lma2"])
         self.does("no lma-service lma2", "end")
         self.assertEqual(self.running(), [line.strip() for line in TEXT.splitlines()])
+
+    def test_text_like_the_keyword(self) -> None:
+        """A text that reads -noconfirm is set in quotes, and shown so that it can be read again."""
+        self.does("configure", 'banner motd "-noconfirm"', "end")
+        self.assertIn('banner motd "-noconfirm"', self.running())
+        lines = show(self.system.configuration.tree)
+        self.assertEqual(show(parse("\n".join(lines), "x")), lines)
 
     def test_refused(self) -> None:
         """What contradicts the rest, and what the host refuses, leaves everything as it was."""
@@ -313,6 +320,7 @@ class ChangeTests(ConfigureCase):
         self.system.files["/a"] = "config\ncontext local\nexit\nend\n"
         text = self.fails("configure /a replace", shell=administrator)
         self.assertIn("which a user who is administrator may not", text)
+        self.does("save configuration /b", "configure /b replace", "configure /b", shell=administrator)
         self.does("configure /a replace")
         self.assertEqual(self.system.configuration.management.users, ())
 
@@ -322,6 +330,8 @@ class ChangeTests(ConfigureCase):
             text = self.fails(line)
             self.assertIn("has no place in a command", text)
             self.assertTrue(text.isprintable())
+        # An octet that is no UTF-8, as Python reads it.
+        self.assertIn("octet 0xFF has no place", self.fails("banner motd \udcff"))
         self.assertIn("longer than 8192", self.fails("x" * 9000))
 
     def test_caret(self) -> None:
@@ -389,6 +399,15 @@ class FileTests(ConfigureCase):
         self.assertEqual(changed, [0, 0, 0])
         self.assertIn("ip pool V4 192.0.2.0/24", self.running())
         self.assertIn("system hostname other", self.running())
+
+    def test_much_is_put_together_in_slices(self) -> None:
+        """Others have their turn while a long configuration is printed, summed up or saved."""
+        for number in range(200):
+            self.does("configure", f"context c{number}", "end")
+        for line in ("show configuration", "show configuration checksum", "save configuration /x"):
+            face = Recorder(patience=1000)
+            run(self.shell, line, face)
+            self.assertLess(face.patience, 997, line)
 
     def test_checksum(self) -> None:
         """It changes with the configuration and comes back with it."""
