@@ -1,4 +1,4 @@
-"""What ``show lma-service`` and ``show mag-service`` say about a service's settings.
+"""What ``show lma-service`` and ``show mag-service`` say about a service's settings; names of numbers.
 
 Labels and their order up to ``Newcall Policy`` follow the show commands of the vendor's
 mobile IPv6 services; what comes after is ours. Pure functions of the settings.
@@ -6,9 +6,15 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 
 from ipaddress import ip_address, ip_network
 
+from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, MobilePolicy, Peer
 
 Facts = list[tuple[str, str]]
+
+
+def technology_name(number: int) -> str:
+    """Name of an Access Technology Type (RFC 5213 section 8.5), or ``unknown``."""
+    return VALUES["o24.value"].get(number, "unknown")
 
 
 def _switch(on: bool) -> str:

@@ -71,23 +71,6 @@ vvvvvv CALLID   MSID            USERNAME                 IP                     
 ------ -------- --------------- ------------------------ ------------------------ ---------""".splitlines()
 LEGEND_LINE = "{} {} {:<15} {:<24} {:<24} {:>9}".format
 
-#: Names of the Access Technology Types (RFC 5213 section 8.5 and the registry it started).
-TECHNOLOGIES = {
-    0: "Reserved",
-    1: "Virtual",
-    2: "PPP",
-    3: "IEEE 802.3",
-    4: "IEEE 802.11a/b/g",
-    5: "IEEE 802.16e",
-    6: "3GPP GERAN",
-    7: "3GPP UTRAN",
-    8: "3GPP E-UTRAN",
-    9: "3GPP2 eHRPD",
-    10: "3GPP2 HRPD",
-    11: "3GPP2 1xRTT",
-    12: "3GPP2 UMB",
-}
-
 NO_SESSIONS = "No sessions match the specified criteria"
 
 #: States and address families of the session summary.

@@ -15,6 +15,7 @@ from appliance.cli import ours
 from appliance.cli.ours import FAMILIES, NO_SESSIONS, STATES
 from appliance.cli.render import STEP, Column, TableScreen, columns, pair
 from appliance.counters import slug
+from appliance.facts import technology_name
 from appliance.ports import SessionView
 
 Views = Iterable[SessionView | None]
@@ -222,7 +223,7 @@ def _key(key: int | None) -> str:
 
 
 def _technology(number: int) -> str:
-    return f"{number} ({ours.TECHNOLOGIES.get(number, 'unknown')})"
+    return f"{number} ({technology_name(number)})"
 
 
 _FIELDS: tuple[tuple[str, Callable[[SessionView], str]], ...] = (
