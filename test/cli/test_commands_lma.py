@@ -32,7 +32,7 @@ class CommandTest(SynchronousTestCase):
         self.mag = FakeService("mag", "mag1", [session(service="mag1", interface="acc0")])
         self.system = FakeSystem(self.one, self.two, self.mag)
 
-    def failure(self, line: str, system: FakeSystem | None = None, rights: str = "operator") -> str:
+    def failure(self, line: str, system: FakeSystem | None = None, rights: str = "administrator") -> str:
         """What the line fails with."""
         return str(self.assertRaises(ApplianceError, run, system or self.system, line, rights))
 
@@ -110,6 +110,8 @@ class StatisticsTest(CommandTest):
         run(self.system, "show lma-service statistics", "inspector")
         for line in ("clear lma-service statistics", "clear mag-service session all"):
             self.failure(line, rights="inspector")
+        # An operator only looks; ending sessions is an administrator's, as with clear subscribers.
+        self.failure("clear lma-service session all -noconfirm", rights="operator")
 
 
 class FactsTest(CommandTest):
@@ -181,14 +183,14 @@ class SessionTest(CommandTest):
             ("callid 2", "This ends 1 session", "Number of LMA sessions cleared: 1", (1, 0, 1)),
             ("all", "This ends 1 session", "Number of LMA sessions cleared: 1", (0, 0, 1)),
         ):
-            shell = FakeShell(self.system, "operator")
+            shell = FakeShell(self.system, "administrator")
             self.assertEqual(shell.run(f"clear lma-service session {line}"), [said])
             self.assertEqual(shell.asked, [] if asked is None else [[asked]])
             self.assertEqual(tuple(s.session_count() for s in (self.one, self.two, self.mag)), left)
 
     def test_not_confirmed(self) -> None:
         """A "no" ends nothing."""
-        shell = FakeShell(self.system, "operator")
+        shell = FakeShell(self.system, "administrator")
         shell.answer = CommandError("not confirmed")
         self.assertRaises(CommandError, shell.run, "clear mag-service session all")
         self.assertEqual(shell.asked, [["This ends 1 session"]])
@@ -197,7 +199,7 @@ class SessionTest(CommandTest):
     def test_clear_in_slices(self) -> None:
         """Many sessions are ended a few at a time, and a username is looked for in slices before."""
         many = FakeService("lma", "lma1", [session(call_id=number) for number in range(1, 1001)])
-        shell = FakeShell(FakeSystem(many), "operator")
+        shell = FakeShell(FakeSystem(many), "administrator")
         self.assertEqual(shell.run("clear lma-service session all"), ["Number of LMA sessions cleared: 1000"])
         self.assertGreaterEqual(shell.face.pauses, 1000 // 20)
 

@@ -122,7 +122,7 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
         "exec",
         f"clear {service} session {{ all | {CHOICES} }} [ -noconfirm ]",
         help=HELP,
-        rights="operator",
+        rights="administrator",
         registry=registry,
     )
     async def drop_sessions(shell: Any, args: dict[str, Any]) -> list[str]:
