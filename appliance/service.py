@@ -23,6 +23,7 @@ from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
 from appliance.tap import Tap
 from appliance.tun.engine import Engine
+from appliance.wildcards import is_wild
 
 Clock = Callable[[], Now]
 Tell = Callable[[str, str], None]
@@ -119,7 +120,7 @@ class Service:
 
     def _keys(self, wanted: SessionFilter) -> dict[str, Any]:
         """Turn what needs no wildcard into keys that the core finds without a search."""
-        plain = wanted.username and not set(wanted.username) & set("*$")
+        plain = wanted.username and not is_wild(wanted.username)
         return {
             "mn_id": wanted.username.encode() if plain else b"",
             "address": address_bytes(wanted.ip_address) if wanted.ip_address else b"",

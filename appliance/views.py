@@ -17,6 +17,7 @@ from typing import Any
 
 from appliance.ports import AGES, Census, PoolView, QueueView, SessionFilter
 from appliance.protocols.pmipv6.pools import HomeAddresses, HomePools, HomePrefixes
+from appliance.wildcards import expression, is_wild
 
 #: Entries that are counted between two chances for others: less than half a millisecond.
 SLICE = 256
@@ -29,8 +30,8 @@ IMSI_KEY = b"\0\x03"
 
 def matcher(wanted: str) -> Callable[[str], bool]:
     """Tell which user names match: ``*`` any run of characters, ``$`` exactly one."""
-    expression = re.compile("".join({"*": ".*", "$": "."}.get(c, re.escape(c)) for c in wanted), re.DOTALL)
-    return lambda name: expression.fullmatch(name) is not None
+    compiled = re.compile(expression(wanted), re.DOTALL)
+    return lambda name: compiled.fullmatch(name) is not None
 
 
 def packed_digits(identifier: bytes) -> str:
@@ -62,7 +63,7 @@ def select(entries: Iterator[Any], wanted: SessionFilter, address: bytes = b"") 
     ``address`` is packed: only entries that hold it; empty: whatever the core has found by it.
     """
     tests: list[Callable[[Any], bool]] = []
-    if set(wanted.username) & set("*$"):
+    if is_wild(wanted.username):
         fits = matcher(wanted.username)
         tests.append(lambda entry: fits(entry.mn_id.decode("utf-8", "replace")))
     if wanted.imsi:

@@ -28,12 +28,14 @@ from appliance.protocols.mobility.options import (
     IPv4HomeAddressRequest,
 )
 from appliance.tap import ENDED, MADE, NOTE, Subscription, Tap, Tapped, TappedEvent, TappedMessage, TooMany
+from appliance.wildcards import expression, is_wild
 
 Services = Callable[..., Iterable[ServicePort]]
 
 _IPV4_OPTIONS = (
     IPv4HomeAddress, IPv4AddressAcknowledgement, IPv4HomeAddressRequest, IPv4HomeAddressReply,
 )  # fmt: skip
+
 #: Where requests and their answers, which need not name the mobile node, have the sequence number:
 #: MH type: (type of the request, octet).
 _REQUESTS = {5: (5, 6), 16: (16, 8), 19: (19, 6)}
@@ -68,9 +70,7 @@ def filter_text(wanted: TapFilter) -> str:
 def _pattern(wanted: TapFilter) -> re.Pattern[bytes] | None:
     """What an identifier has to look like; ``None``: the filter names none."""
     if wanted.username:
-        wild = {"*": b".*", "$": b"."}
-        parts = (wild.get(letter) or re.escape(letter.encode()) for letter in wanted.username)
-        return re.compile(b"".join(parts), re.DOTALL)
+        return re.compile(expression(wanted.username).encode(), re.DOTALL)
     if wanted.imsi:
         # TS 23.003 section 19.3.2: a digit before the IMSI tells the method of authentication.
         return re.compile(rb"[0-9]?" + wanted.imsi.encode() + rb"(@.*)?", re.DOTALL)
@@ -80,7 +80,8 @@ def _pattern(wanted: TapFilter) -> re.Pattern[bytes] | None:
 def _needles(wanted: TapFilter) -> list[bytes]:
     """Octets of which some are in every message that can fit."""
     if wanted.username:
-        return [max(re.split(r"[*$]", wanted.username), key=len).encode()]
+        parts = re.split(r"[*$]", wanted.username) if is_wild(wanted.username) else [wanted.username]
+        return [max(parts, key=len).encode()]
     if wanted.imsi:
         return [wanted.imsi.encode()]
     if wanted.ip_address:

@@ -1,12 +1,16 @@
 """The small pure parts of the services: texts, filters, aggregate routes."""
 
+import fnmatch
 import ipaddress
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.config_plan import outermost
 from appliance.service import address_bytes, encapsulation_text
 from appliance.views import matcher
+from appliance.wildcards import Exact
 
 
 def network(text: str) -> tuple[bytes, int]:
@@ -25,6 +29,14 @@ class TextTests(SynchronousTestCase):
             ("mn.@example.org", "mn1@example.org", False),
         ):
             self.assertEqual(matcher(wanted)(name), fits, (wanted, name))
+            self.assertFalse(matcher(Exact(wanted))(name))
+            self.assertTrue(matcher(Exact(wanted))(wanted))
+
+    @given(st.text("ab*$", max_size=8), st.text("ab", max_size=8))
+    def test_wildcards_as_fnmatch(self, wanted: str, name: str) -> None:
+        """The same as with the shell's wildcards, and in no time on a name made to take long."""
+        self.assertEqual(matcher(wanted)(name), fnmatch.fnmatchcase(name, wanted.replace("$", "?")))
+        self.assertFalse(matcher("*a" * 60 + "b")("a" * 253))
 
     def test_address_of_a_prefix(self) -> None:
         """A filter may be an address or a prefix."""

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from appliance.cli.grammar import COMMANDS, RIGHTS, Command, Edge, Registry, Word
 from appliance.cli.values import ABBREVIATED, EXACT, FREE, CommandError, Value
 from appliance.config_secrets import masked
+from appliance.wildcards import Exact
 
 #: What may follow ``|``.
 PIPES = {
@@ -33,6 +34,8 @@ class Token:
 
     text: str
     quoted: bool = False
+    exact: bool = field(default=False, eq=False)
+    """It stood in single quotes: there are no wildcards in it."""
     span: tuple[int, int] = field(default=(0, 0), eq=False)
     """Where it stands in the line: its first column and the one behind its last, from 0."""
 
@@ -97,7 +100,8 @@ def split(line: str) -> list[Token]:
     """Cut a line into words; ``#`` at the start of a word begins a remark.
 
     Double or single quotes hold a text together, ``\\`` in double quotes takes the next character as it
-    is, ``|`` outside quotes is a word of its own. Raises :class:`CommandError` for an open quote.
+    is; in single quotes ``*`` and ``$`` are no wildcards. ``|`` outside quotes is a word of its own. Raises
+    :class:`CommandError` for an open quote.
     """
     tokens: list[Token] = []
     text, start = "", -1
@@ -107,7 +111,7 @@ def split(line: str) -> list[Token]:
         begun = start >= 0
         if character in " \t\r\n|" or (character == "#" and not begun):
             if begun:
-                tokens.append(Token(text, quoted, (start, column)))
+                tokens.append(Token(text, quoted, line[start] == "'", (start, column)))
                 text, start, quoted = "", -1, False
             if character == "#":
                 break
@@ -122,7 +126,7 @@ def split(line: str) -> list[Token]:
         else:
             text += character
     if start >= 0:
-        tokens.append(Token(text, quoted, (start, len(line))))
+        tokens.append(Token(text, quoted, line[start] == "'", (start, len(line))))
     return tokens
 
 
@@ -223,7 +227,7 @@ def _take(walkers: list[_Walker], tokens: Sequence[Token], index: int) -> list[_
             label = edge.label
             if isinstance(label, Value) and label.kind != "CHOICE" and label.rank <= best:
                 try:
-                    value = label.parse(token.text)
+                    value = label.parse(Exact(token.text) if token.exact else token.text)
                 except CommandError as error:
                     faults.append((label.rank, str(error)))
                     continue
