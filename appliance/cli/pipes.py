@@ -52,7 +52,9 @@ def read(parts: Sequence[Sequence[Token]]) -> Pipes:
     filters: list[Keep] = []
     plain: set[str] = set()
     for words in parts:
-        name = words[0].text if words else ""
+        typed = words[0].text if words else ""
+        # Abbreviated like any other word; no two of them begin alike.
+        name = next((pipe for pipe in match.PIPES if typed and pipe.startswith(typed.lower())), "")
         if name in ("more", "json"):
             if len(words) > 1:
                 text = f"Unexpected '{words[1].text}': nothing follows '| {name}'"
@@ -62,17 +64,18 @@ def read(parts: Sequence[Sequence[Token]]) -> Pipes:
             filters.append(_grep(words[1:]))
         else:
             span = words[0].span if words else None
-            raise CommandError(f"Unknown pipe '{name}': {', '.join(match.PIPES)}", span)
+            raise CommandError(f"Unknown pipe '{typed}': {', '.join(match.PIPES)}", span)
     return Pipes(tuple(filters), "json" in plain, "more" in plain)
 
 
 def _grep(words: Sequence[Token]) -> Keep:
     options = {"-v": False, "-i": False, "-E": False}
     while words and not words[0].quoted and words[0].text.startswith("-"):
-        if words[0].text not in options:
+        letters = [f"-{letter}" for letter in words[0].text[1:]]
+        if not letters or not set(letters) <= set(options):
             text = f"Unknown option '{words[0].text}' of grep: {', '.join(options)}"
             raise CommandError(text, words[0].span)
-        options[words[0].text] = True
+        options.update(dict.fromkeys(letters, True))
         words = words[1:]
     if len(words) != 1 or not 0 < len(words[0].text) <= PATTERN_LIMIT:
         text = f"grep needs one pattern of 1 to {PATTERN_LIMIT} characters; quote one with spaces"

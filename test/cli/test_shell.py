@@ -147,6 +147,7 @@ class ShellTests(ShellCase):
             "      ipv6 address 2001:db8:a::1/64",
         )
         self.does("show conf | grep 'hostname|ipv6'")
+        self.does('show conf | GR -iE "HOST|xyz"', "  system hostname node1")
         self.does("do show system uptime | more", "System uptime: 1D 1H 34M")
         self.fails("show conf | sort", "Unknown pipe 'sort': grep, json, more")
         self.fails("show conf |", "Unknown pipe '': grep, json, more")
