@@ -71,7 +71,7 @@ class Editor:
             return
         if any(match.is_pipe(token) for token in tokens):
             raise CommandError("a pipe has no place in a configuration")
-        if len(tokens) > 1 and tokens[-1].text == NO_CONFIRM:
+        if len(tokens) > 1 and tokens[-1] == match.Token(NO_CONFIRM):
             tokens = tokens[:-1]
         try:
             found = match.match(self.mode, tokens, self._rights, self._registry)

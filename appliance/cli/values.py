@@ -118,7 +118,8 @@ class Value:
 
 def quote(text: str) -> str:
     """Write a text as one word of a command line, in double quotes if it needs them."""
-    if text and not re.search(r"[\s\"'\\|#?]", text):
+    # A text such as -noconfirm would be taken for the keyword.
+    if text and text[0] != "-" and not re.search(r"[\s\"'\\|#?]", text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.cli.shell import Shell
-from appliance.config_text import show
+from appliance.config_text import parse, show
 from test.cli.shells import HASH, MemorySystem, Recorder, make_shell, run
 
 TEXT = """\
@@ -132,6 +132,13 @@ class ChangeTests(ConfigureCase):
         self.assertEqual([each.name for each in self.system.configuration.lma_services], ["lma1", "lma2"])
         self.does("no lma-service lma2", "end")
         self.assertEqual(self.running(), [line.strip() for line in TEXT.splitlines()])
+
+    def test_text_like_the_keyword(self) -> None:
+        """A text that reads -noconfirm is set in quotes, and shown so that it can be read again."""
+        self.does("configure", 'banner motd "-noconfirm"', "end")
+        self.assertIn('banner motd "-noconfirm"', self.running())
+        lines = show(self.system.configuration.tree)
+        self.assertEqual(show(parse("\n".join(lines), "x")), lines)
 
     def test_refused(self) -> None:
         """What contradicts the rest, and what the host refuses, leaves everything as it was."""
