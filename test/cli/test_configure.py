@@ -397,6 +397,15 @@ class FileTests(ConfigureCase):
         self.assertIn("ip pool V4 192.0.2.0/24", self.running())
         self.assertIn("system hostname other", self.running())
 
+    def test_much_is_put_together_in_slices(self) -> None:
+        """Others have their turn while a long configuration is printed, summed up or saved."""
+        for number in range(200):
+            self.does("configure", f"context c{number}", "end")
+        for line in ("show configuration", "show configuration checksum", "save configuration /x"):
+            face = Recorder(patience=1000)
+            run(self.shell, line, face)
+            self.assertLess(face.patience, 997, line)
+
     def test_checksum(self) -> None:
         """It changes with the configuration and comes back with it."""
         one = self.does("show configuration checksum")

@@ -12,7 +12,7 @@ from appliance.cli.commands.session import known_context
 from appliance.cli.grammar import RIGHTS, CommandError, command
 from appliance.config_audit import audit, screen
 from appliance.config_secrets import masked
-from appliance.config_text import ROOT, Parser, configuration_lines, show
+from appliance.config_text import ROOT, Parser, configuration_lines
 from appliance.config_tree import ConfigurationErrors, Section
 
 WORDS = {
@@ -28,7 +28,7 @@ WORDS = {
     "save": "Writes the running configuration to a file",
     "verbose": "Each finding, not only how many",
 }
-#: Lines that are read before others have a turn.
+#: Lines that are read or made before others have a turn.
 SLICE = 16
 
 
@@ -44,9 +44,8 @@ def _show(shell: Any, args: dict[str, Any]) -> Iterable[str]:
 
 
 @command("exec", "show configuration checksum", help=WORDS, rights="operator")
-def _checksum(shell: Any, _args: dict[str, Any]) -> list[str]:
-    text = "\n".join(show(shell.system.configuration.tree))
-    return [hashlib.sha256(text.encode()).hexdigest()]
+async def _checksum(shell: Any, _args: dict[str, Any]) -> list[str]:
+    return [hashlib.sha256((await _text(shell)).encode()).hexdigest()]
 
 
 @command("exec", "show configuration errors [ verbose ]", help=WORDS, rights="operator")
@@ -82,7 +81,8 @@ async def _load(shell: Any, args: dict[str, Any]) -> list[str]:
             texts = [text.replace(": Failure: ", ": ", 1) for text in error.lines]
             raise CommandError("\n".join([*texts, "nothing of the file was applied"])) from None
         if await shell.change(base, tree, args):
-            return [f"Info: {len(lines)} lines of {path} were applied"]
+            count = len(lines) - (not lines[-1])
+            return [f"Info: {count} line{'' if count == 1 else 's'} of {path} {'was' if count == 1 else 'were'} applied"]
 
 
 @command(
@@ -97,9 +97,18 @@ async def _save(shell: Any, args: dict[str, Any]) -> list[str]:
         if not _is_configuration(await shell.system.read_file(path)):
             raise CommandError(f"{path} is no configuration file and is not replaced; name another file")
         await shell.confirm(args, [f"{path} exists and is replaced"])
-    text = "\n".join(show(shell.system.configuration.tree)) + "\n"
-    await shell.system.write_file(path, text)
+    await shell.system.write_file(path, await _text(shell) + "\n")
     return [f"Info: the configuration was saved to {path}"]
+
+
+async def _text(shell: Any) -> str:
+    """The running configuration; others have their turn while it is put together."""
+    lines: list[str] = []
+    for line in configuration_lines(shell.system.configuration.tree):
+        lines.append(line)
+        if len(lines) % SLICE == 0:
+            await shell.face.write([])
+    return "\n".join(lines)
 
 
 def _is_configuration(text: str) -> bool:
