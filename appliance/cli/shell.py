@@ -341,7 +341,11 @@ def _check(line: str) -> None:
         raise CommandError(f"a line is longer than {LINE_LIMIT} characters")
     for column, character in enumerate(line):
         if not character.isprintable() and character not in "\t\r\n":
-            text = f"character U+{ord(character):04X} has no place in a command; type the line without it"
+            number = ord(character)
+            # How the octets of a line that are no UTF-8 come here (PEP 383).
+            octet = 0xDC80 <= number <= 0xDCFF
+            what = f"octet 0x{number & 0xFF:02X}" if octet else f"character U+{number:04X}"
+            text = f"{what} has no place in a command; type the line without it"
             raise CommandError(text, (column, column + 1))
 
 

@@ -329,6 +329,8 @@ class ChangeTests(ConfigureCase):
             text = self.fails(line)
             self.assertIn("has no place in a command", text)
             self.assertTrue(text.isprintable())
+        # An octet that is no UTF-8, as Python reads it.
+        self.assertIn("octet 0xFF has no place", self.fails("banner motd \udcff"))
         self.assertIn("longer than 8192", self.fails("x" * 9000))
 
     def test_caret(self) -> None:

@@ -82,7 +82,7 @@ async def _load(shell: Any, args: dict[str, Any]) -> list[str]:
             raise CommandError("\n".join([*texts, "nothing of the file was applied"])) from None
         if await shell.change(base, tree, args):
             count = len(lines) - (not lines[-1])
-            return [f"Info: {count} line{'' if count == 1 else 's'} of {path} {'was' if count == 1 else 'were'} applied"]
+            return [f"Info: {count} {'line' if count == 1 else 'lines'} of {path} applied"]
 
 
 @command(
