@@ -37,6 +37,11 @@ class Screen(Protocol):
         """The same as dicts, lists, numbers and texts, for JSON; a generator becomes a list."""
 
 
+def key_of(label: str) -> str:
+    """The key of a labelled value in data: ``Service Name`` -> ``service_name``."""
+    return slug(label).replace("-", "_")
+
+
 def pair(label: str, value: object, indent: int = 0) -> str:
     """Return one label and value; a label that is too long for its field still gets one space."""
     return f"{' ' * indent}{label + ':':<{LABEL - 1}} {value}"
@@ -45,7 +50,7 @@ def pair(label: str, value: object, indent: int = 0) -> str:
 def columns(pairs: Iterable[tuple[str, object]], indent: int, width: int) -> Iterator[str]:
     """Yield lines of two pairs each (one on a narrow terminal); an odd last one stands alone."""
     cells = [pair(label, value, indent) for label, value in pairs]
-    if 0 < width < TWO_COLUMNS:
+    if 0 < width < indent + TWO_COLUMNS:
         yield from cells
         return
     for left, right in zip(cells[::2], [*cells[1::2], ""], strict=False):
@@ -132,7 +137,7 @@ class FactsScreen:
         return out
 
     def data(self) -> list[dict[str, str | list[str]]]:
-        """Return one dict an object, keyed by the labels in lower case with dashes.
+        """Return one dict an object, keyed by the labels in lower case with underscores.
 
         A label that an object has several times (its peers, its pools) becomes a list.
         """
@@ -140,7 +145,7 @@ class FactsScreen:
         for facts in self.objects:
             found: dict[str, list[str]] = {}
             for label, value in facts:
-                found.setdefault(slug(label), []).append(value)
+                found.setdefault(key_of(label), []).append(value)
             out.append({key: texts if len(texts) > 1 else texts[0] for key, texts in found.items()})
         return out
 
@@ -213,18 +218,20 @@ class FixedTable:
     """How many dashes."""
     columns: tuple[int, ...]
     """Column where each value starts; a longer value before it pushes it to the right."""
-    rows: Sequence[tuple[str, ...]]
+    keys: tuple[str, ...]
+    """Name of each column in the data."""
+    rows: Sequence[tuple[str | int, ...]]
 
     def lines(self, width: int) -> Iterator[str]:
         """Yield the text; these tables do not depend on ``width``."""
         yield place(self.starts, self.headings)
         yield place(self.underlines, ("-" * count for count in self.dashes))
         for row in self.rows:
-            yield place(self.columns, row)
+            yield place(self.columns, map(str, row))
 
-    def data(self) -> list[dict[str, str]]:
+    def data(self) -> list[dict[str, str | int]]:
         """Return one object for each row."""
-        return [dict(zip(self.headings, row, strict=False)) for row in self.rows]
+        return [dict(zip(self.keys, row, strict=False)) for row in self.rows]
 
 
 @define(slots=True)
@@ -241,7 +248,7 @@ class PairsScreen:
 
     def data(self) -> dict[str, Any]:
         """Return one object."""
-        return self.values or {slug(label): value for label, value in self.pairs}
+        return self.values or {key_of(label): value for label, value in self.pairs}
 
 
 @define(slots=True)

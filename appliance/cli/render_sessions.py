@@ -13,8 +13,7 @@ from attrs import asdict, define, field
 
 from appliance.cli import ours
 from appliance.cli.ours import FAMILIES, NO_SESSIONS, STATES
-from appliance.cli.render import STEP, Column, TableScreen, columns, pair
-from appliance.counters import slug
+from appliance.cli.render import STEP, Column, TableScreen, columns, key_of, pair
 from appliance.facts import technology_name
 from appliance.ports import SessionView
 
@@ -78,7 +77,7 @@ class Totals:
         return {
             "total": self.total,
             "states": dict(self.states),
-            "families": {slug(name): count for name, count in self.families.items()},
+            "families": {key_of(name): count for name, count in self.families.items()},
             "peers": dict(self.peers),
         }
 

@@ -271,13 +271,27 @@ class Shell:
                 self._position = (self._position or ())[:-1]
                 raise
             before = editor.tree
-            editor.enter(words)
+            try:
+                editor.enter(words)
+            except CommandError as error:
+                self._hint(words, error)
+                raise
             if editor.tree is before or await self.change(before, editor.tree, args):
                 self._position = editor.position
                 if editor.tree is not before:
                     # As it was typed: what hides a password needs its quotes.
                     self.audit("configure", line, "ok")
                 return
+
+    def _hint(self, words: list[Token], error: CommandError) -> None:
+        """Raise another error for a line that is only typed in the wrong mode."""
+        try:
+            verb = match.match("exec", words, self.rights, self._registry).command.syntax.split()[0]
+        except CommandError:
+            return
+        if verb not in NAVIGATION:
+            text = f"{error}; in Exec mode it is a command: '{DO}' before it runs it from here"
+            raise CommandError(text, error.span) from None
 
     async def change(self, base: Any, tree: Any, args: dict[str, Any]) -> bool:
         """Make ``tree``, which was made from ``base``, the running configuration, after a question if

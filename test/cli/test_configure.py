@@ -86,7 +86,11 @@ class ModeTests(ConfigureCase):
         self.does("configure", "context anchor")
         self.assertEqual(self.does("do show system uptime | grep -v x"), ["System uptime: 1D 1H 34M"])
         self.assertEqual(self.fails("do configure"), "Failure: 'configure' does not follow 'do'")
-        self.assertIn("Unknown command 'show'", self.fails("show clock"))
+        self.assertEqual(
+            self.fails("show clock"),
+            "Failure: Unknown command 'show'; in Exec mode it is a command: 'do' before it runs it from here",
+        )
+        self.assertNotIn("Exec mode", self.fails("shaw clock"))
         self.assertIn("a pipe has no place", self.fails("subscriber default | more"))
 
     def test_help_of_the_mode(self) -> None:

@@ -163,12 +163,12 @@ class FactsScreenTest(SynchronousTestCase):
         self.assertEqual(
             facts.lines(80), ["Service Name: a", "  Service Status: Started", "", "Service Name: b"]
         )
-        self.assertEqual(facts.data()[0], {"service-name": "a", "service-status": "Started"})
+        self.assertEqual(facts.data()[0], {"service_name": "a", "service_status": "Started"})
 
     def test_repeated_label(self) -> None:
         """As data a label that comes several times becomes a list, nothing is lost."""
         facts = FactsScreen([[("Service Name", "a"), ("MAG Peer", "x"), ("MAG Peer", "y")]])
-        self.assertEqual(facts.data(), [{"service-name": "a", "mag-peer": ["x", "y"]}])
+        self.assertEqual(facts.data(), [{"service_name": "a", "mag_peer": ["x", "y"]}])
 
 
 class TableScreenTest(SynchronousTestCase):

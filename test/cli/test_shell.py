@@ -126,7 +126,13 @@ class ShellTests(ShellCase):
             "2           1           access        mag1          Started       3             mag",
         )
         data = json.loads("\n".join(self.do("show service all | json").lines))
-        self.assertEqual(data[0]["ServiceName"], "mag1")
+        self.assertEqual(
+            data[0],
+            {
+                "context_id": 2, "service_id": 1, "context_name": "access", "service_name": "mag1",
+                "state": "Started", "sessions": 3, "type": "mag",
+            },
+        )  # fmt: skip
 
     def test_date_line(self) -> None:
         """The first line of an output is the date unless it is turned off; JSON and nothing have none."""

@@ -66,9 +66,9 @@ def _end(view: CaptureView) -> str:
     )
 
 
-def _rows(views: Iterable[CaptureView]) -> Iterable[tuple[str, ...]]:
+def _rows(views: Iterable[CaptureView]) -> Iterable[tuple[str | int, ...]]:
     for view in views:
-        numbers = (str(view.packets), str(view.octets), str(view.dropped))
+        numbers = (view.packets, view.octets, view.dropped)
         yield (*numbers, view.state, date_line(view.since), view.filter, view.file)
 
 
@@ -81,5 +81,6 @@ def _show(shell: Any, _args: dict[str, Any]) -> FixedTable:
         columns,
         (9, 11, 8, 20, 37, 34, 4),
         columns,
+        ("packets", "octets", "dropped", "state", "since", "filter", "file"),
         tuple(_rows(shell.system.captures.views())),
     )

@@ -8,7 +8,7 @@ from appliance.cli import ours
 from appliance.cli.commands.sessions import CHOICES, FILTERS, clear, count, views, wanted
 from appliance.cli.commands.sessions import HELP as SESSION_HELP
 from appliance.cli.grammar import command
-from appliance.cli.render import LABEL, VALUE, Screen, TextScreen
+from appliance.cli.render import LABEL, VALUE, Screen, TextScreen, key_of
 from appliance.cli.render_sessions import (
     SessionCountersScreen,
     SessionFullScreen,
@@ -166,7 +166,7 @@ def progress(censuses: dict[str, Census]) -> Screen:
     }
     lines = [f"{number:>8} {label}" for label, number in plain.items()]
     lines += [f"{states[name]:>8} In-progress calls @ {name} state" for name in ours.PROGRESS]
-    values = {slug(label): number for label, number in plain.items()}
+    values = {key_of(label): number for label, number in plain.items()}
     return TextScreen(lines, {**values, "states": {name: states[name] for name in ours.PROGRESS}})
 
 

@@ -142,7 +142,8 @@ def _contexts(shell: Any, _args: dict[str, Any]) -> Screen:
         (0, 16, 26, 39),
         (15, 9, 10, 23),
         (0, 16, 29),
-        [(name, str(number), "Active") for name, number in context_numbers(shell).items()],
+        ("context_name", "context_id", "state", "description"),
+        [(name, number, "Active") for name, number in context_numbers(shell).items()],
     )
 
 
@@ -157,8 +158,8 @@ def _services(shell: Any, _args: dict[str, Any]) -> Screen:
     contexts = context_numbers(shell)
     rows = [
         (
-            str(contexts.get(service.context, 0)), str(number), service.context, service.name, service.state,
-            str(service.session_count()), service.kind,
+            contexts.get(service.context, 0), number, service.context, service.name, service.state,
+            service.session_count(), service.kind,
         )
         for number, service in enumerate(shell.system.services(), 1)
     ]  # fmt: skip
@@ -168,6 +169,7 @@ def _services(shell: Any, _args: dict[str, Any]) -> Screen:
         (0, 12, 24, 38, 52, 66, 77),
         (9, 9, 11, 11, 10, 11, 4),
         (0, 12, 24, 38, 52, 66, 80),
+        ("context_id", "service_id", "context_name", "service_name", "state", "sessions", "type"),
         rows,
     )
 
