@@ -231,9 +231,10 @@ def _react(
     def started(_: object) -> None:
         # Sessions by the hundred thousand are no garbage: a full collection would only stop the
         # loop for as long as it takes to look at each of them, so the oldest generation is left alone.
+        # The young ones are kept small: with a million objects in the middle one, its turn took 90 ms.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 1_000_000)
+        gc.set_threshold(10_000, 5, 1_000_000)
         logger.info("Appliance ready: {what}", what=system.summary())
 
     def begin() -> None:
