@@ -132,7 +132,7 @@ class SessionScreenTest(SynchronousTestCase):
             {
                 "total": 3,
                 "states": {"active": 2, "registering": 0, "deregistering": 0, "deleting": 1, "waiting": 0},
-                "families": {"ipv6-only": 1, "ipv4-only": 1, "ipv4-and-ipv6": 1},
+                "families": {"ipv6_only": 1, "ipv4_only": 1, "ipv4_and_ipv6": 1},
                 "peers": {"2001:db8:ffff::a1": 2, "2001:db8:ffff::a2": 1},
             },
         )
