@@ -54,6 +54,7 @@ class Desk:
         self.audit_log = AuditLog(state_directory, tell_from_thread)
         self.operators = Operators(system, management, clock, reactor)
         self._control = ControlServer(reactor, control_socket, self.operators)
+        # Apart from those of log-ins: strangers who guess must not keep an operator from adding a user.
         self._hashers = Hashers()
         self._ssh = SshService(
             reactor=reactor,

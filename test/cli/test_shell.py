@@ -108,6 +108,9 @@ class ShellTests(ShellCase):
         self.does("show clock", "Sunday September 09 01:46:40 UTC 2001")
         self.assertIn("Loop Lag Now:                  1.2 ms", self.do("show system").lines)
         self.assertEqual(self.do("show version").lines[0], "Active Software:")
+        keys = json.loads("\n".join(self.do("show version | json").lines))
+        self.assertIn("image_version", keys)
+        self.assertIn("source_commit_id", keys)
 
     def test_tables(self) -> None:
         """Columns as measured on captures; a long name pushes the rest to the right."""

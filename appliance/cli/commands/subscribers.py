@@ -67,7 +67,7 @@ def summary(censuses: dict[str, Census]) -> Screen:
             for left, right in zip(names[::2], names[1::2], strict=True)
         ),
     ]
-    values = {"total-subscribers": total, "active": active, "dormant": total - active}
+    values = {"total_subscribers": total, "active": active, "dormant": total - active}
     return TextScreen(lines, {**values, **{name: types[name] for name in names}})
 
 
@@ -127,7 +127,7 @@ def _disconnect_reasons(shell: Any, args: dict[str, Any]) -> Screen:
         *(f"{name:<53}{reasons[name]:>12}{share[name]:>12.5f}" for name in shown),
     ]
     rows = [{"reason": name, "count": reasons[name], "percentage": round(share[name], 5)} for name in shown]
-    return TextScreen(lines, {"total-disconnects": total, "reasons": rows})
+    return TextScreen(lines, {"total_disconnects": total, "reasons": rows})
 
 
 @command("exec", "show session duration", help=HELP)

@@ -10,7 +10,7 @@ from attrs import asdict, define
 from appliance.cli import match, ours
 from appliance.cli.commands.base import date_line
 from appliance.cli.grammar import COMMANDS, RIGHTS, command
-from appliance.cli.render import Column, FixedTable, PairsScreen, Screen, TableScreen, TextScreen
+from appliance.cli.render import Column, FixedTable, PairsScreen, Screen, TableScreen, TextScreen, key_of
 from appliance.config_secrets import masked
 from appliance.errors import ApplianceError
 from appliance.ports import Health, Operator
@@ -41,7 +41,7 @@ def _version(shell: Any, _args: dict[str, Any]) -> Screen:
     }
     return TextScreen(
         ["Active Software:", *(f"  {label + ':':<32}{value}" for label, value in facts.items())],
-        {label.lower().replace(" ", "-"): value for label, value in facts.items()},
+        {key_of(label): value for label, value in facts.items()},
     )
 
 
