@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.errors", 0),
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
+    ("appliance.ports_aaa", 0),
     ("appliance.lag", 0),
     ("appliance.wildcards", 0),
     ("appliance.tap", 0),
