@@ -73,6 +73,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.lma_service", 6),
     ("appliance.mag_service", 6),
     ("appliance.system", 6),
+    ("appliance.diameter_*", 6),
+    ("appliance.aaa_*", 6),
     ("appliance.audit", 6),
     ("appliance.desk", 6),
     ("appliance.system_change", 6),
