@@ -119,6 +119,10 @@ class LmaSettings:
     """``disabled`` (status 2), ``optional``, ``required`` (status 163 without the option)."""
     setup_timeout: int = number(60, 1, 300, "seconds")
     aaa_accounting: bool = True
+    aaa_group: str = ""
+    """Name of an AAA group of the context; empty: no server is asked or told anything."""
+    aaa: Any = None
+    """Settings of that group (``diameter.settings.GroupSettings``)."""
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     """0 (not in the range, the factory state): no heartbeats."""
     heartbeat_max_retransmissions: int = number(3, 1, 15)
