@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.codec", 1),
     ("appliance.protocols.diameter.settings", 1),
     ("appliance.protocols.diameter.events", 1),
+    ("appliance.protocols.diameter.node_events", 1),
     ("appliance.aaa.settings", 1),
     ("appliance.protocols.rawsock", 4),
     ("appliance.protocols.driver", 4),
