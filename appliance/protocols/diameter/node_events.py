@@ -11,8 +11,8 @@
     operator ──Command, Reconfigure▶
 
 A connection has a number. The node numbers those it asks for (odd: 1, 3, 5, ...), the driver those that
-peers opened (even: 2, 4, 6, ...); no number is used twice. After :class:`Close` the node wants to hear nothing
-more of a connection, not even :class:`Disconnected`; what comes all the same is ignored.
+peers opened (even: 2, 4, 6, ...); no number is used twice. After :class:`Close` the node wants to hear
+nothing more of a connection, not even :class:`Disconnected`; what comes all the same is ignored.
 
 Applications, users' requests and requests to be answered are known by numbers too: ``application`` and
 ``token`` are chosen by the driver, ``key`` by the node. Addresses are packed octets, identities text.
