@@ -51,7 +51,11 @@ def records(count: int, run: int) -> Iterator[bytes]:
     """Bodies of ``count`` ACRs, START and STOP of one session after the other, 14 AVPs each."""
     front = avps(("Origin-Host", CLIENT), ("Origin-Realm", REALM), ("Destination-Realm", REALM))
     kinds = tuple(
-        avps(("Accounting-Record-Type", kind), ("Accounting-Record-Number", number), ("Acct-Application-Id", 3))
+        avps(
+            ("Accounting-Record-Type", kind),
+            ("Accounting-Record-Number", number),
+            ("Acct-Application-Id", BASE_ACCOUNTING),
+        )
         for kind, number in ((START, 0), (STOP, 1))
     )
     tail = avps(
@@ -120,7 +124,8 @@ class Load:
             while sent < count and sent - len(waits) < window:
                 sent_at[sent] = now
                 # The ids begin at 16, out of the way of the one for the CER.
-                batch.append(frame(ACR, BASE_ACCOUNTING, 0xC0, sent + 16, self._run << 20 & 0xFFFFFFFF | sent, bodies[sent]))
+                end = (self._run << 20 | sent) & 0xFFFFFFFF
+                batch.append(frame(ACR, BASE_ACCOUNTING, 0xC0, sent + 16, end, bodies[sent]))
                 sent += 1
             if batch:
                 self._link.sendall(b"".join(batch))
@@ -183,10 +188,8 @@ class Sink:
 
     def _tell(self) -> None:
         seconds = self._last - self._first
-        result = {
-            "records": self.records, "seconds": seconds, "disordered": self.disordered, "repeated": self.repeated,
-        }  # fmt: skip
-        print(json.dumps(result), flush=True)
+        counts = {"records": self.records, "disordered": self.disordered, "repeated": self.repeated}
+        print(json.dumps({**counts, "seconds": seconds}), flush=True)
 
     def _answer(self, data: bytes) -> bytes:
         _, second, application, hop, end = HEADER.unpack_from(data)
