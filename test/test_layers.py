@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.sctp*", 4),
     ("appliance.protocols.diameter.usrsctp", 4),
     ("appliance.protocols.diameter.dns", 4),
+    ("appliance.protocols.diameter.node_events", 1),
     ("appliance.aaa.settings", 1),
     ("appliance.protocols.rawsock", 4),
     ("appliance.protocols.driver", 4),
