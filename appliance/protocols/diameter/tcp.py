@@ -226,6 +226,7 @@ class _Factory(Factory):
             return None
         made = Stream(self._owner, place.number, self._kind, True, place.longest)
         made.source = place.source
+        self._owner.made(made)
         return made
 
 

@@ -84,6 +84,9 @@ class Owner(Protocol):
     def admit(self, kind: str, remote: bytes, port: int) -> "Place | None":
         """Whether a peer may connect: a place for its connection, or ``None``."""
 
+    def made(self, connection: "Connection") -> None:
+        """There is a connection of a peer that was let in."""
+
     def established(self, connection: "Connection") -> None:
         """Messages can be exchanged; with TLS the handshake is done."""
 
@@ -98,6 +101,9 @@ class Owner(Protocol):
 
     def congested(self, connection: "Connection", full: bool) -> None:
         """Too much waits for the peer; or, no longer."""
+
+    def noticed(self, connection: "Connection", text: str) -> None:
+        """Something for the log that is not the end of the connection: a path is lost."""
 
     def lost(self, connection: "Connection", text: str) -> None:
         """The connection is gone, or never came about; always the last call. Empty: the peer closed it."""
