@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.events", 1),
     ("appliance.protocols.diameter.framing", 1),
     ("appliance.protocols.diameter.transport", 4),
-    ("appliance.protocols.diameter.listening", 4),
+    ("appliance.protocols.diameter.connections", 4),
     ("appliance.protocols.diameter.tcp", 4),
     ("appliance.protocols.diameter.tls", 4),
     ("appliance.protocols.diameter.sctp*", 4),
