@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.pmipv6.events", 1),
     ("appliance.tun.encap", 1),
     ("appliance.protocols.diameter.types", 1),
+    ("appliance.protocols.diameter.definitions", 1),
+    ("appliance.protocols.diameter.dia", 1),
     ("appliance.protocols.diameter.dictionary", 1),
     ("appliance.protocols.diameter.codec", 1),
     ("appliance.protocols.diameter.settings", 1),
