@@ -360,7 +360,7 @@ class RecordWriter:
             self._spool.remove(segment)
             self._segment = None
             if not self._spool:
-                self._say("notice", "all records that waited on disk are in the database")
+                self._say("info", "all records that waited on disk are in the database")
 
     def _store_again(self, part: list[Record]) -> None:
         try:
