@@ -14,7 +14,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from appliance.cli import match, output, pipes
-from appliance.cli.commands import base, capture, configuration, files, lma, mag, monitor, session, views
+from appliance.cli.commands import (
+    aaa,
+    accounting,
+    base,
+    capture,
+    configuration,
+    diameter,
+    files,
+    lma,
+    mag,
+    monitor,
+    session,
+    views,
+)
 from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
@@ -26,7 +39,7 @@ from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
-COMMAND_MODULES = (base, session, files, lma, mag, monitor, capture, views)
+COMMAND_MODULES = (base, session, files, lma, mag, diameter, aaa, accounting, monitor, capture, views)
 
 #: Lines that are pulled out of a handler before others have a turn.
 SLICE = 32

@@ -321,7 +321,7 @@ def _show_peers(value: tuple[bytes, int]) -> str:
 
 #: Kind: reader, writer. IPV6/LEN and IPV4/LEN are prefixes; IPV6/HOST and IPV4/HOST are addresses with
 #: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
-#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment in UTC.
+#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment, UTC.
 _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "NUMBER": (_number, str),
     "HEX": (_hexadecimal, lambda value: f"{value:08x}"),
