@@ -270,15 +270,16 @@ def port() -> FakeAaa:
         counters={"aaa": {"Submitted": 100, "Answered": 97, "Timeouts": 3}, "spare": {"Submitted": 0}},
         session_views=[
             session(),
-            session(role="client", owner="lma1", state="Pending", session_id="lma1.visited.example;3973075200;2",
-                    call_id=0x01CA11B1, user="mn2@home.example", peer="aaa1.home.example",
+            session(role="client", owner="lma1", state="Pending",
+                    session_id="lma1.visited.example;3973075200;2", call_id=0x01CA11B1, user="mn2@home.example", peer="aaa1.home.example",
                     authorization_left=None, details=()),
         ],
         client_views=[client_view(), client_view(service="lma lma2", accounting="", spool_oldest=None)],
         server_views=[server_view()],
         message_views=[
             MessagesView(group="home", server="aaa1.home.example", accounting=False,
-                         messages={"AA": MessageCounts(5, 4, 1, 1, 0, 0), "AS": MessageCounts(2, 2, rejected=1)}),
+                         messages={"AA": MessageCounts(5, 4, 1, 1, 0, 0),
+                                   "AS": MessageCounts(2, 2, rejected=1)}),
             MessagesView(group="home", server="aaa2.home.example", accounting=False,
                          messages={"AA": MessageCounts(1, 1)}),
             MessagesView(group="home", server="aaa1.home.example", accounting=True,
@@ -295,6 +296,7 @@ def port() -> FakeAaa:
         used=[
             UsageView(server="home", user="mn1@home.example", day="2026-11-23", sessions=3, seconds=900,
                       octets_in=10, octets_out=20),
-            UsageView(server="home", user="", day="2026-11-24", sessions=1, seconds=1, octets_in=1, octets_out=2),
+            UsageView(server="home", user="", day="2026-11-24", sessions=1, seconds=1, octets_in=1,
+                      octets_out=2),
         ],
     )  # fmt: skip
