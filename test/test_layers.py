@@ -106,7 +106,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.audit", 6),
     ("appliance.desk", 6),
     ("appliance.system_change", 6),
-    ("appliance.facts", 3),
+    ("appliance.facts*", 3),
     ("appliance.record", 6),
     ("appliance.watch", 6),
     ("appliance.capture", 6),
