@@ -20,7 +20,7 @@ def examine(
     context: Context, settings: PeerSettings, link: Link, message: Message
 ) -> tuple[Capabilities, int | None]:
     """What an acceptable CER says, and the in-band security that is chosen. Raises Refusal."""
-    fault = context.fault(message)
+    fault = context.fault(message, settings.compat)
     if fault is not None:
         raise Refusal(fault.result, fault.text, fault.failed)
     said = cap.read(message)

@@ -43,7 +43,10 @@ DISCONNECT_CAUSE = _D["Disconnect-Cause"]
 
 
 class Refusal(Exception):
-    """A CER that is not accepted, or a CEA that cannot be used."""
+    """A CER that is not accepted, or a CEA that cannot be used.
+
+    ``failed`` is an encoded Failed-AVP; empty: there is none.
+    """
 
     def __init__(self, code: int, text: str, failed: bytes = b"") -> None:
         super().__init__(text)
@@ -58,9 +61,9 @@ class Refusal(Exception):
 
 
 def faulty(text: str, failed: bytes = b"") -> tuple[bytes, ...]:
-    """Error-Message, and Failed-AVP around ``failed`` if there is something."""
+    """Error-Message, and an encoded Failed-AVP if there is one."""
     about = (ERROR_MESSAGE.encode(text),) if text else ()
-    return (*about, FAILED.encode(failed)) if failed else about
+    return (*about, failed) if failed else about
 
 
 def host_of(identity: str) -> str:
@@ -104,7 +107,7 @@ def read(message: Message) -> Capabilities:
     try:
         return _read(message)
     except Malformed as error:
-        raise Refusal(error.code, str(error), error.failed) from None
+        raise Refusal(error.code, str(error), FAILED.encode(error.failed)) from None
     except BadValue as error:
         raise Refusal(5004, str(error)) from None
 
@@ -117,7 +120,7 @@ def _read(message: Message) -> Capabilities:
         raise Refusal(UNABLE_TO_COMPLY, f"more than {2 * MOST_APPLICATIONS} applications")
     for avp in (ORIGIN_HOST, ORIGIN_REALM):
         if message.raw(avp) is None:
-            raise Refusal(MISSING_AVP, f"there is no {avp.name}", avp.encode("\0"))
+            raise Refusal(MISSING_AVP, f"there is no {avp.name}", FAILED.encode(avp.encode("\0")))
     return Capabilities(
         host=host_of(message.first(ORIGIN_HOST)),
         realm=message.first(ORIGIN_REALM),
@@ -141,13 +144,13 @@ def _specific(group: Group, auth: set[int], acct: set[int]) -> None:
         raise Refusal(
             MISSING_AVP,
             "a Vendor-Specific-Application-Id has no application",
-            AUTH.encode(0) + ACCT.encode(0),
+            FAILED.encode(AUTH.encode(0) + ACCT.encode(0)),
         )
     if len(found) > 1:
         raise Refusal(
             TOO_MANY,
             "a Vendor-Specific-Application-Id has more than one application",
-            b"".join(avp.octets for avp in found),
+            FAILED.encode(b"".join(avp.octets for avp in found)),
         )
     auth.update(group.all(AUTH))
     acct.update(group.all(ACCT))

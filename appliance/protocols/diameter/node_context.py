@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from appliance.protocols.diameter.capabilities import Ourselves
+from appliance.protocols.diameter.capabilities import Ourselves, faulty
 from appliance.protocols.diameter.codec import Message
 from appliance.protocols.diameter.dictionary import Dictionary
 from appliance.protocols.diameter.node_events import Close, Notify
@@ -28,15 +28,15 @@ class Fault(Protocol):
 
     @property
     def failed(self) -> bytes:
-        """Octets for Failed-AVP; empty: none."""
+        """Failed-AVP, encoded; empty: none."""
 
     @property
     def text(self) -> str:
         """For Error-Message."""
 
 
-#: Checks a message against a dictionary; the last argument: reserved header bits are a fault.
-Check = Callable[[Message, Dictionary, bool], Fault | None]
+#: Checks a message against a dictionary; then: reserved header bits are a fault; the peer speaks drafts.
+Check = Callable[[Message, Dictionary, bool, bool], Fault | None]
 
 
 class Context:
@@ -79,9 +79,13 @@ class Context:
         """About so many seconds: up to a tenth more or less."""
         return seconds * (0.9 + 0.2 * self.uniform())
 
-    def fault(self, message: Message) -> Fault | None:
+    def fault(self, message: Message, compat: bool = False) -> Fault | None:
         """What is wrong with a message, if anything."""
-        return self.check(message, self.dictionary, self.settings.strict_bits)
+        return self.check(message, self.dictionary, self.settings.strict_bits, compat)
+
+    def refuse(self, message: Message, fault: Fault) -> bytes:
+        """The answer that tells a fault of a request."""
+        return self.us.answer(message, fault.result, *faulty(fault.text, fault.failed))
 
     def new_connection(self) -> int:
         """A number for a connection that we open: odd ones."""

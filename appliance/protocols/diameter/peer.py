@@ -3,7 +3,7 @@
 ::
 
     node ──start, stop, need, offer, lost, message, elapsed──▶ Peer ──▶ effects (Connect, Transmit, Close)
-         ◀──usable, unusable, failover, closed, resume, watch──
+         ◀──peer_usable, peer_unusable, peer_suspect, peer_closed, peer_trusted, peer_watch──
 
 The table is in ``peer_states.py``, its actions are in ``peer_actions.py``.
 """
@@ -37,22 +37,22 @@ BASE = frozenset((cap.CAPABILITIES, cap.WATCHDOG, cap.DISCONNECT))
 class Owner(Protocol):
     """What a peer tells the node."""
 
-    def usable(self, peer: "Peer", now: Now) -> None:
+    def peer_usable(self, peer: "Peer", now: Now) -> None:
         """Requests can be sent to it now."""
 
-    def unusable(self, peer: "Peer", now: Now) -> None:
+    def peer_unusable(self, peer: "Peer", now: Now) -> None:
         """No new ones; those that were sent may still be answered."""
 
-    def failover(self, peer: "Peer", now: Now) -> None:
+    def peer_suspect(self, peer: "Peer", now: Now) -> None:
         """What was sent to it should go to others; its connection is still there (SUSPECT)."""
 
-    def closed(self, peer: "Peer", now: Now) -> None:
+    def peer_closed(self, peer: "Peer", now: Now) -> None:
         """It has no connection any more, and nothing that was sent to it will be answered."""
 
-    def resume(self, peer: "Peer", held: list[bytes], now: Now) -> None:
+    def peer_trusted(self, peer: "Peer", held: list[bytes], now: Now) -> None:
         """These messages came while its connection was not trusted; now it is."""
 
-    def watch(self, peer: "Peer") -> None:
+    def peer_watch(self, peer: "Peer") -> None:
         """Its ``due`` may be earlier than before."""
 
 
@@ -161,7 +161,7 @@ class Peer(PeerActions):
                 self.start(now)
         elif self.is_open and self.watchdog.due <= now.mono:
             self._obey(self.watchdog.elapsed(now.mono), now)
-        self._owner.watch(self)
+        self._owner.peer_watch(self)
 
     # Messages: those of the base protocol, and all while the peer is not usable.
 
@@ -232,11 +232,9 @@ class Peer(PeerActions):
             else:
                 statistics.unknown_answers += 1
             return
-        fault = self._context.fault(message)
+        fault = self._context.fault(message, self.settings.compat)
         if fault is not None:
-            self.put(
-                link, self._context.us.answer(message, fault.result, *cap.faulty(fault.text, fault.failed))
-            )
+            self.put(link, self._context.refuse(message, fault))
         elif code == cap.CAPABILITIES:
             # RFC 6733 section 1.1.3: capabilities are not exchanged again on an open connection.
             text = cap.faulty("capabilities are exchanged already")
@@ -251,8 +249,8 @@ class Peer(PeerActions):
         elif order == dog.FAILOVER:
             self._context.notify("warning", f"peer {self.name} does not answer, its requests go to others")
             self.usable = False
-            self._owner.unusable(self, now)
-            self._owner.failover(self, now)
+            self._owner.peer_unusable(self, now)
+            self._owner.peer_suspect(self, now)
         elif order == dog.FAILBACK and self.is_open:
             self.statistics.failbacks += 1
             self._context.notify("info", f"peer {self.name} answers again")
@@ -263,15 +261,15 @@ class Peer(PeerActions):
             self._context.notify("warning", f"peer {self.name}: closed, as it does not answer the watchdog")
             self._enter(st.CLOSED, now)
         if order:
-            self._owner.watch(self)
+            self._owner.peer_watch(self)
 
     def _release(self, now: Now) -> None:
         """The peer is good for requests; what it said before it was is taken now."""
         self.usable = True
-        self._owner.usable(self, now)
+        self._owner.peer_usable(self, now)
         held, self._held = self._held, []
         if held:
-            self._owner.resume(self, held, now)
+            self._owner.peer_trusted(self, held, now)
 
     # Coming into a state.
 
@@ -290,12 +288,12 @@ class Peer(PeerActions):
         if target == st.CLOSING:
             self.until = now.mono + settings.dpa_timeout
             self.usable = False
-            self._owner.unusable(self, now)
+            self._owner.peer_unusable(self, now)
         elif target == st.WAIT_CONN_ACK and before == st.CLOSED:
             self.until = now.mono + settings.connection_timeout
         elif target in (st.WAIT_I_CEA, st.WAIT_RETURNS):
             self.until = now.mono + settings.cea_timeout
-        self._owner.watch(self)
+        self._owner.peer_watch(self)
 
     def _begin(self, target: str, now: Now) -> None:
         """Capabilities are exchanged; what may be left is the TLS handshake of RFC 3588."""
@@ -307,7 +305,7 @@ class Peer(PeerActions):
         self.state, self._target = st.WAIT_TLS, target
         self.until = now.mono + self._context.settings.connection_timeout
         self._context.effects.append(Secure(link.number, not link.initiator))
-        self._owner.watch(self)
+        self._owner.peer_watch(self)
 
     def _open(self, target: str, now: Now) -> None:
         link = self.initiator if target == st.I_OPEN else self.responder
@@ -328,7 +326,7 @@ class Peer(PeerActions):
             self.send_dwr(now)
         else:
             self._release(now)
-        self._owner.watch(self)
+        self._owner.peer_watch(self)
 
     def _closed(self, before: str, now: Now) -> None:
         was_open = self.link is not None
@@ -349,7 +347,7 @@ class Peer(PeerActions):
             if now.mono - self._opened_at >= self._context.settings.retry_timeout:
                 self._failures = 0
         self._rest(now, not was_open)
-        self._owner.closed(self, now)
+        self._owner.peer_closed(self, now)
 
     def _rest(self, now: Now, failed: bool = False) -> None:
         """Decide when to try again (RFC 6733 sections 2.1 and 5.4.3); ``failed``: a try has failed."""
@@ -366,7 +364,7 @@ class Peer(PeerActions):
             pause = min(limit, FIRST_PAUSE * (1 << min(self._failures, MANY_FAILURES)))
             self._failures += 1
             self.until = now.mono + self._context.jittered(pause)
-        self._owner.watch(self)
+        self._owner.peer_watch(self)
 
     def _next_address(self) -> bool:
         """Go on to the next address; whether it was not tried yet in this round."""

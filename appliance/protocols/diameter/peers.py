@@ -288,7 +288,9 @@ class PeerTable:
             fault = self._context.fault(message)
             if fault is not None:
                 raise Refusal(fault.result, fault.text, fault.failed)
-            raise Refusal(cap.MISSING_AVP, "there is no Origin-Host", cap.ORIGIN_HOST.encode("\0"))
+            raise Refusal(
+                cap.MISSING_AVP, "there is no Origin-Host", cap.FAILED.encode(cap.ORIGIN_HOST.encode("\0"))
+            )
         identity = cap.host_of(spoken)
         name = fold(identity)
         peer = self.peers.get(name)

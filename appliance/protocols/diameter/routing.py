@@ -173,6 +173,10 @@ class RoutingTable:
             self._groups[key] = found
         return found
 
+    def usable(self, realm: str, application: int, accounting: bool) -> bool:
+        """Whether a local user's request to a realm could be sent right now."""
+        return bool(self.groups(Pending(0, b"", b"", 0, application, fold(realm), "", accounting, 0, 0.0)))
+
     def _usable(self, pending: Pending) -> Iterator[list[Choice]]:
         seen: set[str] = set()
         for stage in self._stages(pending.realm, pending.host, pending.application, pending.prefer):
