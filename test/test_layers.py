@@ -72,6 +72,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.peers", 2),
     ("appliance.protocols.diameter.pending", 2),
     ("appliance.protocols.diameter.proxying", 2),
+    ("appliance.protocols.diameter.readouts", 2),
     ("appliance.protocols.diameter.redirecting", 2),
     ("appliance.protocols.diameter.redirects", 2),
     ("appliance.protocols.diameter.routing", 2),
