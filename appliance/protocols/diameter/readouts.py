@@ -1,4 +1,4 @@
-"""What a node shows of itself: peers, routes, the queue of requests. Made when it is asked for, row by row."""
+"""What a node shows of itself: peers, routes, the queue of requests; made row by row when it is asked for."""
 
 from collections.abc import Iterator
 

@@ -82,16 +82,15 @@ def dwa(identity: str, to: Message) -> bytes:
     return to.answer(2001, identity, REALM)
 
 
-def acr(session: str = "s;1;1", realm: str = REALM, host: str = "", origin_host: str = "client.home.example",
-        number: int = 0, hop: int = 1, end: int = 1, flags: int = REQUEST | PROXIABLE, more: bytes = b"") -> bytes:  # fmt: skip
-    """An Accounting-Request."""
-    return request(
-        271, ACCT, acr_avps(session, realm, host, origin_host, number, more), hop=hop, end=end, flags=flags
-    )
-
-
-def acr_avps(session: str = "s;1;1", realm: str = REALM, host: str = "", origin_host: str = "client.home.example",
-             number: int = 0, more: bytes = b"") -> bytes:  # fmt: skip
+def acr_avps(
+    session: str = "s;1;1",
+    realm: str = REALM,
+    host: str = "",
+    origin_host: str = "client.home.example",
+    number: int = 0,
+    more: bytes = b"",
+) -> bytes:
+    """The AVPs of an Accounting-Request."""
     return b"".join(
         (
             avp("Session-Id", session),
@@ -106,11 +105,16 @@ def acr_avps(session: str = "s;1;1", realm: str = REALM, host: str = "", origin_
     )
 
 
+def acr(hop: int = 1, end: int = 1, flags: int = REQUEST | PROXIABLE, **more: Any) -> bytes:
+    """An Accounting-Request."""
+    return request(271, ACCT, acr_avps(**more), hop=hop, end=end, flags=flags)
+
+
 def submit(session: str = "s;1;1", realm: str = REALM, host: str = "", **more: Any) -> Submit:
+    """An Accounting-Request of a local user."""
     origin_host = more.pop("origin_host", "client.home.example")
-    extra = more.pop("more", b"")
-    return Submit(271, ACCT, acr_avps(session, realm, host, origin_host, 0, extra), realm, host, accounting=True,
-                  **more)  # fmt: skip
+    body = acr_avps(session, realm, host, origin_host, 0, more.pop("more", b""))
+    return Submit(271, ACCT, body, realm, host, accounting=True, **more)
 
 
 SERVED = (Advertised(AUTH, auth=True), Advertised(ACCT, acct=True))
