@@ -44,7 +44,10 @@ class Submit:
 
 #: Why there is no answer.
 TIMEOUT, NO_PEER, FULL, STOPPED, CANCELLED = "timeout", "no peer", "queue full", "stopped", "cancelled"
+#: Only peers without TLS are there, and the request must not go in clear text.
 INSECURE = "no secure peer"
+#: The server says that it has too much to do (RFC 7683); an answer came whose AVPs cannot be told apart.
+OVERLOADED, MALFORMED = "overloaded", "malformed answer"
 
 
 @define(slots=True)
