@@ -42,6 +42,8 @@ class Submit:
 
 #: Why there is no answer.
 TIMEOUT, NO_PEER, FULL, STOPPED, CANCELLED = "timeout", "no peer", "queue full", "stopped", "cancelled"
+#: The server says that it has too much to do (RFC 7683); an answer came whose AVPs cannot be told apart.
+OVERLOADED, MALFORMED = "overloaded", "malformed answer"
 
 
 @define(slots=True)

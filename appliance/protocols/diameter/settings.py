@@ -163,6 +163,8 @@ class GroupSettings:
     waits; retransmissions of its update are absorbed)."""
     queue_time: int = number(30, 1, 300, "seconds")
     """How long ``queue`` waits, then denies."""
+    authorize_on_handoff: bool = False
+    """A mobile node that comes to another gateway is authorized again before it is served there."""
     interim_interval: int = number(0, 0, 86_400, "seconds")
     """0: no records from time to time, unless the server asks for them."""
     interim_on_handoff: bool = False

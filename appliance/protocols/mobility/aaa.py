@@ -2,10 +2,11 @@
 
 ::
 
-    LMA, HA core ──Authorize──▶ authorization client ──AAR, MIR──▶ server
-                 ◀─Authorized──                      ◀─ASR, RAR──
-                 ◀─SessionEnds─
-                 ──Account────▶ accounting client ────ACR────────▶ server
+    LMA, HA core ──Authorize, Abandon──▶ authorization client ──AAR, MIR, STR──▶ server
+                 ◀─Authorized───────────                      ◀─ASR, RAR───────
+                 ◀─SessionEnds, Reauthorize─
+                 ──Account─────────────▶ accounting client ─────ACR────────────▶ server
+                        └──────────────▶ authorization client (``stop``: STR)
 
 Sources: RFC 5779 section 5, RFC 5778 section 5, RFC 6733 section 8.
 """
@@ -24,7 +25,8 @@ class Subject:
     """A mobility session as AAA sees it, at one moment."""
 
     call_id: int
-    """0: there is no session yet."""
+    """Of the session; of a session that is still to be made: the one that it will have. Never 0, and never
+    the same for another session of this service."""
     mn_id: bytes
     """NAI of the MN-ID option."""
     local: bytes
@@ -75,6 +77,20 @@ class Authorize:
     """Asked for, seconds."""
     proof: MobileProof | None = None
     """``None``: PMIPv6, only authorization (RFC 5779 section 5)."""
+    patience: float = 60.0
+    """Seconds after which the answer is of no use any more; there is one before that."""
+
+
+@define(slots=True)
+class Abandon:
+    """The answer to :class:`Authorize` is not wanted any more, or was yes but there will be no session.
+
+    The server is told by STR that the service was not provided (RFC 6733 section 8.4).
+    """
+
+    token: int
+    call_id: int
+    """Of the session that will not be; 0: the session stays, only the question is dropped."""
 
 
 @define(slots=True, kw_only=True)
@@ -82,12 +98,14 @@ class Grant:
     """What a server's answer allows and assigns; what it does not say is empty."""
 
     session_id: str = ""
+    """Session-Id that all messages of the session have, accounting included."""
     local: bool = False
     """No server was asked in the end: the configured policy says that the local profile is enough."""
     prefixes: tuple[Prefix, ...] = ()
     ipv4_address: bytes | None = None
-    ipv6_allowed: bool = True
-    ipv4_allowed: bool = True
+    ipv6_allowed: bool | None = None
+    """``None``: not said, the local profile counts."""
+    ipv4_allowed: bool | None = None
     home_agent: bytes = b""
     """Another anchor that shall serve it (RFC 5779 section 5.1, 2009 of RFC 5778)."""
     lifetime: int | None = None
@@ -105,17 +123,32 @@ class Grant:
     bandwidth_up: int = 0
     """bit/s; 0: not said."""
     bandwidth_down: int = 0
+    # For accounting (RFC 6733 sections 8.17, 8.20, 9.8, RFC 4372).
+    host: str = ""
+    """Destination-Host of the session's accounting records; empty: they name only the realm."""
+    classes: tuple[bytes, ...] = ()
+    """Class AVPs, for every record."""
+    charge: bytes = b""
+    """Chargeable-User-Identity; empty: none."""
+    multi_session_id: str = ""
+    """Acct-Multi-Session-Id; empty: ours to make."""
+    interim_interval: int | None = None
+    """Acct-Interim-Interval, seconds; ``None``: not said."""
+    realtime: int | None = None
+    """Accounting-Realtime-Required; ``None``: not said."""
 
 
 #: Verdicts of :class:`Authorized`.
-ACCEPT, REJECT, BAD_CREDENTIALS, SERVICE, RESOURCES, NO_ANSWER, NEWER = (
+ACCEPT, REJECT, BAD_CREDENTIALS, UNKNOWN_USER, ROAMING, SERVICE, RESOURCES, NEWER, NO_ANSWER = (
     "accept",
     "reject",
     "bad credentials",
+    "unknown user",
+    "roaming",
     "service",
     "resources",
-    "no answer",
     "newer session",
+    "no answer",
 )
 
 
@@ -125,8 +158,9 @@ class Authorized:
 
     token: int
     verdict: str
-    """One of the words above: ``reject`` 5003, ``bad credentials`` 4001, ``service`` a service that is not
-    allowed, ``resources`` 5006, ``newer session`` 3GPP 5453."""
+    """One of the words above: ``reject`` 5003, ``bad credentials`` 4001, ``unknown user`` 5030 and 3GPP 5001,
+    ``roaming`` 3GPP 5004, ``service`` one that is not allowed (3GPP 5451), ``resources`` 5006, ``newer
+    session`` 3GPP 5453; ``no answer``: no server has said anything about the mobile node."""
     grant: Grant = field(factory=Grant)
 
 
@@ -139,21 +173,38 @@ class SessionEnds:
     """Termination-Cause."""
 
 
+@define(slots=True)
+class Reauthorize:
+    """A session is to be authorized again: its Authorization-Lifetime is nearly over, or the server wants it
+    (RAR). :class:`Authorize` with its call id follows, unless the session is ending."""
+
+    call_id: int
+
+
 #: What happened to a session, in :class:`Account`.
-START, REFRESH, HANDOFF, STOP, DENIED = "start", "refresh", "handoff", "stop", "denied"
+START, REFRESH, HANDOFF, PAUSE, STOP, DENIED = "start", "refresh", "handoff", "pause", "stop", "denied"
 
 
 @define(slots=True, kw_only=True)
 class Account:
-    """Something of a session that accounting has to know.
+    """Something of a session that accounting and the authorization client have to know.
 
-    An effect ``stop`` comes before the ``Remove`` of the session's tunnel, so that its counters can be read.
+    ``start``, then any number of ``refresh``, ``handoff`` and ``pause``, then ``stop``. A session that is
+    older than its AAA group begins with any of them.
+
+    ``pause``: de-registered, but kept for MinDelayBeforeBCEDelete (RFC 5213 section 5.3.5). Then it goes on
+    by ``refresh`` or ``handoff``, or ends by ``stop``: that stop tells of what was when the pause began. Its
+    tunnel is removed next, and what the tunnel counts begins again at zero.
+
+    ``pause`` and ``stop`` come before the ``Remove`` of the tunnel, so that its counters can be read.
     """
 
     what: str
     subject: Subject
     cause: int = 0
     """Termination-Cause of ``stop``; why a registration was ``denied``: its status."""
+    grant: Grant | None = None
+    """What was granted last; ``None``: nobody was asked."""
 
 
 @define(slots=True, frozen=True)

@@ -8,9 +8,13 @@ Sources: RFC 5213 section 9 (protocol variables), RFC 5844, RFC 5845, RFC 6543; 
 of the commands as the StarOS command reference prints them.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
+
+if TYPE_CHECKING:
+    # Its numbers are made by ``number`` below.
+    from appliance.protocols.diameter.settings import GroupSettings
 
 #: RFC 6543 section 4: the addresses that every MAG may use on every access link.
 FIXED_LINK_LOCAL = bytes.fromhex("fe80000000000000 02005efffe005213")
@@ -118,7 +122,13 @@ class LmaSettings:
     gre: str = "optional"
     """``disabled`` (status 2), ``optional``, ``required`` (status 163 without the option)."""
     setup_timeout: int = number(60, 1, 300, "seconds")
+    """How long a registration may wait for the AAA server; then it is refused."""
+    aaa_group: str = ""
+    """Name of the AAA group of the context; empty: nobody is asked, and nobody told."""
+    aaa: "GroupSettings | None" = None
+    """That group, as it is configured."""
     aaa_accounting: bool = True
+    """False: the group only authorizes."""
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     """0 (not in the range, the factory state): no heartbeats."""
     heartbeat_max_retransmissions: int = number(3, 1, 15)
