@@ -251,5 +251,3 @@ async def _tech_support(shell: Any, _args: dict[str, Any]) -> Screen:
         parts.append((line, result))
         await shell.face.write([])
     return TechSupportScreen(parts)
-
-

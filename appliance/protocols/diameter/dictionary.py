@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from appliance.protocols.diameter.definitions import (
     FLAG_M,
@@ -48,6 +48,8 @@ class Dictionary:
     applications: dict[int, ApplicationDef] = field(factory=dict)
     aliases: dict[str, dict[str, str]] = field(factory=dict)
     """For each set of other names: name of the AVP → its name in the set."""
+    titles: dict[int, str] = field(factory=dict)
+    """By code, what commands are called: ``Accounting`` of Accounting-Request and -Answer."""
     results: dict[tuple[int, int], str] = field(factory=dict)
     """Names of vendors' Experimental-Result-Codes, by vendor and value."""
     compiled: dict[Any, Any] = field(factory=dict)
@@ -87,10 +89,16 @@ class Dictionary:
         made.commands.update(self.commands)
         made.applications.update(self.applications)
         made.aliases.update({name: dict(names) for name, names in self.aliases.items()})
+        made.titles.update(self.titles)
         made.results.update(self.results)
         made._by_header.update(self._by_header)
         made._codes.update(self._codes)
         return made
+
+    def replace(self, avp: AvpDef) -> None:
+        """Put a definition where another of the same name and code is, and forget what is compiled."""
+        self.avps[avp.name] = self.by_code[avp.code, avp.vendor] = avp
+        self.compiled.clear()
 
     def load(self, text: str, filename: str) -> None:
         """Add what a file says. Grammars and names of values replace those that were there.
@@ -102,14 +110,36 @@ class Dictionary:
         Reader(self, filename).read(text)
 
 
+def _read(name: str) -> str:
+    return (resources.files("appliance.protocols.diameter") / "dict" / name).read_text(encoding="utf-8")
+
+
 @cache
 def standard() -> Dictionary:
     """The dictionary of the files that come with the appliance."""
     made = Dictionary()
-    folder = resources.files("appliance.protocols.diameter") / "dict"
     for name in FILES:
-        made.load((folder / f"{name}.dia").read_text(encoding="utf-8"), f"{name}.dia")
+        made.load(_read(f"{name}.dia"), f"{name}.dia")
     return made
+
+
+def drafts(dictionary: Dictionary) -> Dictionary:
+    """The same for peers that speak the drafts of 2001 to 2003: their Mobile IPv4 is application 4, some AVPs
+    had other codes and types, and nobody checks M bits."""
+    made: Dictionary | None = dictionary.compiled.get(_DRAFTS)
+    if made is None:
+        made = dictionary.copy()
+        Reader(made, _DRAFTS, replaces=True).read(_read(_DRAFTS))
+        for avp in list(made.avps.values()):
+            made.replace(avp.changed(must=None, sets=bool(avp.must) or avp.sets))
+        for command in list(made._by_header.values()):
+            if command.application == _MOBILE_IP_OF_DRAFTS:
+                made.add_command(evolve(command, application=_MOBILE_IP))
+        dictionary.compiled[_DRAFTS] = made
+    return made
+
+
+_DRAFTS, _MOBILE_IP, _MOBILE_IP_OF_DRAFTS = "drafts.dia", 2, 4
 
 
 _current: list[Dictionary] = []
@@ -122,11 +152,13 @@ def current() -> Dictionary:
 
 def use(dictionary: Dictionary | None) -> None:
     """Make it the current one; ``None``: the standard one again."""
+    # What was compiled refers to its dictionary, and cycles of references are never collected here.
+    current().compiled.clear()
     _current[:] = [] if dictionary is None else [dictionary]
 
 
 __all__ = [
     "ANSWER_MESSAGE", "FILES", "FLAG_M", "FLAG_P", "FLAG_V", "LONGEST", "MANY", "MOST_LINES",
     "ApplicationDef", "AvpDef", "CommandDef", "Dictionary", "DictionaryError", "Rule",
-    "current", "standard", "use",
+    "current", "drafts", "standard", "use",
 ]  # fmt: skip

@@ -59,11 +59,7 @@ class Coverage:
             if not (self.prefix(prefix, length) or (own is not None and (prefix, length) in own.prefixes)):
                 return False
         address = entry.ipv4_address
-        return (
-            address is None
-            or self.address(address)
-            or (own is not None and address == own.ipv4_address)
-        )
+        return address is None or self.address(address) or (own is not None and address == own.ipv4_address)
 
 
 class Held:

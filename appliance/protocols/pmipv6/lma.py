@@ -471,7 +471,6 @@ class LocalMobilityAnchor:
             self.counters.values[ADMIN_DROPPED] += 1
             self._end(entry, now)
 
-
     # Other settings.
 
     def _reconfigure(self, event: Reconfigure, now: Now) -> None:
