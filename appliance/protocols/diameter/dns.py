@@ -139,7 +139,8 @@ class Resolver:
         if servers is None:
             read = asyncio.ensure_future(asyncio.to_thread(_servers))
             servers = await defer.Deferred.fromFuture(read)
-        resolver = client.Resolver(servers=servers, timeout=TIMEOUTS, reactor=self._reactor)
+        make: Any = client.Resolver
+        resolver = make(servers=servers, timeout=TIMEOUTS, reactor=self._reactor)
         if wanted.application is None:
             await self._host(resolver, search, search.name, wanted.port, wanted.transport)
             return

@@ -62,7 +62,7 @@ STOP_TIME = 2.0
 
 def require(settings: EndpointSettings) -> None:
     """Raise :class:`ResourceError` when what is configured is not to be had on this host."""
-    kinds = {each.transport for each in (*settings.listeners, *settings.peers)}
+    kinds = {each.transport for each in settings.listeners} | {each.transport for each in settings.peers}
     for kind in sorted(kinds):
         if why := unavailable(kind, settings.sctp_udp_port):
             raise ResourceError(why)
