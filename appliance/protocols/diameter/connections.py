@@ -33,7 +33,7 @@ from appliance.protocols.diameter.node_events import (
 )
 from appliance.protocols.diameter.settings import EndpointSettings, Listener
 from appliance.protocols.diameter.tls import Keeper
-from appliance.protocols.diameter.transport import Connection, Place, TransportCounters
+from appliance.protocols.diameter.transport import Connection, Place, TransportCounters, text_of
 from appliance.strangers import Limits, Strangers, source_of
 from appliance.tap import INBOUND, OUTBOUND
 
@@ -71,7 +71,7 @@ def spots(listeners: tuple[Listener, ...]) -> list[Spot]:
 def spot_text(spot: Spot) -> str:
     """A place to listen at, for operators."""
     kind, port, addresses = spot
-    return f"{kind} port {port} on {', '.join(tcp.text_of(each) for each in addresses)}"
+    return f"{kind} port {port} on {', '.join(text_of(each) for each in addresses)}"
 
 
 class Connections:
@@ -218,7 +218,7 @@ class Connections:
 
     def admit(self, kind: str, remote: bytes, port: int) -> Place | None:
         """Let a peer in, or not: too many of them, or too often."""
-        source, now = source_of(tcp.text_of(remote)), self.reactor.seconds()
+        source, now = source_of(text_of(remote)), self.reactor.seconds()
         limit = self.settings.connection_limit
         refusal = ""
         if sum(each.incoming for each in self._all) >= limit:
@@ -307,7 +307,7 @@ class Connections:
 
     def noticed(self, connection: Connection, text: str) -> None:
         """Something about a connection for the log."""
-        self._tell("warning", f"{tcp.text_of(connection.remote)} port {connection.port}: {text}")
+        self._tell("warning", f"{text_of(connection.remote)} port {connection.port}: {text}")
 
     def lost(self, connection: Connection, text: str) -> None:
         """A connection is gone, or did not come about."""

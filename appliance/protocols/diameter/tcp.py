@@ -13,7 +13,6 @@ is waiting for the acknowledgement of the segment before, with a peer that delay
 """
 
 import os
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any
 
 from OpenSSL import SSL
@@ -27,24 +26,11 @@ from zope.interface import implementer
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.framing import Framer
 from appliance.protocols.diameter.tls import handshake_text, peer_names
-from appliance.protocols.diameter.transport import FIRST_LIMIT, TURN, Connection, Owner
+from appliance.protocols.diameter.transport import FIRST_LIMIT, TURN, Connection, Owner, packed, text_of
 from appliance.protocols.rawsock import explain
 
 BACKLOG = 100
 READ_SIZE = 1 << 16
-
-
-def text_of(address: bytes) -> str:
-    """Text of a packed address."""
-    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
-
-
-def packed(text: str) -> bytes:
-    """Octets of an address; a listener on ``::`` has peers of IPv4, too."""
-    text = text.partition("%")[0]
-    if "." in text:
-        return inet_pton(AF_INET, text.rpartition(":")[2])
-    return inet_pton(AF_INET6, text)
 
 
 def reason_text(reason: Failure, verdict: str = "") -> str:
