@@ -8,7 +8,8 @@ from appliance.aaa.events import Effect, Notify, Reply, Request, Send
 from appliance.aaa.sessions import Sessions
 from appliance.aaa.settings import AaaServerSettings, User
 from appliance.aaa.users import Users
-from appliance.protocols.diameter.codec import Avp, Message, frame
+from appliance.protocols.diameter.codec import Group, Message, frame
+from appliance.protocols.diameter.definitions import AvpDef
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Answered, Submit
 from appliance.protocols.diameter.types import EPOCH
@@ -163,16 +164,15 @@ class Context:
         message = request.message
         code = EXPERIMENTAL_RESULT_CODE.encode(why.result)
         result = EXPERIMENTAL_RESULT.encode(VENDOR_ID.encode(why.vendor) + code)
-        sessions, proxies = message.having(SESSION_ID)[:1], message.having(PROXY_INFO)
         body = b"".join(
             (
-                *(each.octets for each in sessions),
+                *message.octets(SESSION_ID)[:1],
                 result,
                 self.origin,
                 *avps,
                 *said,
                 self.state,
-                *(each.octets for each in proxies),
+                *message.octets(PROXY_INFO),
             )
         )
         self._answered(message, why.result)
@@ -240,6 +240,6 @@ def result_of(answered: Answered) -> int:
     return int(result or 0)
 
 
-def echo(avps: list[Avp]) -> bytes:
-    """AVPs of a request, to stand in its answer as they came."""
-    return b"".join([each.octets for each in avps])
+def echo(message: Group, avp: AvpDef) -> bytes:
+    """All AVPs of that kind, to stand in an answer as they came in the request."""
+    return b"".join(message.octets(avp))

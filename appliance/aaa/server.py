@@ -240,7 +240,7 @@ class MobileAaaServer:
     def _head(self, message: Message) -> list[bytes]:
         """What an answer has to say beside its result, whatever the result is."""
         if message.code == ACR:
-            return [echo(message.having(avp)) for avp in (RECORD_TYPE, RECORD_NUMBER, ACCT_APPLICATION_ID)]
+            return [echo(message, avp) for avp in (RECORD_TYPE, RECORD_NUMBER, ACCT_APPLICATION_ID)]
         if message.code == AMR:
             return mobile_ip_head(message)
         return authorization_head(message) if message.code in (AAR, DER, MIR) else []
