@@ -101,6 +101,7 @@ _TEXTS = {
     TOO_BUSY: "too many records wait to be stored",
     UNABLE_TO_COMPLY: "the database refuses the record",
 }
+_SUCCESS = RESULT_CODE.encode(SUCCESS)
 _from = int.from_bytes
 
 
@@ -176,7 +177,6 @@ class Accounting:
         self._context = context
         self._waiting: dict[int, Waiting] = {}
         self.configure(context.settings)
-        self._success = RESULT_CODE.encode(SUCCESS) + context.origin
 
     def configure(self, settings: AaaServerSettings) -> None:
         """Go on by other settings."""
@@ -237,7 +237,7 @@ class Accounting:
         context = self._context
         application, flags, hop_by_hop, end_to_end = waiting.header
         if result == SUCCESS:
-            said, policies = self._success, waiting.policies
+            said, policies = _SUCCESS + context.origin, waiting.policies
         else:
             said, policies = RESULT_CODE.encode(result) + context.origin, ERROR_MESSAGE.encode(_TEXTS[result])
             flags |= ERROR if result // 1000 == 3 else 0

@@ -9,6 +9,7 @@ from appliance.aaa.events import (
     Keep,
     LoadedUsers,
     Notify,
+    Origin,
     Reply,
     Request,
     Send,
@@ -62,8 +63,9 @@ class World:
         self.mono, self.wall = 1_000.0, 1_795_417_200.0
         self._chance = 0
         self._token = 0
-        self.server = MobileAaaServer(settings(*users, **more), IDENTITY, REALM, STATE_ID, self._bits)
+        self.server = MobileAaaServer(settings(*users, **more), self._bits)
         self.effects: list[Any] = []
+        self.feed(Origin(IDENTITY, REALM, STATE_ID))
 
     def _bits(self, count: int) -> int:
         """Chance that can be foreseen: 1, 2, 3 and so on."""
