@@ -12,7 +12,6 @@ from appliance.aaa.context import (
     APPLICATION_UNSUPPORTED,
     COMMANDS,
     DRAFT_MOBILE_IP,
-    INVALID_AVP_VALUE,
     MIP6A,
     MIP6I,
     MISSING_AVP,
@@ -39,6 +38,7 @@ from appliance.aaa.records import (
 )
 from appliance.aaa.settings import AaaServerSettings
 from appliance.protocols.diameter.codec import ERROR, PROXIABLE, Group, Message, frame
+from appliance.protocols.diameter.definitions import AvpDef
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.types import BadValue
 from appliance.protocols.timers import Now
@@ -101,11 +101,12 @@ _TEXTS = {
     TOO_BUSY: "too many records wait to be stored",
     UNABLE_TO_COMPLY: "the database refuses the record",
 }
+_SUCCESS = RESULT_CODE.encode(SUCCESS)
 _from = int.from_bytes
 
 
-def _number(group: Group, avp: object) -> int | None:
-    data = group.raw(avp)  # type: ignore[arg-type]
+def _number(group: Group, avp: AvpDef) -> int | None:
+    data = group.raw(avp)
     return None if data is None else counter(_from(data, "big"))
 
 
@@ -176,7 +177,6 @@ class Accounting:
         self._context = context
         self._waiting: dict[int, Waiting] = {}
         self.configure(context.settings)
-        self._success = RESULT_CODE.encode(SUCCESS) + context.origin
 
     def configure(self, settings: AaaServerSettings) -> None:
         """Go on by other settings."""
@@ -197,31 +197,22 @@ class Accounting:
         application = message.application
         if application not in APPLICATIONS and not (application == DRAFT_MOBILE_IP and request.compat):
             raise Refused(APPLICATION_UNSUPPORTED, f"no accounting for application {application}")
-        if request.compat:
-            return
-        said = message.raw(ACCT_APPLICATION_ID)
-        if said is not None and _from(said, "big") != application:
-            raise Refused(
-                INVALID_AVP_VALUE,
-                f"Acct-Application-Id {_from(said, 'big')} in a message of application {application}",
-                echo(message.having(ACCT_APPLICATION_ID)),
-            )
-        if application == MOBILE_IPV4:
+        if application == MOBILE_IPV4 and not request.compat:
             for avp in MOBILE_IPV4_REQUIRED:
                 if message.raw(avp) is None:
                     example = avp.wrap(b"\0" * avp.type.minimum)
                     raise Refused(MISSING_AVP, f"{avp.name} missing", example)
 
     def _prepare(self, message: Message, record: Record) -> Waiting:
-        having = message.having
-        echoed = b"".join([each.octets for avp in ECHOED for each in having(avp)])
+        octets = message.octets
+        echoed = b"".join([each for avp in ECHOED for each in octets(avp)])
         policies = self._policies(record.user) if record.type == START else b""
         return Waiting(
             (message.application, message.flags & PROXIABLE, message.hop_by_hop, message.end_to_end),
-            echo(having(SESSION_ID)[:1]),
+            octets(SESSION_ID)[0],
             echoed,
             policies,
-            echo(having(PROXY_INFO)),
+            echo(message, PROXY_INFO),
         )
 
     def _policies(self, nai: str) -> bytes:
@@ -246,7 +237,7 @@ class Accounting:
         context = self._context
         application, flags, hop_by_hop, end_to_end = waiting.header
         if result == SUCCESS:
-            said, policies = self._success, waiting.policies
+            said, policies = _SUCCESS + context.origin, waiting.policies
         else:
             said, policies = RESULT_CODE.encode(result) + context.origin, ERROR_MESSAGE.encode(_TEXTS[result])
             flags |= ERROR if result // 1000 == 3 else 0
