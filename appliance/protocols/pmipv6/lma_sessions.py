@@ -76,6 +76,10 @@ class Sessions:
             if self.cache.calls.get(entry.call_id) is entry and not coverage.keeps(entry):
                 yield entry
 
+    def subnet(self, entry: BindingCacheEntry) -> tuple[int, bytes | None]:
+        """Prefix length and default router that go with the session's IPv4 home address."""
+        return (32, None) if entry.ipv4_address is None else self.pools.subnet(entry.ipv4_address)
+
     def create(self, request: Request) -> Verdict | None:
         """RFC 5213 section 5.3.2: a new session in ``request.entry``, or why there is none."""
         if len(self.cache) >= self.settings.max_subscribers:
