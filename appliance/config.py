@@ -7,9 +7,11 @@ that lead nowhere. All errors come together and nothing is half-applied.
 
 from typing import Any
 
-from attrs import AttrsInstance, define, field, fields_dict
+from attrs import AttrsInstance, define, field
 
+from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
+from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
 from appliance.config_text import parse, show
@@ -20,8 +22,10 @@ from appliance.config_tree import (
     ConfigurationErrors,
     Entry,
     Section,
+    values_of,
 )
 from appliance.management import Management
+from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -67,6 +71,7 @@ class Context:
     address_pools: tuple[AddressPool, ...] = ()
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
+    groups: tuple[GroupSettings, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -81,6 +86,10 @@ class Configuration:
     lma_services: tuple[LmaSettings, ...] = ()
     """With peers, pools and profiles of their context filled in."""
     mag_services: tuple[MagSettings, ...] = ()
+    endpoints: tuple[EndpointSettings, ...] = ()
+    aaa_servers: tuple[AaaServerSettings, ...] = ()
+    dictionaries: tuple[str, ...] = ()
+    """Paths of the files of ``diameter dictionary``."""
     tree: Section = field(factory=lambda: Section("config"))
     """What it was built from; ``show configuration`` prints this."""
     derived: dict[str, Any] = field(factory=dict, eq=False, repr=False)
@@ -116,10 +125,14 @@ class Builder:
     def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
-        if faults := [*find_faults(found, memory), *management_faults(tree)]:
+        faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
         _assign(configuration, tree)
+        configuration.dictionaries = tuple(
+            entry.args["file"] for entry in tree.entries("diameter dictionary")
+        )
         contexts: list[Context] = []
         for outline in found:
             context = _context(outline, memory)
@@ -128,22 +141,21 @@ class Builder:
             configuration.mag_services += tuple(
                 _mag(each, context, memory) for each in outline.all("mag-service")
             )
+            configuration.endpoints += tuple(
+                make_endpoint(each, context.name) for each in outline.all("diameter-endpoint")
+            )
+            configuration.aaa_servers += tuple(
+                make_server(each, context.name, memory) for each in outline.all("aaa-server")
+            )
         configuration.contexts = tuple(contexts)
         memory.close()
         return [], configuration
 
 
 def _assign(settings: AttrsInstance, section: Section) -> None:
-    """Set the fields that lines name: on/off by their path, values by their placeholders."""
-    known = fields_dict(type(settings))
-    for path, entries in section.settings.items():
-        for entry in entries.values():
-            if not entry.args:
-                setattr(settings, path, not entry.negated)
-            elif () in entries:
-                for name, value in entry.args.items():
-                    if name in known:
-                        setattr(settings, name, value)
+    """Set the fields that lines name."""
+    for name, value in values_of(section, type(settings)).items():
+        setattr(settings, name, value)
 
 
 def _context(section: Outline, memory: Memory) -> Context:
@@ -167,6 +179,9 @@ def _context(section: Outline, memory: Memory) -> Context:
         address_pools=memory.each(("ip pool", name), section.entries("ip pool"), _address_pool),
         profiles=memory.each(("subscriber", name), section.all("subscriber"), _profile),
         default_profile=default[0] if default else None,
+        groups=memory.each(
+            ("aaa-group", name), section.all("aaa-group"), lambda group: make_group(group, name)
+        ),
     )
 
 
@@ -217,6 +232,7 @@ def _lma(section: Section, context: Context) -> LmaSettings:
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
     settings.default_profile = context.default_profile
+    settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
     return settings
 
 

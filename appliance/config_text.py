@@ -5,12 +5,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from appliance.cli import match
-from appliance.cli.commands import configuration, management
+from appliance.cli.commands import (
+    configuration,
+    configuration_aaa,
+    configuration_diameter,
+    configuration_services,
+    management,
+)
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
 from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 
 #: Importing these modules registers the configuration's commands.
-COMMAND_MODULES = (configuration, management)
+COMMAND_MODULES = (
+    configuration,
+    configuration_services,
+    configuration_diameter,
+    configuration_aaa,
+    management,
+)
 ROOT = configuration.ROOT
 #: May follow any configuration command: it does not ask whether you are sure.
 NO_CONFIRM = "-noconfirm"

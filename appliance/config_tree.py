@@ -12,9 +12,18 @@ the same settings, wherever the lines stood.
 
 from typing import Any
 
-from attrs import define, evolve, field, fields
+from attrs import AttrsInstance, define, evolve, field, fields, fields_dict
 
+from appliance.aaa.settings import AaaServerSettings, TextLog, User
 from appliance.errors import ConfigurationError
+from appliance.protocols.diameter.settings import (
+    EndpointSettings,
+    GroupSettings,
+    PeerSettings,
+    RouteSettings,
+    Server,
+    ServerGroup,
+)
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     LmaSettings,
@@ -117,6 +126,22 @@ def factory_value(kind: type, name: str) -> Any:
     return getattr(fields(kind), name).default
 
 
+def values_of(section: Section, kind: type[AttrsInstance]) -> dict[str, Any]:
+    """Values for the fields that lines name: on/off by their path, others by their placeholders.
+
+    Lines that there may be several of (with a key) are not among them.
+    """
+    known = fields_dict(kind)
+    found: dict[str, Any] = {}
+    for path, entries in section.settings.items():
+        for entry in entries.values():
+            if not entry.args and path in known:
+                found[path] = not entry.negated
+            elif () in entries:
+                found.update((name, value) for name, value in entry.args.items() if name in known)
+    return found
+
+
 #: Settings class of each mode whose numbers have ranges.
 SETTINGS: dict[str, type] = {
     "lma-service": LmaSettings,
@@ -124,4 +149,13 @@ SETTINGS: dict[str, type] = {
     "subscriber": Profile,
     "ipv6 pool": PrefixPool,
     "access-interface": AccessInterface,
+    "diameter-endpoint": EndpointSettings,
+    "peer": PeerSettings,
+    "route-entry": RouteSettings,
+    "aaa-group": GroupSettings,
+    "server-group": ServerGroup,
+    "server": Server,
+    "aaa-server": AaaServerSettings,
+    "text-log": TextLog,
+    "aaa-user": User,
 }

@@ -38,7 +38,7 @@ class Demo:
         self.failed: list[str] = []
         self.nodes = {
             role: Appliance(lab, role, ROOT / "etc" / "demo" / f"{role}.conf", work)
-            for role in ("lma", "mag1", "mag2")
+            for role in ("aaa", "lma", "mag1", "mag2")
         }
         self.lines: LineConnection | None = None
         self.pings: list[Ping] = []
@@ -58,6 +58,7 @@ class Demo:
             self._screens()
             self._leave()
             self._counters()
+            self._accounting()
             self._halt()
         except LabError as failure:
             self.check(str(failure), False)
@@ -66,14 +67,19 @@ class Demo:
         return not self.failed
 
     def _boot(self) -> None:
-        """The network and the three appliances."""
+        """The network and the four appliances."""
         self.lab.up()
         begun = time.monotonic()
         for node in self.nodes.values():
             node.start()
         for node in self.nodes.values():
             node.wait_ready()
-        self.check("lma, mag1 and mag2 are ready", True, f"{time.monotonic() - begun:.1f} s")
+        self.check("aaa, lma, mag1 and mag2 are ready", True, f"{time.monotonic() - begun:.1f} s")
+
+        def connected() -> bool:
+            return "OPEN" in self.nodes["lma"].cli("show diameter peers")
+
+        wait_for("the anchor's connection to the AAA server is open", connected, 40)
 
     def _address(self) -> str:
         """The mobile node's global address, when it is inside the home pool."""
@@ -180,6 +186,26 @@ class Demo:
             for form, least in (("6in6", 100), ("4in6", 5)):
                 value = find_counter(screen, f"Tunnel Data {way}", "Total Packets", form)
                 self.check(f"statistics: {form} packets {way.lower()}", value >= least, value)
+
+    def _accounting(self) -> None:
+        """What the AAA server has stored about the mobile node."""
+        aaa = self.nodes["aaa"]
+        command = f"show accounting records user {NAI}"
+
+        def kinds() -> list[str]:
+            return [record["type"] for record in aaa.json(command)]
+
+        wait_for("the STOP record of the mobile node", lambda: "STOP" in kinds(), 20)
+        self._show("lma", "show diameter peers full")
+        self._show("aaa", f"{command} full")
+        self._show("aaa", "show accounting summary")
+        self._show("aaa", command)
+        found = kinds()
+        good = found[0] == "START" and found[-1] == "STOP" and "INTERIM" in found
+        self.check("accounting: START, INTERIM at the handover, STOP", good, " ".join(found))
+        stop = aaa.json(command)[-1]
+        used = stop["input_octets"], stop["output_octets"]
+        self.check("accounting: octets in both directions", min(used) > 1000, f"{used[0]} in, {used[1]} out")
 
     def _halt(self) -> None:
         """An orderly end: exit status 0 and no trace in the host's network."""

@@ -4,7 +4,8 @@
 
     mn --mn0=acc0-- mag1 --backhaul--+
                                      net (bridge) --backhaul-- lma --cn0-- cn
-         (acc0)--- mag2 --backhaul---+
+         (acc0)--- mag2 --backhaul---+ |
+                                       +--backhaul-- aaa
 
 ``acc0`` is the far end of the mobile node's only cable. Moving it from the namespace
 ``mag1`` to ``mag2`` is what a radio would do: ``mn0`` loses its carrier, gets it
@@ -25,16 +26,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-ROLES = ("mn", "mag1", "mag2", "net", "lma", "cn")
+ROLES = ("mn", "mag1", "mag2", "net", "lma", "cn", "aaa")
 NETNS_DIR = Path("/run/netns")
 
 MN_LINK_LAYER = "02:00:5e:10:00:01"
 LMA_ADDRESS = "2001:db8:ffff::1"
+AAA_ADDRESS = "2001:db8:ffff::aaa"
 MAG_ADDRESSES = {"mag1": "2001:db8:ffff::a1", "mag2": "2001:db8:ffff::a2"}
 BACKHAUL = {
     "lma": (LMA_ADDRESS, "198.51.100.1"),
     "mag1": (MAG_ADDRESSES["mag1"], "198.51.100.161"),
     "mag2": (MAG_ADDRESSES["mag2"], "198.51.100.162"),
+    "aaa": (AAA_ADDRESS, "198.51.100.170"),
 }
 CN_ADDRESS = "2001:db8:eeee::80"
 CN_ADDRESS_4 = "192.0.2.80"
@@ -138,7 +141,7 @@ class Lab:
         self.plug("mag1")
 
     def _backhaul(self) -> None:
-        """One bridge in its own namespace, one cable each to the gateways and the anchor."""
+        """One bridge in its own namespace, one cable each to the gateways, the anchor and the AAA server."""
         self.ip("net", "link add br0 type bridge mcast_snooping 0", "link set br0 up")
         for role, (address, address_4) in BACKHAUL.items():
             self.ip(

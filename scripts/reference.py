@@ -44,6 +44,10 @@ TITLES = {
     configuration.SUBSCRIBER: "Subscriber configuration mode",
     configuration.LMA: "LMA service configuration mode",
     configuration.MAG: "MAG service configuration mode",
+    configuration.ENDPOINT: "Diameter endpoint configuration mode",
+    configuration.GROUP: "AAA group configuration mode",
+    configuration.SERVER: "AAA server configuration mode",
+    configuration.USER: "AAA user configuration mode",
     configuration.SSHD: "SSH server configuration mode",
 }
 

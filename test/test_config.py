@@ -157,9 +157,14 @@ class LoadTests(SynchronousTestCase):
     def test_every_service_field_has_a_command(self) -> None:
         """Each scalar field of a service and each number of any class is set by some command."""
         filled = {"name", "context", "peers", "prefix_pools", "address_pools", "profiles", "default_profile",
-                  "access_interfaces", "policies"}  # fmt: skip
+                  "access_interfaces", "policies", "aaa"}  # fmt: skip
+        modes = {
+            "ipv6 pool": "context", "access-interface": "mag-service", "peer": "diameter-endpoint",
+            "route-entry": "diameter-endpoint", "server-group": "aaa-group", "server": "aaa-group",
+            "text-log": "aaa-server",
+        }  # fmt: skip
         for mode, kind in SETTINGS.items():
-            where = mode if mode in COMMANDS.modes else "context" if mode == "ipv6 pool" else "mag-service"
+            where = modes.get(mode, mode)
             known = {value.name for each in COMMANDS.settings(where) for value in each.values()}
             known |= {each.path for each in COMMANDS.settings(where)}
             wanted = (

@@ -19,7 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from appliance.cli.logins import Logins, source_of
+from appliance.cli.logins import Logins
 from appliance.cli.operators import Operators
 from appliance.cli.passwords import Hashers
 from appliance.cli.ssh_auth import UserAuth
@@ -31,6 +31,7 @@ from appliance.log import Facility
 from appliance.management import Management, User
 from appliance.ports import Operator, SystemPort
 from appliance.protocols.timers import Now
+from appliance.strangers import source_of
 
 TELL_TICK = 10.0
 """Seconds between two looks at what has to be told about strangers."""

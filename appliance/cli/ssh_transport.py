@@ -18,9 +18,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from appliance.cli.logins import source_of
 from appliance.cli.ssh_keys import USER_ALGORITHMS
 from appliance.management import User
+from appliance.strangers import source_of
 
 VERSION_LIMIT = 255
 """Octets of the client's version line (RFC 4253, section 4.2)."""

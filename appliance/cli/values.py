@@ -113,7 +113,14 @@ class Value:
         if self.kind == other.kind == "NUMBER":
             return self.low <= other.high and other.low <= self.high
         pair = {self.kind, other.kind}
-        return len(pair) == 1 or pair in ({"ADDRESS", "IPV4"}, {"ADDRESS", "IPV6"}, {"NUMBER", "HEX"})
+        return len(pair) == 1 or pair in (
+            {"ADDRESS", "IPV4"},
+            {"ADDRESS", "IPV6"},
+            {"IP", "IPV4"},
+            {"IP", "IPV6"},
+            {"ADDRESS", "IP"},
+            {"NUMBER", "HEX"},
+        )
 
 
 def quote(text: str) -> str:
@@ -229,6 +236,27 @@ def _path(value: Value, text: str) -> str:
     return _sized(value, text)
 
 
+#: RFC 6733 section 4.3.1: a DiameterIdentity is the name of a host, or of a realm.
+_IDENTITY = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?)+\Z", re.ASCII)
+
+
+def _identity(value: Value, text: str) -> str:
+    if not _IDENTITY.match(text) or text.endswith("."):
+        raise CommandError(f"Invalid value '{text[:80]}': a name such as aaa1.home.example is wanted")
+    return _sized(value, text.lower())
+
+
+def _wild_identity(value: Value, text: str) -> str:
+    """A name, or ``*``, or ``*.`` and the name of all that lies below."""
+    if text == "*":
+        return text
+    return "*." + _identity(value, text[2:]) if text.startswith("*.") else _identity(value, text)
+
+
+def _any_ip(_value: Value, text: str) -> bytes:
+    return _address(text, ipaddress.ip_address, "an IPv4 or IPv6 address")
+
+
 def _show_address(value: bytes) -> str:
     return str(ipaddress.ip_address(value))
 
@@ -264,13 +292,17 @@ def _show_peers(value: tuple[bytes, int]) -> str:
 
 
 #: Kind: reader, writer. IPV6/LEN and IPV4/LEN are prefixes; IPV6/HOST and IPV4/HOST are addresses with
-#: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text.
+#: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
+#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``.
 _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "NUMBER": (_number, str),
     "HEX": (_hexadecimal, lambda value: f"{value:08x}"),
     "IPV6": (_ipv6, _show_address),
     "IPV4": (_ipv4, _show_address),
     "ADDRESS": (_either, str),
+    "IP": (_any_ip, _show_address),
+    "IDENTITY": (_identity, str),
+    "IDENTITY/ANY": (_wild_identity, str),
     "IPV6/LEN": (_v6, _show_prefix),
     "IPV4/LEN": (_v4, _show_prefix),
     "IPV6/HOST": (_v6_host, _show_prefix),
@@ -284,6 +316,7 @@ _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "PATH": (_path, quote),
 }
 _TEXTS = {"NAI": 253, "NAME": 63, "STRING": 127, "SECRET": 127, "PATH": 107}
+_TEXTS |= {"IDENTITY": 127, "IDENTITY/ANY": 127}
 
 
 def make_value(name: str, specification: str, ranges: dict[str, tuple[int, int, str]], text: str) -> Value:

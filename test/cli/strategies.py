@@ -14,6 +14,8 @@ NAMES = string.ascii_letters + string.digits
 V6 = st.binary(min_size=16, max_size=16)
 V4 = st.binary(min_size=4, max_size=4)
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1)
+LABELS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=9)
+IDENTITIES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
 
 
 def _network(bits: int) -> Any:
@@ -41,6 +43,9 @@ def argument(value: Value) -> Any:
         "IPV6": V6,
         "IPV4": V4,
         "ADDRESS": st.one_of(V6, V4).map(lambda packed: str(ipaddress.ip_address(packed))),
+        "IP": st.one_of(V6, V4),
+        "IDENTITY": IDENTITIES,
+        "IDENTITY/ANY": st.one_of(st.just("*"), IDENTITIES, IDENTITIES.map(lambda name: "*." + name)),
         "IPV6/LEN": _network(128),
         "IPV4/LEN": _network(32),
         "IPV6/HOST": st.tuples(V6, st.integers(0, 128)),

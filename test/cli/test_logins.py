@@ -1,10 +1,11 @@
 """Lock-outs and limits on strangers, on a clock of our own."""
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.cli import logins
-from appliance.cli.logins import Logins, Repeated, source_of
+from appliance.cli.logins import Logins
 from appliance.management import Management, User
+from appliance.strangers import TABLE_LIMIT, Repeated, source_of
 
 MANAGEMENT = Management(
     users=(User(username="alice"), User(username="robot", lockout=False)),
@@ -84,11 +85,11 @@ class LockOutTests(SynchronousTestCase):
     def test_made_up_names_do_not_push_a_lock_out_out(self) -> None:
         """A lock-out of a real user outlives any number of names; the tables stay small."""
         self.fail_times(3, "alice", "s1")
-        for index in range(3 * logins.TABLE_LIMIT):
+        for index in range(3 * TABLE_LIMIT):
             self.book.failed(f"name{index}", f"s{index}", MANAGEMENT, 1.0)
         self.assertTrue(self.locked("alice", "elsewhere", 2.0))
-        self.assertLessEqual(len(self.book._strangers), logins.TABLE_LIMIT)
-        self.assertLessEqual(len(self.book._sources), logins.TABLE_LIMIT)
+        self.assertLessEqual(len(self.book._strangers), TABLE_LIMIT)
+        self.assertLessEqual(len(self.book._sources), TABLE_LIMIT)
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -105,7 +106,7 @@ class ConnectionTests(SynchronousTestCase):
         # The last one takes a place of the busiest source.
         self.assertEqual(others[10], "")
         book.settled("s1")
-        self.assertEqual(book.unauthenticated, 30)
+        self.assertEqual(book.waiting, 30)
 
     def test_a_full_house_has_room_for_newcomers(self) -> None:
         """The busiest source loses a place to whoever has at least two less."""
@@ -136,7 +137,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(tries(200, 0.0), 40)
         self.assertEqual(tries(200, 1.0), 10)
         self.assertEqual(tries(200, 100.0), 40)
-        self.assertEqual(book.unauthenticated, 0)
+        self.assertEqual(book.waiting, 0)
 
     def test_rate_of_all_sources(self) -> None:
         """A hundred at once, then fifty a second, from wherever."""
@@ -149,19 +150,19 @@ class ConnectionTests(SynchronousTestCase):
             return len(passed)
 
         # The places of connections that are not settled are not what is tested here.
-        self.patch(logins, "UNAUTHENTICATED_LIMIT", 10_000)
+        book._limits = evolve(book._limits, places=10_000)
         self.assertEqual(tries(1000.0), 100)
         self.assertEqual(tries(1001.0), 50)
 
     def test_a_million_sources_cost_bounded_memory(self) -> None:
         """Buckets of old sources are forgotten."""
         book = Logins()
-        for index in range(2 * logins.TABLE_LIMIT):
+        for index in range(2 * TABLE_LIMIT):
             if not book.connect(str(index), 0.0):
                 book.settled(str(index))
             book.first(str(index), 0.0)
-        self.assertLessEqual(len(book._buckets), logins.TABLE_LIMIT)
-        self.assertLessEqual(len(book._told), logins.TABLE_LIMIT)
+        self.assertLessEqual(len(book._buckets), TABLE_LIMIT)
+        self.assertLessEqual(len(book._told), TABLE_LIMIT)
         self.assertEqual(book._open, {})
 
 

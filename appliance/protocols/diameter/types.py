@@ -5,11 +5,11 @@ A type turns octets into a value and back, and knows which lengths its data may 
 ===================  =====================================================================
 type                 value
 ===================  =====================================================================
-OctetString          ``bytes``
+OctetString          ``bytes``; ``OctetString/address``, ``/prefix`` and ``/text`` say how people see it
 UTF8String           ``str``
 DiameterIdentity     ``str`` (compare with :func:`fold`)
 DiameterURI          ``str``
-IPFilterRule         ``str``
+IPFilterRule         ``str``; also QoSFilterRule
 Integer32, 64        ``int``
 Unsigned32, 64       ``int``
 Enumerated           ``int``
@@ -51,6 +51,8 @@ class DataType:
     """Lengths that the data may have, in octets; empty: any."""
     minimum: int = 0
     """Length of the zero data of an example in Failed-AVP (RFC 6733 section 7.5)."""
+    shown: str = ""
+    """How octets are shown to people: ``address``, ``prefix`` or ``text``; empty: in hexadecimal."""
 
 
 def fold(identity: str) -> str:
@@ -173,10 +175,15 @@ def _no_decoding(_data: bytes) -> Any:
 
 
 OCTET_STRING = DataType("OctetString", _bytes, bytes)
+#: Octets that mean something to people; to programs they are octets as others are.
+SHOWN = tuple(
+    DataType(f"OctetString/{shown}", _bytes, bytes, shown=shown) for shown in ("address", "prefix", "text")
+)
 UTF8_STRING = DataType("UTF8String", _encode_utf8, _decode_utf8)
 IDENTITY = DataType("DiameterIdentity", _encode_ascii, _decode_identity, minimum=1)
 URI = DataType("DiameterURI", _encode_ascii, _decode_ascii, minimum=1)
 FILTER_RULE = DataType("IPFilterRule", _encode_ascii, _decode_ascii)
+QOS_FILTER_RULE = DataType("QoSFilterRule", _encode_ascii, _decode_ascii)
 INTEGER32 = _whole("Integer32", "!i", 32, True)
 INTEGER64 = _whole("Integer64", "!q", 64, True)
 UNSIGNED32 = _whole("Unsigned32", "!I", 32, False)
@@ -192,7 +199,7 @@ GROUPED = DataType("Grouped", _encode_group, _no_decoding)
 TYPES: dict[str, DataType] = {
     kind.name: kind
     for kind in (
-        OCTET_STRING, UTF8_STRING, IDENTITY, URI, FILTER_RULE, INTEGER32, INTEGER64, UNSIGNED32, UNSIGNED64,
-        FLOAT32, FLOAT64, ENUMERATED, ADDRESS, TIME, GROUPED,
+        OCTET_STRING, *SHOWN, UTF8_STRING, IDENTITY, URI, FILTER_RULE, QOS_FILTER_RULE, INTEGER32, INTEGER64,
+        UNSIGNED32, UNSIGNED64, FLOAT32, FLOAT64, ENUMERATED, ADDRESS, TIME, GROUPED,
     )
 }  # fmt: skip

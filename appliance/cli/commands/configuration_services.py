@@ -1,0 +1,274 @@
+"""Configuration commands of ``lma-service`` and ``mag-service``."""
+
+from appliance.cli.commands.configuration import CONTEXT, LMA, MAG, WORDS, choice, number, toggle
+from appliance.cli.grammar import setting
+from appliance.config_tree import SETTINGS, factory_value, limits
+
+
+def _stored(mode: str, syntax: str, text: str) -> None:
+    """A number that is kept and shown, and has no effect yet."""
+    number(mode, syntax, f"{text}; stored for the function to come")
+
+
+def _heartbeat(mode: str) -> None:
+    note = "no heartbeats"
+    number(
+        mode,
+        "heartbeat interval <heartbeat_interval:NUMBER>",
+        "Time between heartbeats; stored for the function to come",
+        no="heartbeat",
+        note=note,
+    )
+    _stored(
+        mode,
+        "heartbeat retransmission max <heartbeat_max_retransmissions:NUMBER>",
+        "Requests without an answer until the peer counts as lost",
+    )
+    _stored(mode, "heartbeat retransmission timeout <heartbeat_timeout:NUMBER>", "Time to wait for an answer")
+
+
+def _tunnel(mode: str) -> None:
+    number(mode, "path-mtu <path_mtu:NUMBER>", "Largest packet between the anchor and its gateways")
+    text = "Traffic class of outer headers; without it that of the packet inside is copied"
+    setting(
+        mode,
+        "tunnel_traffic_class",
+        "tunnel-traffic-class <tunnel_traffic_class:NUMBER 0-255>",
+        no="tunnel-traffic-class",
+        default="tunnel-traffic-class",
+        help={
+            "tunnel-traffic-class": text,
+            "tunnel_traffic_class": "0 to 255; the two ECN bits are not used",
+        },
+    )
+
+
+def _bind(mode: str) -> None:
+    kind = SETTINGS[mode]
+    setting(
+        mode,
+        "bind",
+        "bind address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
+        " [ max-subscribers <max_subscribers:NUMBER> ]",
+        no="bind address",
+        default="bind address",
+        ranges=limits(kind),
+        help={
+            **WORDS,
+            "address": "IPv6 address of the service",
+            "ipv4-address": "For IPv4 transport (RFC 5844)",
+            "ipv4_address": "IPv4 address of the service",
+            "max-subscribers": "Most sessions at a time",
+            "max_subscribers": f"0 to 3000000; factory value {factory_value(kind, 'max_subscribers')}",
+        },
+    )
+
+
+def _lma() -> None:
+    mode = LMA
+    _bind(mode)
+    toggle(
+        mode,
+        "aaa_accounting",
+        "aaa accounting",
+        "Accounting of the sessions, if the AAA group has servers for it",
+    )
+    setting(
+        mode,
+        "aaa_group",
+        "aaa group <aaa_group:NAME>",
+        no="aaa group",
+        default="aaa group",
+        help={
+            **WORDS,
+            "group": "Servers that are asked about every mobile node and told of every session",
+            "aaa_group": "Name of an AAA group of this context",
+        },
+    )
+    toggle(mode, "alt_coa_allowed", "alt-coa-allowed", "Alternate Care-of Address option for the data plane")
+    _heartbeat(mode)
+    toggle(
+        mode, "refresh_advice_option", "refresh-advice-option", "Binding Refresh Advice in acknowledgements"
+    )
+    number(
+        mode, "refresh-interval-percent <refresh_interval_percent:NUMBER>", "Share of the lifetime advised"
+    )
+    number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
+    toggle(mode, "revocation", "revocation enable", "Revoking bindings; stored for the function to come")
+    _stored(
+        mode, "revocation max-retransmission <revocation_max_retransmissions:NUMBER>", "Repeated indications"
+    )
+    _stored(
+        mode, "revocation retransmission-timeout <revocation_timeout:NUMBER>", "Time to wait for an answer"
+    )
+    toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
+    _stored(mode, "setup-timeout <setup_timeout:NUMBER>", "Longest time to set up a session")
+    _stored(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
+    toggle(
+        mode,
+        "timestamp_option_validation",
+        "timestamp-option-validation",
+        "Timestamp option orders the registrations (RFC 5213 section 5.5)",
+    )
+    number(
+        mode,
+        "timestamp-validity-window <timestamp_validity_window:NUMBER>",
+        "TimestampValidityWindow (RFC 5213 section 9.1)",
+    )
+    toggle(
+        mode,
+        "mobile_node_generated_timestamp",
+        "mobile-node-generated-timestamp",
+        "MobileNodeGeneratedTimestampInUse (RFC 5213 section 9.3)",
+    )
+    number(
+        mode,
+        "min-delay-before-bce-delete <min_delay_before_bce_delete:NUMBER>",
+        "MinDelayBeforeBCEDelete (RFC 5213 section 9.1)",
+    )
+    number(
+        mode,
+        "max-delay-before-new-bce-assign <max_delay_before_new_bce_assign:NUMBER>",
+        "MaxDelayBeforeNewBCEAssign (RFC 5213 section 9.1)",
+    )
+    toggle(
+        mode, "h_bit_required", "h-bit-required", "IPv4 registrations need the R or H bit as RFC 5844 says"
+    )
+    toggle(
+        mode,
+        "forced_udp_encapsulation",
+        "forced-udp-encapsulation",
+        "AcceptForcedIPv4UDPEncapsulationRequest (RFC 5844 section 4.4.1)",
+    )
+    choice(mode, "gre <gre:disabled|optional|required>", "GRE keys (RFC 5845)")
+    choice(mode, "policy unknown-peer <unknown_peer:reject|discard>", "Gateway that no mag-peer line covers")
+    choice(
+        mode, "policy unknown-subscriber <unknown_subscriber:default|reject>", "Mobile node without a profile"
+    )
+    setting(
+        mode,
+        "mag-peer",
+        "mag-peer <peer:IPV6/ANY> [ prohibited ]",
+        keys=("peer",),
+        no="mag-peer <peer:IPV6/ANY>",
+        help={
+            "mag-peer": "Gateways that the anchor knows",
+            "peer": "Address, or prefix of addresses",
+            "prohibited": "Known but not allowed: answered with status 154",
+        },
+    )
+    _tunnel(mode)
+
+
+def _mag() -> None:
+    mode = MAG
+    _bind(mode)
+    setting(
+        mode,
+        "lma",
+        "lma-address <lma:IPV6>",
+        no="lma-address",
+        default="lma-address",
+        help={"lma-address": "Anchor of mobile nodes whose line names none", "lma": "IPv6 address"},
+    )
+    choice(mode, "encapsulation <encapsulation:gre|ipip>", "Form of the tunnel")
+    _heartbeat(mode)
+    number(mode, "max-retransmissions <max_retransmissions:NUMBER>", "Binding Updates sent again")
+    number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Registration lifetime to ask for")
+    number(
+        mode, "renew-percent-time <renew_percent_time:NUMBER>", "Share of the lifetime after which to renew"
+    )
+    choice(
+        mode,
+        "retransmission-policy <retransmission_policy:exponential-backoff|normal>",
+        "How the time-out grows",
+    )
+    number(
+        mode, "retransmission-timeout <retransmission_timeout:NUMBER>", "First time-out of a Binding Update"
+    )
+    number(
+        mode, "retransmission-maximum <retransmission_maximum:NUMBER>", "Longest time-out of a Binding Update"
+    )
+    toggle(mode, "timestamps", "timestamp-option", "Timestamp option in Binding Updates")
+    toggle(mode, "local_routing", "mag-local-routing", "EnableMAGLocalRouting (RFC 5213 section 9.2)")
+    number(mode, "reachable-time <reachable_time:NUMBER>", "Silence of a mobile node until it is probed")
+    number(mode, "probe timeout <probe_timeout:NUMBER>", "Time to wait for an answer")
+    number(mode, "probe count <probe_count:NUMBER>", "Probes until the mobile node counts as gone")
+    number(mode, "router lifetime <router_lifetime:NUMBER>", "Router lifetime that is advertised")
+    number(
+        mode,
+        "router advertisement interval <router_advertisement_interval:NUMBER>",
+        "Time between two advertisements",
+    )
+    for path, syntax, text in (
+        (
+            "link_local",
+            "fixed-link-local-address <link_local:IPV6>",
+            "Router address on every access link (RFC 6543)",
+        ),
+        (
+            "link_layer",
+            "fixed-link-layer-address <link_layer:MAC>",
+            "Link-layer address of the router (RFC 6543)",
+        ),
+    ):
+        head = syntax.partition(" <")[0]
+        setting(mode, path, syntax, default=head, help={head: text, path: text})
+    _tunnel(mode)
+    _access()
+
+
+def _access() -> None:
+    setting(
+        MAG,
+        "access-interface",
+        "access-interface <name:NAME 1-15> [ access-technology <technology:NUMBER> ]",
+        keys=("name",),
+        no="access-interface <name:NAME 1-15>",
+        ranges=limits(SETTINGS["access-interface"]),
+        help={
+            "access-interface": "An access link; its device may come and go",
+            "name": "Name of the device",
+            "access-technology": "Access Technology Type (RFC 5213 section 8.5)",
+            "technology": "1 to 255: 3 IEEE 802.3, 4 IEEE 802.11; factory value 4",
+        },
+    )
+    setting(
+        MAG,
+        "mobile-node",
+        "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]"
+        " [ lma <lma:IPV6> ] [ ipv4 | ipv4-only ] [ service <service:STRING 1-253> ]"
+        " [ prefix <prefix:IPV6/LEN> ]",
+        keys=("link_layer", "nai", "interface"),
+        no="mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]",
+        help={
+            **WORDS,
+            "mobile-node": "Which link-layer address is which subscriber",
+            "link_layer": "Link-layer address of the mobile node",
+            "any": "Whoever is on the interface",
+            "nai": "Network access identifier",
+            "interface": "Only on this access interface",
+            "lma": "Anchor of this mobile node",
+            "ipv4": "Asks for an IPv4 home address too",
+            "ipv4-only": "Asks for an IPv4 home address and no prefix",
+            "service": "Service Selection to send",
+            "prefix": "Home network prefix to ask for",
+        },
+    )
+
+
+def _openers() -> None:
+    for mode in (LMA, MAG):
+        setting(
+            CONTEXT,
+            mode,
+            f"{mode} <name:NAME>",
+            keys=("name",),
+            enters=mode,
+            no=f"{mode} <name:NAME>",
+            help={"name": "Name of the service"},
+        )
+
+
+for _declare in (_openers, _lma, _mag):
+    _declare()
