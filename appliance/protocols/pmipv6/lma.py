@@ -3,16 +3,27 @@
 ::
 
     PacketReceived ─▶ Intake ─Request─▶ Updates ─▶ Sessions ─▶ PBA, Install, Remove
-    ClearSessions, Reconfigure, time ──────▲──────────▲
+    Authorized, Reauthorize ───────────────▲          ▲   └──▶ Authorize, Abandon, Account
+    ClearSessions, SessionEnds, Reconfigure, time ────┘
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mobility.aaa import (
+    ADMINISTRATIVE,
+    LINK_BROKEN,
+    LOGOUT,
+    Account,
+    Authorized,
+    Reauthorize,
+    SessionEnds,
+)
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_intake import Intake
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -23,6 +34,8 @@ from appliance.protocols.timers import Now
 
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
+
+Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds
 
 
 class LocalMobilityAnchor:
@@ -69,24 +82,37 @@ class LocalMobilityAnchor:
         """Count all sessions as ended by the operator, before the core is thrown away; returns how many."""
         values, ended = self.counters.values, len(self._cache)
         values[ADMIN_DROPPED] += ended
-        values[PENDING] -= len(self._updates.waiting)
+        questions = self._updates.questions.open.values()
+        values[FAILED] += len(questions)
+        values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
         return ended
+
+    def farewell(self, cause: int) -> Iterator[Account]:
+        """What the AAA client has to know before the core goes; ``cause`` is a Termination-Cause."""
+        return self._sessions.farewell(cause)
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
         self.counters.values[ACK_ERROR] += 1
 
     # The shape of a core.
-    def receive(self, event: PacketReceived | ClearSessions | Reconfigure, now: Now) -> None:
+    def receive(self, event: Event, now: Now) -> None:
         """Take one event in; never raises for anything that came off the wire."""
         if isinstance(event, PacketReceived):
             request = self._intake.read(event, now)
             if request is not None:
                 self._updates.update(request, now)
+        elif isinstance(event, Authorized):
+            self._updates.authorized(event, now)
+        elif isinstance(event, Reauthorize):
+            self._updates.reauthorize(event.call_id, now)
+        elif isinstance(event, SessionEnds):
+            entry = self._cache.calls.get(event.call_id)
+            self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
         else:
-            self._clear(event, now)
+            self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
     @property
     def deadline(self) -> float | None:
@@ -106,7 +132,7 @@ class LocalMobilityAnchor:
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1
-            self._updates.end(entry, now)
+            self._updates.end(entry, LOGOUT if entry.deleting else LINK_BROKEN, now)
         self._updates.tick(now)
 
     def take(self) -> list[Any]:
@@ -116,11 +142,11 @@ class LocalMobilityAnchor:
 
     # Ends.
 
-    def _clear(self, event: ClearSessions, now: Now) -> None:
-        """An operator ends sessions: no delay, no word to the gateways."""
-        for entry in list(self._cache.select(event.mn_id, event.address, event.call_id)):
+    def _drop(self, entries: Iterable[BindingCacheEntry], cause: int, now: Now) -> None:
+        """An operator, AAA or a policy ends sessions: no delay, no word to the gateways."""
+        for entry in list(entries):
             self.counters.values[ADMIN_DROPPED] += 1
-            self._updates.end(entry, now)
+            self._updates.end(entry, cause, now)
 
     # Other settings.
 
@@ -134,6 +160,4 @@ class LocalMobilityAnchor:
         self._drop_uncovered(now)
 
     def _drop_uncovered(self, now: Now) -> None:
-        for entry in self._sessions.uncovered():
-            self.counters.values[ADMIN_DROPPED] += 1
-            self._updates.end(entry, now)
+        self._drop(self._sessions.uncovered(), ADMINISTRATIVE, now)

@@ -1,331 +1,314 @@
-"""How an anchor decides about updates: checks, look-up, waiting, sessions, answers (RFC 5213 section 5.3).
+"""Updates that the AAA server has a say in (RFC 5779 section 4.2).
 
 ::
 
-    Request ─▶ BEFORE_LOOK_UP ─▶ stored answer? ─▶ look-up ─▶ FRESHNESS ─▶ CONTENT
-         │ refused         │ again           │ HI 4: wait for the other gateway
-         ▼                 ▼                 ▼
-       PBA status       the same PBA      Sessions: create, update, deregister ─▶ PBA, Install, Remove
+    update ─▶ Decisions ─▶ wants a grant? ─▶ Question ──Authorize──▶ AAA client
+                 ▲              a newer one of the session │ takes its place, or calls it off
+                 └── goes on, or is refused ◀── Authorized ◀┘
 
-Every update ends in exactly one of: accepted, denied, discarded, or waiting.
+An update that waits for the answer waits alone: other mobile nodes, and the gateway that serves the same one
+now, go on.
 """
 
-import ipaddress
-from collections import OrderedDict
-from typing import NamedTuple
+from collections import deque
 
 from appliance.counters import CounterSet
+from appliance.protocols.mobility import aaa
+from appliance.protocols.mobility.aaa import Abandon, Authorized
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
-from appliance.protocols.pmipv6 import pba
-from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRESH, BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import Send
-from appliance.protocols.pmipv6.lma_counts import (
-    ACK_DENIED,
-    ACK_DEREGISTERED,
-    ACK_INITIAL,
-    ACK_REGISTERED,
-    DEREGISTERED,
-    DEREGISTRATION,
-    HANDOFF,
-    INITIAL,
-    NOTICES,
-    OTHER_ENDED,
-    PENDING,
-    QUEUE_FULL,
-    REFRESH,
-    Kind,
+from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.lma_aaa import (
+    ATTEMPTS,
+    FAILED,
+    GRACE,
+    NO_ANSWER,
+    REFUSED,
+    SUCCESS,
+    VERDICTS,
+    Question,
+    Questions,
+    asks,
+    authority,
+    key_of,
+    not_granted,
+    question_about,
+    question_again,
+    same_wish,
 )
+from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED, PENDING, QUEUE_FULL, Kind
+from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
-#: Updates that may wait for another gateway's de-registration at one time.
-WAITING = 10_000
+#: Questions to AAA that may be open at one time.
+OPEN = 10_000
+#: Updates that go on in one tick after having waited for AAA; the rest comes in the next one.
+PER_TICK = 2_000
 
 
-class Waiting(NamedTuple):
-    """An update that waits for the de-registration of another session of its mobile."""
-
-    request: Request
-    until: float
-
-
-class Updates:
-    """Decides about the updates of one service; its effects go to those of ``sessions``."""
+class Updates(Decisions):
+    """Decides about the updates of one service, with AAA if there is a group for it."""
 
     def __init__(
         self, settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions
     ) -> None:
-        self.settings = settings
-        self.counters = counters
-        self.policy = checks.Policy(settings)
-        self._reports = reports
-        self._sessions = sessions
-        self._cache = sessions.cache
-        #: By call id of the session waited for, in order of arrival; all wait equally long.
-        self.waiting: OrderedDict[int, Waiting] = OrderedDict()
-        self.patience = settings.max_delay_before_new_bce_assign / 1000
+        self.questions = Questions()
+        #: Questions to an AAA server that is not the one to ask any more.
+        self._outdated: deque[int] = deque()
+        super().__init__(settings, counters, reports, sessions)
+
+    def _prepare(self, settings: LmaSettings) -> None:
+        super()._prepare(settings)
+        self._asks = asks(settings)
+        group = settings.aaa
+        self._asks_on_handoff = group is not None and group.authorize_on_handoff
+        self._consults = self._asks or bool(self.questions.open)
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Decide by other settings from now on."""
-        self.settings = settings
-        self.policy = checks.Policy(settings)
-        self.patience = settings.max_delay_before_new_bce_assign / 1000
-        latest = now.mono + self.patience
-        for call_id, waiting in self.waiting.items():
-            # In order of their times, as before: those that come later wait until ``latest`` or longer.
-            self.waiting[call_id] = Waiting(waiting.request, min(waiting.until, latest))
+        old = self.settings
+        super().reconfigure(settings, now)
+        latest = now.mono + settings.setup_timeout + GRACE
+        for question in self.questions.open.values():
+            question.until = min(question.until, latest)
+        if authority(old) != authority(settings):
+            # Whoever is asked now knows of no session and of no question.
+            self._outdated.extend(self.questions.open)
+            self._sessions.forget_grants()
 
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        return next(iter(self.waiting.values())).until if self.waiting else None
+        if self._outdated:
+            return 0.0
+        until = super().deadline
+        if self.questions.open:
+            first = next(iter(self.questions.open.values())).until
+            return first if until is None else min(first, until)
+        return until
 
     def tick(self, now: Now) -> None:
         """Go on with the updates that have waited long enough."""
-        while self.waiting:
-            call_id, waiting = next(iter(self.waiting.items()))
-            if waiting.until > now.mono:
+        super().tick(now)
+        for _ in range(min(PER_TICK, len(self._outdated))):
+            self._ask_anew(self._outdated.popleft(), now)
+        for _ in range(PER_TICK):
+            question = next(iter(self.questions.open.values()), None)
+            if question is None or question.until > now.mono:
                 break
-            del self.waiting[call_id]
-            self._resume(waiting.request, now)
+            self._unanswered(question, now)
 
-    def end(self, entry: BindingCacheEntry, now: Now) -> None:
-        """End a session; an update that waited for that goes on."""
-        self._sessions.end(entry)
-        self._release(entry, now)
+    def _consulted(self, request: Request, kind: Kind, now: Now) -> bool:
+        if not self._asks:
+            return False
+        if request.grant is None and self._needs_grant(request):
+            self._ask(request, kind, now)
+            return True
+        verdict = self._not_granted(request)
+        if verdict is not None:
+            self._refuse(request, kind, verdict, now)
+        return verdict is not None
 
-    def update(self, request: Request, now: Now) -> None:
-        """Decide about an update that has just arrived."""
-        policy = self.policy
-        for check in checks.BEFORE_LOOK_UP:
-            verdict = check(policy, request)
+    def _needs_grant(self, request: Request) -> bool:
+        """Whether AAA is to be asked: about a new session; if the operator wants it, about a handover."""
+        entry = request.entry
+        if entry is None or entry.ends is None or entry.grant is None:
+            return True
+        if self._asks_on_handoff and entry.care_of != request.care_of:
+            return True
+        # RFC 5149 section 3: another service is to be authorized.
+        service = request.service
+        return (
+            service is not None
+            and service.identifier != entry.service
+            and service.identifier not in entry.grant.services
+        )
+
+    def _not_granted(self, request: Request) -> Verdict | None:
+        entry = request.entry
+        grant = request.grant or (None if entry is None else entry.grant)
+        return None if grant is None else not_granted(request, grant)
+
+    def _absorbed(self, request: Request, kind: Kind, now: Now) -> bool:
+        question = self.questions.about(key_of(request))
+        older = None if question is None else question.request
+        if question is None or older is None:
+            return False
+        if self._is_late(request, older):
+            self._refuse(request, kind, verdicts.DROP_AUTH_PENDING, now)
+            return True
+        if not request.lifetime:
+            if request.care_of == older.care_of:
+                # The mobile node has left again.
+                self._call_off(question, now)
+            return False
+        if not self._needs_grant(request):
+            return False
+        if not same_wish(older, request):
+            self._call_off(question, now)
+            return False
+        # It takes the place of what waits, with its time: repeating must not prolong the wait.
+        request.until = older.until
+        question.request = request
+        self._answers.refuse(older, kind, verdicts.DROP_AUTH_PENDING, now)
+        return True
+
+    def _is_late(self, request: Request, older: Request) -> bool:
+        if self.policy.uses_timestamp(request) and older.timestamp is not None:
+            late: bool = request.timestamp.value < older.timestamp.value
+            return late
+        return (request.sequence - older.sequence) & 0xFFFF > 32767
+
+    def _ask(self, request: Request, kind: Kind, now: Now) -> None:
+        """Let the update wait until AAA has answered about its session."""
+        entry, questions, values = request.entry, self.questions, self.counters.values
+        key = key_of(request)
+        question = questions.about(key)
+        if not request.until:
+            request.until = now.mono + self.settings.setup_timeout
+        if question is None:
+            verdict: Verdict | None = None
+            if len(questions.open) >= OPEN:
+                verdict = QUEUE_FULL
+            elif entry is None:
+                verdict = self._sessions.room(request.mn_id, questions.new, questions.of(request.mn_id))
             if verdict is not None:
-                self._refused_early(request, verdict, now)
+                self._refuse(request, kind, verdict, now)
                 return
-        entry = self._answered_before(request)
+            call_id = self._sessions.reserve() if entry is None else entry.call_id
+            question = questions.put(key, call_id, request.until + GRACE)
+            values[ATTEMPTS] += 1
+            patience = max(0.0, request.until - now.mono)
+            self._sessions.effects.append(question_about(request, question, patience))
+        # Else it is asked about the session already, and nobody waits for the answer yet.
+        values[PENDING] += 1
+        question.request = request
         if entry is not None:
-            self._repeat(request, entry)
+            question.stamp = entry.timestamp, entry.sequence
+
+    def reauthorize(self, call_id: int, now: Now) -> None:
+        """Ask again about a session that goes on meanwhile."""
+        entry = self._cache.calls.get(call_id)
+        if (
+            not self._asks
+            or entry is None
+            or entry.deleting
+            or len(self.questions.open) >= OPEN
+            or self.questions.about(call_id) is not None
+        ):
             return
-        found = self._look_up(request)
-        request.entry = found.entry
-        for check in checks.FRESHNESS:
-            verdict = check(policy, request)
-            if verdict is not None:
-                self._refuse(request, self._classify(request), verdict, now)
-                return
-        self._proceed(request, found, now)
+        patience = self.settings.setup_timeout
+        question = self.questions.put(call_id, call_id, now.mono + patience + GRACE)
+        self.counters.values[ATTEMPTS] += 1
+        self._sessions.effects.append(question_again(entry, question.token, patience))
 
-    def _look_up(self, request: Request) -> Found:
-        return self._cache.look_up(
-            request.mn_id,
-            request.prefixes,
-            request.address,
-            request.link_layer_id,
-            request.technology.value if request.technology is not None else 0,
-            request.indicator.value if request.indicator is not None else 0,
-            request.care_of,
-        )
+    def authorized(self, answer: Authorized, now: Now) -> None:
+        """AAA has answered: the update that waited goes on."""
+        question = self.questions.pop(answer.token)
+        if question is None:
+            return
+        accepted = answer.verdict == aaa.ACCEPT
+        if accepted:
+            self.counters.values[FAILED if answer.grant.local else SUCCESS] += 1
+        else:
+            self.counters.values[FAILED if answer.verdict == aaa.NO_ANSWER else REFUSED] += 1
+        if question.new and not accepted:
+            self._sessions.unreserve(question.call_id)
+        if question.request is None:
+            self._authorized_again(question, answer, now)
+        elif accepted:
+            self._granted(question, question.request, answer, now)
+        else:
+            self._denied(question, question.request, answer, now)
 
-    def _classify(self, request: Request) -> Kind:
-        entry = request.entry
-        if not request.lifetime:
-            return DEREGISTRATION
+    def _authorized_again(self, question: Question, answer: Authorized, now: Now) -> None:
+        entry = self._cache.calls.get(question.call_id)
         if entry is None:
-            return INITIAL
-        return REFRESH if entry.care_of == request.care_of else HANDOFF
-
-    def _refused_early(self, request: Request, verdict: Verdict, now: Now) -> None:
-        """Before the look-up the Handoff Indicator tells what the update was meant to be."""
-        indicator = request.indicator.value if request.indicator is not None else 0
-        if not request.lifetime:
-            kind = DEREGISTRATION
-        elif indicator == HI_REFRESH:
-            kind = REFRESH
-        elif indicator in (HI_INTERFACES, HI_GATEWAYS):
-            kind = HANDOFF
-        else:
-            kind = INITIAL
-        if verdict is verdicts.NO_SERVICE:
-            # RFC 5149 section 3: the session of a refused service goes.
-            entry = self._look_up(request).entry
-            if entry is not None and entry.care_of == request.care_of:
-                self.counters.values[OTHER_ENDED] += 1
-                self.end(entry, now)
-        if verdict is verdicts.NOT_AUTHORIZED_MAG:
-            text = f"MAG {_text(request.source)} is not allowed to register"
-            self._reports.notice("mag", text, now, self._sessions.effects)
-        self._refuse(request, kind, verdict, now)
-
-    def _refuse(self, request: Request, kind: Kind, verdict: Verdict, now: Now) -> None:
-        """Answer with the verdict's status, or not at all; the session stays as it is."""
-        values = self.counters.values
-        values[kind.received] += 1
-        values[verdict.counter] += 1
-        if verdict.status < 0:
             return
-        values[kind.denied] += 1
-        values[ACK_DENIED] += 1
-        notice = NOTICES.get(verdict)
-        if notice is not None:
-            self._reports.notice(notice[0], notice[1], now, self._sessions.effects)
-        self._send(request, pba.denial(request, verdict))
+        if answer.verdict == aaa.ACCEPT:
+            self._sessions.grant(entry, answer.grant, now)
+        elif answer.verdict != aaa.NO_ANSWER:
+            self._expel(entry, now)
 
-    def _send(self, request: Request, mh: bytes) -> bytes:
-        """RFC 5213 section 5.3.6: to where the update came from, whatever care-of address it names."""
-        source, destination, port = request.destination, request.source, request.port
-        data = pba.sealed(mh, source, destination, port)
-        self._sessions.effects.append(Send(data, source, destination, port))
-        return data
-
-    def _answered_before(self, request: Request) -> BindingCacheEntry | None:
-        """The session whose last answer was to this very request: it is a retransmission.
-
-        Everything but the sequence number is the same; without a Timestamp option that too.
-        """
-        for entry in self._cache.of(request.mn_id):
-            if entry.fingerprint != request.fingerprint:
-                continue
-            if self.policy.uses_timestamp(request):
-                # Only the fingerprint can lie, once in a thousand million times; a new update is newer.
-                if request.timestamp.value <= entry.timestamp:
-                    return entry
-            elif entry.sequence == request.sequence:
-                return entry
-        return None
-
-    def _repeat(self, request: Request, entry: BindingCacheEntry) -> None:
-        """Send the stored answer again, with the sequence number of this request."""
-        request.entry = entry
-        stored = entry.answer
-        sequence = request.sequence.to_bytes(2, "big")
-        entry.sequence = request.sequence
-        self._accepted(request, self._classify(request))
-        if stored[8:10] == sequence:
-            data = stored
-            self._sessions.effects.append(Send(data, request.destination, request.source, request.port))
-        else:
-            data = self._send(request, stored[:4] + b"\0\0" + stored[6:8] + sequence + stored[10:])
-        entry.answer = data
-
-    def _accepted(self, request: Request, kind: Kind) -> None:
-        values = self.counters.values
-        values[kind.received] += 1
-        values[kind.accepted] += 1
-        if request.lifetime:
-            values[ACK_REGISTERED] += 1
-            if kind is INITIAL:
-                values[ACK_INITIAL] += 1
-        else:
-            values[ACK_DEREGISTERED] += 1
-
-    def _proceed(self, request: Request, found: Found, now: Now) -> None:
-        """Rules 6 and following of RFC 5213 section 5.3.1, once the session and the order are clear."""
-        kind = self._classify(request)
-        verdict = self._contradiction(request, found)
-        if verdict is not None:
-            self._refuse(request, kind, verdict, now)
-            return
-        if not request.lifetime:
-            self._deregister(request, found, now)
-            return
-        if found.wait is not None and self.patience:
-            self._wait(request, found.wait, now)
-            return
-        sessions = self._sessions
-        entry = request.entry
-        verdict = sessions.create(request) if entry is None else sessions.update(request, entry)
-        if verdict is not None:
-            self._refuse(request, kind, verdict, now)
-            return
-        self._accept(request, kind)
-
-    def _contradiction(self, request: Request, found: Found) -> Verdict | None:
-        for check in checks.CONTENT:
-            verdict = check(self.policy, request)
-            if verdict is not None:
-                return verdict
-        if found.owner is not None:
-            return verdicts.NOT_YOUR_PREFIX if request.prefixes else verdicts.NOT_YOUR_ADDRESS
-        return verdicts.OTHER_PREFIXES if found.mismatch else None
-
-    def _accept(self, request: Request, kind: Kind) -> None:
-        """Answer with success, and keep the answer for a retransmission of the request."""
-        entry = request.entry
-        assert entry is not None
-        advice = 0
-        settings = self.settings
-        if settings.refresh_advice_option and request.lifetime:
-            # RFC 6275 section 6.2.4: less than the granted lifetime.
-            advice = entry.lifetime * settings.refresh_interval_percent // 100
-        mh = pba.acceptance(
-            request, entry, self._sessions.status(request), self._sessions.subnet(entry), advice
-        )
-        self._accepted(request, kind)
-        entry.answer = self._send(request, mh)
-        entry.fingerprint = request.fingerprint
-
-    def _deregister(self, request: Request, found: Found, now: Now) -> None:
-        """RFC 5213 section 5.3.5: only the serving gateway de-registers; anybody else is ignored silently."""
-        entry = request.entry
-        if entry is None and not request.link_layer_id:
-            # HI 4 and a single session: the gateway that serves it can only mean this one, unless it
-            # names another interface of the mobile.
-            entry = found.wait
-        if entry is None or entry.care_of != request.care_of:
-            self._refuse(request, DEREGISTRATION, verdicts.DROP_NO_SESSION, now)
-            return
-        request.entry = entry
-        whole = self._sessions.deregister(request, entry)
-        self._accept(request, DEREGISTRATION)
-        if not whole:
-            return
-        self._release(entry, now)
-        if entry.deleting and not self.settings.min_delay_before_bce_delete:
-            self.counters.values[DEREGISTERED] += 1
-            self.end(entry, now)
-
-    # Waiting (RFC 5213 sections 5.4.1.2 and 5.4.1.3, MaxDelayBeforeNewBCEAssign).
-
-    def _wait(self, request: Request, entry: BindingCacheEntry, now: Now) -> None:
-        """Keep the update until ``entry`` is de-registered or the time is over; one per session."""
-        older = self.waiting.get(entry.call_id)
-        if older is None:
-            if len(self.waiting) >= WAITING:
-                self._refuse(request, INITIAL, QUEUE_FULL, now)
-                return
-            self.counters.values[PENDING] += 1
-            self.waiting[entry.call_id] = Waiting(request, now.mono + self.patience)
-            return
-        # A retransmission takes the place of what waits, with its time: repeating must not prolong the wait.
-        self.waiting[entry.call_id] = Waiting(request, older.until)
-        self._refuse(older.request, INITIAL, verdicts.DROP_OTHER, now)
-
-    def _release(self, entry: BindingCacheEntry, now: Now) -> None:
-        """Go on with the update that waited for this session."""
-        waiting = self.waiting.pop(entry.call_id, None)
-        if waiting is not None:
-            self._resume(waiting.request, now)
-
-    def _resume(self, request: Request, now: Now) -> None:
-        """Decide about an update that has waited: its order was checked when it came in."""
+    def _granted(self, question: Question, request: Request, answer: Authorized, now: Now) -> None:
         self.counters.values[PENDING] -= 1
         request.now = now
-        # The settings may have changed since it came in.
-        for check in checks.BEFORE_LOOK_UP:
-            verdict = check(self.policy, request)
-            if verdict is not None:
-                self._refused_early(request, verdict, now)
-                return
-        found = self._look_up(request)
-        found = Found(found.entry, found.owner, found.mismatch)
-        request.entry = found.entry
+        request.grant = answer.grant
+        request.granted_call = question.call_id if question.new else 0
+        request.token = question.token
+        found = self._look_up_again(request, now)
+        if found is None:
+            return
+        entry = request.entry
+        if (0 if entry is None else entry.call_id) != (0 if question.new else question.call_id):
+            # The session has come, or gone, while it was asked about: that is another question.
+            self._unused(request)
+            request.grant, request.granted_call = None, 0
+        elif entry is not None and (entry.timestamp, entry.sequence) != question.stamp:
+            for check in checks.ORDER:
+                verdict = check(self.policy, request)
+                if verdict is not None:
+                    self._refuse(request, self._answers.classify(request), verdict, now)
+                    return
         self._proceed(request, found, now)
 
+    def _denied(self, question: Question, request: Request, answer: Authorized, now: Now) -> None:
+        self.counters.values[PENDING] -= 1
+        request.now = now
+        entry = request.entry = self._cache.calls.get(question.call_id)
+        self._refuse(request, self._answers.classify(request), VERDICTS[answer.verdict], now)
+        if entry is not None and answer.verdict != aaa.NO_ANSWER:
+            # RFC 6733 section 8.1: an open session that is not authorized any more ends.
+            self._expel(entry, now)
 
-def _text(address: bytes) -> str:
-    """A packed address for a log line."""
-    return str(ipaddress.ip_address(address))
+    def _expel(self, entry: BindingCacheEntry, now: Now) -> None:
+        self.counters.values[ADMIN_DROPPED] += 1
+        self.end(entry, aaa.ADMINISTRATIVE, now)
+
+    def _unused(self, request: Request) -> None:
+        grant, call_id = request.grant, request.granted_call
+        if call_id:
+            self._sessions.unreserve(call_id)
+            self._sessions.effects.append(Abandon(request.token, call_id))
+        elif request.entry is not None and grant is not None:
+            self._sessions.grant(request.entry, grant, request.now)
+
+    def _unanswered(self, question: Question, now: Now) -> None:
+        """The AAA client has said nothing in all the time that it had."""
+        request = question.request
+        self._drop(question)
+        if request is not None:
+            self.counters.values[PENDING] -= 1
+            request.now = now
+            self._refuse(request, self._answers.classify(request), NO_ANSWER, now)
+
+    def _call_off(self, question: Question, now: Now) -> None:
+        """Something newer makes a question pointless, and the update that waits for it."""
+        request = question.request
+        assert request is not None
+        self._drop(question)
+        self.counters.values[PENDING] -= 1
+        kind = self._answers.classify(request)
+        self._answers.refuse(request, kind, verdicts.DROP_AUTH_PENDING, now)
+
+    def _drop(self, question: Question) -> None:
+        """Have no answer to a question."""
+        self.questions.pop(question.token)
+        self.counters.values[FAILED] += 1
+        if question.new:
+            self._sessions.unreserve(question.call_id)
+        call_id = question.call_id if question.new else 0
+        self._sessions.effects.append(Abandon(question.token, call_id))
+
+    def _ask_anew(self, token: int, now: Now) -> None:
+        """Decide again about what waits for an AAA server that is not asked any more."""
+        question = self.questions.open.get(token)
+        if question is None:
+            return
+        self._drop(question)
+        if question.request is not None:
+            self._resume(question.request, now)
