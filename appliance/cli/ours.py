@@ -86,6 +86,41 @@ COUNTERS_HEADINGS = (
 )  # fmt: skip
 COUNTERS_DASHES = (8, 12, 32, 12, 16, 12, 16)
 
+#: Diameter and AAA: no capture of these lists is known, so their columns are ours. A process of ours is one
+#: task, and knows no cards and no processors.
+TASK = "diameter"
+NO_PEERS = "No peers match the specified criteria"
+PEER_LINE = "{:<36}  {:<16}  {:<14}  {:<8}  {:<9}  {:<26}  {:>7}  {:>6}".format
+PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address", "Pending", "Queued")
+PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
+QUEUE_LINE = "{:<16}  {:<32}  {:<7}  {:<24}  {:<10}  {:<10}  {:>8}  {:<1}  {}".format
+QUEUE_HEADINGS = (
+    "Endpoint", "Peer", "Command", "Application", "Hop-by-Hop", "End-to-End", "Age", "T", "Session-Id",
+)  # fmt: skip
+QUEUE_DASHES = (16, 32, 7, 24, 10, 10, 8, 1, 10)
+DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<24}  {:<32}  {:>9}  {}".format
+DIAMETER_SESSION_HEADINGS = (
+    "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
+)  # fmt: skip
+DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 24, 32, 9, 10)
+
+#: Users of AAA servers.
+USER_LINE = "{:<36}  {:<12}  {:<7}  {:<24}  {:<3}  {:>8}  {:>5}  {}".format
+USER_HEADINGS = ("User", "Server", "Enabled", "Permissions", "Key", "Sessions", "Limit", "Source")
+USER_DASHES = (36, 12, 7, 24, 3, 8, 5, 13)
+
+#: Accounting records and what they sum up to.
+NO_RECORDS = "No accounting records match the specified criteria"
+RECORD_LINE = "{:<19}  {:<12}  {:<7}  {:>6}  {:<32}  {:>9}  {:>16}  {:>16}  {}".format
+RECORD_HEADINGS = (
+    "Received (UTC)", "Server", "Type", "Number", "Username", "Seconds", "Octets From MN", "Octets To MN",
+    "Session-Id",
+)  # fmt: skip
+RECORD_DASHES = (19, 12, 7, 6, 32, 9, 16, 16, 10)
+USAGE_LINE = "{:<10}  {:<12}  {:<32}  {:>8}  {:>12}  {:>16}  {:>16}".format
+USAGE_HEADINGS = ("Day (UTC)", "Server", "Username", "Sessions", "Seconds", "Octets From MN", "Octets To MN")
+USAGE_DASHES = (10, 12, 32, 8, 12, 16, 16)
+
 #: What ``show tech-support`` shows, in this order; a privilege that is not enough leaves a line out.
 TECH_SUPPORT = (
     "show version", "show clock", "show system uptime", "show system", "show context all", "show service all",

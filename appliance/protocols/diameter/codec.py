@@ -35,6 +35,10 @@ ORIGIN_REALM = _D["Origin-Realm"]
 PROXY_INFO = _D["Proxy-Info"]
 
 
+#: Where AVPs begin in the octets they lie in: key of the definition → place, or places if there are several.
+Index = dict[int, int | list[int]]
+
+
 class Malformed(ValueError):
     """Octets that are no message or no sequence of AVPs.
 
@@ -66,79 +70,147 @@ class Avp(NamedTuple):
         return front + vendor + self.data + b"\0" * (-size & 3)
 
 
+def _bad_length(data: bytes, place: int, end: int) -> Malformed:
+    """What is wrong with the AVP that does not fit at ``place``; its header is padded with zeros."""
+    left = end - place
+    if left < 8:
+        failed = data[place:end] + b"\0" * (8 - left)
+        return Malformed(5014, f"{left} octets at octet {place} are no AVP header", failed)
+    code, word = _PAIR.unpack_from(data, place)
+    head = 12 if word >> 31 else 8
+    failed = data[place : min(place + head, end)].ljust(head, b"\0")
+    says = f"AVP {code} at octet {place} says that it has {word & 0xFFFFFF} octets"
+    return Malformed(5014, f"{says}; it has {head} at least, and {left} are left", failed)
+
+
+def _too_many() -> Malformed:
+    return Malformed(5012, f"more than {MOST_AVPS} AVPs in one message")
+
+
 def cut(data: bytes, place: int = 0) -> list[Avp]:
     """Cut octets into AVPs, from ``place`` on; raises :class:`Malformed` (5014) where a length is wrong."""
     found: list[Avp] = []
     end, unpack = len(data), _PAIR.unpack_from
     while place < end:
         if end - place < 8:
-            rest = data[place:]
-            raise Malformed(5014, f"{len(rest)} octets are no AVP header", rest + b"\0" * (8 - len(rest)))
+            raise _bad_length(data, place, end)
         code, word = unpack(data, place)
-        flags, size, vendor, head = word >> 24, word & 0xFFFFFF, 0, 8
-        if flags & 0x80:
+        size, vendor, head = word & 0xFFFFFF, 0, 8
+        if word >> 31:
             head = 12
             if end - place >= 12:
                 vendor = _WORD.unpack_from(data, place + 8)[0]
         stop = place + size
         if size < head or stop > end:
-            kept = data[place : place + head]
-            raise Malformed(
-                5014,
-                f"AVP {code} says that it has {size} octets; {end - place} are left",
-                kept + b"\0" * (head - len(kept)),
-            )
+            raise _bad_length(data, place, end)
         if len(found) >= MOST_AVPS:
-            raise Malformed(5012, f"more than {MOST_AVPS} AVPs in one message")
-        found.append(Avp(code, vendor, flags, data[place + head : stop]))
-        place = stop + (-size & 3)
+            raise _too_many()
+        found.append(Avp(code, vendor, word >> 24, data[place + head : stop]))
+        place = stop + 3 & -4
     return found
+
+
+def index_of(data: bytes, place: int, end: int) -> Index:
+    """Where the AVPs between ``place`` and ``end`` begin, by key. Raises :class:`Malformed`."""
+    index: Index = {}
+    count, unpack = 0, _PAIR.unpack_from
+    while place < end:
+        if end - place < 8:
+            raise _bad_length(data, place, end)
+        key, word = unpack(data, place)
+        size = word & 0xFFFFFF
+        if word >> 31:
+            if 12 <= size <= end - place:
+                key |= _WORD.unpack_from(data, place + 8)[0] << 32
+            else:
+                size = 0
+        if not 8 <= size <= end - place:
+            raise _bad_length(data, place, end)
+        if index.setdefault(key, place) != place:
+            add_place(index, key, place)
+        count += 1
+        if count > MOST_AVPS:
+            raise _too_many()
+        place = place + size + 3 & -4
+    return index
+
+
+def add_place(index: Index, key: int, place: int) -> None:
+    """Add a further place of a key that the index has."""
+    known = index[key]
+    if isinstance(known, list):
+        known.append(place)
+    else:
+        index[key] = [known, place]
 
 
 class Group:
     """A sequence of AVPs that can be asked by definition: the inside of a message or of a Grouped AVP."""
 
-    __slots__ = ("data", "_place", "_avps", "_index")
+    __slots__ = ("data", "place", "index")
 
     def __init__(self, data: bytes, place: int = 0) -> None:
         """``data``: the octets of the AVPs, from ``place`` on."""
         self.data = data
-        self._place = place
-        self._avps: list[Avp] | None = None
-        self._index: dict[tuple[int, int], list[Avp]] | None = None
+        self.place = place
+        self.index: Index | None = None
+        """Made when it is first needed; :mod:`.grammar` makes it as it checks."""
 
     @property
     def avps(self) -> list[Avp]:
-        """All AVPs in their order. Raises :class:`Malformed`."""
-        if self._avps is None:
-            self._avps = cut(self.data, self._place)
-        return self._avps
+        """All AVPs in their order, cut anew each time. Raises :class:`Malformed`."""
+        return cut(self.data, self.place)
 
-    def _of(self, avp: AvpDef) -> list[Avp] | tuple[()]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for each in self.avps:
-                index.setdefault((each.code, each.vendor), []).append(each)
-        return index.get((avp.code, avp.vendor), ())
+    def walk(self) -> Index:
+        """The index, made if it is not there. Raises :class:`Malformed`."""
+        if self.index is None:
+            self.index = index_of(self.data, self.place, len(self.data))
+        return self.index
+
+    def _places(self, avp: AvpDef) -> list[int]:
+        found = self.walk().get(avp.key)
+        if found is None:
+            return []
+        return found if type(found) is list else [found]  # type: ignore[list-item]
+
+    def _data(self, place: int) -> bytes:
+        word = _WORD.unpack_from(self.data, place + 4)[0]
+        return self.data[place + (12 if word >> 31 else 8) : place + (word & 0xFFFFFF)]
 
     def raw(self, avp: AvpDef) -> bytes | None:
         """Data of the first one, or ``None``. Raises :class:`Malformed`."""
-        found = self._of(avp)
-        return found[0].data if found else None
+        index = self.index
+        if index is None:
+            index = self.index = index_of(self.data, self.place, len(self.data))
+        place = index.get(avp.key)
+        if place is None:
+            return None
+        if type(place) is list:
+            place = place[0]
+        word = _WORD.unpack_from(self.data, place + 4)[0]  # type: ignore[operator]
+        return self.data[place + (12 if word >> 31 else 8) : place + (word & 0xFFFFFF)]  # type: ignore[operator]
 
     def first(self, avp: AvpDef) -> Any:
         """Value of the first one, or ``None``. Raises :class:`Malformed` and :class:`BadValue`."""
-        found = self._of(avp)
-        return value(avp, found[0].data) if found else None
+        data = self.raw(avp)
+        return None if data is None else value(avp, data)
 
     def all(self, avp: AvpDef) -> list[Any]:
         """Values of all of them. Raises :class:`Malformed` and :class:`BadValue`."""
-        return [value(avp, each.data) for each in self._of(avp)]
+        return [value(avp, self._data(place)) for place in self._places(avp)]
 
     def having(self, avp: AvpDef) -> list[Avp]:
         """All of them as they were received. Raises :class:`Malformed`."""
-        return list(self._of(avp))
+        return [cut(self.octets_at(place))[0] for place in self._places(avp)]
+
+    def octets(self, avp: AvpDef) -> list[bytes]:
+        """All of them as they were received, with header and padding. Raises :class:`Malformed`."""
+        return [self.octets_at(place) for place in self._places(avp)]
+
+    def octets_at(self, place: int) -> bytes:
+        """The AVP that begins at that octet of ``data``, with header and padding."""
+        size: int = _WORD.unpack_from(self.data, place + 4)[0] & 0xFFFFFF
+        return self.data[place : place + size] + b"\0" * (-size & 3)
 
 
 def value(avp: AvpDef, data: bytes) -> Any:
@@ -190,10 +262,9 @@ class Message(Group):
         E bit; not given, 3xxx results have it (section 7.1.3).
         """
         try:
-            session = [each.octets for each in self._of(SESSION_ID)[:1]]
-            proxies = [each.octets for each in self._of(PROXY_INFO)]
+            session, proxies = self.octets(SESSION_ID)[:1], self.octets(PROXY_INFO)
         except Malformed:
-            session, proxies = [], []
+            session, proxies = self._first_octets(), []
         flags = self.flags & PROXIABLE
         if (result // 1000 == 3) if error is None else error:
             flags |= ERROR
@@ -208,6 +279,14 @@ class Message(Group):
             )
         )
         return frame(self.code, self.application, flags, self.hop_by_hop, self.end_to_end, body)
+
+    def _first_octets(self) -> list[bytes]:
+        """The Session-Id of a message that cannot be walked to its end, where it stands first."""
+        if len(self.data) < HEADER_SIZE + 8:
+            return []
+        code, word = _PAIR.unpack_from(self.data, HEADER_SIZE)
+        is_whole = word >> 31 == 0 and 8 <= word & 0xFFFFFF <= len(self.data) - HEADER_SIZE
+        return [self.octets_at(HEADER_SIZE)] if code == SESSION_ID.code and is_whole else []
 
 
 def frame(code: int, application: int, flags: int, hop_by_hop: int, end_to_end: int, body: bytes) -> bytes:

@@ -52,10 +52,13 @@ class AvpDef:
     """``values`` names bits."""
     closed: bool = False
     """Other values than those of ``values`` are wrong (5004)."""
+    key: int = field(init=False, default=0)
+    """Code and vendor in one number; the index of a message is by it."""
     _front: int = field(init=False, default=0)
     _extra: bytes = field(init=False, default=b"")
 
     def __attrs_post_init__(self) -> None:
+        self.key = self.vendor << 32 | self.code
         flags = (FLAG_V if self.vendor else 0) | (FLAG_M if self.must or self.sets else 0)
         self._front = self.code << 32 | flags << 24 | (12 if self.vendor else 8)
         self._extra = self.vendor.to_bytes(4, "big") if self.vendor else b""

@@ -20,8 +20,8 @@ a comment::
     @message                             abbreviation ::= < Diameter Header: code, flags, application > rules
     ACR ::= < Diameter Header: 271, REQ, PXY > < Session-Id > { Origin-Host } ... * [ AVP ]
 
-M bit: ``M`` has to be set, ``-`` has to be clear; with ``m`` we set it and with ``.`` we do not, and peers may
-do as they like.
+M bit: ``M`` has to be set, ``-`` has to be clear; with ``m`` we set it and with ``.`` we do not, and peers
+may do as they like.
 
 ``< X >`` has a fixed place, ``{ X }`` is required, ``[ X ]`` may be there; ``*``, ``1*``, ``*2`` and ``1*2``
 in front say how often (RFC 6733 section 3.2), ``* 0`` that it must not be there.
@@ -64,7 +64,9 @@ _FLAGS = {"REQ", "PXY", "ERR"}
 class Reader:
     """Reads one file into a dictionary; what that shares with other dictionaries is not changed."""
 
-    def __init__(self, dictionary: "Dictionary", filename: str) -> None:
+    def __init__(self, dictionary: "Dictionary", filename: str, replaces: bool = False) -> None:
+        """``replaces``: AVPs of the file take the place of others with the same name or code."""
+        self._replaces = replaces
         self._into = dictionary
         self._file = filename
         self._line = 0
@@ -205,7 +207,10 @@ class Reader:
             if known is None:
                 continue
             is_same = known.name == name and (known.code, known.vendor) == (number, self._vendor)
-            if not is_same or known.type is not TYPES[kind]:
+            if self._replaces:
+                self._into.avps.pop(known.name, None)
+                self._into.by_code.pop((known.code, known.vendor), None)
+            elif not is_same or known.type is not TYPES[kind]:
                 vendor = f" of vendor {known.vendor}" if known.vendor else ""
                 self._fail(f"there is {known.name}, code {known.code}{vendor}, {known.type.name} already")
 

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from appliance.protocols.diameter.definitions import (
     FLAG_M,
@@ -92,6 +92,11 @@ class Dictionary:
         made._codes.update(self._codes)
         return made
 
+    def replace(self, avp: AvpDef) -> None:
+        """Put a definition where another of the same name and code is, and forget what is compiled."""
+        self.avps[avp.name] = self.by_code[avp.code, avp.vendor] = avp
+        self.compiled.clear()
+
     def load(self, text: str, filename: str) -> None:
         """Add what a file says. Grammars and names of values replace those that were there.
 
@@ -102,14 +107,36 @@ class Dictionary:
         Reader(self, filename).read(text)
 
 
+def _read(name: str) -> str:
+    return (resources.files("appliance.protocols.diameter") / "dict" / name).read_text(encoding="utf-8")
+
+
 @cache
 def standard() -> Dictionary:
     """The dictionary of the files that come with the appliance."""
     made = Dictionary()
-    folder = resources.files("appliance.protocols.diameter") / "dict"
     for name in FILES:
-        made.load((folder / f"{name}.dia").read_text(encoding="utf-8"), f"{name}.dia")
+        made.load(_read(f"{name}.dia"), f"{name}.dia")
     return made
+
+
+def drafts(dictionary: Dictionary) -> Dictionary:
+    """The same for peers that speak the drafts of 2001 to 2003: their Mobile IPv4 is application 4, some AVPs
+    had other codes and types, and nobody checks M bits."""
+    made: Dictionary | None = dictionary.compiled.get(_DRAFTS)
+    if made is None:
+        made = dictionary.copy()
+        Reader(made, _DRAFTS, replaces=True).read(_read(_DRAFTS))
+        for avp in list(made.avps.values()):
+            made.replace(avp.changed(must=None, sets=bool(avp.must) or avp.sets))
+        for command in list(made._by_header.values()):
+            if command.application == _MOBILE_IP_OF_DRAFTS:
+                made.add_command(evolve(command, application=_MOBILE_IP))
+        dictionary.compiled[_DRAFTS] = made
+    return made
+
+
+_DRAFTS, _MOBILE_IP, _MOBILE_IP_OF_DRAFTS = "drafts.dia", 2, 4
 
 
 _current: list[Dictionary] = []
@@ -128,5 +155,5 @@ def use(dictionary: Dictionary | None) -> None:
 __all__ = [
     "ANSWER_MESSAGE", "FILES", "FLAG_M", "FLAG_P", "FLAG_V", "LONGEST", "MANY", "MOST_LINES",
     "ApplicationDef", "AvpDef", "CommandDef", "Dictionary", "DictionaryError", "Rule",
-    "current", "standard", "use",
+    "current", "drafts", "standard", "use",
 ]  # fmt: skip

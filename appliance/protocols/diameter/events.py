@@ -38,10 +38,13 @@ class Submit:
     """True: the peer must have advertised the application for accounting."""
     prefer: tuple[tuple[str, int], ...] = ()
     """Peers with their priorities (lower first) that are tried before the realm's routes say otherwise."""
+    secure: bool = False
+    """True: it carries keys, so it may only go to a peer over TLS or DTLS; there is none: ``INSECURE``."""
 
 
 #: Why there is no answer.
 TIMEOUT, NO_PEER, FULL, STOPPED, CANCELLED = "timeout", "no peer", "queue full", "stopped", "cancelled"
+INSECURE = "no secure peer"
 
 
 @define(slots=True)
@@ -99,6 +102,8 @@ class NodePort(Protocol):
 
     identity: str
     realm: str
+    origin_state_id: int
+    """Origin-State-Id of its CER, for the answers of applications."""
 
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; peers that are open already are told at their next

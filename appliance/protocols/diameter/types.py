@@ -20,6 +20,7 @@ Grouped              decoded by the codec; encoded from the octets of its member
 ===================  =====================================================================
 """
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,15 @@ from attrs import define
 
 #: From 1900 to 1970, in seconds: the era of NTP against that of Unix.
 EPOCH = 2_208_988_800
+#: Longest DiameterIdentity: that of a domain name. They are kept in tables, so there has to be a limit.
+LONGEST_IDENTITY = 255
+
+_IDENTITY = re.compile(rb"[!-~]{1,%d}" % LONGEST_IDENTITY)
+_URI = re.compile(
+    rb"aaas?://[!-.0-9<-~]{1,%d}(?::\d{1,5})?(?:;transport=(?:tcp|sctp|udp))?"
+    rb"(?:;protocol=(?:diameter|radius|tacacs\+))?" % LONGEST_IDENTITY,
+    re.IGNORECASE,
+)
 
 
 class BadValue(ValueError):
@@ -56,7 +66,10 @@ class DataType:
 
 
 def fold(identity: str) -> str:
-    """The form in which DiameterIdentities are compared: ASCII without case (RFC 6733 section 4.3.1)."""
+    """The form in which DiameterIdentities are compared: ASCII without case (RFC 6733 section 4.3.1).
+
+    A dot at the end, which makes a domain name absolute, does not count.
+    """
     return identity.lower().rstrip(".")
 
 
@@ -120,11 +133,41 @@ def _decode_ascii(data: bytes) -> str:
     return text
 
 
+#: Identities that were seen, with their octets: most messages carry the same few.
+_identities: dict[bytes, str] = {}
+_MOST_IDENTITIES = 4_096
+
+
 def _decode_identity(data: bytes) -> str:
-    text = _decode_ascii(data)
-    if not text or not text.isprintable() or " " in text:
-        raise BadValue("no DiameterIdentity: it is empty or has blanks or control characters")
-    return text
+    known = _identities.get(data)
+    if known is not None:
+        return known
+    if not _IDENTITY.fullmatch(data):
+        raise BadValue(
+            f"no DiameterIdentity: it has 1 to {LONGEST_IDENTITY} ASCII characters without blanks and control"
+        )
+    if len(_identities) >= _MOST_IDENTITIES:
+        _identities.clear()
+    made = _identities[data] = data.decode("ascii")
+    return made
+
+
+def is_identity(data: bytes, start: int, stop: int) -> bool:
+    """Whether the octets between two places are a DiameterIdentity; fast for those that were seen before."""
+    part = data[start:stop]
+    if part in _identities:
+        return True
+    try:
+        _decode_identity(part)
+    except BadValue:
+        return False
+    return True
+
+
+def _decode_uri(data: bytes) -> str:
+    if not _URI.fullmatch(data):
+        raise BadValue("no DiameterURI: aaa://FQDN[:PORT][;transport=tcp|sctp|udp][;protocol=diameter]")
+    return data.decode("ascii")
 
 
 def _encode_address(value: Any) -> bytes:
@@ -144,7 +187,7 @@ def _decode_address(data: bytes) -> bytes:
         return data[2:]
     if family == b"\0\2" and len(data) == 18:
         return data[2:]
-    if len(data) < 2 or family in (b"\0\0", b"\0\1", b"\0\2", b"\xff\xff"):
+    if len(data) < 3 or family in (b"\0\0", b"\0\1", b"\0\2", b"\xff\xff"):
         # RFC 6733 section 4.3.1; families 0 and 65535 are reserved by IANA.
         raise BadValue(f"no Address: family {family.hex() or 'missing'}, {max(0, len(data) - 2)} octets")
     return OtherAddress(data)
@@ -181,7 +224,7 @@ SHOWN = tuple(
 )
 UTF8_STRING = DataType("UTF8String", _encode_utf8, _decode_utf8)
 IDENTITY = DataType("DiameterIdentity", _encode_ascii, _decode_identity, minimum=1)
-URI = DataType("DiameterURI", _encode_ascii, _decode_ascii, minimum=1)
+URI = DataType("DiameterURI", _encode_ascii, _decode_uri, minimum=1)
 FILTER_RULE = DataType("IPFilterRule", _encode_ascii, _decode_ascii)
 QOS_FILTER_RULE = DataType("QoSFilterRule", _encode_ascii, _decode_ascii)
 INTEGER32 = _whole("Integer32", "!i", 32, True)
