@@ -319,14 +319,25 @@ class AccountingClient:
         return realm if at and valid_realm(realm) else self._builder.realm
 
     def number(self, entry: Entry, serial: int) -> None:
-        """Give a record its serial, and say which older ones it makes needless; in the order of storing."""
-        entry.serial = serial
+        """Give a record its serial, in the order of storing; of INTERIM records the latest is enough."""
+        before, entry.serial = entry.serial, serial
+        session = entry.owner
+        if session is None or entry.kind != INTERIM:
+            return
+        if before:
+            # It has been numbered once, and then the disk did not take it.
+            session.interim = serial if session.interim == before else session.interim
+        else:
+            entry.replaces, session.interim = session.interim, serial
+
+    def stored(self, entry: Entry) -> int:
+        """A record is on the disk; returns the serial of the one that has held its session so far, or 0."""
         session = entry.owner
         if session is None:
-            return
-        entry.releases, session.held = session.held, serial if entry.flags & HOLDS else 0
-        if entry.kind == INTERIM:
-            entry.replaces, session.interim = session.interim, serial
+            return 0
+        before: int = session.held
+        session.held = entry.serial if entry.flags & HOLDS else 0
+        return before
 
     # ---- what becomes of them
 
@@ -338,12 +349,12 @@ class AccountingClient:
             session = self.sessions.get(entry.call_id)
             if session is None or session.session_id.encode() != entry.key:
                 return
-        if (
-            entry.kind == INTERIM
-            and event.what in (ACKNOWLEDGED, REFUSED)
-            and session.interim == entry.serial
-        ):
+        done = event.what in (ACKNOWLEDGED, REFUSED)
+        if done and entry.kind == INTERIM and session.interim == entry.serial:
             session.interim = 0
+        if done and entry.kind == STOP and entry.volatile and session.held:
+            # It was never on the disk, so what it could have been made of was kept.
+            self._effects.append(Release(session.held))
         if event.what == ACKNOWLEDGED and entry.kind != STOP:
             self._policies(session, event, now)
         if entry.kind in (START, INTERIM) and not session.ending:

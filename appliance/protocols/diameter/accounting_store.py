@@ -3,7 +3,7 @@
 ::
 
     put ──▶ new ──job──▶ thread: append, sync ──▶ Delivery.stored           (or refused: only in memory)
-            marks ─────▶                          └─ what it replaces and releases: marks for the next job
+            marks ─────▶         marks
             wanted ────▶         read ──────────▶ Delivery.loaded
 
 While one job is on the disk, everything that comes waits for the next, so one sync serves them all.
@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from appliance.protocols.diameter.accounting import AccountingClient
 from appliance.protocols.diameter.accounting_events import Counts, LeftBehind
 from appliance.protocols.diameter.delivery import Delivery
 from appliance.protocols.diameter.spool_format import KINDS, RELEASED, Entry
@@ -34,9 +35,9 @@ RESCUE, RESCUE_AGAIN = 256, 5.0
 class RecordStore:
     """The spool of one service as the reactor sees it.
 
-    ``worker``: runs the spool (:class:`~.spool_worker.SpoolWorker`); ``number(entry, serial)``: gives a
-    record its serial; ``left``: takes the sessions of dead processes; ``moved``: called when there may be
-    something to send; ``sessions()``: how many are open; ``tell``: takes a :class:`Notify`.
+    ``worker``: runs the spool (:class:`~.spool_worker.SpoolWorker`); ``delivery(boundary, last)``: makes the
+    delivery; ``left``: takes the sessions of dead processes; ``moved``: called when there may be something
+    to send; ``tell``: takes a :class:`Notify`.
     """
 
     def __init__(
@@ -45,20 +46,18 @@ class RecordStore:
         clock: Callable[[], Now],
         worker: Any,
         delivery: Callable[[int, int], Delivery],
-        number: Callable[[Entry, int], None],
+        core: AccountingClient,
         left: Callable[[LeftBehind], None],
         moved: Callable[[], None],
-        sessions: Callable[[], int],
         tell: Callable[[Notify], object],
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._worker = worker
         self._make_delivery = delivery
-        self._number = number
+        self._core = core
         self._left = left
         self._moved = moved
-        self._sessions = sessions
         self._tell = tell
         self.delivery = delivery(1, 0)
         self.counts = {kind: Counts() for kind in KINDS}
@@ -162,7 +161,7 @@ class RecordStore:
             return MARKS_WAIT if len(delivery.marks) < MARKS else 0.0
         if delivery.volatile or (state is not None and state.waiting):
             return TIDY
-        return ALIVE if self._sessions() else None
+        return ALIVE if self._core.sessions else None
 
     def _begin(self) -> None:
         self._call, self._hurried = None, False
@@ -175,7 +174,7 @@ class RecordStore:
         if now.mono - self._last_tidy >= TIDY:
             self._last_tidy = now.mono
             job.tidy = True
-        if not job.count and self._sessions() and now.mono - self._last_alive >= ALIVE:
+        if not job.count and self._core.sessions and now.mono - self._last_alive >= ALIVE:
             self._last_alive = now.mono
             job.alive = now.wall
         self._busy = True
@@ -193,7 +192,9 @@ class RecordStore:
         kept: list[Entry] = []
         for entry in new:
             self._serial += 1
-            self._number(entry, self._serial)
+            self._core.number(entry, self._serial)
+            if entry.replaces and not delivery.withdraw(entry.replaces):
+                entry.replaces = 0
             late = delivery.volatile and delivery.only_in_memory(entry.key)
             (kept if late else entries).append(entry)
         if kept:
@@ -221,6 +222,9 @@ class RecordStore:
 
     def _committed(self, entries: list[Entry], result: Result) -> None:
         delivery, refused = self.delivery, result.refused
+        for entry in refused:
+            if entry.replaces:
+                delivery.restore(entry.route, entry.replaces)
         if refused:
             gone = {entry.serial for entry in refused}
             entries = [entry for entry in entries if entry.serial not in gone]
@@ -230,10 +234,10 @@ class RecordStore:
         for entry in entries:
             count = self.counts[entry.kind]
             count.stored += 1
-            if entry.replaces and delivery.drop(entry.replaces):
-                count.replaced += 1
-            if entry.releases:
-                delivery.marks.append(entry.releases << 2 | RELEASED)
+            count.replaced += bool(entry.replaces)
+            held = self._core.stored(entry)
+            if held:
+                delivery.marks.append(held << 2 | RELEASED)
 
     def _room(self, result: Result, refused: bool) -> None:
         """Say once that the disk takes no records, and once that it does again."""

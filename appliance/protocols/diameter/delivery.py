@@ -24,7 +24,7 @@ from collections.abc import Callable
 from attrs import define, evolve
 
 from appliance.protocols.diameter.lanes import PUT_OFF, Lane, PutOff
-from appliance.protocols.diameter.spool_format import DELIVERED, RELEASED, Entry
+from appliance.protocols.diameter.spool_format import DELIVERED, EVENT, START, Entry
 
 # How a try ended: answered, answered with a lasting failure, or with a passing one, not answered, not sent.
 ACKNOWLEDGED, REFUSED, BUSY, SILENT, UNSENT = "acknowledged", "refused", "busy", "silent", "unsent"
@@ -43,6 +43,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 LOOK_AGAIN = 30.0
 #: Lanes at one time; routes beyond share one.
 LANES = 256
+#: Records that no other record of their session comes before.
+FIRST_KINDS = (START, EVENT)
 #: After so many tries of one record without an answer its session is put off.
 POISON = 6
 
@@ -102,7 +104,9 @@ class Delivery:
         self._behind: dict[bytes, deque[Entry] | None] = {}
         self._tried: dict[int, tuple[int, bool]] = {}
         self._volatile_keys: dict[bytes, int] = {}
+        self._parked: set[int] = set()
         self._reading: Read | None = None
+        self._since: set[int] = set()
         self._turn = 0
 
     # ---- records come in
@@ -139,12 +143,49 @@ class Delivery:
             self.volatile[entry.serial] = entry
             self._volatile_keys[key] = self._volatile_keys.get(key, 0) + 1
             lane = self._lane(entry.route)
+            self.memory[entry.serial] = entry
             if lane.down:
-                self.memory[entry.serial] = entry
+                self._park(lane)
                 self._tell(entry, NO_ROOM)
-            else:
+            elif not self._parked_behind(lane, entry):
                 self._take(lane, entry)
         return lost
+
+    def _parked_behind(self, lane: Lane, entry: Entry) -> bool:
+        """Have a record wait if the disk may have older ones of its binding that were not sent yet."""
+        wait = entry.kind not in FIRST_KINDS and self._unread(lane)
+        if self._volatile_keys[entry.key] > 1:
+            for serial, other in self.volatile.items():
+                if other is not entry and other.call_id == entry.call_id and other.key == entry.key:
+                    wait = serial in self._parked
+                    break
+        if wait:
+            self._parked.add(entry.serial)
+        return wait
+
+    def _unread(self, lane: Lane) -> bool:
+        return lane.lagging or self.cursor < self.last
+
+    def _park(self, lane: Lane) -> None:
+        """What only memory has of a lane that is down: decide what may be sent before the disk is read."""
+        ahead: set[tuple[bytes, int]] = set()
+        for serial, entry in self.volatile.items():
+            if self._lane(entry.route) is lane:
+                binding = entry.key, entry.call_id
+                if entry.kind in FIRST_KINDS or binding in ahead or serial in self.flying:
+                    ahead.add(binding)
+                    self._parked.discard(serial)
+                else:
+                    self._parked.add(serial)
+
+    def _unpark(self) -> None:
+        """Where the disk has been read, what waited for that may be sent."""
+        for serial in sorted(self._parked):
+            entry = self.volatile[serial]
+            lane = self._lane(entry.route)
+            if not lane.down and not self._unread(lane):
+                self._parked.discard(serial)
+                self._take(lane, entry)
 
     def only_in_memory(self, key: bytes) -> bool:
         """Whether a session has records that only memory has; later ones must not get to the disk first."""
@@ -163,19 +204,32 @@ class Delivery:
         found = [entry for entry in self.volatile.values() if entry.key in keys]
         for entry in found:
             self._forget(entry)
-        return [evolve(entry, volatile=False, serial=0) for entry in found]
+        return [evolve(entry, volatile=False) for entry in found]
 
-    def drop(self, serial: int) -> bool:
-        """A record need not be sent, because a newer one says the same and more; False: it is under way."""
+    def withdraw(self, serial: int) -> bool:
+        """A record need not be sent, because a newer one says the same and more; False: it is under way.
+
+        The disk forgets it when it has the newer one; :meth:`restore` if it does not take that.
+        """
         if serial in self.flying:
             return False
-        self.marks.append(serial << 2 | DELIVERED)
         entry = self.memory.get(serial)
         if entry is not None:
             # It is passed over when its turn comes.
             self._forget(entry)
-        self._tried.pop(serial, None)
+        self._gone(serial)
         return True
+
+    def restore(self, route: bytes, serial: int) -> None:
+        """A record that was withdrawn shall be sent after all."""
+        self._since.discard(serial)
+        self._lane(route).lag(serial)
+
+    def _gone(self, serial: int) -> None:
+        """A record is not to be sent again, though a read that is under way may still find it."""
+        self._tried.pop(serial, None)
+        if self._reading is not None:
+            self._since.add(serial)
 
     # ---- reading
 
@@ -203,6 +257,7 @@ class Delivery:
             return None
         self._turn += 1
         self._reading = choices[self._turn % len(choices)]
+        self._since.clear()
         return self._reading
 
     def loaded(self, entries: list[Entry], upto: int) -> None:
@@ -221,8 +276,10 @@ class Delivery:
                 if route in self.lanes and not self.lanes[route].lagging:
                     self.lanes[route].after = read.after
         for entry in entries:
-            if entry.serial not in self.memory:
+            if entry.serial not in self.memory and entry.serial not in self._since:
                 self._found(entry, lane)
+        if self._parked:
+            self._unpark()
 
     def _found(self, entry: Entry, asked: Lane | None) -> None:
         if entry.serial < self._boundary:
@@ -266,6 +323,7 @@ class Delivery:
 
     def _forget(self, entry: Entry) -> None:
         self.memory.pop(entry.serial, None)
+        self._parked.discard(entry.serial)
         if self.volatile.pop(entry.serial, None) is not None:
             key = entry.key
             left = self._volatile_keys[key] - 1
@@ -303,10 +361,13 @@ class Delivery:
                     lane.down, lane.until = True, now + LOOK_AGAIN
                     continue
                 for serial, entry in self.volatile.items():
-                    if self._lane(entry.route) is lane and serial not in self.flying:
+                    waits = serial in self._parked or serial in self.flying
+                    if not waits and self._lane(entry.route) is lane:
                         self._take(lane, entry)
             if lane.put_off and not lane.down:
                 self._retry(lane, now)
+        if self._parked:
+            self._unpark()
 
     def _retry(self, lane: Lane, now: float) -> None:
         for off in lane.put_off.values():
@@ -401,13 +462,9 @@ class Delivery:
             self._failed(lane, now)
 
     def _done(self, lane: Lane, entry: Entry, how: str) -> None:
-        if self._tried:
-            self._tried.pop(entry.serial, None)
+        self._gone(entry.serial)
         if not entry.volatile:
             self.marks.append(entry.serial << 2 | DELIVERED)
-        elif entry.releases:
-            # What it would have been made of has been kept for it, as it was not on the disk itself.
-            self.marks.append(entry.releases << 2 | RELEASED)
         self._forget(entry)
         lane.failures = 0
         lane.down = False
@@ -439,6 +496,8 @@ class Delivery:
             del self.memory[entry.serial]
             lane.lag(entry.serial)
             self._tell(entry, KEPT)
+        if self.volatile:
+            self._park(lane)
 
     # ---- what there is
 

@@ -9,7 +9,7 @@
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 
 from appliance.protocols.diameter.delivery import Read
 from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_format import Entry
+from appliance.protocols.diameter.spool_format import DELIVERED, RELEASED, Entry
 
 #: Sessions of dead processes that one job brings.
 LEFT_AT_ONCE = 128
@@ -83,6 +83,9 @@ def perform(spool: Spool, job: Job) -> Result:
             result.refused = spool.append(job.entries)
         except OSError as error:
             result.refused, result.error = job.entries, error.strerror or str(error)
+        # Before anybody hears that they are stored: with the newer one, the older is settled.
+        refused = {entry.serial for entry in result.refused}
+        spool.mark(_settled(entry for entry in job.entries if entry.serial not in refused))
     if job.marks:
         spool.mark(job.marks)
     if job.alive:
@@ -106,6 +109,15 @@ def perform(spool: Spool, job: Job) -> Result:
     result.counted, result.more_left = not spool.uncounted, bool(spool.left.serials)
     result.reports, spool.reports = spool.reports, []
     return result
+
+
+def _settled(entries: Iterable[Entry]) -> Iterator[int]:
+    """Marks of what stored entries replace and release."""
+    for entry in entries:
+        if entry.replaces:
+            yield entry.replaces << 2 | DELIVERED
+        if entry.releases:
+            yield entry.releases << 2 | RELEASED
 
 
 def failed(spool: Spool, job: Job, error: Exception) -> Result:

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.protocols.diameter.codec import Group
 from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool_format import START, STOP
+from appliance.protocols.diameter.spool_format import RELEASED, START, STOP
 from appliance.protocols.mobility import aaa
 from test.protocols.diameter.accounting_fakes import Rig
 
@@ -105,9 +106,22 @@ class History:
         """Sessions whose records the disk would not take: their end dies with the process."""
         driver, spool = self.rig.driver, self.rig.worker.spool
         found = {entry.key.decode() for entry in driver.store.delivery.volatile.values()}
-        for session in driver.core.sessions.values():
+        for mark in driver.store.delivery.marks:
+            # Its STOP was sent from memory, and that is not noted yet.
+            segment = spool.segment_of(mark >> 2) if mark & RELEASED else None
+            entry = segment.entry(spool.data(segment), segment.at_after((mark >> 2) - 1)) if segment else None
+            if entry is not None:
+                found.add(entry.key.decode())
+        ending = [entry.owner for entry in driver.store._new if entry.owner is not None]
+        for session in [*driver.core.sessions.values(), *ending]:
             segment = spool.segment_of(session.held)
             if segment is None or session.held not in (segment.serials or ()):
+                found.add(session.session_id)
+                continue
+            held = segment.entry(segment.records.read_bytes(), segment.at_after(session.held - 1))
+            assert held is not None
+            if Group(held.body).first(_D["Accounting-Record-Number"]) + 1 < session.number:
+                # Later records of it have never been on the disk.
                 found.add(session.session_id)
         return found
 

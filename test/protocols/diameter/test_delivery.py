@@ -19,7 +19,7 @@ from appliance.protocols.diameter.delivery import (
     Delivery,
 )
 from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool_format import DELIVERED, INTERIM, RELEASED, START, Entry, route
+from appliance.protocols.diameter.spool_format import DELIVERED, INTERIM, START, Entry, route
 
 SESSION_ID = standard()["Session-Id"]
 HOME = route(3, "home.example", "")
@@ -340,12 +340,37 @@ class TryTests(SynchronousTestCase):
         entries = [disk.make("a", kind=INTERIM) for _ in range(3)]
         disk.store(*entries)
         disk.pump()
-        self.assertFalse(disk.delivery.drop(1))
-        self.assertTrue(disk.delivery.drop(2))
+        self.assertFalse(disk.delivery.withdraw(1))
+        self.assertTrue(disk.delivery.withdraw(2))
         disk.answer(ACKNOWLEDGED, 1)
         self.assertEqual(disk.pump(), [3])
-        disk.mark()
-        self.assertNotIn(2, disk.records)
+        disk.answer(ACKNOWLEDGED, 3)
+        self.assertEqual(disk.delivery.marks, [1 << 2 | DELIVERED, 3 << 2 | DELIVERED])
+
+    def test_a_newer_record_that_is_not_stored(self) -> None:
+        """Then the older one is sent after all."""
+        disk = Disk()
+        disk.store(disk.make("a", kind=INTERIM))
+        disk.delivery.withdraw(1)
+        self.assertEqual(disk.pump(), [])
+        disk.delivery.restore(HOME, 1)
+        disk.read()
+        self.assertEqual(disk.pump(), [1])
+
+    def test_answered_while_it_is_read(self) -> None:
+        """A record whose answer comes while the disk is read is not sent again."""
+        disk = Disk(retries=0)
+        disk.store(disk.make("a"), disk.make("b"), disk.make("c"))
+        disk.answer(ACKNOWLEDGED, *disk.pump())
+        self.assertEqual(disk.pump(), [2, 3])
+        disk.answer(BUSY, 2)
+        disk.delivery.wake(0.0)
+        disk.pump()
+        read = disk.delivery.wanted()
+        assert read is not None
+        disk.answer(ACKNOWLEDGED, 3)
+        disk.delivery.loaded([disk.records[2], disk.records[3]], 3)
+        self.assertEqual(disk.pump(), [2])
 
 
 class MemoryTests(SynchronousTestCase):
@@ -353,11 +378,10 @@ class MemoryTests(SynchronousTestCase):
         """It is sent from memory; without a server its session hears that there is no room."""
         disk = Disk()
         entry = disk.make("a")
-        entry.releases = 77
         disk.delivery.refused([entry])
         self.assertEqual(disk.pump(), [1])
         disk.answer(ACKNOWLEDGED, 1)
-        self.assertEqual(disk.delivery.marks, [77 << 2 | RELEASED])
+        self.assertEqual(disk.delivery.marks, [])
         self.assertEqual(disk.delivery.volatile, {})
         disk.up = set()
         disk.delivery.refused([disk.make("b")])
@@ -482,9 +506,9 @@ class RandomTests(SynchronousTestCase):
                 disk.now += data.draw(st.floats(0.1, 40))
             elif what == "drop" and disk.records:
                 serial = data.draw(st.sampled_from(sorted(disk.records)))
-                if disk.delivery.drop(serial):
+                if disk.delivery.withdraw(serial):
                     dropped.add(serial)
-                    disk.mark()
+                    del disk.records[serial]
         disk.up = {HOME, AWAY}
         disk.delivery.wake(disk.now)
         for _ in range(400):
