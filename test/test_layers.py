@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.delivery", 2),
     ("appliance.protocols.diameter.interims", 2),
     ("appliance.protocols.diameter.lanes", 2),
+    ("appliance.protocols.diameter.unstored", 2),
     ("appliance.protocols.diameter.grammar", 1),
     ("appliance.protocols.diameter.faults", 1),
     ("appliance.protocols.diameter.text", 1),

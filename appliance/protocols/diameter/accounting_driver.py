@@ -340,7 +340,7 @@ class AccountingDriver:
             waiting_kinds={name: waiting[kind] for kind, name in KINDS.items()},
             spool_limit=self._settings.spool_limit,
             under_way=len(delivery.flying),
-            in_memory_only=len(delivery.volatile),
+            in_memory_only=len(delivery.unstored),
             busy=self._tries[BUSY],
             unanswered=self._tries[SILENT],
             ended_by_policy=self.core.ended_by_policy,

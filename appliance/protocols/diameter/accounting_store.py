@@ -96,7 +96,7 @@ class RecordStore:
         if self.open and self.delivery.marks:
             self._worker.submit(Job(marks=self.delivery.marks), _nothing)
         self.open = False
-        lost = len(self._new) + len(self.delivery.volatile)
+        lost = len(self._new) + len(self.delivery.unstored)
         if lost:
             reason = self.full or "the spool was not open"
             self._tell(Notify("error", f"{lost} accounting records are lost with the process: {reason}"))
@@ -127,7 +127,7 @@ class RecordStore:
     def waiting(self) -> list[int]:
         """Records without an answer, by Accounting-Record-Type."""
         found = list(self.state.kinds) if self.state is not None else [0] * 5
-        for entry in (*self._new, *self.delivery.volatile.values()):
+        for entry in (*self._new, *self.delivery.unstored.entries.values()):
             found[entry.kind] += 1
         return found
 
@@ -159,7 +159,7 @@ class RecordStore:
             return self._last_job + COMMIT - self._clock().mono
         if delivery.marks:
             return MARKS_WAIT if len(delivery.marks) < MARKS else 0.0
-        if delivery.volatile or (state is not None and state.waiting):
+        if delivery.unstored or (state is not None and state.waiting):
             return TIDY
         return ALIVE if self._core.sessions else None
 
@@ -185,7 +185,7 @@ class RecordStore:
         """What is to be stored, with serials; records that only memory has go before newer ones."""
         new, self._new = self._new, []
         delivery = self.delivery
-        if delivery.volatile and (not self.full or mono - self._last_rescue >= RESCUE_AGAIN):
+        if delivery.unstored and (not self.full or mono - self._last_rescue >= RESCUE_AGAIN):
             self._last_rescue = mono
             new = delivery.rescue(RESCUE) + new
         entries: list[Entry] = []
@@ -195,7 +195,7 @@ class RecordStore:
             self._core.number(entry, self._serial)
             if entry.replaces and not delivery.withdraw(entry.replaces):
                 entry.replaces = 0
-            late = delivery.volatile and delivery.only_in_memory(entry.key)
+            late = delivery.unstored and delivery.unstored.has(entry.key)
             (kept if late else entries).append(entry)
         if kept:
             self._lost(delivery.refused(kept))

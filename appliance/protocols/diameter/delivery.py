@@ -20,11 +20,13 @@ sections 5.5.4 and 9.4, appendix C.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from attrs import define, evolve
+from attrs import define
 
 from appliance.protocols.diameter.lanes import PUT_OFF, Lane, PutOff
-from appliance.protocols.diameter.spool_format import DELIVERED, EVENT, START, Entry
+from appliance.protocols.diameter.spool_format import DELIVERED, Entry
+from appliance.protocols.diameter.unstored import MOST, Unstored
 
 # How a try ended: answered, answered with a lasting failure, or with a passing one, not answered, not sent.
 ACKNOWLEDGED, REFUSED, BUSY, SILENT, UNSENT = "acknowledged", "refused", "busy", "silent", "unsent"
@@ -35,16 +37,14 @@ KEPT, NO_ROOM, LOST = "kept", "no room", "lost"
 WINDOW = 128
 #: Records of one lane that are sent before another lane has its turn.
 TURN = 16
-#: Records in memory that come from the disk, and records that only memory has.
-BUFFER, VOLATILE = 2_048, 10_000
+#: Records in memory that the disk has too.
+BUFFER = 2_048
 #: Until a lane is tried again, seconds: doubled after each failure.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: A lane without a usable peer is looked at so often, if nobody says that there is one.
 LOOK_AGAIN = 30.0
 #: Lanes at one time; routes beyond share one.
 LANES = 256
-#: Records that no other record of their session comes before.
-FIRST_KINDS = (START, EVENT)
 #: After so many tries of one record without an answer its session is put off.
 POISON = 6
 
@@ -89,8 +89,7 @@ class Delivery:
         """Every record up to this serial is delivered, in memory, or in a lagging lane."""
         self.last = last
         self.flying: dict[int, Entry] = {}
-        self.volatile: dict[int, Entry] = {}
-        """Records that the disk would not take, by serial."""
+        self.unstored = Unstored(self.flying)
         self.sends: list[tuple[Entry, bool]] = []
         """To be sent, and whether it may have been sent before (T flag); to be taken away."""
         self.marks: list[int] = []
@@ -103,8 +102,6 @@ class Delivery:
         self._active: deque[Lane] = deque()
         self._behind: dict[bytes, deque[Entry] | None] = {}
         self._tried: dict[int, tuple[int, bool]] = {}
-        self._volatile_keys: dict[bytes, int] = {}
-        self._parked: set[int] = set()
         self._reading: Read | None = None
         self._since: set[int] = set()
         self._turn = 0
@@ -134,77 +131,25 @@ class Delivery:
         """Records that the disk would not take: they can only be sent from memory. Returns those lost."""
         lost: list[Entry] = []
         for entry in entries:
-            if len(self.volatile) >= VOLATILE:
+            if len(self.unstored) >= MOST:
                 lost.append(entry)
                 self._tell(entry, LOST)
                 continue
-            entry.volatile = True
-            key = entry.key
-            self.volatile[entry.serial] = entry
-            self._volatile_keys[key] = self._volatile_keys.get(key, 0) + 1
             lane = self._lane(entry.route)
             self.memory[entry.serial] = entry
+            may = self.unstored.add(entry, lane.lagging or self.cursor < self.last)
             if lane.down:
-                self._park(lane)
                 self._tell(entry, NO_ROOM)
-            elif not self._parked_behind(lane, entry):
+            elif may:
                 self._take(lane, entry)
         return lost
 
-    def _parked_behind(self, lane: Lane, entry: Entry) -> bool:
-        """Have a record wait if the disk may have older ones of its binding that were not sent yet."""
-        wait = entry.kind not in FIRST_KINDS and self._unread(lane)
-        if self._volatile_keys[entry.key] > 1:
-            for serial, other in self.volatile.items():
-                if other is not entry and other.call_id == entry.call_id and other.key == entry.key:
-                    wait = serial in self._parked
-                    break
-        if wait:
-            self._parked.add(entry.serial)
-        return wait
-
-    def _unread(self, lane: Lane) -> bool:
-        return lane.lagging or self.cursor < self.last
-
-    def _park(self, lane: Lane) -> None:
-        """What only memory has of a lane that is down: decide what may be sent before the disk is read."""
-        ahead: set[tuple[bytes, int]] = set()
-        for serial, entry in self.volatile.items():
-            if self._lane(entry.route) is lane:
-                binding = entry.key, entry.call_id
-                if entry.kind in FIRST_KINDS or binding in ahead or serial in self.flying:
-                    ahead.add(binding)
-                    self._parked.discard(serial)
-                else:
-                    self._parked.add(serial)
-
-    def _unpark(self) -> None:
-        """Where the disk has been read, what waited for that may be sent."""
-        for serial in sorted(self._parked):
-            entry = self.volatile[serial]
-            lane = self._lane(entry.route)
-            if not lane.down and not self._unread(lane):
-                self._parked.discard(serial)
-                self._take(lane, entry)
-
-    def only_in_memory(self, key: bytes) -> bool:
-        """Whether a session has records that only memory has; later ones must not get to the disk first."""
-        return key in self._volatile_keys
-
     def rescue(self, sessions: int) -> list[Entry]:
         """Take out what only memory has of some sessions, oldest first, to try the disk with new serials."""
-        flying = {entry.key for entry in self.flying.values()}
-        keys: set[bytes] = set()
-        for entry in self.volatile.values():
-            # What is under way stays, and so does what waits behind it.
-            if entry.key not in flying:
-                keys.add(entry.key)
-                if len(keys) >= sessions:
-                    break
-        found = [entry for entry in self.volatile.values() if entry.key in keys]
-        for entry in found:
+        found = self.unstored.rescue(sessions)
+        for entry, _ in found:
             self._forget(entry)
-        return [evolve(entry, volatile=False) for entry in found]
+        return [copy for _, copy in found]
 
     def withdraw(self, serial: int) -> bool:
         """A record need not be sent, because a newer one says the same and more; False: it is under way.
@@ -278,8 +223,7 @@ class Delivery:
         for entry in entries:
             if entry.serial not in self.memory and entry.serial not in self._since:
                 self._found(entry, lane)
-        if self._parked:
-            self._unpark()
+        self._unpark()
 
     def _found(self, entry: Entry, asked: Lane | None) -> None:
         if entry.serial < self._boundary:
@@ -323,14 +267,8 @@ class Delivery:
 
     def _forget(self, entry: Entry) -> None:
         self.memory.pop(entry.serial, None)
-        self._parked.discard(entry.serial)
-        if self.volatile.pop(entry.serial, None) is not None:
-            key = entry.key
-            left = self._volatile_keys[key] - 1
-            if left:
-                self._volatile_keys[key] = left
-            else:
-                del self._volatile_keys[key]
+        if entry.volatile:
+            self.unstored.discard(entry)
 
     def _tell(self, entry: Entry, outcome: str) -> None:
         if entry.call_id:
@@ -360,14 +298,21 @@ class Delivery:
                 if not self._usable(lane.head()) and lane.route:
                     lane.down, lane.until = True, now + LOOK_AGAIN
                     continue
-                for serial, entry in self.volatile.items():
-                    waits = serial in self._parked or serial in self.flying
-                    if not waits and self._lane(entry.route) is lane:
-                        self._take(lane, entry)
+                for entry in self.unstored.ready(partial(self._is_of, lane)):
+                    self._take(lane, entry)
             if lane.put_off and not lane.down:
                 self._retry(lane, now)
-        if self._parked:
-            self._unpark()
+        self._unpark()
+
+    def _unpark(self) -> None:
+        """Where the disk has been read, what waited for that may be sent."""
+        if self.unstored.parked and self.cursor == self.last:
+            for entry in self.unstored.unpark(self._may_be_sent):
+                self._take(self._lane(entry.route), entry)
+
+    def _may_be_sent(self, entry: Entry) -> bool:
+        lane = self._lane(entry.route)
+        return not lane.down and not lane.lagging
 
     def _retry(self, lane: Lane, now: float) -> None:
         for off in lane.put_off.values():
@@ -496,8 +441,11 @@ class Delivery:
             del self.memory[entry.serial]
             lane.lag(entry.serial)
             self._tell(entry, KEPT)
-        if self.volatile:
-            self._park(lane)
+        if self.unstored:
+            self.unstored.park(partial(self._is_of, lane))
+
+    def _is_of(self, lane: Lane, entry: Entry) -> bool:
+        return self._lane(entry.route) is lane
 
     # ---- what there is
 

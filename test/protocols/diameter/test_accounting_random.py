@@ -105,7 +105,7 @@ class History:
     def in_memory_only(self) -> set[str]:
         """Sessions whose records the disk would not take: their end dies with the process."""
         driver, spool = self.rig.driver, self.rig.worker.spool
-        found = {entry.key.decode() for entry in driver.store.delivery.volatile.values()}
+        found = {entry.key.decode() for entry in driver.store.delivery.unstored.entries.values()}
         for mark in driver.store.delivery.marks:
             # Its STOP was sent from memory, and that is not noted yet.
             segment = spool.segment_of(mark >> 2) if mark & RELEASED else None
