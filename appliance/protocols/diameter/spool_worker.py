@@ -145,7 +145,9 @@ class SpoolWorker:
     def start(self) -> Deferred[Opened]:
         """Take the directory; fails with ResourceError."""
         started: Deferred[Opened] = Deferred()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="accounting spool")
+        self._thread = threading.Thread(
+            target=self._run, args=(started,), name="accounting spool", daemon=True
+        )
         self._thread.start()
         return started
 
