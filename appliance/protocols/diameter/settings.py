@@ -177,3 +177,9 @@ class GroupSettings:
     """Room for records that wait on the disk."""
     sub_sessions: bool = True
     """Each binding of a mobile node is a sub-session of one accounting session."""
+
+    @property
+    def authority(self) -> tuple[str, ...]:
+        """What tells whose word about users counts: with another one, sessions are authorized anew."""
+        side = self.authentication
+        return self.context, self.name, side.endpoint, side.realm, side.application
