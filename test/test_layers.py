@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.grammar", 1),
     ("appliance.protocols.diameter.faults", 1),
     ("appliance.protocols.diameter.text", 1),
+    ("appliance.protocols.diameter.parsing", 1),
     ("appliance.protocols.diameter.describe", 1),
     ("appliance.protocols.diameter.settings", 1),
     ("appliance.protocols.diameter.events", 1),
