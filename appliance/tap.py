@@ -1,5 +1,7 @@
 """Where signalling can be watched: drivers tell the one :class:`Tap` what they receive and send.
 
+Messages of mobility services and of Diameter endpoints, what becomes of sessions, and notes.
+
 ::
 
     socket ─▶ driver ─▶ core            Tap.saw(message) ─┬─▶ Subscription of a monitor ──take()──▶ terminal
@@ -53,6 +55,34 @@ class TappedMessage:
 
 
 @define(slots=True)
+class TappedDiameter:
+    """One Diameter message as it went by, in clear text whatever it came in; its keys are veiled."""
+
+    wall: float
+    """Seconds since 1970."""
+    service: str
+    """Name of the endpoint."""
+    direction: str
+    data: bytes
+    name: str
+    """Identity of the peer; empty: it has not said it yet."""
+    source: bytes
+    """Packed address."""
+    source_port: int
+    """0: not known."""
+    destination: bytes
+    destination_port: int
+    transport: str
+    """``tcp``, ``tls``, ``sctp`` ..."""
+    kind: str = "diameter"
+
+    @property
+    def peer(self) -> bytes:
+        """Packed address of the other side."""
+        return self.source if self.direction == INBOUND else self.destination
+
+
+@define(slots=True)
 class TappedEvent:
     """Something that happened to a session, or what a service has to say."""
 
@@ -69,7 +99,7 @@ class TappedEvent:
     """Packed home network prefixes and IPv4 home address of a session that was made."""
 
 
-Tapped = TappedMessage | TappedEvent
+Tapped = TappedMessage | TappedDiameter | TappedEvent
 
 
 class Wanted(Protocol):
