@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.bits", 0),
     ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
+    ("appliance.protocols.wheel", 0),
     ("appliance.tun.packet", 0),
     ("appliance.tun.offload", 0),
     ("appliance.protocols.mobility.*", 1),

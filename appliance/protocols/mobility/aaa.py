@@ -197,8 +197,8 @@ class Account:
     ``pause``: de-registered, but kept for MinDelayBeforeBCEDelete (RFC 5213 section 5.3.5). Then it goes on
     by ``refresh`` or ``handoff``, or ends by ``stop``: that stop tells of what was when the pause began.
 
-    ``pause`` and ``stop`` come before the ``Remove`` of the tunnel, so that its counters can be read; what was
-    counted before a pause is added to them by the driver between (``AaaClient.usage``).
+    ``pause`` and ``stop`` come before the ``Remove`` of the tunnel, so that its counters can be read. What
+    was counted before a pause is added to them by the driver between (``AaaClient.usage``).
     """
 
     what: str

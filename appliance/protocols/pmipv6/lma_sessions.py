@@ -23,8 +23,8 @@ from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
-from appliance.protocols.pmipv6.wheel import Wheel
 from appliance.protocols.timers import Now
+from appliance.protocols.wheel import Wheel
 
 #: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
 SESSIONS_PER_MOBILE = 32
@@ -47,7 +47,7 @@ class Sessions:
         self.settings = settings
         self.cache = BindingCache()
         self.pools = HomePools(settings)
-        self.wheel = Wheel()
+        self.wheel: Wheel[BindingCacheEntry] = Wheel()
         self.effects: list[Any] = []
         self._homes = Homes(self.pools, self.cache)
         #: Call ids that AAA knows sessions by which are still to be made.
