@@ -138,6 +138,7 @@ class Spool:
         if segment is not None and segment.size < self.segment_size:
             return segment
         self._seal()
+        self._unload_others()
         segment = Segment(self.folder, serial, self.totals)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
         self._output = os.open(segment.records, flags, 0o600)

@@ -1,7 +1,7 @@
-"""A node with a server behind it that can be up, down, silent or refusing; a spool without a thread; sessions.
+"""A node with a server behind it that can be up, down, silent or refusing; a spool without a thread.
 
-The server keeps what it took as the digest of the reference says a server has to: one record for each
-(Session-Id, Accounting-Sub-Session-Id, Accounting-Record-Number, Accounting-Record-Type), in the order of coming.
+The server keeps each record once, told by Session-Id, Accounting-Sub-Session-Id, Accounting-Record-Number and
+Accounting-Record-Type, in the order of coming.
 """
 
 import os
