@@ -24,6 +24,8 @@ MADE, ENDED, NOTE = "made", "ended", "note"
 
 #: Most subscriptions at a time; each costs every message one call.
 SUBSCRIPTIONS = 16
+#: Octets of messages that wait for one listener: Diameter messages can be long.
+OCTETS = 16 << 20
 #: Messages that the filter of one subscription may decode in a second (about 15 microseconds each).
 DECODINGS = 2000
 
@@ -141,6 +143,8 @@ class Subscription:
         self._waiting: deque[Tapped] = deque()
         self._second = -1
         self._left = 0
+        self._put = self._taken = 0
+        """Octets so far; each is written by one thread only."""
 
     @property
     def lost(self) -> int:
@@ -156,9 +160,10 @@ class Subscription:
             self.error = error
             self._end(self)
             return
-        if len(self._waiting) >= self.limit:
+        if len(self._waiting) >= self.limit or self._put - self._taken > OCTETS:
             self._lose(item)
             return
+        self._put += _size(item)
         self._waiting.append(item)
         if self._wake is not None:
             self._wake()
@@ -191,11 +196,17 @@ class Subscription:
         count = min(len(waiting), most or self.limit)
         if not count and self.error is not None:
             raise self.error
-        return [waiting.popleft() for _ in range(count)]
+        found = [waiting.popleft() for _ in range(count)]
+        self._taken += sum(map(_size, found))
+        return found
 
     def close(self) -> None:
         """Listen no more; what was not taken yet can still be."""
         self._end(self)
+
+
+def _size(item: Tapped) -> int:
+    return 0 if isinstance(item, TappedEvent) else len(item.data)
 
 
 class Tap:
