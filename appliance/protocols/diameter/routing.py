@@ -164,7 +164,14 @@ class RoutingTable:
 
     def groups(self, pending: Pending) -> list[list[Choice]]:
         """Those that can be used now, by priority."""
-        key = (pending.realm, pending.host, pending.application, pending.accounting, pending.prefer)
+        key = (
+            pending.realm,
+            pending.host,
+            pending.application,
+            pending.accounting,
+            pending.secure,
+            pending.prefer,
+        )
         found = self._groups.get(key)
         if found is None:
             found = list(self._usable(pending))
@@ -190,7 +197,7 @@ class RoutingTable:
     @staticmethod
     def _takes(peer: Peer, pending: Pending) -> bool:
         said = peer.capabilities
-        if said is None:
+        if said is None or (pending.secure and not peer.secure):
             return False
         if pending.local:
             return said.takes(pending.application, pending.accounting)

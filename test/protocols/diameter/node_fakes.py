@@ -24,10 +24,6 @@ REALM = "home.example"
 ACCT, AUTH = 3, 1
 
 
-def no_fault(message: Message, dictionary: Any, strict: bool, compat: bool) -> None:
-    """A check that finds nothing."""
-
-
 def avp(name: str, value: Any) -> bytes:
     return D[name].encode(value)
 
@@ -135,8 +131,7 @@ class Endpoint:
     """One core with what it said; ``application`` answers what is delivered (``None``: later, by hand)."""
 
     def __init__(self, made: EndpointSettings, seed: int = 1, serve: bool = True, **more: Any) -> None:
-        check = more.pop("check", no_fault)
-        self.core = DiameterNode(made, random.Random(seed).getrandbits, check, **more)
+        self.core = DiameterNode(made, random.Random(seed).getrandbits, **more)
         self.identity = made.identity
         self.mono = 1000.0
         self.effects: list[Any] = []
