@@ -123,6 +123,8 @@ class DiameterNode:
         kind = type(event)
         if kind is Received:
             self._received(event, now)
+            if self.context.stopping:
+                self._is_stopped()
         elif kind is Reply:
             self.inbound.reply(event, now)
         elif kind is Send:

@@ -113,6 +113,7 @@ def submit(session: str = "s;1;1", realm: str = REALM, host: str = "", **more: A
     return Submit(271, ACCT, body, realm, host, accounting=True, **more)
 
 
+LOCAL = (b"\x0a\0\0\x62",)
 SERVED = (Advertised(AUTH, auth=True), Advertised(ACCT, acct=True))
 
 
@@ -306,12 +307,12 @@ class Wire:
         self.queue.append(
             (
                 end.identity,
-                ev.Connected(effect.connection, remote, 3868, (), (target.identity,) if secure else None),
+                ev.Connected(effect.connection, remote, 3868, LOCAL, (target.identity,) if secure else None),
             )
         )
         transport = effect.transport if secure else "tcp"
         accepted = ev.Accepted(
-            number, b"\x0a\0\0\x63", 40_000, transport, (), (end.identity,) if secure else None
+            number, b"\x0a\0\0\x63", 40_000, transport, LOCAL, (end.identity,) if secure else None
         )
         self.queue.append((target.identity, accepted))
 
