@@ -108,10 +108,6 @@ class DiameterService:
         """Carry out what an operator wants of a peer, or of all: actions as of ``node_events.Command``."""
         self._node.command(Command(action, peer, cause))
 
-    def use_dictionary(self, dictionary: Dictionary) -> None:
-        """Check requests by another dictionary from now on."""
-        self._node.core.use_dictionary(dictionary)
-
     # ---- views
 
     @property

@@ -31,7 +31,7 @@ class Phase:
 
     def __init__(self, node: DiameterNode, count: int, window: int) -> None:
         self._node, self._window = node, window
-        self._bodies = list(records(count, int(time.time())))
+        self._bodies = list(records(count, time.time_ns() // 1_000_000 & 0xFFFFFFFF))
         self._sent = self._answered = self._failed = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
