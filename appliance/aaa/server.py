@@ -191,8 +191,10 @@ class MobileAaaServer:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        times = [each for each in (self.sessions.deadline, self._eap.deadline) if each is not None]
-        return min(times) if times else None
+        first, second = self._context.sessions.deadline, self._eap.deadline
+        if first is None or second is None:
+            return first if second is None else second
+        return min(first, second)
 
     def tick(self, now: Now) -> None:
         """End the sessions whose time is over, and those whose client has started anew."""
