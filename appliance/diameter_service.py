@@ -124,6 +124,20 @@ class DiameterService:
         """All peers by name."""
         return readouts.peers(self._node.core, self._clock())
 
+    def summary(self) -> tuple[list[str], int]:
+        """States of all peers, and how many requests have no answer yet."""
+        peers = list(self._node.core.table.peers.values())
+        waiting = sum(len(peer.pending) + len(peer.queue) for peer in peers)
+        return [peer.state for peer in peers], waiting + len(self._node.core.outbound.parked)
+
+    def advertised(self) -> list[int]:
+        """Ids of the applications that are served here."""
+        return sorted({each.id for application in self._node.applications for each in application.advertised})
+
+    def local_port(self, connection: int) -> int:
+        """Our port of a connection, by its number; 0: not known."""
+        return self._node.connections.local_port(connection)
+
     def routes(self) -> Iterator[RouteView]:
         """Routes, configured and learnt."""
         return readouts.routes(self._node.core, self._clock())

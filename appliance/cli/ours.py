@@ -93,11 +93,12 @@ NO_PEERS = "No peers match the specified criteria"
 PEER_LINE = "{:<36}  {:<16}  {:<14}  {:<8}  {:<9}  {:<26}  {:>7}  {:>6}".format
 PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address", "Pending", "Queued")
 PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
-QUEUE_LINE = "{:<16}  {:<32}  {:<7}  {:<24}  {:<10}  {:<10}  {:>8}  {:<1}  {}".format
+QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<24}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
 QUEUE_HEADINGS = (
-    "Endpoint", "Peer", "Command", "Application", "Hop-by-Hop", "End-to-End", "Age", "T", "Session-Id",
+    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left", "T",
+    "Session-Id",
 )  # fmt: skip
-QUEUE_DASHES = (16, 32, 7, 24, 10, 10, 8, 1, 10)
+QUEUE_DASHES = (16, 32, 3, 7, 7, 24, 10, 10, 9, 1, 10)
 DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<24}  {:<32}  {:>9}  {}".format
 DIAMETER_SESSION_HEADINGS = (
     "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
