@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from appliance.counters import CounterSet
-from appliance.tap import Tapped, TappedMessage
+from appliance.ports_aaa import AaaPort
+from appliance.tap import Tapped, TappedDiameter, TappedMessage
 
 
 @define(slots=True, kw_only=True)
@@ -209,10 +210,10 @@ class TapPort(Protocol):
     def subscribe(self, wanted: TapFilter, limit: int) -> SubscriptionPort:
         """Begin to see what fits; at most ``limit`` wait to be taken. Raises ApplianceError."""
 
-    def describe(self, message: TappedMessage, level: int) -> list[str]:
+    def describe(self, message: TappedMessage | TappedDiameter, level: int) -> list[str]:
         """The message in words; ``level`` 1 (one line) to 5 (everything)."""
 
-    def hexdump(self, message: TappedMessage, text: bool) -> list[str]:
+    def hexdump(self, message: TappedMessage | TappedDiameter, text: bool) -> list[str]:
         """Its octets, also as characters if ``text``."""
 
 
@@ -400,6 +401,19 @@ class HostPort(Protocol):
         """Whether the host has a program of this name."""
 
 
+class FilePort(Protocol):
+    """A file that is written bit by bit; it has its name only when it is finished."""
+
+    async def write(self, lines: Sequence[str]) -> None:
+        """Append lines. Raises ApplianceError, after which nothing of the file is left."""
+
+    async def finish(self) -> None:
+        """Put it on the disk under its name. Raises ApplianceError, likewise."""
+
+    async def discard(self) -> None:
+        """Leave nothing of it; harmless after :meth:`finish`."""
+
+
 class Plan(Protocol):
     """A change of the running configuration that has passed every check and is not made yet."""
 
@@ -421,6 +435,7 @@ class SystemPort(Protocol):
     log: LogPort
     tap: TapPort
     captures: CapturePort
+    aaa: AaaPort
 
     async def plan(self, tree: Any) -> Plan:
         """Check a whole configuration tree and find out what changes. Raises ApplianceError, one line
@@ -459,6 +474,13 @@ class SystemPort(Protocol):
 
     async def file_exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
+
+    async def export_file(self, path: str, replace: tuple[str, ...] | None) -> FilePort:
+        """Begin to write a long file, for its owner only.
+
+        ``replace``: how a file that is there has to begin to be replaced (an empty one may be, too);
+        ``None``: there may be none. Raises ApplianceError.
+        """
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """The services of a kind and name; empty means all."""

@@ -22,8 +22,13 @@ class EndpointView:
     listeners: tuple[str, ...] = ()
     """As in ``10.1.1.1:3868 [TCP]``."""
     applications: tuple[str, ...] = ()
+    agent: str = "none"
+    """What is done with requests for others."""
+    discovery: bool = False
     peers: int = 0
     peers_open: int = 0
+    pending: int = 0
+    """Requests that wait for an answer or for a peer."""
 
 
 @define(slots=True, kw_only=True)
@@ -145,8 +150,8 @@ class RecordFilter:
     value: str = ""
     matches: bool = False
     """``value`` is a regular expression (RE2)."""
-    newest_first: bool = False
-    limit: int = 0
+    newest: int = 0
+    """Only so many of the newest, the newest first; 0: all, the oldest first."""
 
 
 @define(slots=True, kw_only=True)
@@ -205,6 +210,56 @@ class ClientView:
     counters: dict[str, int] = field(factory=dict)
 
 
+@define(slots=True)
+class MessageCounts:
+    """What became of the messages of one type.
+
+    Requests of ours have retries, time-outs and answers that were dropped; requests of a server (ASR, RAR)
+    have those that were rejected.
+    """
+
+    requests: int = 0
+    answers: int = 0
+    retries: int = 0
+    timeouts: int = 0
+    dropped: int = 0
+    rejected: int = 0
+
+
+@define(slots=True, kw_only=True)
+class MessagesView:
+    """The messages of one AAA group with one server."""
+
+    group: str
+    server: str
+    """DiameterIdentity; empty: no server has answered."""
+    accounting: bool
+    """Of the group's accounting servers; else of its authentication servers."""
+    messages: dict[str, MessageCounts]
+    """By the first letters of the message: ``AA``, ``AC``, ``ST``, ``AS``, ``RA``, ``MI``, ``AM``, ``HA``,
+    ``DE``."""
+
+
+@define(slots=True, kw_only=True)
+class UserView:
+    """One user of an AAA server, without keys."""
+
+    server: str
+    user: str
+    source: str
+    """``configuration``, or the path of a users file."""
+    enabled: bool
+    services: tuple[str, ...]
+    """What is permitted: ``pmipv6``, ``mipv6``, ``mobile-ip``."""
+    key: bool
+    """There is an MN-AAA key."""
+    sessions: int = 0
+    """Now."""
+    max_sessions: int = 0
+    details: tuple[tuple[str, str], ...] = ()
+    """What else is set, label and value."""
+
+
 @define(slots=True, kw_only=True)
 class ServerView:
     """One ``aaa-server``."""
@@ -233,14 +288,17 @@ class AaaPort(Protocol):
     def endpoints(self) -> list[EndpointView]:
         """All endpoints in the order of the configuration."""
 
-    def peers(self, endpoint: str = "", peer: str = "") -> list[PeerView]:
-        """Peers of one endpoint or of all, of one name or of all."""
+    def peers(self, endpoint: str = "", peer: str = "") -> Iterator[PeerView | None]:
+        """Peers of one endpoint or of all, of one name or of all; those of an endpoint together.
+
+        ``None``: still looking.
+        """
 
     def routes(self, endpoint: str = "") -> list[DiameterRouteView]:
         """Realm routing tables."""
 
-    def queue(self, endpoint: str = "", peer: str = "") -> Iterator[PendingView]:
-        """Requests without an answer yet."""
+    def queue(self, endpoint: str = "", peer: str = "") -> Iterator[PendingView | None]:
+        """Requests without an answer yet; ``None``: still looking."""
 
     def statistics(self, endpoint: str = "") -> dict[str, dict[str, int]]:
         """Counters of endpoints as a whole: by endpoint, by label."""
@@ -260,6 +318,12 @@ class AaaPort(Protocol):
     def clients(self) -> list[ClientView]:
         """The AAA clients of services."""
 
+    def messages(self, group: str = "", server: str = "") -> list[MessagesView]:
+        """What AAA clients have sent and received, by group and server."""
+
+    def users(self, server: str = "", user: str = "") -> Iterator[UserView | None]:
+        """Users of AAA servers; ``*`` and ``$`` are wildcards; ``None``: still looking."""
+
     def servers(self) -> list[ServerView]:
         """The AAA servers."""
 
@@ -267,16 +331,19 @@ class AaaPort(Protocol):
         """Read users files again; returns a line for each."""
 
     def records(self, wanted: RecordFilter, full: bool) -> AsyncIterator[Sequence[RecordView]]:
-        """Accounting records in pages, oldest first; attributes only if ``full``."""
+        """Accounting records in pages; attributes only if ``full``. Raises ApplianceError."""
 
     def usage(self, wanted: RecordFilter) -> AsyncIterator[Sequence[UsageView]]:
-        """Totals per user and day, in pages."""
+        """Totals per user and day, in pages. Raises ApplianceError."""
 
     def open_accounting(self, wanted: RecordFilter) -> AsyncIterator[Sequence[RecordView]]:
-        """The latest record of each accounting session that has not ended, in pages."""
+        """The latest record of each session that has not ended, in pages. Raises ApplianceError."""
 
-    async def authenticate(self, group: str, user: str, key: bytes, spi: int) -> list[str]:
-        """Ask the servers of a group about a user, with MN-AAA authentication if there is a key."""
+    async def authenticate(self, context: str, group: str, user: str, key: bytes, spi: int) -> list[str]:
+        """Ask the servers of a group about a user, with MN-AAA authentication if there is a key.
 
-    async def account(self, group: str, user: str) -> list[str]:
-        """Send one EVENT record; returns what became of it."""
+        Returns what they say, a line each. Raises ApplianceError when there is no answer.
+        """
+
+    async def account(self, context: str, group: str, user: str) -> list[str]:
+        """Send one EVENT record; returns what became of it, a line each. Raises ApplianceError likewise."""

@@ -16,7 +16,8 @@ from appliance.errors import ApplianceError, ResourceError
 from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
-from appliance.ports import CapturePort, HostPort, LogPort, Operator, ServicePort, TapPort
+from appliance.ports import CapturePort, FilePort, HostPort, LogPort, Operator, ServicePort, TapPort
+from appliance.ports_aaa import AaaPort
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -55,6 +56,8 @@ def _require(key: Key, settings: Settings, known: Collection[str]) -> None:
 
 class System:
     """Builds and runs what a configuration asks for; the shell's :class:`SystemPort`."""
+
+    aaa: AaaPort
 
     def __init__(
         self,
@@ -335,6 +338,12 @@ class System:
     async def file_exists(self, path: str) -> bool:
         """Whether there is a file of that name."""
         return await files.exists(path)
+
+    async def export_file(self, path: str, replace: tuple[str, ...] | None) -> FilePort:
+        """Begin to write a long file. Raises ApplianceError."""
+        file = files.Export(path, replace)
+        await file.begin()
+        return file
 
     def services(self, kind: str = "", name: str = "") -> list[ServicePort]:
         """Return the services of a kind and name, in the configuration's order; empty means all."""

@@ -84,6 +84,7 @@ def kind(value: Value) -> str:
         return f"{value.low} to {value.high}" + (f" {value.unit}" if value.unit else "")
     names = {
         "HEX": "up to eight hexadecimal digits",
+        "TIME": "date and time `YYYY-MM-DD/HH:MM:SS` or its beginning, UTC",
         "IPV6": "IPv6 address",
         "IPV4": "IPv4 address",
         "ADDRESS": "IPv4 or IPv6 address",

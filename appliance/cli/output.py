@@ -1,14 +1,17 @@
 """From what a handler returned to lines, one by one: text, or one JSON document.
 
 Nothing is computed before it is asked for, so that a list of a million sessions needs no memory
-and stops nobody. ``None`` among the lines means "nothing to print yet, let others run".
+and stops nobody. ``None`` among the lines means "nothing to print yet, let others run", a
+:class:`~appliance.cli.waiting.Waiting` that it has to be awaited.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-Lines = Iterator[str | None]
+from appliance.cli.waiting import Waiting, pause
+
+Lines = Iterator[str | None | Waiting]
 INDENT = 2
 #: For what streams: an element a line. Indented ones take four times as long, and leave cycles whose
 #: collection stops the loop for a tenth of a second now and then.
@@ -51,16 +54,16 @@ def _value(data: Any, before: str, after: str) -> Lines:
 def _deeper(lines: Lines) -> Lines:
     first = True
     for text in lines:
-        yield text if first or text is None else " " * INDENT + text
-        first = first and text is None
+        yield " " * INDENT + text if isinstance(text, str) and not first else text
+        first = first and not isinstance(text, str)
 
 
 def _array(items: Iterable[Any], before: str, after: str) -> Lines:
     held: list[str] = []
     opened = False
     for item in items:
-        if item is None:
-            yield None
+        if pause(item):
+            yield item
             continue
         if held:
             held[-1] += ","

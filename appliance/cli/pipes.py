@@ -6,6 +6,7 @@ process that serves mobiles: so RE2 matches it, in time that grows with the leng
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import re2
 from attrs import frozen
@@ -81,18 +82,25 @@ def _grep(words: Sequence[Token]) -> Keep:
         text = f"grep needs one pattern of 1 to {PATTERN_LIMIT} characters; quote one with spaces"
         raise CommandError(text, words[1].span if len(words) > 1 else None)
     pattern = words[0].text if options["-E"] else _basic(words[0].text)
+    try:
+        compiled = expression(pattern, "grep", words[0].text, options["-i"])
+    except CommandError as error:
+        raise CommandError(str(error), words[0].span) from None
+    wanted = not options["-v"]
+    return lambda text: (compiled.search(text) is not None) is wanted
+
+
+def expression(pattern: str, what: str, typed: str = "", ignore_case: bool = False) -> Any:
+    """Compile an operator's expression. Raises :class:`CommandError` that begins with ``what``."""
     settings = re2.Options()
-    settings.case_sensitive = not options["-i"]
+    settings.case_sensitive = not ignore_case
     settings.max_mem = MEMORY_LIMIT
     settings.log_errors = False
     try:
-        expression = re2.compile(pattern, settings)
+        return re2.compile(pattern, settings)
     except re2.error as error:
         reason = error.args[0].decode("utf-8", "replace")
-        text = f"grep: '{words[0].text}' is no regular expression: {reason}"
-        raise CommandError(text, words[0].span) from None
-    wanted = not options["-v"]
-    return lambda text: (expression.search(text) is not None) is wanted
+        raise CommandError(f"{what}: '{typed or pattern}' is no regular expression: {reason}") from None
 
 
 def _basic(pattern: str) -> str:

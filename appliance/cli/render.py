@@ -7,6 +7,7 @@ follows, numbers are left-justified, a blank line stands before each group.
 
 Long screens stream: ``lines`` and ``data`` may be generators, and ``None`` from one means "nothing yet,
 let others run". Such a screen is asked for its lines or its data once, and reads what it shows only then.
+What comes from a database in pages is waited for as :mod:`appliance.cli.waiting` tells.
 """
 
 import textwrap
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
+from appliance.cli.waiting import Waiting
 from appliance.counters import Row, Table, slug
 
 LABEL = 31
@@ -30,7 +32,7 @@ Facts = Sequence[tuple[str, str]]
 class Screen(Protocol):
     """The result of a show command."""
 
-    def lines(self, width: int) -> Iterable[str | None]:
+    def lines(self, width: int) -> Iterable[str | None | Waiting]:
         """The text, without line ends, for a terminal ``width`` columns wide (0: no limit)."""
 
     def data(self) -> Any:

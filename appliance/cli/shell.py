@@ -14,18 +14,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from appliance.cli import match, output, pipes
-from appliance.cli.commands import base, capture, configuration, files, lma, mag, monitor, session, views
+from appliance.cli.commands import (
+    aaa,
+    accounting,
+    base,
+    capture,
+    configuration,
+    diameter,
+    files,
+    lma,
+    mag,
+    monitor,
+    session,
+    views,
+)
 from appliance.cli.face import Face, Interrupted
 from appliance.cli.grammar import COMMANDS, RIGHTS, CommandError, Registry
 from appliance.cli.match import Candidate, Token
 from appliance.cli.values import visible
+from appliance.cli.waiting import Waiting
 from appliance.config_secrets import masked, masked_answer
 from appliance.config_text import NO_CONFIRM, Editor, Position, reserved
 from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
-COMMAND_MODULES = (base, session, files, lma, mag, monitor, capture, views)
+COMMAND_MODULES = (base, session, files, lma, mag, diameter, aaa, accounting, monitor, capture, views)
 
 #: Lines that are pulled out of a handler before others have a turn.
 SLICE = 32
@@ -212,18 +226,31 @@ class Shell:
             lines, dated = output.json_lines(result), False
         else:
             lines = output.text_lines(result, self.width)
-        for batch in self._slices(lines, plumbing.keeps):
-            if batch and dated:
-                batch.insert(0, base.date_line(self.system.wall()))
-                dated = False
-            await self.face.write(batch)
+        waited: set[Waiting] = set()
+        try:
+            for batch in self._slices(lines, plumbing.keeps):
+                if isinstance(batch, Waiting):
+                    waited.add(batch)
+                    await batch.more()
+                    continue
+                if batch and dated:
+                    batch.insert(0, base.date_line(self.system.wall()))
+                    dated = False
+                await self.face.write(batch)
+        finally:
+            for each in waited:
+                await each.close()
 
     @staticmethod
-    def _slices(lines: output.Lines, keeps: Callable[[str], bool]) -> Iterator[list[str]]:
-        """The lines that stay, a slice at a time; what came before an error comes before it here too."""
+    def _slices(lines: output.Lines, keeps: Callable[[str], bool]) -> Iterator[list[str] | Waiting]:
+        """The lines that stay, a slice at a time; what came before an error comes before it here too.
+
+        What has to be awaited comes behind the lines before it.
+        """
         ended: ApplianceError | None = None
         while ended is None:
             batch: list[str] = []
+            wait: Waiting | None = None
             for _ in range(SLICE):
                 try:
                     text = next(lines)
@@ -234,10 +261,16 @@ class Shell:
                 except ApplianceError as error:
                     ended = error
                     break
+                if isinstance(text, Waiting):
+                    wait = text
+                    break
                 if text is not None and keeps(text):
                     # Identifiers come from the network and the configuration: a terminal must not obey them.
                     batch.append(visible(text))
-            yield batch
+            if batch or wait is None:
+                yield batch
+            if wait is not None:
+                yield wait
         raise ended
 
     def audit(self, event: str, line: str, result: str) -> None:

@@ -2,13 +2,14 @@
 
 For every type ``parse(format(value)) == value``, and ``format`` gives the one canonical
 spelling, so that a printed configuration reads back to the same tree. Addresses are
-packed octets, prefixes are pairs of packed octets and a length, numbers are ``int``,
-everything else is text.
+packed octets, prefixes are pairs of packed octets and a length, numbers are ``int``, moments are seconds
+since 1970, everything else is text.
 """
 
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -22,6 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+/-]*\Z", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}\Z", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _HEX = re.compile(r"(?:0x)?[0-9a-f]{1,8}\Z", re.IGNORECASE | re.ASCII)
+_TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:/(\d\d?)(?::(\d\d?)(?::(\d\d?))?)?)?)?)?\Z", re.ASCII)
 
 
 def visible(text: str) -> str:
@@ -148,6 +150,32 @@ def _hexadecimal(_value: Value, text: str) -> int:
     if not _HEX.match(text):
         raise CommandError(f"Invalid value '{text}': up to eight hexadecimal digits are wanted")
     return int(text, 16)
+
+
+def _time(_value: Value, text: str) -> int:
+    """A moment, UTC; what is missing at its end is the smallest that there is."""
+    found = _TIME.match(text)
+    try:
+        if found is None:
+            raise ValueError
+        # strptime would take less of it than it looks like, and time zones of its own.
+        year, month, day, hour, minute, second = (
+            int(part) if part else least for part, least in zip(found.groups(), _LEAST, strict=True)
+        )
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        text = f"Invalid value '{text[:80]}': a date and time YYYY-MM-DD/HH:MM:SS or its beginning is wanted"
+        raise CommandError(text) from None
+    return int(moment.timestamp())
+
+
+_LEAST = (1, 1, 1, 0, 0, 0)
+
+
+def _show_time(value: int) -> str:
+    moment = datetime.fromtimestamp(value, UTC)
+    # glibc writes the years before 1000 with fewer digits.
+    return f"{moment.year:04}-{moment:%m-%d/%H:%M:%S}"
 
 
 def _ipv6(_value: Value, text: str) -> bytes:
@@ -293,10 +321,11 @@ def _show_peers(value: tuple[bytes, int]) -> str:
 
 #: Kind: reader, writer. IPV6/LEN and IPV4/LEN are prefixes; IPV6/HOST and IPV4/HOST are addresses with
 #: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
-#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``.
+#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment, UTC.
 _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "NUMBER": (_number, str),
     "HEX": (_hexadecimal, lambda value: f"{value:08x}"),
+    "TIME": (_time, _show_time),
     "IPV6": (_ipv6, _show_address),
     "IPV4": (_ipv4, _show_address),
     "ADDRESS": (_either, str),

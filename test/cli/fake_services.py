@@ -15,6 +15,7 @@ from appliance.ports import (
     SessionFilter,
     SessionView,
 )
+from test.cli.fake_aaa import FakeAaa
 from test.cli.fakes import FakeHost, FakeLog
 
 
@@ -121,6 +122,7 @@ class FakeSystem:
         self.configuration: Any = SimpleNamespace(contexts=(), hostname="lma1")
         self.host = FakeHost()
         self.log = FakeLog()
+        self.aaa = FakeAaa()
         self.people: list[Operator] = []
         self.boot_file = "/etc/appliance/appliance.conf"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -11,6 +11,7 @@ from attrs import define, field
 from appliance.cli.match import match, split
 from appliance.cli.output import json_lines
 from appliance.cli.shell import COMMANDS
+from appliance.cli.waiting import Waiting
 from appliance.counters import MAG, CounterSet
 from appliance.ports import (
     Build,
@@ -26,6 +27,7 @@ from appliance.ports import (
     SessionFilter,
     SessionView,
 )
+from test.cli.fake_aaa import FakeAaa
 
 
 @define
@@ -247,14 +249,29 @@ class FakeShell:
     def run(self, line: str) -> list[str]:
         """The lines that a line prints."""
         result = self.result(line)
-        found = list(result.lines(self.width) if hasattr(result, "lines") else result or ())
+        found = pulled(result.lines(self.width) if hasattr(result, "lines") else result or ())
         self.turns = found.count(None)
         return [*self.face.written, *(text for text in found if text is not None)]
 
     def data(self, line: str) -> Any:
         """What ``| json`` gives, after it was a document."""
-        lines = [text for text in json_lines(self.result(line)) if text is not None]
+        lines = [text for text in pulled(json_lines(self.result(line))) if text is not None]
         return json.loads("\n".join(lines))
+
+
+def pulled(lines: Iterable[Any]) -> list[Any]:
+    """All lines, waited for where that has to be."""
+
+    async def pull() -> list[Any]:
+        found: list[Any] = []
+        for each in lines:
+            if isinstance(each, Waiting):
+                await each.more()
+            else:
+                found.append(each)
+        return found
+
+    return asyncio.run(pull())
 
 
 @define
@@ -265,6 +282,7 @@ class FakeSystem:
     configuration: Any = None
     host: FakeHost = field(factory=FakeHost)
     log: FakeLog = field(factory=FakeLog)
+    aaa: FakeAaa = field(factory=FakeAaa)
     people: list[Operator] = field(factory=list)
     boot_file: str = ""
 

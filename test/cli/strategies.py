@@ -40,6 +40,7 @@ def argument(value: Value) -> Any:
     return {
         "NUMBER": st.integers(value.low, value.high),
         "HEX": st.integers(0, 2**32 - 1),
+        "TIME": st.integers(-62_135_596_800, 253_402_300_799),
         "IPV6": V6,
         "IPV4": V4,
         "ADDRESS": st.one_of(V6, V4).map(lambda packed: str(ipaddress.ip_address(packed))),

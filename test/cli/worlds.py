@@ -10,6 +10,7 @@ from appliance.cli.values import CommandError
 from appliance.config import load
 from appliance.counters import LMA, MAG
 from appliance.ports import InterfaceView, LogLine, PoolView, QueueView, RouteView
+from test.cli.fake_aaa import port
 from test.cli.fake_services import WALL, FakeService, FakeSystem, session
 from test.cli.fakes import FakeShell, operator
 
@@ -23,6 +24,17 @@ config
       ip address 192.0.2.1/24
       exit
     interface eth9
+      exit
+    diameter endpoint aaa
+      origin realm visited.example
+      origin host lma1.visited.example address 192.0.2.1
+      exit
+    aaa group home
+      diameter authentication endpoint aaa
+      diameter authentication server aaa1.home.example priority 1
+      diameter accounting endpoint aaa
+      failure-policy queue
+      accounting interim-interval 300
       exit
     exit
   context access
@@ -70,6 +82,7 @@ def world() -> FakeSystem:
         service.counters.values[table.index(f"total-disconnects/{label}")] = number
     system = FakeSystem(anchor, gateway)
     system.configuration = load(TEXT, "x")
+    system.aaa = port()
     system.people = [
         operator(since=WALL - 7_200, active=WALL - 65),
         operator(user="bob", rights="inspector", service="console", origin="control socket", tty="", number=4,

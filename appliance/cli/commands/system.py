@@ -10,6 +10,7 @@ from attrs import asdict, define
 from appliance.cli import match, ours
 from appliance.cli.commands.base import date_line
 from appliance.cli.grammar import COMMANDS, RIGHTS, command
+from appliance.cli.output import Lines
 from appliance.cli.render import Column, FixedTable, PairsScreen, Screen, TableScreen, TextScreen, key_of
 from appliance.config_secrets import masked
 from appliance.errors import ApplianceError
@@ -212,25 +213,30 @@ class TechSupportScreen:
     parts: list[tuple[str, Any]]
     """Command and what its handler gave."""
 
-    def lines(self, width: int) -> Iterator[str | None]:
+    def lines(self, width: int) -> Lines:
         """Yield the screens; passwords are masked, also those that are hashes already."""
         for number, (line, result) in enumerate(self.parts):
             if number:
                 yield ""
             yield f"######## {line} ########"
             for text in _part(result, width):
-                yield None if text is None else masked(text)
+                yield masked(text) if isinstance(text, str) else text
             yield None
 
-    def data(self) -> Iterator[dict[str, Any] | None]:
+    def data(self) -> Iterator[Any]:
         """Yield one object for each screen: the command and its lines."""
         for line, result in self.parts:
-            texts = [masked(text) for text in _part(result, 0) if text is not None]
+            texts: list[str] = []
+            for text in _part(result, 0):
+                if isinstance(text, str):
+                    texts.append(masked(text))
+                else:
+                    yield text
             yield {"command": line, "lines": texts}
             yield None
 
 
-def _part(result: Any, width: int) -> Iterator[str | None]:
+def _part(result: Any, width: int) -> Lines:
     yield from result.lines(width) if hasattr(result, "lines") else result or ()
 
 

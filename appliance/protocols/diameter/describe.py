@@ -90,6 +90,8 @@ def describe(data: bytes, level: int = 1, dictionary: Dictionary | None = None) 
     """
     dictionary = dictionary or current()
     try:
+        if len(data) < HEADER_SIZE:
+            raise Malformed(5015, "it is shorter than a header")
         message = Message(data)
         size = size_of(data)
         if size != len(data):

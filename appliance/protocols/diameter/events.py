@@ -38,10 +38,16 @@ class Submit:
     """True: the peer must have advertised the application for accounting."""
     prefer: tuple[tuple[str, int], ...] = ()
     """Peers with their priorities (lower first) that are tried before the realm's routes say otherwise."""
+    secure: bool = False
+    """True: it carries keys, so it may only go to a peer over TLS or DTLS; there is none: ``INSECURE``."""
 
 
 #: Why there is no answer.
 TIMEOUT, NO_PEER, FULL, STOPPED, CANCELLED = "timeout", "no peer", "queue full", "stopped", "cancelled"
+#: Only peers without TLS are there, and the request must not go in clear text.
+INSECURE = "no secure peer"
+#: The server says that it has too much to do (RFC 7683); an answer came whose AVPs cannot be told apart.
+OVERLOADED, MALFORMED = "overloaded", "malformed answer"
 
 
 @define(slots=True)
@@ -86,9 +92,13 @@ class Incoming:
 class Application(Protocol):
     """A local application of a node."""
 
-    advertised: tuple[Advertised, ...]
-    realms: frozenset[str]
-    """Folded realms whose requests are its; empty: those of the node's own realm."""
+    @property
+    def advertised(self) -> tuple[Advertised, ...]:
+        """What the node says of it in CER and CEA."""
+
+    @property
+    def realms(self) -> frozenset[str]:
+        """Folded realms whose requests are its; empty: those of the node's own realm."""
 
     def request(self, incoming: Incoming) -> None:
         """Take a request that has passed the grammar of the dictionary."""
@@ -99,6 +109,8 @@ class NodePort(Protocol):
 
     identity: str
     realm: str
+    origin_state_id: int
+    """Origin-State-Id of its CER, for the answers of applications."""
 
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; peers that are open already are told at their next
