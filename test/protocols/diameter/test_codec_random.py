@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.protocols.diameter import faults
 from appliance.protocols.diameter.codec import (
     HEADER_SIZE,
     Avp,
@@ -150,6 +151,10 @@ class Checks(SynchronousTestCase):
         if fault is None:
             if message.index is not None:
                 self.assertEqual(message.index, index_of(message.data, HEADER_SIZE, len(message.data)))
+                plan = D.compiled[faults._plan_key(message)]
+                self.assertIsNone(faults._Diagnosis(D).message(Message(message.data), plan))
+            elif message.is_request:
+                self.fail("good, and not recognised at the first look")
             return None
         self.assertTrue(2 < fault.result // 1000 < 6)
         self.assertTrue(fault.text.isprintable())
