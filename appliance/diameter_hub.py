@@ -50,6 +50,11 @@ class HeldNode:
         return "" if self._node is None else self._node.realm
 
     @property
+    def origin_state_id(self) -> int:
+        """Origin-State-Id; 0 while no node runs."""
+        return 0 if self._node is None else self._node.origin_state_id
+
+    @property
     def running(self) -> bool:
         """Whether there is a node."""
         return self._node is not None

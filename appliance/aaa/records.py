@@ -25,7 +25,8 @@ EVENT, START, INTERIM, STOP = 1, 2, 3, 4
 NO_SUB_SESSION = -1
 #: Longest text of a column, in characters; longer ones are cut and told apart by their hash.
 LONGEST_TEXT = 512
-_SIGN, _WRAP, _MOST = 1 << 63, 1 << 64, (1 << 63) - 1
+#: Largest number of a column.
+MOST = (1 << 63) - 1
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
@@ -89,12 +90,12 @@ COLUMNS = Record._fields
 
 def signed(number: int) -> int:
     """An Unsigned64 as the 64 bits of a signed column."""
-    return number - _WRAP if number >= _SIGN else number
+    return number - (1 << 64) if number > MOST else number
 
 
-def counter(number: int) -> int:
+def counter(number: int | None) -> int | None:
     """A counter for a column: what does not fit stays at the largest number (``raw`` keeps it exactly)."""
-    return number if number < _SIGN else _MOST
+    return None if number is None else min(number, MOST)
 
 
 def column_text(text: str) -> str:

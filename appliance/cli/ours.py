@@ -131,5 +131,23 @@ TECH_SUPPORT = (
     "show administrators", "show logs last 500",
 )  # fmt: skip
 
+#: The menu behind option 75 of ``monitor``: key, name, application ids. The digits are StarOS's, which has
+#: more of them; the letters, and which ids belong where, are ours. What is in none belongs to the last.
+MONITORED: dict[str, tuple[str, tuple[int, ...]]] = {
+    "1": ("DIABASE", (0,)),
+    "7": ("Rf", (3,)),
+    "8": ("EAP/STa/S6a/S6d/S6b/S13/SWm/SGd", (5, 16777250, 16777251, 16777264, 16777272, 16777313)),
+    "N": ("NASREQ", (1,)),
+    "M": ("Mobile IPv4/MIP6I/MIP6A", (2, 7, 8)),
+    "O": ("Other applications", ()),
+}
+
+
+def monitored(application: int) -> str:
+    """Key of the menu that an application belongs to."""
+    found = (key for key, (_, ids) in MONITORED.items() if application in ids)
+    return next(found, list(MONITORED)[-1])
+
+
 #: Debian packages of the programs behind ``ping`` and ``traceroute``.
 PACKAGES = {"ping": "iputils-ping", "traceroute": "traceroute", "tracepath": "iputils-tracepath"}

@@ -271,7 +271,8 @@ def port() -> FakeAaa:
         session_views=[
             session(),
             session(role="client", owner="lma1", state="Pending",
-                    session_id="lma1.visited.example;3973075200;2", call_id=0x01CA11B1, user="mn2@home.example", peer="aaa1.home.example",
+                    session_id="lma1.visited.example;3973075200;2", call_id=0x01CA11B1,
+                    user="mn2@home.example", peer="aaa1.home.example",
                     authorization_left=None, details=()),
         ],
         client_views=[client_view(), client_view(service="lma lma2", accounting="", spool_oldest=None)],

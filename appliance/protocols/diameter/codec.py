@@ -87,27 +87,37 @@ def _too_many() -> Malformed:
     return Malformed(5012, f"more than {MOST_AVPS} AVPs in one message")
 
 
-def cut(data: bytes, place: int = 0) -> list[Avp]:
-    """Cut octets into AVPs, from ``place`` on; raises :class:`Malformed` (5014) where a length is wrong."""
-    found: list[Avp] = []
-    end, unpack = len(data), _PAIR.unpack_from
+def spans(data: bytes, place: int, end: int) -> list[tuple[int, int, int, int]]:
+    """Key, flags, and where the data begin and end of the AVPs between ``place`` and ``end``, in their order.
+
+    Raises :class:`Malformed` (5014) where a length is wrong.
+    """
+    found = []
+    unpack = _PAIR.unpack_from
     while place < end:
         if end - place < 8:
             raise _bad_length(data, place, end)
-        code, word = unpack(data, place)
-        size, vendor, head = word & 0xFFFFFF, 0, 8
+        key, word = unpack(data, place)
+        start, stop = place + 8, place + (word & 0xFFFFFF)
         if word >> 31:
-            head = 12
-            if end - place >= 12:
-                vendor = _WORD.unpack_from(data, place + 8)[0]
-        stop = place + size
-        if size < head or stop > end:
+            start = place + 12
+            if start <= stop <= end:
+                key |= _WORD.unpack_from(data, place + 8)[0] << 32
+        if not start <= stop <= end:
             raise _bad_length(data, place, end)
-        if len(found) >= MOST_AVPS:
+        found.append((key, word >> 24, start, stop))
+        if len(found) > MOST_AVPS:
             raise _too_many()
-        found.append(Avp(code, vendor, word >> 24, data[place + head : stop]))
         place = stop + 3 & -4
     return found
+
+
+def cut(data: bytes, place: int = 0) -> list[Avp]:
+    """Cut octets into AVPs, from ``place`` on; raises :class:`Malformed` (5014) where a length is wrong."""
+    return [
+        Avp(key & 0xFFFFFFFF, key >> 32, flags, data[start:stop])
+        for key, flags, start, stop in spans(data, place, len(data))
+    ]
 
 
 def index_of(data: bytes, place: int, end: int) -> Index:

@@ -17,6 +17,8 @@ a comment::
     Accounting-Session-Time  Acct-Session-Time
     @grouped
     Proxy-Info ::= < AVP Header: 284 > { Proxy-Host } { Proxy-State } * [ AVP ]
+    @command                             code, what it is called without -Request and -Answer
+    271  Accounting
     @message                             abbreviation ::= < Diameter Header: code, flags, application > rules
     ACR ::= < Diameter Header: 271, REQ, PXY > < Session-Id > { Origin-Host } ... * [ AVP ]
 
@@ -83,6 +85,7 @@ class Reader:
             "mask": self._enum,
             "results": self._result,
             "alias": self._alias,
+            "command": self._command,
             "grouped": self._grouped,
             "message": self._message,
         }
@@ -228,6 +231,10 @@ class Reader:
         if name not in self._into.avps:
             self._fail(f"no AVP is named '{name}'")
         self._into.aliases.setdefault(self._argument, {})[name] = other
+
+    def _command(self, line: str) -> None:
+        code, name = self._words(line, 2, "CODE NAME")
+        self._into.titles[self._integer(code, 0, 0xFFFFFF)] = name
 
     def _header(self, line: str, kind: str) -> tuple[str, int, list[str], tuple[Rule, ...]]:
         name, mark, rest = line.partition("::=")

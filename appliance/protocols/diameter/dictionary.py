@@ -48,6 +48,8 @@ class Dictionary:
     applications: dict[int, ApplicationDef] = field(factory=dict)
     aliases: dict[str, dict[str, str]] = field(factory=dict)
     """For each set of other names: name of the AVP → its name in the set."""
+    titles: dict[int, str] = field(factory=dict)
+    """By code, what commands are called: ``Accounting`` of Accounting-Request and -Answer."""
     results: dict[tuple[int, int], str] = field(factory=dict)
     """Names of vendors' Experimental-Result-Codes, by vendor and value."""
     compiled: dict[Any, Any] = field(factory=dict)
@@ -87,6 +89,7 @@ class Dictionary:
         made.commands.update(self.commands)
         made.applications.update(self.applications)
         made.aliases.update({name: dict(names) for name, names in self.aliases.items()})
+        made.titles.update(self.titles)
         made.results.update(self.results)
         made._by_header.update(self._by_header)
         made._codes.update(self._codes)
@@ -149,6 +152,8 @@ def current() -> Dictionary:
 
 def use(dictionary: Dictionary | None) -> None:
     """Make it the current one; ``None``: the standard one again."""
+    # What was compiled refers to its dictionary, and cycles of references are never collected here.
+    current().compiled.clear()
     _current[:] = [] if dictionary is None else [dictionary]
 
 

@@ -44,7 +44,10 @@ class Submit:
 
 #: Why there is no answer.
 TIMEOUT, NO_PEER, FULL, STOPPED, CANCELLED = "timeout", "no peer", "queue full", "stopped", "cancelled"
+#: Only peers without TLS are there, and the request must not go in clear text.
 INSECURE = "no secure peer"
+#: The server says that it has too much to do (RFC 7683); an answer came whose AVPs cannot be told apart.
+OVERLOADED, MALFORMED = "overloaded", "malformed answer"
 
 
 @define(slots=True)
@@ -89,9 +92,13 @@ class Incoming:
 class Application(Protocol):
     """A local application of a node."""
 
-    advertised: tuple[Advertised, ...]
-    realms: frozenset[str]
-    """Folded realms whose requests are its; empty: those of the node's own realm."""
+    @property
+    def advertised(self) -> tuple[Advertised, ...]:
+        """What the node says of it in CER and CEA."""
+
+    @property
+    def realms(self) -> frozenset[str]:
+        """Folded realms whose requests are its; empty: those of the node's own realm."""
 
     def request(self, incoming: Incoming) -> None:
         """Take a request that has passed the grammar of the dictionary."""

@@ -139,6 +139,10 @@ class ServerGroup:
 
     endpoint: str = ""
     """Name of the endpoint of the same context; empty: not at all."""
+    identity: str = ""
+    """Origin-Host of that endpoint."""
+    origin_realm: str = ""
+    """Origin-Realm of that endpoint."""
     realm: str = ""
     """Destination-Realm; empty: that of the user name, else that of the endpoint."""
     servers: tuple[Server, ...] = ()

@@ -1,0 +1,71 @@
+"""Answers that were given, for requests that come again (RFC 6733 sections 3 and 5.5.4).
+
+A request is known by Origin-Host and End-to-End Id. Command and Session-Id are compared too: a client that
+counts from the same number after each start must not get answers to other questions.
+"""
+
+from collections import deque
+
+from appliance.protocols.diameter.codec import HEADER_SIZE, PROXY_INFO, Malformed, Message, cut, frame
+
+#: Answers, and octets of them, that are kept at one time.
+MOST, MOST_OCTETS = 200_000, 64 << 20
+
+Key = tuple[bytes, int, int, bytes | None]
+
+
+class Duplicates:
+    """The answers of the last ``seconds``; 0: none are kept."""
+
+    __slots__ = ("seconds", "_answers", "_order", "_octets")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._answers: dict[Key, bytes] = {}
+        self._order: deque[tuple[float, Key]] = deque()
+        self._octets = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: Key) -> bytes | None:
+        """The answer that was given."""
+        return self._answers.get(key)
+
+    def put(self, key: Key, answer: bytes, mono: float) -> None:
+        """Note an answer, and forget those that are too old, or too many."""
+        if not self.seconds or len(answer) > MOST_OCTETS // 64:
+            return
+        answers, order = self._answers, self._order
+        old = answers.get(key)
+        if old is None:
+            order.append((mono + self.seconds, key))
+        else:
+            self._octets -= len(old)
+        answers[key] = answer
+        self._octets += len(answer)
+        while order and (order[0][0] <= mono or len(answers) > MOST or self._octets > MOST_OCTETS):
+            self._octets -= len(answers.pop(order.popleft()[1]))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._answers.clear()
+        self._order.clear()
+        self._octets = 0
+
+
+def again(answer: bytes, request: Message) -> bytes:
+    """The same answer to the same request that came another way: other Hop-by-Hop Id, other Proxy-Info."""
+    first = Message(answer)
+    try:
+        proxies = request.having(PROXY_INFO)
+        if not proxies and not first.having(PROXY_INFO):
+            return first.with_hop_by_hop(request.hop_by_hop)
+        of_proxies = (PROXY_INFO.code, PROXY_INFO.vendor)
+        body = [avp.octets for avp in cut(answer, HEADER_SIZE) if (avp.code, avp.vendor) != of_proxies]
+    except Malformed:
+        return first.with_hop_by_hop(request.hop_by_hop)
+    body += [avp.octets for avp in proxies]
+    return frame(
+        first.code, first.application, first.flags, request.hop_by_hop, first.end_to_end, b"".join(body)
+    )
