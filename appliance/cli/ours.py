@@ -128,7 +128,10 @@ TECH_SUPPORT = (
     "show ip pool", "show ipv6 pool", "show subscribers summary", "show session progress",
     "show session duration", "show session disconnect-reasons verbose", "show lma-service all",
     "show lma-service statistics", "show mag-service all", "show mag-service statistics",
-    "show administrators", "show logs last 500",
+    "show diameter endpoint all", "show diameter peers verbose", "show diameter routes",
+    "show diameter statistics", "show diameter aaa-statistics", "show aaa group", "show aaa clients",
+    "show aaa servers", "show aaa statistics", "show accounting spool", "show administrators",
+    "show logs last 500",
 )  # fmt: skip
 
 #: The menu behind option 75 of ``monitor``: key, name, application ids. The digits are StarOS's, which has
