@@ -152,7 +152,7 @@ class Options:
         self.ended = menu.ended
         if not menu.open:
             self.menu = None
-            return reply or self.screen()
+            return reply if reply or self.ended else self.screen()
         return reply
 
     def _toggle(self, code: str) -> list[str]:

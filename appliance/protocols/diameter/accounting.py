@@ -34,7 +34,6 @@ from appliance.protocols.diameter.accounting_events import (
     Reconfigure,
     Release,
     Store,
-    Terms,
 )
 from appliance.protocols.diameter.accounting_records import NOTHING, Facts, RecordBuilder, closing, text_of
 from appliance.protocols.diameter.delivery import ACKNOWLEDGED, KEPT, REFUSED
@@ -42,7 +41,7 @@ from appliance.protocols.diameter.interims import Interims
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.diameter.spool_format import EVENT, HOLDS, INTERIM, START, STOP, Entry, route
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Account, SessionEnds, Subject, Usage
+from appliance.protocols.mobility.aaa import Account, Grant, SessionEnds, Subject, Usage
 from appliance.protocols.timers import Now
 
 # States of a session (RFC 6733 section 8.2).
@@ -74,7 +73,7 @@ class Session:
     line: Line
     session_id: str
     subject: Subject
-    terms: Terms
+    grant: Grant
     started: float
     """Monotonic seconds."""
     sub: int = 0
@@ -87,6 +86,8 @@ class Session:
     """Next interim record, monotonic seconds."""
     bucket: int = -1
     realtime: int = 2
+    paused: float = 0.0
+    """Since when it is de-registered but kept, monotonic seconds; 0: it is not."""
     state: str = PENDING_S
     ending: bool = False
     """The user is being disconnected."""
@@ -103,12 +104,17 @@ def valid_realm(text: str) -> bool:
     return 0 < len(text) < 256 and all(c.isascii() and (c.isalnum() or c in "-._") for c in text)
 
 
+def _realtime(said: int | None, otherwise: int) -> int:
+    """Accounting-Realtime-Required as a server says it; what is no value of it counts as not said."""
+    return said if said is not None and said in REALTIME.values() else otherwise
+
+
 class AccountingClient:
     """Core of the accounting client.
 
     ``settings``: the AAA group; ``builder``: makes the AVPs; ``usage(call_id)``: what the tunnel engine has
-    counted; ``terms(call_id)``: what the authorization said, ``None``: there was none; ``random_bits(n)``:
-    chance; ``label``: goes into the Session-Ids that are made here, so that they differ from those that the
+    counted, also before a pause; ``random_bits(n)``: chance; ``end_to_end()``: a new End-to-End Id;
+    ``label``: goes into the Session-Ids that are made here, so that they differ from those that the
     authorization client of the same node makes.
     """
 
@@ -117,7 +123,6 @@ class AccountingClient:
         settings: GroupSettings,
         builder: RecordBuilder,
         usage: Callable[[int], Usage],
-        terms: Callable[[int], Terms | None],
         random_bits: Callable[[int], int],
         end_to_end: Callable[[], int],
         label: str = "acct",
@@ -125,7 +130,6 @@ class AccountingClient:
         self.settings = settings
         self._builder = builder
         self._usage = usage
-        self._terms = terms
         self._random_bits = random_bits
         self._end_to_end = end_to_end
         self._label = "".join(c for c in label if c.isascii() and (c.isalnum() or c in "-._")) or "acct"
@@ -184,24 +188,25 @@ class AccountingClient:
             if session is not None:
                 session.subject = subject
                 self._stop(session, event.cause, now)
-        elif session is None:
+            return
+        grant = event.grant or NOTHING
+        if session is None:
             # Also one that is older than the accounting of its service.
-            self._start(subject, now)
+            session = self._start(subject, grant, now)
         else:
-            session.subject = subject
-            session.terms = self._terms(subject.call_id) or NOTHING
+            session.subject, session.grant = subject, grant
             settings = self.settings
-            wanted = settings.interim_on_handoff if event.what == aaa.HANDOFF else settings.interim_on_refresh
-            if wanted:
+            handoff = event.what == aaa.HANDOFF and settings.interim_on_handoff
+            if handoff or (event.what == aaa.REFRESH and settings.interim_on_refresh):
                 self._interim(session, now)
+        session.paused = now.mono if event.what == aaa.PAUSE else 0.0
 
-    def _start(self, subject: Subject, now: Now) -> None:
-        terms = self._terms(subject.call_id) or NOTHING
-        line = self._line(subject, terms)
-        session_id = line.session_id or terms.session_id or self._new_id(now)
+    def _start(self, subject: Subject, grant: Grant, now: Now) -> Session:
+        line = self._line(subject, grant)
+        session_id = line.session_id or grant.session_id or self._new_id(now)
         # RFC 6733 section 9.6: it may be the Session-Id that came first, and does not change then.
         line.multi_session_id = line.multi_session_id or session_id
-        session = Session(line, session_id, subject, terms, now.mono)
+        session = Session(line, session_id, subject, grant, now.mono)
         line.bindings += 1
         if self.settings.sub_sessions:
             line.session_id = session_id
@@ -209,17 +214,17 @@ class AccountingClient:
             session.sub = line.subs
             # Unique in the session whichever way a server tells records apart (RFC 6733 section 9.8.3).
             session.number = (line.subs - 1) * NUMBERS
-        said = terms.realtime
-        session.realtime = REALTIME[self.settings.realtime] if said is None else said
+        session.realtime = _realtime(grant.realtime, REALTIME[self.settings.realtime])
         self.sessions[subject.call_id] = session
-        interval = terms.interim_interval
+        interval = grant.interim_interval
         self._set_interval(session, self.settings.interim_interval if interval is None else interval, now)
         self._record(session, START, now)
+        return session
 
-    def _line(self, subject: Subject, terms: Terms) -> Line:
+    def _line(self, subject: Subject, grant: Grant) -> Line:
         line = self._lines.get(subject.mn_id)
         if line is None:
-            line = self._lines[subject.mn_id] = Line(terms.multi_session_id)
+            line = self._lines[subject.mn_id] = Line(grant.multi_session_id)
         if line.subs >= SUB_SESSIONS:
             # Its record numbers are used up: the next bindings are of another session of the same group.
             line.session_id, line.subs = "", 0
@@ -231,7 +236,7 @@ class AccountingClient:
         return f"{self._builder.identity};{int(now.wall) & 0xFFFFFFFF};{self._low};{self._label}"
 
     def _interim(self, session: Session, now: Now) -> None:
-        if not session.ending:
+        if not session.ending and not session.paused:
             session.state = PENDING_I if session.state == OPEN else session.state
             self._record(session, INTERIM, now)
 
@@ -286,17 +291,21 @@ class AccountingClient:
         if kind != START:
             facts.usage = self._usage(subject.call_id)
             facts.seconds = int(now.mono - session.started)
+        if session.paused and kind == STOP:
+            # It was over when the pause began.
+            facts.wall -= now.mono - session.paused
+            facts.seconds = int(session.paused - session.started)
         session.number += 1
-        entry = self._store(facts, subject, session.terms)
+        entry = self._store(facts, subject, session.grant)
         entry.owner = session
         entry.call_id = subject.call_id
         if kind != STOP:
             entry.flags = HOLDS
 
-    def _store(self, facts: Facts, subject: Subject, terms: Terms) -> Entry:
-        host = terms.server if not self.settings.accounting.servers else ""
+    def _store(self, facts: Facts, subject: Subject, grant: Grant) -> Entry:
+        host = grant.host if not self.settings.accounting.servers else ""
         where = route(self._builder.application, facts.realm, host)
-        body = self._builder.build(facts, subject, terms)
+        body = self._builder.build(facts, subject, grant)
         entry = Entry(facts.kind, facts.wall, self._end_to_end(), where, body)
         self.kinds[facts.kind] += 1
         self._effects.append(Store(entry))
@@ -366,8 +375,7 @@ class AccountingClient:
 
     def _policies(self, session: Session, event: Outcome, now: Now) -> None:
         """The latest value that a server gives is used (RFC 6733 section 9.1)."""
-        if event.realtime in (1, 2, 3):
-            session.realtime = event.realtime
+        session.realtime = _realtime(event.realtime, session.realtime)
         interval = event.interim_interval
         alive = self.sessions.get(session.subject.call_id) is session
         if interval is not None and interval != session.interval and alive and not session.ending:
@@ -401,7 +409,7 @@ class AccountingClient:
         if before.interim_interval != event.settings.interim_interval:
             for session in self.sessions.values():
                 # What a server has said stays.
-                if session.interval == before.interim_interval and session.terms.interim_interval is None:
+                if session.interval == before.interim_interval and session.grant.interim_interval is None:
                     self._set_interval(session, event.settings.interim_interval, now)
 
     def _finish(self, event: Finish, now: Now) -> None:

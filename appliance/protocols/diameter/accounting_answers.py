@@ -17,10 +17,12 @@ not be lost for that.
 import struct
 
 from appliance.protocols.diameter.delivery import ACKNOWLEDGED, BUSY, REFUSED, SILENT, UNSENT
-from appliance.protocols.diameter.events import FULL, Answered
+from appliance.protocols.diameter.events import FULL, INSECURE, OVERLOADED, Answered
 
 #: Faults of the message itself (DIAMETER_INVALID_HDR_BITS, DIAMETER_INVALID_AVP_BITS).
 MESSAGE_FAULTS = (3008, 3009)
+#: Reasons of the node that say that nothing has gone out.
+NOT_SENT = (FULL, OVERLOADED, INSECURE)
 RESULT_CODE, EXPERIMENTAL_RESULT, EXPERIMENTAL_CODE = 268, 297, 298
 INTERIM_INTERVAL, REALTIME_REQUIRED = 85, 483
 _AVP = struct.Struct("!II")
@@ -77,7 +79,7 @@ def judge(answered: Answered) -> tuple[str, int, int | None, int | None]:
     Acct-Interim-Interval and Accounting-Realtime-Required."""
     message = answered.message
     if message is None:
-        return (UNSENT if answered.reason == FULL else SILENT), 0, None, None
+        return (UNSENT if answered.reason in NOT_SENT else SILENT), 0, None, None
     found = words(message.data, 20, len(message.data))
     code = found.get(RESULT_CODE, 0)
     if not code:

@@ -30,7 +30,6 @@ from appliance.protocols.diameter.accounting_events import (
     Release,
     Statistics,
     Store,
-    Terms,
 )
 from appliance.protocols.diameter.accounting_records import DELAY_TIME, DESTINATION_HOST, RecordBuilder
 from appliance.protocols.diameter.accounting_store import RecordStore
@@ -71,11 +70,11 @@ class AccountingDriver:
     """The accounting of one service.
 
     ``settings``: the AAA group; ``node``: the endpoint of its accounting; ``folder``: directory of the spool,
-    for this service only; ``usage(call_id)``: counts of the tunnel engine; ``ends``: takes a
-    :class:`SessionEnds` for the mobility core; ``tell``: takes a :class:`Notify`; ``random_bits(n)``: chance;
-    ``terms(call_id)``: what the authorization says; ``label``: name of the service, for Session-Ids;
-    ``state_id``: Origin-State-Id of the node; ``end_to_end``: makes End-to-End Ids that the node itself does
-    not use; not given: a counter that begins as RFC 6733 section 3 recommends; ``worker``: runs the spool.
+    for this service only; ``usage(call_id)``: counts of the tunnel engine, also from before a pause;
+    ``ends``: takes a :class:`SessionEnds` for the mobility core; ``tell``: takes a :class:`Notify`;
+    ``random_bits(n)``: chance; ``label``: name of the service, for Session-Ids; ``state_id``: Origin-State-Id
+    of the node; ``end_to_end``: of :func:`end_to_end_ids`, one for all services of a node; ``worker``: runs
+    the spool.
     """
 
     def __init__(
@@ -89,7 +88,6 @@ class AccountingDriver:
         ends: Callable[[SessionEnds], object],
         tell: Callable[[Notify], object],
         random_bits: Callable[[int], int],
-        terms: Callable[[int], Terms | None] = lambda _call_id: None,
         label: str = "acct",
         state_id: int = 0,
         end_to_end: Callable[[], int] | None = None,
@@ -102,8 +100,8 @@ class AccountingDriver:
         self._tell = tell
         self._random_bits = random_bits
         builder = RecordBuilder(node.identity, node.realm, settings.accounting.application, state_id)
-        ids = end_to_end or _ids(clock, random_bits)
-        self.core = AccountingClient(settings, builder, usage, terms, random_bits, ids, label)
+        ids = end_to_end or end_to_end_ids(clock, random_bits)
+        self.core = AccountingClient(settings, builder, usage, random_bits, ids, label)
         self.store = RecordStore(
             reactor,
             clock,
@@ -361,9 +359,12 @@ class AccountingDriver:
         return made
 
 
-def _ids(clock: Callable[[], Now], random_bits: Callable[[int], int]) -> Callable[[], int]:
-    """End-to-End Ids (RFC 6733 section 3): the low 12 bits of the time, 20 random ones, then counting."""
-    latest = (int(clock().wall) & 0xFFF) << 20 | random_bits(20)
+def end_to_end_ids(clock: Callable[[], Now], random_bits: Callable[[int], int]) -> Callable[[], int]:
+    """End-to-End Ids (RFC 6733 section 3): 12 bits of the time, 20 random ones, then counting.
+
+    The node's own ids begin with the same 12 bits but one; so they are half of all numbers away.
+    """
+    latest = ((int(clock().wall) & 0xFFF) ^ 0x800) << 20 | random_bits(20)
 
     def next_id() -> int:
         nonlocal latest

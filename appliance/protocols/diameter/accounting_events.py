@@ -25,32 +25,6 @@ REALTIME = {
 ADMIN_REBOOT, NAS_REBOOT, SERVICE_UNAVAILABLE = 17, 21, 25
 
 
-@define(slots=True, kw_only=True, frozen=True)
-class Terms:
-    """What the authorization of a session says about its accounting; what it does not say is empty."""
-
-    session_id: str = ""
-    """Session-Id of the authorization session, which its records then have too (RFC 6733 section 9.6)."""
-    multi_session_id: str = ""
-    """Acct-Multi-Session-Id that the server gave."""
-    server: str = ""
-    """Origin-Host of the answer, for Destination-Host; empty also when Session-Binding has bit 4."""
-    classes: tuple[bytes, ...] = ()
-    """Class AVPs, to be returned as they came."""
-    interim_interval: int | None = None
-    """Acct-Interim-Interval, seconds; ``None``: not said."""
-    realtime: int | None = None
-    """Accounting-Realtime-Required; ``None``: not said."""
-    charge: bytes = b""
-    """Chargeable-User-Identity, which has to be in records if it is known (RFC 5778 section 6.21)."""
-    features: int = 0
-    """MIP6-Feature-Vector."""
-    features_mip4: int = 0
-    """MIP-Feature-Vector (RFC 4004)."""
-    quality: bytes = b""
-    """QoS-Capability and QoS-Resources AVPs, encoded."""
-
-
 @define(slots=True, eq=False)
 class Outcome:
     """What became of a record; the words are those of :mod:`.delivery`."""

@@ -16,11 +16,10 @@ from typing import Any
 
 from attrs import define
 
-from appliance.protocols.diameter.accounting_events import Terms
 from appliance.protocols.diameter.codec import Avp, cut
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.spool_format import EVENT, START, STOP
-from appliance.protocols.mobility.aaa import Prefix, Subject, Usage
+from appliance.protocols.mobility.aaa import Grant, Prefix, Subject, Usage
 
 APPLICATIONS = {"base": 3, "nasreq": 1, "mobile-ip": 2, "mip6a": 8}
 BASE, NASREQ, MOBILE_IP, MIP6A = 3, 1, 2, 8
@@ -33,6 +32,8 @@ WIRELESS_OTHER = 18
 #: Acct-Authentic: by the device itself, by Diameter.
 LOCAL, DIAMETER = 2, 4
 FRAMED = 2
+# Direction (RFC 5777 section 4.1.7.4): from the mobile node, to it.
+IN, OUT = 0, 1
 
 _D = standard()
 SESSION_ID = _D["Session-Id"]
@@ -76,8 +77,16 @@ SERVICE_TYPE = _D["Service-Type"]
 AUTHENTIC = _D["Acct-Authentic"]
 FRAMED_ADDRESS = _D["Framed-IP-Address"]
 FRAMED_PREFIX = _D["Framed-IPv6-Prefix"]
+QOS_RESOURCES = _D["QoS-Resources"]
+QOS_PARAMETERS = _D["QoS-Parameters"]
+FILTER_RULE = _D["Filter-Rule"]
+CLASSIFIER = _D["Classifier"]
+CLASSIFIER_ID = _D["Classifier-ID"]
+DIRECTION = _D["Direction"]
+BANDWIDTH = _D["Bandwidth"]
 
-NOTHING = Terms()
+#: Nobody was asked.
+NOTHING = Grant(local=True)
 _ZERO = Usage()
 
 
@@ -145,7 +154,7 @@ class RecordBuilder:
         self._application = APPLICATION_ID.encode(self.application)
         self._state = ORIGIN_STATE_ID.encode(state_id) if state_id else b""
 
-    def build(self, facts: Facts, subject: Subject, terms: Terms) -> bytes:
+    def build(self, facts: Facts, subject: Subject, grant: Grant) -> bytes:
         """All AVPs of one record, Session-Id first."""
         parts = [
             SESSION_ID.encode(facts.session_id),
@@ -164,10 +173,10 @@ class RecordBuilder:
         if self._state:
             add(self._state)
         add(EVENT_TIMESTAMP.encode(facts.wall))
-        parts += [CLASS.encode(each) for each in terms.classes]
-        self._mobility(parts, subject, terms)
+        parts += [CLASS.encode(each) for each in grant.classes]
+        self._mobility(parts, subject, grant)
         if self.application == NASREQ:
-            self._access_server(parts, facts, subject, terms)
+            self._access_server(parts, facts, subject, grant)
         if self._counts(facts.kind):
             usage = facts.usage
             parts += (
@@ -187,16 +196,17 @@ class RecordBuilder:
         """RFC 4004 wants the counters in every record; elsewhere START and EVENT have nothing to count."""
         return self.application == MOBILE_IP or kind not in (START, EVENT)
 
-    def _mobility(self, parts: list[bytes], subject: Subject, terms: Terms) -> None:
+    def _mobility(self, parts: list[bytes], subject: Subject, grant: Grant) -> None:
         """RFC 4004 section 11.2, RFC 5778 section 8.2."""
         add = parts.append
         addresses = mobile_addresses(subject)
         if self.application == MOBILE_IP:
-            add(MIP_FEATURES.encode(terms.features_mip4))
+            # The flags are what foreign agents ask for; an anchor has none to ask for.
+            add(MIP_FEATURES.encode(0))
             # One, and the one of its protocol if there is one.
             addresses = addresses[-1:]
         else:
-            add(MIP6_FEATURES.encode(terms.features or _features(subject)))
+            add(MIP6_FEATURES.encode(grant.features or _features(subject)))
         parts += [MN_ADDRESS.encode(each) for each in addresses]
         if self.application != MIP6A:
             add(HA_ADDRESS.encode(subject.local))
@@ -208,16 +218,15 @@ class RecordBuilder:
             add(CALLING_STATION_ID.encode(subject.link_layer.hex("-").upper()))
         if subject.service:
             add(SERVICE_SELECTION.encode(text_of(subject.service)))
-        if terms.charge:
-            add(CHARGEABLE.encode(terms.charge))
-        if terms.quality:
-            add(terms.quality)
+        if grant.charge:
+            add(CHARGEABLE.encode(grant.charge))
+        parts += _bandwidths(grant)
 
-    def _access_server(self, parts: list[bytes], facts: Facts, subject: Subject, terms: Terms) -> None:
+    def _access_server(self, parts: list[bytes], facts: Facts, subject: Subject, grant: Grant) -> None:
         """RFC 7155 sections 3.9 and 5.2.1: what its table has once in every ACR, and what it is known of."""
         add = parts.append
         add(ACCT_SESSION_ID.encode(facts.session_id.encode()))
-        add(AUTHENTIC.encode(DIAMETER if terms.session_id else LOCAL))
+        add(AUTHENTIC.encode(LOCAL if grant.local else DIAMETER))
         add((NAS_IPV4 if len(subject.local) == 4 else NAS_IPV6).encode(subject.local))
         if subject.technology:
             add(NAS_PORT_TYPE.encode(PORT_TYPES.get(subject.technology, WIRELESS_OTHER)))
@@ -231,6 +240,19 @@ def _features(subject: Subject) -> int:
     if subject.home_address:
         return 0
     return PMIP6_SUPPORTED | (IP4_HOA_SUPPORTED if subject.ipv4_address is not None else 0)
+
+
+def _bandwidths(grant: Grant) -> list[bytes]:
+    """QoS-Resources (RFC 5777 section 3.1): what was granted for each direction, octets a second."""
+    rules = [
+        FILTER_RULE.encode(
+            CLASSIFIER.encode(CLASSIFIER_ID.encode(name) + DIRECTION.encode(direction))
+            + QOS_PARAMETERS.encode(BANDWIDTH.encode(bits / 8))
+        )
+        for name, direction, bits in ((b"up", IN, grant.bandwidth_up), (b"down", OUT, grant.bandwidth_down))
+        if bits
+    ]
+    return [QOS_RESOURCES.encode(rules)] if rules else []
 
 
 def _agent(subject: Subject) -> bytes:

@@ -35,8 +35,7 @@ class Chooser:
     def choose(self, pending: Pending, mono: float) -> Peer | None:
         """A usable peer, or ``None``."""
         if pending.forced is not None:
-            peer = self._peers.get(pending.forced)
-            return peer if peer is not None and peer.usable else None
+            return self._good(pending.forced, pending)
         groups = self._routes.groups(pending)
         if len(groups) == 1 and len(groups[0]) == 1 and not pending.avoid and not self.overload:
             found: Peer | None = groups[0][0].peer
@@ -44,10 +43,14 @@ class Chooser:
             found = self._among(groups, pending, mono)
         if found is None or not self.redirects:
             return found
-        peer = self._peers.get(self.redirects.find(pending, found.folded, mono))
-        if peer is None or not peer.usable or peer.folded in pending.avoid:
-            return found
-        return peer
+        return self._good(self.redirects.find(pending, found.folded, mono), pending) or found
+
+    def _good(self, identity: str, pending: Pending) -> Peer | None:
+        """The peer of a folded identity, if it can take the request."""
+        peer = self._peers.get(identity)
+        if peer is None or not peer.usable or identity in pending.avoid:
+            return None
+        return None if pending.secure and not peer.secure else peer
 
     def _among(self, groups: list[list[Choice]], pending: Pending, mono: float) -> Peer | None:
         avoid = pending.avoid

@@ -9,6 +9,7 @@
 The node forgets a connection when it closes it; here it is known until it is really gone.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -31,11 +32,11 @@ from appliance.protocols.diameter.node_events import (
     Transmit,
     Unreadable,
 )
+from appliance.protocols.diameter.probe import Probe
 from appliance.protocols.diameter.settings import EndpointSettings, Listener
 from appliance.protocols.diameter.tls import Keeper
 from appliance.protocols.diameter.transport import Connection, Place, TransportCounters, text_of
 from appliance.strangers import Limits, Strangers, source_of
-from appliance.tap import INBOUND, OUTBOUND
 
 SWEEP_TIME = 1.0
 """Seconds between two looks at who is overdue."""
@@ -51,7 +52,6 @@ LIMITS = Limits(
     lacking="have not been accepted as a peer yet",
 )
 
-Tap = Callable[[str, Connection, bytes], object]
 #: What listens at one place: its kind and port, and its addresses (several with SCTP).
 Spot = tuple[str, int, tuple[bytes, ...]]
 
@@ -77,8 +77,8 @@ def spot_text(spot: Spot) -> str:
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
-    ``feed`` takes the node's events, ``tell(level, text)`` log lines, ``tap(direction, connection, octets)``
-    every message (``None``: nobody looks).
+    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is, as far as that
+    is known; ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
     """
 
     def __init__(
@@ -86,8 +86,9 @@ class Connections:
         reactor: Any,
         settings: EndpointSettings,
         feed: Callable[[Any], None],
+        identify: Callable[[int], str],
         tell: Callable[[str, str], None],
-        tap: Tap | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.reactor = reactor
         self.keeper = Keeper()
@@ -95,7 +96,8 @@ class Connections:
         self.settings = settings
         self._feed = feed
         self._tell = tell
-        self._tap = tap
+        self._identify = identify
+        self._probe = probe
         self._strangers = Strangers(LIMITS)
         self._ports: dict[Spot, Any] = {}
         self._all: dict[Connection, None] = {}
@@ -117,6 +119,11 @@ class Connections:
     def count(self) -> int:
         """Connections that there are, with those that are about to begin or end."""
         return len(self._all)
+
+    def local_port(self, number: int) -> int:
+        """Our port of a connection that the node knows; 0: not known."""
+        connection = self._live.get(number)
+        return connection.local_port if connection is not None else 0
 
     async def listen(self, listeners: tuple[Listener, ...]) -> None:
         """Listen there and nowhere else; raises :class:`ResourceError`, then everything is as before."""
@@ -148,7 +155,7 @@ class Connections:
     async def _deafen(self, spot: Spot) -> None:
         port = self._ports.pop(spot, None)
         if port is not None:
-            await maybeDeferred(port.stopListening)
+            await maybeDeferred(port.stopListening).asFuture(asyncio.get_running_loop())
 
     # ---- what the node wants
 
@@ -189,8 +196,8 @@ class Connections:
         connection = self._live.get(effect.connection)
         if connection is None:
             return
-        if self._tap is not None:
-            self._tap(OUTBOUND, connection, effect.data)
+        if self._probe is not None:
+            self._probe.sent(connection, effect.data)
         connection.write(effect.data)
 
     def close(self, effect: Close) -> None:
@@ -278,9 +285,8 @@ class Connections:
 
     def received(self, connection: Connection, messages: list[bytes]) -> None:
         """Whole messages have come."""
-        if self._tap is not None:
-            for message in messages:
-                self._tap(INBOUND, connection, message)
+        if self._probe is not None:
+            self._probe.received(connection, messages)
         self._feed(Received(connection.number, messages))
         if connection.stranger:
             self._judge(connection)
@@ -289,6 +295,7 @@ class Connections:
         """A stranger whom the node has answered and not sent away is a peer."""
         if connection.answered and not connection.ending:
             connection.trust()
+            connection.peer = self._identify(connection.number)
             self._strangers.settled(connection.source)
 
     def unreadable(self, connection: Connection, fault: Malformed, head: bytes) -> None:

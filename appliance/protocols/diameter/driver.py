@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.connections import Connections, Tap
+from appliance.protocols.diameter.connections import Connections
 from appliance.protocols.diameter.dictionary import Dictionary
 from appliance.protocols.diameter.dns import Resolver
 from appliance.protocols.diameter.events import Answered, Application, Incoming, Submit
@@ -47,6 +47,7 @@ from appliance.protocols.diameter.node_events import (
     Usable,
     Withdraw,
 )
+from appliance.protocols.diameter.probe import Probe
 from appliance.protocols.diameter.sctp import unavailable
 from appliance.protocols.diameter.settings import TRANSPORTS, EndpointSettings
 from appliance.protocols.diameter.tls import Certificates, read_certificates
@@ -84,7 +85,7 @@ class DiameterNode:
     """A Diameter node on the reactor (``events.NodePort``).
 
     ``clock`` gives both clocks, ``random_bits(n)`` an n-bit number; ``tell(level, text)`` takes log lines,
-    ``tap(direction, connection, octets)`` each message as it comes or goes; ``record`` as of CoreDriver.
+    ``probe`` is told of each message as it comes or goes; ``record`` as of CoreDriver.
     """
 
     def __init__(
@@ -96,18 +97,19 @@ class DiameterNode:
         random_bits: Callable[[int], int],
         tell: Callable[[str, str], None],
         record: Callable[[Any, Now], None] | None = None,
-        tap: Tap | None = None,
+        probe: Probe | None = None,
         dictionary: Dictionary | None = None,
     ) -> None:
         self.settings = settings
         self.identity = settings.identity
         self.realm = settings.realm
+        self.origin_state_id = 0
         self.core = Core(settings, random_bits, check, dictionary)
         """For read-outs only."""
         self._reactor = reactor
         self._clock = clock
         self._tell = tell
-        self.connections = Connections(reactor, settings, self._feed, self._say, tap)
+        self.connections = Connections(reactor, settings, self._feed, self._identify, self._say, probe)
         self._resolver = Resolver(reactor)
         self._driver = CoreDriver(reactor, clock, self.core, self._effects(), record)
         self._applications: dict[int, Application] = {}
@@ -148,6 +150,7 @@ class DiameterNode:
             raise
         self.running = True
         self._driver.feed(Start())
+        self.origin_state_id = self.core.origin_state_id
 
     async def reconfigure(self, settings: EndpointSettings) -> None:
         """Go on by other settings of the same name, context and identity; certificates are read again.
@@ -181,10 +184,11 @@ class DiameterNode:
         await self.connections.listen(())
         if self.running:
             self.running = False
-            self._stopped = Deferred()
+            stopped: Deferred[None] = Deferred()
+            self._stopped = stopped
             patience = self._reactor.callLater(self.settings.dpa_timeout + STOP_TIME, self._has_stopped, None)
             self._driver.feed(Stop(cause))
-            await self._stopped.asFuture(asyncio.get_running_loop())
+            await stopped.asFuture(asyncio.get_running_loop())
             if patience.active():
                 patience.cancel()
         self._driver.stop()
@@ -207,6 +211,11 @@ class DiameterNode:
         self._driver.feed(command)
 
     # ---- applications
+
+    @property
+    def applications(self) -> list[Application]:
+        """Who serves requests here."""
+        return list(self._applications.values())
 
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; said again, by what it advertises now."""
@@ -302,6 +311,10 @@ class DiameterNode:
 
     def _feed(self, event: Any) -> None:
         self._driver.feed(event)
+
+    def _identify(self, number: int) -> str:
+        link = self.core.context.links.get(number)
+        return link.peer.name if link is not None and link.peer is not None else ""
 
     def _say(self, level: str, text: str) -> None:
         self._tell(level, f"Diameter endpoint {self.settings.name}: {text}")

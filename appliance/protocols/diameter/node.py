@@ -19,8 +19,9 @@ from typing import Any
 from appliance.protocols.diameter import watchdog as dog
 from appliance.protocols.diameter.choosing import Chooser
 from appliance.protocols.diameter.codec import REQUEST, Malformed, Message
-from appliance.protocols.diameter.dictionary import Dictionary, standard
+from appliance.protocols.diameter.dictionary import Dictionary
 from appliance.protocols.diameter.discovery import Discovery
+from appliance.protocols.diameter.faults import check
 from appliance.protocols.diameter.inbound import InboundRequests
 from appliance.protocols.diameter.node_context import Check, Context
 from appliance.protocols.diameter.node_events import (
@@ -66,17 +67,17 @@ class DiameterNode:
     """The core of one endpoint.
 
     ``random_bits(n)`` gives an n-bit random number, fit for keys; ``check`` tells what is wrong with a
-    message; ``dictionary`` gives the flags of commands and the grammar of requests.
+    message; ``dictionary`` is what it is checked with (``None``: the one in use at the time).
     """
 
     def __init__(
         self,
         settings: EndpointSettings,
         random_bits: Callable[[int], int],
-        check: Check,
+        check: Check = check,
         dictionary: Dictionary | None = None,
     ) -> None:
-        context = self.context = Context(settings, random_bits, check, dictionary or standard())
+        context = self.context = Context(settings, random_bits, check, dictionary)
         self.table = PeerTable(context, self)
         peers = self.table.peers
         self.routes = RoutingTable(settings, peers)
@@ -115,10 +116,6 @@ class DiameterNode:
         """Whether a request to a realm could be sent right now."""
         return self.routes.usable(realm, application, accounting)
 
-    def use_dictionary(self, dictionary: Dictionary) -> None:
-        """Check requests by another dictionary from now on (an operator's file was loaded)."""
-        self.context.dictionary = dictionary
-
     # The shape of a core.
 
     def receive(self, event: Any, now: Now) -> None:
@@ -126,14 +123,17 @@ class DiameterNode:
         kind = type(event)
         if kind is Received:
             self._received(event, now)
+            if self.context.stopping:
+                self._is_stopped()
         elif kind is Reply:
             self.inbound.reply(event, now)
         elif kind is Send:
             self.outbound.submit(event, now)
         else:
             _EVENTS[kind](self, event, now)
-            if self.context.stopping:
-                self._is_stopped()
+        if self.context.stopping:
+            # Also behind what was received: the last DPA closes the last connection.
+            self._is_stopped()
 
     @property
     def deadline(self) -> float | None:
@@ -284,6 +284,8 @@ class DiameterNode:
         settings = event.settings
         context = self.context
         context.settings = settings
+        if settings.agent != context.us.agent:
+            self.table.announce(now)
         context.us.take(settings)
         self.inbound.duplicates.seconds = settings.duplicate_time
         self.routes.take(settings)

@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from appliance.protocols.diameter.capabilities import Ourselves, faulty
+from appliance.protocols.diameter.capabilities import Ourselves
 from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import Dictionary
+from appliance.protocols.diameter.dictionary import Dictionary, current
+from appliance.protocols.diameter.faults import Fault, refuse
 from appliance.protocols.diameter.node_events import Close, Notify
 from appliance.protocols.diameter.node_stats import NodeStatistics
 from appliance.protocols.diameter.peer_states import Link
@@ -19,22 +20,6 @@ HUSH_SECONDS = 60.0
 HUSHED = 1_000
 
 
-class Fault(Protocol):
-    """What is wrong with a message."""
-
-    @property
-    def result(self) -> int:
-        """Result-Code."""
-
-    @property
-    def failed(self) -> bytes:
-        """Failed-AVP, encoded; empty: none."""
-
-    @property
-    def text(self) -> str:
-        """For Error-Message."""
-
-
 #: Checks a message against a dictionary; then: reserved header bits are a fault; the peer speaks drafts.
 Check = Callable[[Message, Dictionary, bool, bool], Fault | None]
 
@@ -43,7 +28,7 @@ class Context:
     """Shared by the parts of one node; no part refers to another one through it."""
 
     __slots__ = (
-        "settings", "effects", "random_bits", "check", "dictionary", "statistics", "us", "last_connection",
+        "settings", "effects", "random_bits", "check", "_dictionary", "statistics", "us", "last_connection",
         "stopping", "started", "links", "incoming", "_end_to_end", "_hushed",
     )  # fmt: skip
 
@@ -52,13 +37,13 @@ class Context:
         settings: EndpointSettings,
         random_bits: Callable[[int], int],
         check: Check,
-        dictionary: Dictionary,
+        dictionary: Dictionary | None,
     ) -> None:
         self.settings = settings
         self.effects: list[Any] = []
         self.random_bits = random_bits
         self.check = check
-        self.dictionary = dictionary
+        self._dictionary = dictionary
         self.statistics = NodeStatistics()
         self.us = Ourselves(settings)
         self.last_connection = -1
@@ -70,6 +55,11 @@ class Context:
         self.incoming = 0
         self._end_to_end = -1
         self._hushed: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """What messages are checked with: the one in use when none was given, as files may be loaded."""
+        return self._dictionary or current()
 
     def uniform(self) -> float:
         """A random number from 0 to 1, 1 excluded."""
@@ -85,7 +75,8 @@ class Context:
 
     def refuse(self, message: Message, fault: Fault) -> bytes:
         """The answer that tells a fault of a request."""
-        return self.us.answer(message, fault.result, *faulty(fault.text, fault.failed))
+        us = self.us
+        return refuse(message, fault, us.identity, us.realm, self.dictionary)
 
     def new_connection(self) -> int:
         """A number for a connection that we open: odd ones."""

@@ -27,6 +27,7 @@ from appliance.protocols.diameter.codec import (
 from appliance.protocols.diameter.events import (
     CANCELLED,
     FULL,
+    INSECURE,
     MALFORMED,
     NO_PEER,
     OVERLOADED,
@@ -128,6 +129,7 @@ class Outbound:
             token,
             None,
             submit.prefer,
+            secure=submit.secure,
         )
         self._tokens[token] = pending
         self._take(pending, now)
@@ -357,7 +359,9 @@ class Outbound:
             self._throttle(pending)
         else:
             self._context.statistics.no_peer += 1
-            self._end(pending, None, NO_PEER)
+            # With a peer in clear text, what is missing is the security.
+            clear = pending.secure and any(peer.usable for peer in self._routes.candidates(pending))
+            self._end(pending, None, INSECURE if clear else NO_PEER)
 
     # What happens to peers.
 

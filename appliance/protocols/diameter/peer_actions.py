@@ -106,6 +106,11 @@ class PeerActions:
         return self.state in st.OPEN
 
     @property
+    def secure(self) -> bool:
+        """Whether its connection runs over TLS or DTLS."""
+        return self.link is not None and self.link.secure
+
+    @property
     def connects(self) -> bool:
         """Whether we may open a connection to it."""
         settings, context = self.settings, self._context

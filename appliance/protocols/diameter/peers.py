@@ -138,7 +138,7 @@ class PeerTable:
 
     def announce(self, now: Now) -> None:
         """The applications have changed: tell those peers that we can connect to, a moment later."""
-        if self._settle is None:
+        if self._context.started and self._settle is None:
             self._settle = now.mono + SETTLE
 
     def _announce(self, now: Now) -> None:

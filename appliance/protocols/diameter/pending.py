@@ -49,6 +49,8 @@ class Pending:
     """When it was sent last, monotonic seconds."""
     error: Message | None = None
     """What a peer said that could not deliver it."""
+    secure: bool = False
+    """It may only go to a peer over TLS or DTLS."""
     redirects: int = 0
     forced: Any = None
     """Folded identity that a redirect agent has named."""

@@ -7,7 +7,7 @@
     3. entries of the table: the most specific ones that match
          host before no host, exact realm before *.realm (longest first) before any, application before any
     4. what the DNS said about the realm
-    5. without 3 and 4: peers of the realm, then relays
+    5. without 3 and 4: peers of the realm, then, for what local users send, relays
 
 A group is one priority; its peers share the load by their weights.
 """
@@ -154,17 +154,25 @@ class RoutingTable:
 
     def serves(self, realm: str, host: str, application: int) -> bool:
         """Whether anybody is known for a realm, usable or not: else it is not served (3003)."""
-        return next(self._stages(realm, host, application, ()), None) is not None
+        return next(self._stages(realm, host, application, (), False), None) is not None
 
     def candidates(self, pending: Pending) -> Iterator[Peer]:
         """All that come into question, usable or not, best first."""
-        for stage in self._stages(pending.realm, pending.host, pending.application, pending.prefer):
+        for stage in self._stages_of(pending):
             for _, peer, _ in stage:
                 yield peer
 
     def groups(self, pending: Pending) -> list[list[Choice]]:
         """Those that can be used now, by priority."""
-        key = (pending.realm, pending.host, pending.application, pending.accounting, pending.prefer)
+        key = (
+            pending.realm,
+            pending.host,
+            pending.application,
+            pending.accounting,
+            pending.secure,
+            pending.local,
+            pending.prefer,
+        )
         found = self._groups.get(key)
         if found is None:
             found = list(self._usable(pending))
@@ -179,7 +187,7 @@ class RoutingTable:
 
     def _usable(self, pending: Pending) -> Iterator[list[Choice]]:
         seen: set[str] = set()
-        for stage in self._stages(pending.realm, pending.host, pending.application, pending.prefer):
+        for stage in self._stages_of(pending):
             by_priority: dict[int, list[Choice]] = {}
             for priority, peer, weight in sorted(stage, key=lambda each: each[0]):
                 if peer.folded not in seen and peer.usable and self._takes(peer, pending):
@@ -190,15 +198,18 @@ class RoutingTable:
     @staticmethod
     def _takes(peer: Peer, pending: Pending) -> bool:
         said = peer.capabilities
-        if said is None:
+        if said is None or (pending.secure and not peer.secure):
             return False
         if pending.local:
             return said.takes(pending.application, pending.accounting)
         # Who relays knows only the number; RFC 6733 section 5.3.
         return said.takes(pending.application, False) or said.takes(pending.application, True)
 
+    def _stages_of(self, pending: Pending) -> Iterator[list[tuple[int, Peer, float]]]:
+        return self._stages(pending.realm, pending.host, pending.application, pending.prefer, pending.local)
+
     def _stages(
-        self, realm: str, host: str, application: int, prefer: tuple[tuple[str, int], ...]
+        self, realm: str, host: str, application: int, prefer: tuple[tuple[str, int], ...], local: bool
     ) -> Iterator[list[tuple[int, Peer, float]]]:
         """Priority, peer and weight of each; later stages only matter when those before have nobody."""
         if prefer:
@@ -218,7 +229,7 @@ class RoutingTable:
             found = [(each, self._peers.get(each.peer)) for each in dynamic]
             rest.append([(each.priority, peer, each.weight) for each, peer in found if peer is not None])
         if not rest:
-            rest = list(self._implicit(realm))
+            rest = list(self._implicit(realm, local))
         for stage in rest:
             if direct is not None:
                 # An end server would not pass it on to the host that is meant.
@@ -232,13 +243,15 @@ class RoutingTable:
             if peer is not None:
                 yield each.priority, peer, each.weight * peer.settings.weight
 
-    def _implicit(self, realm: str) -> Iterator[list[tuple[int, Peer, float]]]:
+    def _implicit(self, realm: str, local: bool) -> Iterator[list[tuple[int, Peer, float]]]:
+        """An agent that sends whatever it does not know to any other agent makes circles."""
         home, relays = [], []
         for peer in self._peers.values():
             said = peer.capabilities
             if realm and fold(said.realm if said is not None else peer.settings.realm) == realm:
                 home.append((1, peer, float(peer.settings.weight)))
-            elif _relays(peer):
+            elif local and (_relays(peer) or (said is None and not peer.settings.realm)):
+                # What it never was connected to may turn out to be a relay, or of the realm.
                 relays.append((1, peer, float(peer.settings.weight)))
         yield home
         yield relays

@@ -158,7 +158,8 @@ class KernelAssociation(Association):
         if remote:
             self.remote, self.port = remote[0]
         own = _addresses(self._socket, _GET_LOCAL_ADDRESSES)
-        self.local = tuple(address for address, _ in own) or (packed(self._socket.getsockname()[0]),)
+        host = self._socket.getsockname()
+        self.local, self.local_port = tuple(address for address, _ in own) or (packed(host[0]),), host[1]
         self._open()
 
     # ---- told by the reactor

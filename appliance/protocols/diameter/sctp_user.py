@@ -153,7 +153,9 @@ class UserAssociation(Association):
         remote = self._library.addresses(self._handle, True)
         if remote:
             self.remote, self.port = remote[0]
-        self.local = tuple(address for address, _ in self._library.addresses(self._handle, False))
+        own = self._library.addresses(self._handle, False)
+        self.local = tuple(address for address, _ in own)
+        self.local_port = own[0][1] if own else 0
         self._open()
 
     # ---- what Association wants

@@ -146,10 +146,11 @@ class Connection:
         """Port of the peer."""
         self.local: tuple[bytes, ...] = ()
         """Our addresses, packed."""
+        self.local_port = 0
         self.names: tuple[str, ...] | None = None
         """Names in the certificate of the peer; ``None``: clear text."""
         self.peer = ""
-        """Identity that was wanted, of a connection that we opened."""
+        """Identity of the peer: the one that was wanted, or that has been accepted; empty: not known yet."""
         self.stranger = incoming
         """The node has not accepted the peer yet."""
         self.source = ""

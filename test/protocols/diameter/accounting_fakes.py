@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.accounting_driver import AccountingDriver
-from appliance.protocols.diameter.accounting_events import Terms
 from appliance.protocols.diameter.codec import RETRANSMITTED, Message, frame
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Answered, Submit
@@ -23,7 +22,7 @@ from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.diameter.spool import Spool
 from appliance.protocols.diameter.spool_worker import Job, Opened, Result, failed, perform
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Account, SessionEnds, Subject, Usage
+from appliance.protocols.mobility.aaa import Account, Grant, SessionEnds, Subject, Usage
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.timers import Now
 
@@ -223,7 +222,6 @@ class Rig:
         self.clock = Clock()
         self.segment_size = 1 << 16
         self.usages: dict[int, Usage] = {}
-        self.terms: dict[int, Terms] = {}
         self.ended: list[SessionEnds] = []
         self.said: list[Notify] = []
         self._seed = 1
@@ -243,7 +241,6 @@ class Rig:
             self.ended.append,
             self.said.append,
             self._random,
-            self.terms.get,
             label="lma1",
             worker=self.worker,
         )
@@ -300,9 +297,11 @@ class Rig:
                 return
         raise AssertionError("the driver does not stop")
 
-    def account(self, what: str, number: int = 1, cause: int = 0, **changes: Any) -> None:
+    def account(
+        self, what: str, number: int = 1, cause: int = 0, grant: Grant | None = None, **changes: Any
+    ) -> None:
         """Something of a session."""
-        self.driver.account(Account(what=what, subject=subject(number, **changes), cause=cause))
+        self.driver.account(Account(what=what, subject=subject(number, **changes), cause=cause, grant=grant))
 
     def begin(self, number: int = 1, **changes: Any) -> None:
         self.account(aaa.START, number, **changes)
