@@ -80,7 +80,9 @@ class AvpDef:
 
     def encode(self, value: Any) -> bytes:
         """The whole AVP with header and padding. Raises BadValue."""
-        return self.wrap(self.type.encode(value))
+        data = self.type.encode(value)
+        size = len(data)
+        return (self._front + size).to_bytes(8, "big") + self._extra + data + _PADDING[size & 3]
 
     def wrap(self, data: bytes) -> bytes:
         """The whole AVP around data that is encoded already; its length is not checked against the type."""

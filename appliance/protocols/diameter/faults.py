@@ -33,6 +33,7 @@ from appliance.protocols.diameter.codec import (
 from appliance.protocols.diameter.definitions import ANY, FLAG_M, FLAG_V, AvpDef, CommandDef, Rule
 from appliance.protocols.diameter.dictionary import ANSWER_MESSAGE, Dictionary, drafts, standard
 from appliance.protocols.diameter.grammar import Grammar
+from appliance.protocols.diameter.layouts import Layouts
 from appliance.protocols.diameter.types import ADDRESS, BadValue
 
 _D = standard()
@@ -87,11 +88,18 @@ def check(
             return found
         plan = found
     data = message.data
+    known = plan.layouts.find(data)
+    if known is not None:
+        message.index = known
+        return None if plan.only_application else plan.extra(message)
     index: Index = {}
     try:
         if plan.grammar.good(data, HEADER_SIZE, len(data), index):
             message.index = index
-            return None if plan.extra is None else plan.extra(message)
+            fault = plan.extra(message)
+            if fault is None:
+                plan.layouts.learn(data, index)
+            return fault
     except struct.error:
         pass
     return _Diagnosis(dictionary).message(message, plan)
@@ -163,7 +171,11 @@ class _Plan:
 
     command: CommandDef
     grammar: Grammar
-    extra: Callable[[Message], Fault | None] | None
+    extra: Callable[[Message], Fault | None]
+    """What the grammar cannot say."""
+    only_application: bool
+    """``extra`` looks at the application only, which is the same in a message of a known layout."""
+    layouts: Layouts
 
 
 def _bits_text(message: Message, what: str) -> str:
@@ -190,7 +202,9 @@ def _check_header(message: Message, dictionary: Dictionary, strict_bits: bool) -
             return fault
     elif flags & ERROR:
         command = dictionary.commands[ANSWER_MESSAGE]
-    made = _Plan(command, _grammar(dictionary, command), _extra(command))
+    grammar, extra = _grammar(dictionary, command), _extra(command)
+    is_only = extra in (_nothing, _applications)
+    made = _Plan(command, grammar, extra, is_only, Layouts(grammar))
     dictionary.compiled[_plan_key(message)] = made
     return made
 
@@ -238,9 +252,7 @@ class _Diagnosis:
             rules = tuple(rule for rule in rules if not rule.low or rule.name.startswith("Origin-"))
             rules += (Rule(RESULT_CODE.name, 0, 1),)
         fault = self._avps(message.data, HEADER_SIZE, rules)
-        if fault is None and plan.extra is not None:
-            fault = plan.extra(message)
-        return fault
+        return plan.extra(message) if fault is None else fault
 
     def _is_failure(self, message: Message) -> bool:
         """Whether an answer reports no success, in whichever way; one without any result does not either."""
@@ -461,7 +473,11 @@ def _mir(message: Message) -> Fault | None:
 _EXTRAS: dict[str, Callable[[Message], Fault | None]] = {"AAR": _aar, "AMR": _amr, "MIR": _mir}
 
 
-def _extra(command: CommandDef) -> Callable[[Message], Fault | None] | None:
+def _nothing(_message: Message) -> Fault | None:
+    return None
+
+
+def _extra(command: CommandDef) -> Callable[[Message], Fault | None]:
     if not command.request or not command.proxiable:
-        return None
+        return _nothing
     return _EXTRAS.get(command.name, _applications)
