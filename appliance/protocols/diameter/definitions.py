@@ -89,6 +89,10 @@ class AvpDef:
         size = len(data)
         return (self._front + size).to_bytes(8, "big") + self._extra + data + _PADDING[size & 3]
 
+    def example(self) -> bytes:
+        """One of zeros and as short as can be, as Failed-AVP tells what is missing (RFC 6733 section 7.5)."""
+        return self.wrap(bytes(self.type.minimum))
+
     def number(self, name: str) -> int:
         """The value, or bit, of that name. Raises KeyError."""
         for value, known in self.values.items():

@@ -158,6 +158,11 @@ class Avps(Case):
         chap = D["CHAP-Auth"].encode((avp("CHAP-Algorithm", 5), avp("CHAP-Ident", b"1")))
         self.found(message(265, aar.body, chap, flags=R | P, application=1), 5005, raw(60, 0x40, b""))
 
+    def test_other_modes_are_for_the_application(self) -> None:
+        mir = Message(MESSAGES["mir"].octets)
+        left = b"".join(each.octets for each in mir.avps if each.code not in (494, 341, 488, 489))
+        self.assertIsNone(check(message(325, left, avp("MIP6-Auth-Mode", 2), flags=R | P, application=8), D))
+
     def test_5007(self) -> None:
         amr = Message(MESSAGES["amr"].octets)
         others = b"".join(each.octets for each in amr.avps if each.code != 337)
@@ -173,7 +178,7 @@ class Avps(Case):
     def test_5008(self) -> None:
         for name, value in (("Destination-Host", AAA), ("Session-Id", "x"), ("Result-Code", 2001)):
             self.found(message(257, *CER, avp(name, value)), 5008, avp(name, value))
-        self.found(acr(*ACR, avp("Auth-Application-Id", 3)), 5008, avp("Auth-Application-Id", 3))
+        self.found(acr(*ACR, avp("Result-Code", 2001)), 5008, avp("Result-Code", 2001))
 
     def test_5009(self) -> None:
         second = avp("Origin-State-Id", 2)
