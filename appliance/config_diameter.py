@@ -85,24 +85,30 @@ def _routes(section: Section) -> Iterator[RouteSettings]:
             )
 
 
-def make_group(section: Section, context: str) -> GroupSettings:
-    """``aaa group NAME``."""
+def make_group(section: Section, context: str, endpoints: list[Section]) -> GroupSettings:
+    """``aaa group NAME``; ``endpoints`` are those of its context."""
     return GroupSettings(
         name=section.name,
         context=context,
-        authentication=_side(section, "authentication"),
-        accounting=_side(section, "accounting"),
+        authentication=_side(section, "authentication", endpoints),
+        accounting=_side(section, "accounting", endpoints),
         **values_of(section, GroupSettings),
     )
 
 
-def _side(section: Section, side: str) -> ServerGroup:
+def _side(section: Section, side: str, endpoints: list[Section]) -> ServerGroup:
     values = {
         name: entry.args[name]
         for name in ("endpoint", "realm", "application", "request_timeout", "max_retries")
         for entry in section.entries(f"{side} {name}")
     }
     servers = tuple(Server(**entry.args) for entry in section.entries(f"{side} server"))
+    for endpoint in endpoints:
+        if endpoint.name == values.get("endpoint"):
+            values["identity"] = next(
+                (entry.args["identity"] for entry in endpoint.entries("origin host")), ""
+            )
+            values["origin_realm"] = next((entry.args["realm"] for entry in endpoint.entries("realm")), "")
     return ServerGroup(servers=servers, **values)
 
 
@@ -246,13 +252,18 @@ def _one_peer(entry: Entry, origins: list[Entry], title: str) -> Iterator[Fault]
 
 def _reference_faults(context: Outline) -> Iterator[Fault]:
     """What names an endpoint or a group names one of the same context."""
-    endpoints = {section.name for section in context.all("diameter-endpoint")}
+    endpoints = {
+        section.name: bool(section.entries("origin host")) for section in context.all("diameter-endpoint")
+    }
     groups = {section.name for section in context.all("aaa-group")}
     for group in context.all("aaa-group"):
         for side in ("authentication", "accounting"):
             for entry in group.entries(f"{side} endpoint"):
-                if entry.args["endpoint"] not in endpoints:
-                    yield entry.line, _missing(_title(group), "diameter endpoint", entry.args["endpoint"])
+                name = entry.args["endpoint"]
+                if name not in endpoints:
+                    yield entry.line, _missing(_title(group), "diameter endpoint", name)
+                elif not endpoints[name]:
+                    yield entry.line, f"{_title(group)}: diameter endpoint {name} has no 'origin host' line"
     for service in context.all("lma-service"):
         for entry in service.entries("aaa_group"):
             if entry.args["aaa_group"] not in groups:

@@ -50,6 +50,11 @@ class HeldNode:
         return "" if self._node is None else self._node.realm
 
     @property
+    def origin_state_id(self) -> int:
+        """Origin-State-Id; 0 while no node runs."""
+        return 0 if self._node is None else self._node.origin_state_id
+
+    @property
     def running(self) -> bool:
         """Whether there is a node."""
         return self._node is not None
@@ -80,8 +85,9 @@ class HeldNode:
             told()
 
     def serve(self, application: Application) -> None:
-        """Give requests to ``application``, on whichever node runs."""
-        self._applications.append(application)
+        """Give requests to ``application``, on whichever node runs; said again, by what it says now."""
+        if application not in self._applications:
+            self._applications.append(application)
         if self._node is not None:
             self._node.serve(application)
 

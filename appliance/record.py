@@ -25,7 +25,9 @@ from appliance.counters import CounterSet
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.access import events as access_events
 from appliance.protocols.access.attach import AccessLink
+from appliance.protocols.diameter import settings as diameter_settings
 from appliance.protocols.driver import Core
+from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6 import events as pmipv6_events
 from appliance.protocols.pmipv6 import settings as pmipv6_settings
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -38,7 +40,7 @@ VERSION = 1
 LIMIT = 256 * 1024 * 1024
 EVENTS: dict[str, type] = {
     name: found
-    for module in (pmipv6_events, access_events, pmipv6_settings)
+    for module in (pmipv6_events, access_events, pmipv6_settings, diameter_settings, aaa)
     for name, found in vars(module).items()
     if isinstance(found, type) and attrs.has(found)
 }

@@ -320,10 +320,10 @@ class Appliance:
 
 def anchor(core: Any) -> Any:
     """What an LMA core has worked out of its settings."""
-    policy, sessions = core._policy, core._sessions
+    policy, sessions = core._updates.policy, core._sessions
     pools = sessions.pools
     return (
-        core.settings, core._patience, sessions.settings, sessions._most, sessions._delay,
+        core.settings, core._updates.patience, sessions.settings, sessions._most, sessions._delay,
         policy.settings, policy.profiles, policy.fallback, policy.window,
         policy.peers._exact, policy.peers._ranges, pools._kept,
         [(pool.settings, pool._numbers._starts, pool._numbers._ends)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.task import Clock
@@ -11,16 +12,29 @@ from appliance import counters
 from appliance.config import load
 from appliance.counters import CounterSet
 from appliance.errors import ApplianceError, ResourceError
+from appliance.protocols.diameter.settings import GroupSettings, Server, ServerGroup
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility import codec, messages, options
+from appliance.protocols.mobility.aaa import (
+    ACCEPT,
+    Abandon,
+    Account,
+    Authorize,
+    Authorized,
+    Grant,
+    Reauthorize,
+    SessionEnds,
+)
 from appliance.protocols.pmipv6.events import (
     Install,
     Notify,
     PacketReceived,
+    Reach,
     Reconfigure,
     Remove,
     Send,
     SendIcmp,
+    Unreach,
 )
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.timers import Now
@@ -150,6 +164,35 @@ class RecordTests(SynchronousTestCase):
         for settings in (*configuration.lma_services, *configuration.mag_services):
             event = Reconfigure(settings)
             self.assertEqual(from_json(json.loads(json.dumps(to_json(event)))), event)
+
+    def test_aaa(self) -> None:
+        """A run with an AAA server is repeated with its answers, as they came."""
+        side = ServerGroup(endpoint="aaa", servers=(Server(host="aaa1", priority=2),))
+        group = GroupSettings(name="g", authentication=side, accounting=side)
+        settings = evolve(self.configuration.lma_services[0], name="lma2", aaa=group, aaa_group="g")
+        recorder = Recorder(self.path, 7)
+        recorder.begin("lma lma2", settings)
+        effects: list[Any] = []
+        kinds = (Send, Install, Remove, Authorize, Abandon, Account, Reach, Unreach)
+        reactor = Clock()
+        driver = CoreDriver(
+            reactor,
+            lambda: Now(reactor.seconds(), 1_700_000_000 + reactor.seconds()),
+            LocalMobilityAnchor(settings, CounterSet(counters.LMA), chance(7, "lma lma2")),
+            dict.fromkeys(kinds, effects.append),
+            recorder.sink("lma lma2", "lma"),
+        )
+        driver.feed(update(1_700_000_000.0, 150))
+        (question,) = effects
+        grant = Grant(session_id="x;1;2", prefixes=((bytes.fromhex("20010db8009900010000000000000000"), 64),))
+        driver.feed(Authorized(token=question.token, verdict=ACCEPT, grant=grant))
+        driver.feed(Reauthorize(question.subject.call_id))
+        driver.feed(SessionEnds(call_id=question.subject.call_id, cause=4))
+        driver.feed(Reconfigure(evolve(settings, aaa=None)))
+        recorder.close()
+        self.assertLessEqual({Reach, Unreach, Account, Authorize}, {type(effect) for effect in effects})
+        again = [line["effect"] for line in replay(self.configuration, self.path)]
+        self.assertEqual(again, [to_json(effect) for effect in effects])
 
     def test_private(self) -> None:
         """Only the owner may read a recording, and an existing file is not overwritten."""

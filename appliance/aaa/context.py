@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from appliance.aaa.events import Effect, Notify, Reply, Request, Send
-from appliance.aaa.sessions import Sessions
+from appliance.aaa.events import Effect, Notify, Reply, Request, Send, Told
+from appliance.aaa.sessions import Session, Sessions
 from appliance.aaa.settings import AaaServerSettings, User
-from appliance.aaa.users import Users
-from appliance.protocols.diameter.codec import Avp, Message, frame
+from appliance.aaa.users import Users, fold_nai
+from appliance.protocols.diameter.codec import Group, Message, frame
+from appliance.protocols.diameter.definitions import AvpDef
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Answered, Submit
 from appliance.protocols.diameter.types import EPOCH
@@ -95,32 +96,28 @@ class Statistics:
 class Context:
     """Shared by the parts of one server.
 
-    ``identity`` and ``realm`` are those of its Diameter node, ``state_id`` the node's Origin-State-Id (0: not
-    said); ``random_bits(n)`` gives an n-bit random number.
+    ``random_bits(n)`` gives an n-bit random number that is good enough for keys.
     """
 
-    def __init__(
-        self,
-        settings: AaaServerSettings,
-        identity: str,
-        realm: str,
-        state_id: int,
-        random_bits: Callable[[int], int],
-    ) -> None:
+    def __init__(self, settings: AaaServerSettings, random_bits: Callable[[int], int]) -> None:
         self.settings = settings
-        self.identity = identity
-        self.realm = realm
+        self.be("", "", 0)
         self.users = Users(settings)
         self.sessions = Sessions()
         self.statistics = Statistics()
         self.out: list[Effect] = []
-        self.origin = ORIGIN_HOST.encode(identity) + ORIGIN_REALM.encode(realm)
-        self.state = ORIGIN_STATE_ID.encode(state_id) if state_id else b""
         self._random_bits = random_bits
         self._pending: dict[int, tuple[str, Callable[[Answered, Now], None]]] = {}
         self._token = 0
         self._high = 0
         self._low = 0
+
+    def be(self, identity: str, realm: str, state_id: int) -> None:
+        """Speak as this Diameter node from now on; ``state_id`` is its Origin-State-Id, 0: it has none."""
+        self.identity = identity
+        self.realm = realm
+        self.origin = ORIGIN_HOST.encode(identity) + ORIGIN_REALM.encode(realm)
+        self.state = ORIGIN_STATE_ID.encode(state_id) if state_id else b""
 
     def random(self, octets: int) -> bytes:
         """Random octets, good enough for keys."""
@@ -140,6 +137,13 @@ class Context:
     def tell(self, level: str, text: str) -> None:
         """Say something to the operator."""
         self.out.append(Notify(level, text))
+
+    def told(self, token: int, text: str) -> None:
+        """Say to whoever gave a command what has become of it; token 0: nobody waits."""
+        if token:
+            self.out.append(Told(token, text))
+        else:
+            self.tell("warning", text)
 
     # Answers.
 
@@ -163,16 +167,15 @@ class Context:
         message = request.message
         code = EXPERIMENTAL_RESULT_CODE.encode(why.result)
         result = EXPERIMENTAL_RESULT.encode(VENDOR_ID.encode(why.vendor) + code)
-        sessions, proxies = message.having(SESSION_ID)[:1], message.having(PROXY_INFO)
         body = b"".join(
             (
-                *(each.octets for each in sessions),
+                *message.octets(SESSION_ID)[:1],
                 result,
                 self.origin,
                 *avps,
                 *said,
                 self.state,
-                *(each.octets for each in proxies),
+                *message.octets(PROXY_INFO),
             )
         )
         self._answered(message, why.result)
@@ -199,7 +202,11 @@ class Context:
             self.statistics.answered[name, result_of(answered)] += 1
             then(answered, now)
 
-    # Users.
+    # Sessions and users.
+
+    def end(self, session: Session, cause: int, now: Now) -> None:
+        """End a session, with a Termination-Cause."""
+        self.sessions.end(session, fold_nai(session.user), cause, now)
 
     def user(self, nai: str | None) -> User:
         """The user with this User-Name. Raises Refused: 5003 for one that is unknown or disabled."""
@@ -240,6 +247,6 @@ def result_of(answered: Answered) -> int:
     return int(result or 0)
 
 
-def echo(avps: list[Avp]) -> bytes:
-    """AVPs of a request, to stand in its answer as they came."""
-    return b"".join([each.octets for each in avps])
+def echo(message: Group, avp: AvpDef) -> bytes:
+    """All AVPs of that kind, to stand in an answer as they came in the request."""
+    return b"".join(message.octets(avp))

@@ -7,9 +7,9 @@
         ──DER: EAP-Response/MD5-Challenge─▶
         ◀─DEA 2001: EAP-Success, profile of RFC 5779──
 
-The one method is MD5-Challenge (RFC 3748 section 5.4) with the user's MN-AAA key. It makes no session key: good
-for a MAG's access network, not for IKEv2 and not for a radio link that wants a key; so DER of a home agent
-(MIP6I, RFC 5778) is not served. Profile AVPs are in the last answer only, by what the first request asked for.
+The one method is MD5-Challenge (RFC 3748 section 5.4) with the user's MN-AAA key. It makes no session key:
+good for a MAG's access network, not for IKEv2 and not for a radio link that wants a key; so DER of a home
+agent (MIP6I, RFC 5778) is not served. Profile AVPs are in the last answer only, by what the first one asked.
 """
 
 import hashlib
@@ -107,7 +107,7 @@ class Eap:
             self._go_on(request, packet(REQUEST, 0, bytes((IDENTITY,))))
             return
         if len(payload) < 5 or payload[0] != RESPONSE or int.from_bytes(payload[2:4], "big") != len(payload):
-            raise Refused(INVALID_AVP_VALUE, "no EAP response", echo(message.having(EAP_PAYLOAD)))
+            raise Refused(INVALID_AVP_VALUE, "no EAP response", echo(message, EAP_PAYLOAD))
         if payload[4] == IDENTITY:
             self._begin(request, payload, now)
         else:

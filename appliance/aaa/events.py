@@ -4,8 +4,9 @@
 
     node ──Request──────▶ server ──Reply──▶ node
     store ─Stored───────▶        ──Keep───▶ store
-    node ──Answer───────▶        ──Send───▶ node          (HAR, ASR, RAR)
-    operator ─Abort, Reauthorize, Reconfigure, LoadedUsers▶
+    node ──Answer, Origin▶       ──Send───▶ node          (HAR, ASR, RAR)
+    operator ─Abort, Reauthorize▶ ─Told────▶ operator
+    service ──Reconfigure, LoadedUsers▶
 """
 
 from attrs import define
@@ -59,18 +60,30 @@ class Answer:
 
 
 @define(slots=True)
+class Origin:
+    """Who our Diameter node is, from now on; said before the first request, and when it has changed."""
+
+    identity: str
+    realm: str
+    state_id: int
+    """Its Origin-State-Id; 0: it has none."""
+
+
+@define(slots=True)
 class Abort:
-    """End a session: ask its client to (ASR, RFC 6733 section 8.5)."""
+    """End a session: ask its client to (ASR, RFC 6733 section 8.5). One :class:`Told` follows."""
 
     session: str
     """Session-Id."""
+    token: int = 0
 
 
 @define(slots=True)
 class Reauthorize:
-    """Ask the client of a session to have it authorized again (RAR, RFC 6733 section 8.3)."""
+    """Ask the client of a session to have it authorized again (RAR, RFC 6733 section 8.3), likewise."""
 
     session: str
+    token: int = 0
 
 
 @define(slots=True)
@@ -116,10 +129,18 @@ class Send:
     submit: Submit
 
 
-Event = Request | Stored | Full | Answer | Abort | Reauthorize | Reconfigure | LoadedUsers
-Effect = Reply | Keep | Send | Notify
+@define(slots=True)
+class Told:
+    """What has become of an operator's command."""
+
+    token: int
+    text: str
+
+
+Event = Request | Origin | Stored | Full | Answer | Abort | Reauthorize | Reconfigure | LoadedUsers
+Effect = Reply | Keep | Send | Told | Notify
 
 __all__ = [
-    "Abort", "Answer", "Effect", "Event", "Full", "Keep", "LoadedUsers", "Notify", "Reauthorize",
-    "Reconfigure", "Reply", "Request", "Send", "Stored",
+    "Abort", "Answer", "Effect", "Event", "Full", "Keep", "LoadedUsers", "Notify", "Origin", "Reauthorize",
+    "Reconfigure", "Reply", "Request", "Send", "Stored", "Told",
 ]  # fmt: skip

@@ -156,7 +156,7 @@ def accept(
 
 def head(message: Message) -> list[bytes]:
     """What every answer of these applications says."""
-    return [echo(message.having(AUTH_APPLICATION_ID)), echo(message.having(AUTH_REQUEST_TYPE))]
+    return [echo(message, AUTH_APPLICATION_ID), echo(message, AUTH_REQUEST_TYPE)]
 
 
 def common(context: Context, message: Message, given: Grant) -> list[bytes]:

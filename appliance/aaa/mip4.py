@@ -70,7 +70,7 @@ PASSED_ON = frozenset({4005, 4006, 4007, 4008, 5024, 5025})
 
 def head(message: Message) -> list[bytes]:
     """What every AMA says."""
-    return [echo(message.having(AUTH_APPLICATION_ID))]
+    return [echo(message, AUTH_APPLICATION_ID)]
 
 
 class MobileIpv4:
@@ -175,7 +175,7 @@ class MobileIpv4:
             AUTH_APPLICATION_ID.encode(MOBILE_IPV4),
             AUTHORIZATION_LIFETIME.encode(registration.lifetime),
             AUTH_SESSION_STATE.encode(0),
-            echo(message.having(REG_REQUEST)),
+            echo(message, REG_REQUEST),
             self._context.origin,
             USER_NAME.encode(registration.nai),
             DESTINATION_REALM.encode(registration.agent_realm),
@@ -183,8 +183,8 @@ class MobileIpv4:
             DESTINATION_HOST.encode(registration.agent_host),
             *made,
             MSA_LIFETIME.encode(keys.lifetime(registration)) if made else b"",
-            echo(message.having(ORIGINATING_FOREIGN_AAA)),
-            echo(message.having(HOME_AGENT_HOST)) or registration.named,
+            echo(message, ORIGINATING_FOREIGN_AAA),
+            echo(message, HOME_AGENT_HOST) or registration.named,
             b"" if address is None else MOBILE_NODE_ADDRESS.encode(address),
             b"" if agent is None else HOME_AGENT_ADDRESS.encode(agent),
             self._context.state,

@@ -77,7 +77,7 @@ def _foreign(registration: Registration, address: bytes | None) -> None:
     if origin is None or not _may_leave(registration):
         raise Refused(NO_FOREIGN_HA_SERVICE, "no home agent in the foreign network for this user")
     _take(registration, origin.first(ORIGIN_HOST), origin.first(ORIGIN_REALM), address)
-    registration.named = echo(message.having(CANDIDATE_HOME_AGENT_HOST))
+    registration.named = echo(message, CANDIDATE_HOME_AGENT_HOST)
 
 
 def _known(context: Context, registration: Registration) -> None:

@@ -85,9 +85,7 @@ def read(context: Context, request: Request) -> Registration:
     try:
         found = rrq.parse(message.first(REG_REQUEST))
     except BadValue as error:
-        raise Refused(
-            INVALID_AVP_VALUE, f"MIP-Reg-Request: {error}", echo(message.having(REG_REQUEST))
-        ) from None
+        raise Refused(INVALID_AVP_VALUE, f"MIP-Reg-Request: {error}", echo(message, REG_REQUEST)) from None
     features = message.first(FEATURE_VECTOR) or 0
     _authenticate(message, user, nai, found, features)
     asked = message.first(AUTHORIZATION_LIFETIME)
@@ -132,5 +130,5 @@ def _consistent(message: Message, found: RegistrationRequest) -> None:
         raise Refused(
             INVALID_AVP_VALUE,
             "MIP-MN-AAA-Auth does not fit MIP-Reg-Request",
-            echo(message.having(MN_AAA_AUTH)),
+            echo(message, MN_AAA_AUTH),
         )

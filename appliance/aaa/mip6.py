@@ -105,7 +105,7 @@ class MobileIpv6:
         if mode != AUTH_MN_AAA or message.first(AUTH_REQUEST_TYPE) != AUTHORIZE_AUTHENTICATE:
             raise Refused(
                 AUTH_MODE, "only MIP6_AUTH_MN_AAA with AUTHORIZE_AUTHENTICATE is supported",
-                echo(message.having(MIP6_AUTH_MODE)),
+                echo(message, MIP6_AUTH_MODE),
             )  # fmt: skip
         for avp in (MN_AAA_SPI, AUTHENTICATOR, MAC_MOBILITY_DATA):
             if message.raw(avp) is None:
@@ -123,7 +123,7 @@ class MobileIpv6:
             raise Refused(
                 INVALID_AVP_VALUE,
                 f"MIP-MAC-Mobility-Data has {len(digest)} octets instead of {SHA1_OCTETS}",
-                echo(message.having(MAC_MOBILITY_DATA)),
+                echo(message, MAC_MOBILITY_DATA),
             )
         wanted = hmac.digest(user.key, digest, "sha1")
         if not hmac.compare_digest(wanted, message.first(AUTHENTICATOR)):
@@ -175,7 +175,7 @@ class MobileIpv6:
         session.key_until_at = now.wall + lifetime
         return [
             *grants.common(self._context, message, given),
-            echo(message.having(FEATURE_VECTOR)),
+            echo(message, FEATURE_VECTOR),
             *(MOBILE_NODE_ADDRESS.encode(address) for address in addresses),
             self._association(message, given, lifetime),
             grants.qos(given.user),

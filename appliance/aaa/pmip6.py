@@ -32,7 +32,6 @@ from appliance.aaa.context import (
     VENDOR_3GPP,
     Context,
     Refused,
-    echo,
 )
 from appliance.aaa.events import Request
 from appliance.aaa.grants import Grant
@@ -115,7 +114,7 @@ def _prefix(message: Message, data: bytes) -> Prefix:
         raise Refused(
             INVALID_AVP_VALUE,
             "MIP6-Home-Link-Prefix is a length and 16 octets",
-            echo(message.having(MIP6_AGENT_INFO)[:1]),
+            b"".join(message.octets(MIP6_AGENT_INFO)[:1]),
         )
     return data[1:], data[0]
 

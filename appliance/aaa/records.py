@@ -25,7 +25,8 @@ EVENT, START, INTERIM, STOP = 1, 2, 3, 4
 NO_SUB_SESSION = -1
 #: Longest text of a column, in characters; longer ones are cut and told apart by their hash.
 LONGEST_TEXT = 512
-_SIGN, _WRAP, _MOST = 1 << 63, 1 << 64, (1 << 63) - 1
+#: Largest number of a column.
+MOST = (1 << 63) - 1
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
@@ -89,12 +90,12 @@ COLUMNS = Record._fields
 
 def signed(number: int) -> int:
     """An Unsigned64 as the 64 bits of a signed column."""
-    return number - _WRAP if number >= _SIGN else number
+    return number - (1 << 64) if number > MOST else number
 
 
-def counter(number: int) -> int:
+def counter(number: int | None) -> int | None:
     """A counter for a column: what does not fit stays at the largest number (``raw`` keeps it exactly)."""
-    return number if number < _SIGN else _MOST
+    return None if number is None else min(number, MOST)
 
 
 def column_text(text: str) -> str:
@@ -144,6 +145,10 @@ class UserDay:
 class Database(Protocol):
     """A database that records are written to, by one thread. All calls block."""
 
+    @property
+    def description(self) -> str:
+        """What it is, for operators; without a password."""
+
     def open(self) -> None:
         """Connect, and make the tables that are missing. Raises StoreError."""
 
@@ -170,6 +175,12 @@ class Database(Protocol):
         That of the newest row, if there is none. Raises StoreError.
         """
 
+    def row_of(self, begin: int, end: int, end_to_end: int) -> int | None:
+        """The newest row received from one microsecond to before another with this End-to-End Id.
+
+        Raises StoreError.
+        """
+
     def reader(self) -> "RecordReader":
         """A new reader for another thread."""
 
@@ -177,8 +188,13 @@ class Database(Protocol):
 class RecordReader(Protocol):
     """Reads records on its own connection. All calls block; one thread at a time."""
 
-    def page(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
-        """At most ``limit`` records behind a place, in the order of reception. Raises StoreError."""
+    def page(
+        self, wanted: Selection, behind: Place | None, limit: int, backwards: bool = False
+    ) -> list[Record]:
+        """At most ``limit`` records behind a place, in the order of reception or backwards.
+
+        Raises StoreError.
+        """
 
     def open_sessions(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
         """START records of sessions without a STOP, as pages. Raises StoreError."""

@@ -14,7 +14,6 @@ request was checked against the grammar by the node; a value that is wrong all t
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from appliance.aaa.accounting import ACCT_APPLICATION_ID, RECORD_NUMBER, RECORD_TYPE, Accounting
 from appliance.aaa.accounting import APPLICATIONS as ACCOUNTED
@@ -23,13 +22,9 @@ from appliance.aaa.context import (
     ACR,
     AMR,
     APPLICATION_UNSUPPORTED,
-    ASR,
-    AUTH_APPLICATION_ID,
     COMMAND_UNSUPPORTED,
     COMMANDS,
     DER,
-    DESTINATION_HOST,
-    DESTINATION_REALM,
     DRAFT_MOBILE_IP,
     EAP,
     INVALID_AVP_VALUE,
@@ -40,18 +35,15 @@ from appliance.aaa.context import (
     NASREQ,
     ORIGIN_HOST,
     ORIGIN_STATE_ID,
-    RAR,
     S6B,
     SESSION_ID,
     STR,
     SUCCESS,
     UNKNOWN_SESSION_ID,
-    USER_NAME,
     Context,
     Refused,
     Statistics,
     echo,
-    result_of,
 )
 from appliance.aaa.eap import Eap
 from appliance.aaa.events import (
@@ -61,6 +53,7 @@ from appliance.aaa.events import (
     Event,
     Full,
     LoadedUsers,
+    Origin,
     Reauthorize,
     Reconfigure,
     Request,
@@ -70,13 +63,14 @@ from appliance.aaa.grants import head as authorization_head
 from appliance.aaa.mip4 import MobileIpv4
 from appliance.aaa.mip4 import head as mobile_ip_head
 from appliance.aaa.mip6 import MobileIpv6
+from appliance.aaa.orders import Orders
 from appliance.aaa.pmip6 import ProxyMobileIpv6
-from appliance.aaa.sessions import DISCONNECT_SECONDS, DISCONNECTED, MIP4, OPEN, End, Session, Sessions
+from appliance.aaa.sessions import MIP4, Session, Sessions
 from appliance.aaa.settings import AaaServerSettings
 from appliance.aaa.users import Users, fold_nai
 from appliance.protocols.diameter.codec import Malformed, Message
 from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.events import Advertised, Answered, Submit
+from appliance.protocols.diameter.events import Advertised
 from appliance.protocols.diameter.types import fold
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
@@ -119,22 +113,16 @@ ASR_TRIES, ASR_TIMEOUT = 3, 10.0
 class MobileAaaServer:
     """One ``aaa-server``.
 
-    ``identity``, ``realm`` and ``state_id`` are those of its Diameter node; ``random_bits(n)`` gives an n-bit
-    random number that is good enough for keys.
+    ``random_bits(n)`` gives an n-bit random number that is good enough for keys. It has to be told who it is
+    (:class:`Origin`) before it is given requests.
     """
 
-    def __init__(
-        self,
-        settings: AaaServerSettings,
-        identity: str,
-        realm: str,
-        state_id: int,
-        random_bits: Callable[[int], int],
-    ) -> None:
-        context = self._context = Context(settings, identity, realm, state_id, random_bits)
+    def __init__(self, settings: AaaServerSettings, random_bits: Callable[[int], int]) -> None:
+        context = self._context = Context(settings, random_bits)
         self._accounting = Accounting(context)
         proxy = ProxyMobileIpv6(context)
         self._eap = Eap(context, proxy)
+        self._orders = Orders(context)
         self._commands: dict[int, Callable[[Request, Now], None]] = {
             ACR: self._accounting.request,
             AAR: proxy.request,
@@ -183,9 +171,11 @@ class MobileAaaServer:
         elif isinstance(event, Answer):
             self._context.answered(event.token, event.answered, now)
         elif isinstance(event, Abort):
-            self._abort(event.session, now)
+            self._orders.abort(event, now)
         elif isinstance(event, Reauthorize):
-            self._reauthorize(event.session)
+            self._orders.reauthorize(event)
+        elif isinstance(event, Origin):
+            self._context.be(event.identity, event.realm, event.state_id)
         elif isinstance(event, LoadedUsers):
             self._context.users.load(event.realm, event.users)
         elif isinstance(event, Reconfigure):
@@ -201,15 +191,17 @@ class MobileAaaServer:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        times = [each for each in (self.sessions.deadline, self._eap.deadline) if each is not None]
-        return min(times) if times else None
+        first, second = self._context.sessions.deadline, self._eap.deadline
+        if first is None or second is None:
+            return first if second is None else second
+        return min(first, second)
 
     def tick(self, now: Now) -> None:
         """End the sessions whose time is over, and those whose client has started anew."""
         for session in self.sessions.due(now.mono):
             self._expired(session, now)
         for session in self.sessions.stale():
-            self._end(session, LINK_BROKEN, now)
+            self._context.end(session, LINK_BROKEN, now)
         self._eap.tick(now)
 
     # Requests.
@@ -240,7 +232,7 @@ class MobileAaaServer:
     def _head(self, message: Message) -> list[bytes]:
         """What an answer has to say beside its result, whatever the result is."""
         if message.code == ACR:
-            return [echo(message.having(avp)) for avp in (RECORD_TYPE, RECORD_NUMBER, ACCT_APPLICATION_ID)]
+            return [echo(message, avp) for avp in (RECORD_TYPE, RECORD_NUMBER, ACCT_APPLICATION_ID)]
         if message.code == AMR:
             return mobile_ip_head(message)
         return authorization_head(message) if message.code in (AAR, DER, MIR) else []
@@ -269,11 +261,8 @@ class MobileAaaServer:
             # The mobile node may be at another foreign agent by now (RFC 4004 section 4.1.3).
             self.sessions.detach(session, home=False)
         else:
-            self._end(session, cause or LOGOUT, now)
+            self._context.end(session, cause or LOGOUT, now)
         self._context.reply(request, SUCCESS)
-
-    def _end(self, session: Session, cause: int, now: Now) -> None:
-        self.sessions.end(session, fold_nai(session.user), cause, now)
 
     def _expired(self, session: Session, now: Now) -> None:
         if session.disconnect_by is not None and session.disconnect_by <= now.mono:
@@ -282,98 +271,7 @@ class MobileAaaServer:
             cause = SESSION_TIMEOUT
         else:
             cause = AUTH_EXPIRED
-        self._end(session, cause, now)
-
-    # Requests of our own.
-
-    def _to_client(self, session: Session, end: End) -> list[bytes]:
-        """The AVPs that ASR and RAR have in common."""
-        return [
-            SESSION_ID.encode(end.session),
-            self._context.origin,
-            DESTINATION_REALM.encode(end.realm),
-            DESTINATION_HOST.encode(end.host),
-            AUTH_APPLICATION_ID.encode(session.application),
-            USER_NAME.encode(session.user),
-            self._context.state,
-        ]
-
-    def _submit(self, code: int, session: Session, end: End, avps: list[bytes]) -> Submit:
-        return Submit(
-            code=code,
-            application=session.application,
-            avps=b"".join(avps),
-            realm=end.realm,
-            host=end.host,
-            timeout=ASR_TIMEOUT,
-        )
-
-    def _abort(self, session_id: str, now: Now) -> None:
-        session = self.sessions.find(session_id)
-        if session is None:
-            self._context.tell("warning", f"no session {session_id}")
-        elif session.state == OPEN:
-            session.state = DISCONNECTED
-            self._send_abort(session, 1, now)
-
-    def _send_abort(self, session: Session, number: int, now: Now) -> None:
-        end = next(iter(session.ends), None)
-        if end is None:
-            self._end(session, ADMINISTRATIVE, now)
-            return
-        submit = self._submit(ASR, session, end, self._to_client(session, end))
-        self._context.send(ASR, submit, partial(self._aborted, session, number))
-
-    def _aborted(self, session: Session, number: int, answered: Answered, now: Now) -> None:
-        result = result_of(answered)
-        if session.state != DISCONNECTED:
-            # It has ended meanwhile.
-            return
-        if result // 1000 == 2:
-            # Its STR is to come.
-            session.disconnect_by = now.mono + DISCONNECT_SECONDS
-            self.sessions.arm(session)
-        elif result == UNKNOWN_SESSION_ID:
-            self._end(session, ADMINISTRATIVE, now)
-        elif result in (0, 3002, 3004) and number < ASR_TRIES:
-            self._send_abort(session, number + 1, now)
-        else:
-            self._not_aborted(session, answered, now)
-
-    def _not_aborted(self, session: Session, answered: Answered, now: Now) -> None:
-        result = result_of(answered)
-        why = f"result {result}" if result else answered.reason
-        if result // 1000 == 5:
-            session.state = OPEN
-            self._context.tell("warning", f"session {session.id} of {session.user} stays: {why}")
-            return
-        # Nobody there to end it: it is over for us.
-        self._context.tell(
-            "warning", f"session {session.id} of {session.user} ended without its client: {why}"
-        )
-        self._end(session, ADMINISTRATIVE, now)
-
-    def _reauthorize(self, session_id: str) -> None:
-        session = self.sessions.find(session_id)
-        end = next(iter(session.ends), None) if session is not None else None
-        if session is None or end is None:
-            self._context.tell("warning", f"no session {session_id}")
-            return
-        if session.kind == MIP4:
-            # RFC 4004 section 4: only the mobile node can begin it.
-            self._context.tell("warning", f"session {session_id}: Mobile IPv4 knows no re-authorization")
-            return
-        avps = [*self._to_client(session, end), RE_AUTH_REQUEST_TYPE.encode(0)]
-        submit = self._submit(RAR, session, end, avps)
-        self._context.send(RAR, submit, partial(self._reauthorized, session))
-
-    def _reauthorized(self, session: Session, answered: Answered, now: Now) -> None:
-        result = result_of(answered)
-        if result == UNKNOWN_SESSION_ID:
-            self._end(session, ADMINISTRATIVE, now)
-        elif result // 1000 != 2:
-            why = f"result {result}" if result else answered.reason
-            self._context.tell("warning", f"session {session.id} of {session.user}: RAR failed: {why}")
+        self._context.end(session, cause, now)
 
     def find(self, user: str = "") -> Iterator[Session]:
         """The live sessions of a user, or all."""

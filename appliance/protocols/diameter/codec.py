@@ -71,14 +71,17 @@ class Avp(NamedTuple):
 
 
 def _bad_length(data: bytes, place: int, end: int) -> Malformed:
-    """What is wrong with the AVP that does not fit at ``place``; its header is padded with zeros."""
+    """What is wrong with the AVP that does not fit at ``place``.
+
+    For Failed-AVP its header is padded with zeros, and has the length that it would have without data.
+    """
     left = end - place
-    if left < 8:
-        failed = data[place:end] + b"\0" * (8 - left)
-        return Malformed(5014, f"{left} octets at octet {place} are no AVP header", failed)
-    code, word = _PAIR.unpack_from(data, place)
+    front = data[place : min(place + 12, end)].ljust(12, b"\0")
+    code, word = _PAIR.unpack_from(front)
     head = 12 if word >> 31 else 8
-    failed = data[place : min(place + head, end)].ljust(head, b"\0")
+    failed = _PAIR.pack(code, word & 0xFF000000 | head) + front[8:head]
+    if left < 8:
+        return Malformed(5014, f"{left} octets at octet {place} are no AVP header", failed)
     says = f"AVP {code} at octet {place} says that it has {word & 0xFFFFFF} octets"
     return Malformed(5014, f"{says}; it has {head} at least, and {left} are left", failed)
 
@@ -87,27 +90,37 @@ def _too_many() -> Malformed:
     return Malformed(5012, f"more than {MOST_AVPS} AVPs in one message")
 
 
-def cut(data: bytes, place: int = 0) -> list[Avp]:
-    """Cut octets into AVPs, from ``place`` on; raises :class:`Malformed` (5014) where a length is wrong."""
-    found: list[Avp] = []
-    end, unpack = len(data), _PAIR.unpack_from
+def spans(data: bytes, place: int, end: int) -> list[tuple[int, int, int, int]]:
+    """Key, flags, and where the data begin and end of the AVPs between ``place`` and ``end``, in their order.
+
+    Raises :class:`Malformed` (5014) where a length is wrong.
+    """
+    found = []
+    unpack = _PAIR.unpack_from
     while place < end:
         if end - place < 8:
             raise _bad_length(data, place, end)
-        code, word = unpack(data, place)
-        size, vendor, head = word & 0xFFFFFF, 0, 8
+        key, word = unpack(data, place)
+        start, stop = place + 8, place + (word & 0xFFFFFF)
         if word >> 31:
-            head = 12
-            if end - place >= 12:
-                vendor = _WORD.unpack_from(data, place + 8)[0]
-        stop = place + size
-        if size < head or stop > end:
+            start = place + 12
+            if start <= stop <= end:
+                key |= _WORD.unpack_from(data, place + 8)[0] << 32
+        if not start <= stop <= end:
             raise _bad_length(data, place, end)
-        if len(found) >= MOST_AVPS:
+        found.append((key, word >> 24, start, stop))
+        if len(found) > MOST_AVPS:
             raise _too_many()
-        found.append(Avp(code, vendor, word >> 24, data[place + head : stop]))
         place = stop + 3 & -4
     return found
+
+
+def cut(data: bytes, place: int = 0) -> list[Avp]:
+    """Cut octets into AVPs, from ``place`` on; raises :class:`Malformed` (5014) where a length is wrong."""
+    return [
+        Avp(key & 0xFFFFFFFF, key >> 32, flags, data[start:stop])
+        for key, flags, start, stop in spans(data, place, len(data))
+    ]
 
 
 def index_of(data: bytes, place: int, end: int) -> Index:
@@ -227,7 +240,12 @@ class Message(Group):
     def __init__(self, data: bytes) -> None:
         """``data``: the whole message, its length checked by :func:`size_of`. Raises :class:`Malformed`."""
         super().__init__(data, HEADER_SIZE)
-        first, second, self.application, self.hop_by_hop, self.end_to_end = HEADER.unpack_from(data)
+        try:
+            first, second, self.application, self.hop_by_hop, self.end_to_end = HEADER.unpack_from(data)
+        except struct.error:
+            raise Malformed(
+                5015, f"{len(data)} octets are no message: its header has {HEADER_SIZE}"
+            ) from None
         self.flags = second >> 24
         self.code = second & 0xFFFFFF
         if first >> 24 != 1:

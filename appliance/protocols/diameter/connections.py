@@ -9,6 +9,7 @@
 The node forgets a connection when it closes it; here it is known until it is really gone.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -31,11 +32,11 @@ from appliance.protocols.diameter.node_events import (
     Transmit,
     Unreadable,
 )
+from appliance.protocols.diameter.probe import Probe
 from appliance.protocols.diameter.settings import EndpointSettings, Listener
 from appliance.protocols.diameter.tls import Keeper
-from appliance.protocols.diameter.transport import Connection, Place, TransportCounters
+from appliance.protocols.diameter.transport import Connection, Place, TransportCounters, text_of
 from appliance.strangers import Limits, Strangers, source_of
-from appliance.tap import INBOUND, OUTBOUND
 
 SWEEP_TIME = 1.0
 """Seconds between two looks at who is overdue."""
@@ -51,7 +52,6 @@ LIMITS = Limits(
     lacking="have not been accepted as a peer yet",
 )
 
-Tap = Callable[[str, Connection, bytes], object]
 #: What listens at one place: its kind and port, and its addresses (several with SCTP).
 Spot = tuple[str, int, tuple[bytes, ...]]
 
@@ -71,14 +71,14 @@ def spots(listeners: tuple[Listener, ...]) -> list[Spot]:
 def spot_text(spot: Spot) -> str:
     """A place to listen at, for operators."""
     kind, port, addresses = spot
-    return f"{kind} port {port} on {', '.join(tcp.text_of(each) for each in addresses)}"
+    return f"{kind} port {port} on {', '.join(text_of(each) for each in addresses)}"
 
 
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
-    ``feed`` takes the node's events, ``tell(level, text)`` log lines, ``tap(direction, connection, octets)``
-    every message (``None``: nobody looks).
+    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is, as far as that
+    is known; ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
     """
 
     def __init__(
@@ -86,8 +86,9 @@ class Connections:
         reactor: Any,
         settings: EndpointSettings,
         feed: Callable[[Any], None],
+        identify: Callable[[int], str],
         tell: Callable[[str, str], None],
-        tap: Tap | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.reactor = reactor
         self.keeper = Keeper()
@@ -95,7 +96,8 @@ class Connections:
         self.settings = settings
         self._feed = feed
         self._tell = tell
-        self._tap = tap
+        self._identify = identify
+        self._probe = probe
         self._strangers = Strangers(LIMITS)
         self._ports: dict[Spot, Any] = {}
         self._all: dict[Connection, None] = {}
@@ -117,6 +119,11 @@ class Connections:
     def count(self) -> int:
         """Connections that there are, with those that are about to begin or end."""
         return len(self._all)
+
+    def local_port(self, number: int) -> int:
+        """Our port of a connection that the node knows; 0: not known."""
+        connection = self._live.get(number)
+        return connection.local_port if connection is not None else 0
 
     async def listen(self, listeners: tuple[Listener, ...]) -> None:
         """Listen there and nowhere else; raises :class:`ResourceError`, then everything is as before."""
@@ -148,7 +155,7 @@ class Connections:
     async def _deafen(self, spot: Spot) -> None:
         port = self._ports.pop(spot, None)
         if port is not None:
-            await maybeDeferred(port.stopListening)
+            await maybeDeferred(port.stopListening).asFuture(asyncio.get_running_loop())
 
     # ---- what the node wants
 
@@ -189,8 +196,8 @@ class Connections:
         connection = self._live.get(effect.connection)
         if connection is None:
             return
-        if self._tap is not None:
-            self._tap(OUTBOUND, connection, effect.data)
+        if self._probe is not None:
+            self._probe.sent(connection, effect.data)
         connection.write(effect.data)
 
     def close(self, effect: Close) -> None:
@@ -198,8 +205,6 @@ class Connections:
         connection = self._live.pop(effect.connection, None)
         if connection is None:
             return
-        if connection.stranger and effect.text:
-            self.complain(connection.source, f"refused: {effect.text}")
         if effect.abort:
             connection.abort(effect.text)
         else:
@@ -218,7 +223,7 @@ class Connections:
 
     def admit(self, kind: str, remote: bytes, port: int) -> Place | None:
         """Let a peer in, or not: too many of them, or too often."""
-        source, now = source_of(tcp.text_of(remote)), self.reactor.seconds()
+        source, now = source_of(text_of(remote)), self.reactor.seconds()
         limit = self.settings.connection_limit
         refusal = ""
         if sum(each.incoming for each in self._all) >= limit:
@@ -278,9 +283,8 @@ class Connections:
 
     def received(self, connection: Connection, messages: list[bytes]) -> None:
         """Whole messages have come."""
-        if self._tap is not None:
-            for message in messages:
-                self._tap(INBOUND, connection, message)
+        if self._probe is not None:
+            self._probe.received(connection, messages)
         self._feed(Received(connection.number, messages))
         if connection.stranger:
             self._judge(connection)
@@ -289,6 +293,7 @@ class Connections:
         """A stranger whom the node has answered and not sent away is a peer."""
         if connection.answered and not connection.ending:
             connection.trust()
+            connection.peer = self._identify(connection.number)
             self._strangers.settled(connection.source)
 
     def unreadable(self, connection: Connection, fault: Malformed, head: bytes) -> None:
@@ -307,7 +312,7 @@ class Connections:
 
     def noticed(self, connection: Connection, text: str) -> None:
         """Something about a connection for the log."""
-        self._tell("warning", f"{tcp.text_of(connection.remote)} port {connection.port}: {text}")
+        self._tell("warning", f"{text_of(connection.remote)} port {connection.port}: {text}")
 
     def lost(self, connection: Connection, text: str) -> None:
         """A connection is gone, or did not come about."""

@@ -48,6 +48,8 @@ class Dictionary:
     applications: dict[int, ApplicationDef] = field(factory=dict)
     aliases: dict[str, dict[str, str]] = field(factory=dict)
     """For each set of other names: name of the AVP → its name in the set."""
+    titles: dict[int, str] = field(factory=dict)
+    """By code, what commands are called: ``Accounting`` of Accounting-Request and -Answer."""
     results: dict[tuple[int, int], str] = field(factory=dict)
     """Names of vendors' Experimental-Result-Codes, by vendor and value."""
     compiled: dict[Any, Any] = field(factory=dict)
@@ -87,14 +89,22 @@ class Dictionary:
         made.commands.update(self.commands)
         made.applications.update(self.applications)
         made.aliases.update({name: dict(names) for name, names in self.aliases.items()})
+        made.titles.update(self.titles)
         made.results.update(self.results)
         made._by_header.update(self._by_header)
         made._codes.update(self._codes)
         return made
 
     def replace(self, avp: AvpDef) -> None:
-        """Put a definition where another of the same name and code is, and forget what is compiled."""
+        """Put a definition where another of the same name and code is."""
+        self.forget()
         self.avps[avp.name] = self.by_code[avp.code, avp.vendor] = avp
+
+    def forget(self) -> None:
+        """Forget what is compiled: it refers to the dictionary, and nobody collects cycles of references."""
+        for made in self.compiled.values():
+            if isinstance(made, Dictionary):
+                made.forget()
         self.compiled.clear()
 
     def load(self, text: str, filename: str) -> None:
@@ -103,7 +113,7 @@ class Dictionary:
         Raises DictionaryError with ``FILE:LINE: ...``; the dictionary is then in an undefined state, so
         load into a :meth:`copy`. Definitions that another dictionary shares are not changed.
         """
-        self.compiled.clear()
+        self.forget()
         Reader(self, filename).read(text)
 
 
@@ -149,6 +159,7 @@ def current() -> Dictionary:
 
 def use(dictionary: Dictionary | None) -> None:
     """Make it the current one; ``None``: the standard one again."""
+    current().forget()
     _current[:] = [] if dictionary is None else [dictionary]
 
 

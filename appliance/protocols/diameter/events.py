@@ -92,9 +92,13 @@ class Incoming:
 class Application(Protocol):
     """A local application of a node."""
 
-    advertised: tuple[Advertised, ...]
-    realms: frozenset[str]
-    """Folded realms whose requests are its; empty: those of the node's own realm."""
+    @property
+    def advertised(self) -> tuple[Advertised, ...]:
+        """What the node says of it in CER and CEA."""
+
+    @property
+    def realms(self) -> frozenset[str]:
+        """Folded realms whose requests are its; empty: those of the node's own realm."""
 
     def request(self, incoming: Incoming) -> None:
         """Take a request that has passed the grammar of the dictionary."""

@@ -135,8 +135,9 @@ class DiameterNode:
             self.outbound.submit(event, now)
         else:
             _EVENTS[kind](self, event, now)
-            if self.context.stopping:
-                self._is_stopped()
+        if self.context.stopping:
+            # Also behind what was received: the last DPA closes the last connection.
+            self._is_stopped()
 
     @property
     def deadline(self) -> float | None:

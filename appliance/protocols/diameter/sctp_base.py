@@ -11,10 +11,10 @@ that its CEA has arrived: before a second message has come. Whoever connects kno
 
 import struct
 from collections import deque
-from socket import AF_INET, AF_INET6, inet_ntop
+from socket import AF_INET, AF_INET6
 
 from appliance.protocols.diameter.codec import HEADER_SIZE, Malformed, size_of
-from appliance.protocols.diameter.transport import FIRST_LIMIT, Connection, Owner
+from appliance.protocols.diameter.transport import FIRST_LIMIT, Connection, Owner, text_of
 
 #: Payload Protocol Identifier of Diameter in clear text (RFC 6733 section 11.5).
 PPID = 46
@@ -182,8 +182,7 @@ class Association(Connection):
         where = parse_sockaddrs(data[8:36], 1)
         if state not in (lost, back) or not where or self.owner is None:
             return
-        address = where[0][0]
-        text = inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+        text = text_of(where[0][0])
         self.owner.noticed(self, f"address {text} {'is lost' if state == lost else 'is back'}")
 
     def _batch(self, fault: Malformed | None = None, head: bytes = b"") -> None:

@@ -10,6 +10,7 @@ import socket
 import struct
 from typing import Any
 
+from cffi import FFI
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -38,7 +39,7 @@ from appliance.protocols.diameter.sctp_base import (
     short,
     sockaddr,
 )
-from appliance.protocols.diameter.transport import Connection, Owner
+from appliance.protocols.diameter.transport import Connection, Owner, packed, text_of
 from appliance.protocols.rawsock import SO_RCVBUFFORCE, SO_SNDBUFFORCE, explain
 
 _log = Logger(namespace="diameter")
@@ -61,6 +62,11 @@ _ASSOC_CHANGE, _PEER_ADDR_CHANGE = 0x8001, 0x8002
 _UP, _LOST, _RESTART, _DOWN, _FAILED = range(5)
 _REACHABLE, _UNREACHABLE = 0, 1
 _CHANGE = struct.Struct("=HHIHHHHi")
+
+_ROOM = 8 + 28 * 64
+_ffi = FFI()
+_ffi.cdef("int getsockopt(int, int, int, void *, unsigned int *);")
+_libc = _ffi.dlopen(None)
 
 
 def missing() -> str:
@@ -107,10 +113,12 @@ def _open(addresses: tuple[bytes, ...]) -> socket.socket:
 
 def _addresses(sock: socket.socket, option: int) -> list[tuple[bytes, int]]:
     """Addresses and ports of the peer or our own (struct sctp_getaddrs)."""
-    try:
-        data = sock.getsockopt(IPPROTO_SCTP, option, 4096)
-    except OSError:
+    # Not by the method of the socket: the kernel gives the length of our own addresses without the eight
+    # octets before them, and Python cuts what it gives by that.
+    room = _ffi.new("char[]", _ROOM)
+    if _libc.getsockopt(sock.fileno(), IPPROTO_SCTP, option, room, _ffi.new("unsigned int *", _ROOM)) < 0:
         return []
+    data = _ffi.buffer(room)[:]
     _, count = struct.unpack_from("=iI", data)
     return parse_sockaddrs(data[8:], count)
 
@@ -149,7 +157,9 @@ class KernelAssociation(Association):
         remote = _addresses(self._socket, _GET_PEER_ADDRESSES)
         if remote:
             self.remote, self.port = remote[0]
-        self.local = tuple(address for address, _ in _addresses(self._socket, _GET_LOCAL_ADDRESSES))
+        own = _addresses(self._socket, _GET_LOCAL_ADDRESSES)
+        host = self._socket.getsockname()
+        self.local, self.local_port = tuple(address for address, _ in own) or (packed(host[0]),), host[1]
         self._open()
 
     # ---- told by the reactor
@@ -340,7 +350,7 @@ class KernelStack:
             sock.listen(BACKLOG)
         except OSError as error:
             sock.close()
-            names = ", ".join(_text(each) for each in addresses)
+            names = ", ".join(text_of(each) for each in addresses)
             raise ResourceError(explain(error, f"SCTP port {port} on {names}")) from error
         return _Port(owner, sock)
 
@@ -359,7 +369,7 @@ class KernelStack:
         """Open a connection; see ``sctp.Stack``."""
         families = {len(each) for each in addresses}
         own = [each for each in local if len(each) in families]
-        where = f"SCTP to port {port} of {_text(addresses[0])}"
+        where = f"SCTP to port {port} of {text_of(addresses[0])}"
         try:
             sock = _open((*addresses, *own))
         except OSError as error:
@@ -377,7 +387,3 @@ class KernelStack:
         connection.remote, connection.port = addresses[0], port
         connection.watch()
         return connection
-
-
-def _text(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

@@ -29,7 +29,7 @@ from appliance.protocols.diameter.sctp_base import (
     short,
     sockaddr,
 )
-from appliance.protocols.diameter.transport import Connection, Owner
+from appliance.protocols.diameter.transport import Connection, Owner, text_of
 from appliance.protocols.rawsock import explain
 
 _log = Logger(namespace="diameter")
@@ -153,7 +153,9 @@ class UserAssociation(Association):
         remote = self._library.addresses(self._handle, True)
         if remote:
             self.remote, self.port = remote[0]
-        self.local = tuple(address for address, _ in self._library.addresses(self._handle, False))
+        own = self._library.addresses(self._handle, False)
+        self.local = tuple(address for address, _ in own)
+        self.local_port = own[0][1] if own else 0
         self._open()
 
     # ---- what Association wants
@@ -253,7 +255,7 @@ class UserStack:
             library.listen(handle, BACKLOG)
         except OSError as error:
             library.close(handle, 0, False)
-            names = ", ".join(_text(each) for each in addresses)
+            names = ", ".join(text_of(each) for each in addresses)
             raise ResourceError(explain(error, f"SCTP port {port} on {names}")) from error
         return _Port(owner, library, handle)
 
@@ -282,10 +284,6 @@ class UserStack:
             library.connect(handle, [sockaddr(each, port) for each in addresses])
         except OSError as error:
             library.close(handle, 0, True)
-            raise ResourceError(explain(error, f"SCTP to port {port} of {_text(addresses[0])}")) from error
+            raise ResourceError(explain(error, f"SCTP to port {port} of {text_of(addresses[0])}")) from error
         connection.watch()
         return connection
-
-
-def _text(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

@@ -139,6 +139,10 @@ class ServerGroup:
 
     endpoint: str = ""
     """Name of the endpoint of the same context; empty: not at all."""
+    identity: str = ""
+    """Origin-Host of that endpoint."""
+    origin_realm: str = ""
+    """Origin-Realm of that endpoint."""
     realm: str = ""
     """Destination-Realm; empty: that of the user name, else that of the endpoint."""
     servers: tuple[Server, ...] = ()
@@ -177,3 +181,9 @@ class GroupSettings:
     """Room for records that wait on the disk."""
     sub_sessions: bool = True
     """Each binding of a mobile node is a sub-session of one accounting session."""
+
+    @property
+    def authority(self) -> tuple[str, ...]:
+        """What tells whose word about users counts: with another one, sessions are authorized anew."""
+        side = self.authentication
+        return self.context, self.name, side.endpoint, side.realm, side.application

@@ -9,11 +9,11 @@
 
 Nagle's algorithm is off, though RFC 3539 section 3.2 wants it on. What it is wanted for, one segment for
 many messages, is done here: what is written in one turn of the reactor goes out together. What it would add
-is waiting for the acknowledgement of the segment before, with a peer that delays these for 40 ms and more.
+is waiting for the acknowledgement of the segment before, which a peer that stores what it gets delays:
+with a request each millisecond and 5 ms for storing, answers took 6.5 ms without it and 11 ms with it.
 """
 
 import os
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any
 
 from OpenSSL import SSL
@@ -27,24 +27,11 @@ from zope.interface import implementer
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.framing import Framer
 from appliance.protocols.diameter.tls import handshake_text, peer_names
-from appliance.protocols.diameter.transport import FIRST_LIMIT, TURN, Connection, Owner
+from appliance.protocols.diameter.transport import FIRST_LIMIT, TURN, Connection, Owner, packed, text_of
 from appliance.protocols.rawsock import explain
 
 BACKLOG = 100
 READ_SIZE = 1 << 16
-
-
-def text_of(address: bytes) -> str:
-    """Text of a packed address."""
-    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
-
-
-def packed(text: str) -> bytes:
-    """Octets of an address; a listener on ``::`` has peers of IPv4, too."""
-    text = text.partition("%")[0]
-    if "." in text:
-        return inet_pton(AF_INET, text.rpartition(":")[2])
-    return inet_pton(AF_INET6, text)
 
 
 def reason_text(reason: Failure, verdict: str = "") -> str:
@@ -91,8 +78,9 @@ class Stream(Connection, Protocol):
     def connectionMade(self) -> None:
         """There is a connection; what runs over TLS has no TLS yet."""
         self.transport.setTcpNoDelay(True)
-        self.remote, self.port = packed(self.transport.getPeer().host), self.transport.getPeer().port
-        self.local = (packed(self.transport.getHost().host),)
+        peer, host = self.transport.getPeer(), self.transport.getHost()
+        self.remote, self.port = packed(peer.host), peer.port
+        self.local, self.local_port = (packed(host.host),), host.port
         if self._ending:
             self._reset()
         elif self.kind != "tls":
@@ -200,8 +188,10 @@ class Stream(Connection, Protocol):
         if self.transport is None:
             self._finish()
             return
-        if self.names is None and self.answered:
-            # What explains the reset to the peer goes out before it.
+        if self.answered:
+            # What explains the reset to the peer goes out before it, as far as the host takes it at once.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
             self.transport.doWrite()
         self.transport.abortConnection()
 
@@ -260,20 +250,27 @@ class _Dial(ClientFactory):
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._client: Any = None
+
+    def startedConnecting(self, connector: Any) -> None:
+        """It has begun."""
+        self._client = connector.transport
 
     def buildProtocol(self, addr: Any) -> Stream:
         """The connection is there."""
         return self._stream
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """It did not come about."""
+        """It did not come about. Break what would be a cycle."""
         self._stream.dialling = None
+        client, self._client = self._client, None
+        for name in ("doRead", "doWrite"):
+            vars(client).pop(name, None)
         self._stream.failed(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
         """It is gone again; the connection was told. Break what would be a cycle."""
-        self._stream.dialling = None
-        connector.transport = None
+        self._stream.dialling = self._client = connector.transport = None
 
 
 def connect(

@@ -11,6 +11,7 @@ and some seconds to come), what waits to be written (a peer that does not read i
 requests, then not listened to, then cut off), and the time until its first message.
 """
 
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, Protocol
 
 from attrs import define
@@ -38,6 +39,19 @@ TURN = 64
 """Messages of one connection that are dealt with before others have a turn."""
 
 _log = Logger(namespace="diameter")
+
+
+def text_of(address: bytes) -> str:
+    """Text of a packed address."""
+    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+
+
+def packed(text: str) -> bytes:
+    """Octets of an address; a listener on ``::`` has peers of IPv4, too."""
+    text = text.partition("%")[0]
+    if "." in text:
+        return inet_pton(AF_INET, text.rpartition(":")[2])
+    return inet_pton(AF_INET6, text)
 
 
 @define(slots=True)
@@ -132,10 +146,11 @@ class Connection:
         """Port of the peer."""
         self.local: tuple[bytes, ...] = ()
         """Our addresses, packed."""
+        self.local_port = 0
         self.names: tuple[str, ...] | None = None
         """Names in the certificate of the peer; ``None``: clear text."""
         self.peer = ""
-        """Identity that was wanted, of a connection that we opened."""
+        """Identity of the peer: the one that was wanted, or that has been accepted; empty: not known yet."""
         self.stranger = incoming
         """The node has not accepted the peer yet."""
         self.source = ""

@@ -5,7 +5,7 @@ A type turns octets into a value and back, and knows which lengths its data may 
 ===================  =====================================================================
 type                 value
 ===================  =====================================================================
-OctetString          ``bytes``; ``OctetString/address``, ``/prefix`` and ``/text`` say how people see it
+OctetString          ``bytes``; ``OctetString/address`` and the like say how people see it
 UTF8String           ``str``
 DiameterIdentity     ``str`` (compare with :func:`fold`)
 DiameterURI          ``str``
@@ -62,7 +62,8 @@ class DataType:
     minimum: int = 0
     """Length of the zero data of an example in Failed-AVP (RFC 6733 section 7.5)."""
     shown: str = ""
-    """How octets are shown to people: ``address``, ``prefix`` or ``text``; empty: in hexadecimal."""
+    """How octets are shown to people: as ``address``, ``prefix`` or ``text``; ``secret``: only where all is;
+    empty: in hexadecimal."""
 
 
 def fold(identity: str) -> str:
@@ -220,7 +221,8 @@ def _no_decoding(_data: bytes) -> Any:
 OCTET_STRING = DataType("OctetString", _bytes, bytes)
 #: Octets that mean something to people; to programs they are octets as others are.
 SHOWN = tuple(
-    DataType(f"OctetString/{shown}", _bytes, bytes, shown=shown) for shown in ("address", "prefix", "text")
+    DataType(f"OctetString/{shown}", _bytes, bytes, shown=shown)
+    for shown in ("address", "prefix", "text", "secret")
 )
 UTF8_STRING = DataType("UTF8String", _encode_utf8, _decode_utf8)
 IDENTITY = DataType("DiameterIdentity", _encode_ascii, _decode_identity, minimum=1)

@@ -103,6 +103,8 @@ class Grant:
     """No server was asked in the end: the configured policy says that the local profile is enough."""
     prefixes: tuple[Prefix, ...] = ()
     ipv4_address: bytes | None = None
+    home_address: bytes = b""
+    """MIPv6: home address; empty: none."""
     ipv6_allowed: bool | None = None
     """``None``: not said, the local profile counts."""
     ipv4_allowed: bool | None = None
@@ -193,10 +195,10 @@ class Account:
     older than its AAA group begins with any of them.
 
     ``pause``: de-registered, but kept for MinDelayBeforeBCEDelete (RFC 5213 section 5.3.5). Then it goes on
-    by ``refresh`` or ``handoff``, or ends by ``stop``: that stop tells of what was when the pause began. Its
-    tunnel is removed next, and what the tunnel counts begins again at zero.
+    by ``refresh`` or ``handoff``, or ends by ``stop``: that stop tells of what was when the pause began.
 
-    ``pause`` and ``stop`` come before the ``Remove`` of the tunnel, so that its counters can be read.
+    ``pause`` and ``stop`` come before the ``Remove`` of the tunnel, so that its counters can be read. What
+    was counted before a pause is added to them by the driver between (``AaaClient.usage``).
     """
 
     what: str

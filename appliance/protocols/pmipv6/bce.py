@@ -7,6 +7,8 @@ a Proxy Binding Update means is decided by :meth:`BindingCache.look_up` (section
 
 from collections.abc import Iterable, Iterator
 
+from appliance.protocols.mobility.aaa import Grant
+
 #: Handoff Indicator values (RFC 5213 section 8.4).
 HI_INTERFACES, HI_GATEWAYS, HI_UNKNOWN, HI_REFRESH = 2, 3, 4, 5
 
@@ -26,7 +28,9 @@ class BindingCacheEntry:
         "created",
         "deleting",
         "due",
+        "ends",
         "fingerprint",
+        "grant",
         "gre",
         "handoffs",
         "ipv4_address",
@@ -82,6 +86,10 @@ class BindingCacheEntry:
         self.send_key: int | None = None
         self.receive_key: int | None = None
         self.service = b""
+        #: What AAA granted last; ``None``: nothing.
+        self.grant: Grant | None = None
+        #: Until when it is authorized, in monotonic seconds; ``None``: AAA, if any, is still to be asked.
+        self.ends: float | None = None
         #: The last answer as sent, and what it answered, for retransmitted requests.
         self.answer = b""
         self.fingerprint = 0

@@ -2,8 +2,8 @@
 
 A session stays as long as each of its prefixes and its IPv4 address could still be given to its mobile:
 by a pool (a prefix of the length that the pool hands out, an address of its range that is not
-the router's) or by the profile that names it. Everything else about pools, profiles and gateways
-is for the next update.
+the router's), by the profile that names it, or because AAA has assigned it. Everything else about pools,
+profiles and gateways is for the next update.
 """
 
 from bisect import bisect_right
@@ -49,17 +49,28 @@ class Coverage:
     def keeps(self, entry: BindingCacheEntry) -> bool:
         """Whether a session may stay."""
         own = self._profiles.get(entry.mn_id)
+        granted = entry.grant.prefixes if entry.grant is not None else ()
         first = entry.prefix
         if first is not None and not (
             self.prefix(first, entry.prefix_length)
             or (own is not None and (first, entry.prefix_length) in own.prefixes)
+            or (first, entry.prefix_length) in granted
         ):
             return False
         for prefix, length in entry.more_prefixes:
-            if not (self.prefix(prefix, length) or (own is not None and (prefix, length) in own.prefixes)):
+            if not (
+                self.prefix(prefix, length)
+                or (own is not None and (prefix, length) in own.prefixes)
+                or (prefix, length) in granted
+            ):
                 return False
         address = entry.ipv4_address
-        return address is None or self.address(address) or (own is not None and address == own.ipv4_address)
+        return (
+            address is None
+            or self.address(address)
+            or (own is not None and address == own.ipv4_address)
+            or (entry.grant is not None and address == entry.grant.ipv4_address)
+        )
 
 
 class Held:

@@ -4,7 +4,8 @@
 
     rawsock ──PacketReceived──▶ lma / mag ──Send──▶ rawsock
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
-             ──Reconfigure────▶
+             ──Reconfigure────▶           ──Reach/Unreach──▶ routes to the tunnel device
+    AAA client ─ ``mobility.aaa`` ─ lma
     attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
@@ -83,6 +84,22 @@ class Remove:
     """Take the forwarding entry of a session away; its traffic is dropped from now on."""
 
     call_id: int
+
+
+@define(slots=True)
+class Reach:
+    """Bring packets to this network into the tunnel device: AAA gave it, and no pool's route covers it."""
+
+    prefix: bytes
+    length: int
+
+
+@define(slots=True)
+class Unreach:
+    """The route that :class:`Reach` made is not needed any more."""
+
+    prefix: bytes
+    length: int
 
 
 @define(slots=True)

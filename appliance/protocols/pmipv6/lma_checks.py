@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from appliance.protocols.mobility.codec import from_timestamp
 from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P
 from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6.lma_aaa import asks
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings, Peer, Profile
 
@@ -59,7 +60,7 @@ class Peers:
 class Policy:
     """What the checks need to know of a service's settings, prepared for look-up."""
 
-    __slots__ = ("settings", "peers", "profiles", "fallback", "window")
+    __slots__ = ("settings", "peers", "profiles", "fallback", "window", "asks")
 
     def __init__(self, settings: LmaSettings) -> None:
         self.settings = settings
@@ -69,6 +70,8 @@ class Policy:
         self.fallback: Profile | None = None
         if settings.unknown_subscriber == "default":
             self.fallback = settings.default_profile or Profile(name="default")
+        #: AAA decides what the profile does not say.
+        self.asks = asks(settings)
         #: Seconds.
         self.window = settings.timestamp_validity_window / 1000
 
@@ -186,6 +189,9 @@ def _families(policy: Policy, request: Request) -> Verdict | None:
     """RFC 5844 section 3.1.2.1: one IPv4 address, and only families that the mobile may use."""
     if request.several_addresses:
         return verdicts.SEVERAL_ADDRESSES
+    if policy.asks and not request.profile.mn_id:
+        # AAA knows a mobile node that no profile names; see lma_aaa.not_granted.
+        return None
     if request.prefix_options and not request.profile.ipv6:
         return verdicts.NO_IPV6
     if request.ipv4 is not None and not request.profile.ipv4:
@@ -228,6 +234,9 @@ BEFORE_LOOK_UP: tuple[Check, ...] = (_source, _peer, _flags, _mn_id, _gateway, _
 
 #: Ordering checks; they hold at the moment of arrival, so a request that had to wait skips them later.
 FRESHNESS: tuple[Check, ...] = (_timestamp_order, _timestamp_window, _sequence)
+
+#: Those that may come out otherwise when a request has waited: the session may have got a newer one.
+ORDER: tuple[Check, ...] = (_timestamp_order, _sequence)
 
 CONTENT: tuple[Check, ...] = (
     _prefix_option,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from appliance.counters import LMA
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6.lma_aaa import NO_ANSWER
 from appliance.protocols.pmipv6.lma_request import Verdict
 
 
@@ -50,5 +51,6 @@ QUEUE_FULL = Verdict(
 NOTICES = {
     verdicts.POOL_EMPTY: ("pool", "no home network prefix or IPv4 address left for a mobile node"),
     verdicts.SERVICE_FULL: ("full", "max-subscribers reached, new sessions are refused"),
-    QUEUE_FULL: ("queue", "too many handovers wait for de-registrations, new sessions are refused"),
+    QUEUE_FULL: ("queue", "too many updates wait for de-registrations or AAA, more are refused"),
+    NO_ANSWER: ("aaa", "no AAA server has answered in time, registrations are refused"),
 }

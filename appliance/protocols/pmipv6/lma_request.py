@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.counters import LMA, deny_key
 from appliance.protocols.mobility import messages, options, status
+from appliance.protocols.mobility.aaa import Grant
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.settings import Profile
@@ -51,6 +52,7 @@ DROP_LENGTH = _drop("invalid-buffer-length")
 DROP_CHECKSUM = _drop("checksum-error")
 DROP_MALFORMED = _drop("decode-failure")
 DROP_NO_SESSION = _drop("session-not-found")
+DROP_AUTH_PENDING = _drop("initial-auth-pending")
 DROP_OTHER = _drop("other")
 
 BAD_REQUEST = _admin("bad-request")
@@ -112,7 +114,9 @@ class Request:
         "entry",
         "fingerprint",
         "flags",
+        "grant",
         "gre",
+        "granted_call",
         "indicator",
         "ipv4",
         "lifetime",
@@ -131,6 +135,8 @@ class Request:
         "source",
         "technology",
         "timestamp",
+        "token",
+        "until",
         "wait",
     )
 
@@ -150,6 +156,14 @@ class Request:
         self.entry: BindingCacheEntry | None = None
         #: HI 4: the session whose de-registration is to be waited for.
         self.wait: BindingCacheEntry | None = None
+        #: What AAA has granted for this update; ``None``: it has not been asked yet.
+        self.grant: Grant | None = None
+        #: Call id by which AAA knows the session that this update makes; 0: it makes none, or AAA knows none.
+        self.granted_call = 0
+        #: Of the question that it has waited for.
+        self.token = 0
+        #: How long it may wait for AAA in all, in monotonic seconds; 0: it has not waited.
+        self.until = 0.0
         self.mn: Any = None
         self.mn_id = b""
         self.prefix_options: list[Any] = []

@@ -1,26 +1,30 @@
 """The sessions of an anchor: create, extend, hand over, de-register, end (RFC 5213 section 5.3).
 
 Owns the binding cache, the pools and the timing of bindings; says what the tunnel engine
-has to do by Install and Remove effects, and only when something changed.
+has to do by Install and Remove effects, and only when something changed. If the AAA client wants to know what
+becomes of sessions, it is told by Account effects.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
+from math import inf
 from typing import Any
 
+from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.aaa import Account, Grant
 from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
 from appliance.protocols.pmipv6.events import Install, Remove
-from appliance.protocols.pmipv6.lma_checks import PREFIXES_PER_UPDATE
+from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
+from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
-from appliance.protocols.pmipv6.wheel import Wheel
 from appliance.protocols.timers import Now
+from appliance.protocols.wheel import Wheel
 
 #: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
 SESSIONS_PER_MOBILE = 32
@@ -29,8 +33,6 @@ INTERNED = 4096
 
 #: Sessions that are looked at, and perhaps ended, in one tick after a change: some 5 ms.
 SUSPECTS_AT_ONCE = 500
-
-Prefixes = list[tuple[bytes, int]]
 
 
 def _sources(settings: LmaSettings) -> tuple[Any, ...]:
@@ -45,8 +47,11 @@ class Sessions:
         self.settings = settings
         self.cache = BindingCache()
         self.pools = HomePools(settings)
-        self.wheel = Wheel()
+        self.wheel: Wheel[BindingCacheEntry] = Wheel()
         self.effects: list[Any] = []
+        self._homes = Homes(self.pools, self.cache)
+        #: Call ids that AAA knows sessions by which are still to be made.
+        self._reserved: set[int] = set()
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
         #: Sessions that the last change of settings may end, still to be looked at.
@@ -57,6 +62,8 @@ class Sessions:
     def _prepare(self) -> None:
         self._most = max(1, self.settings.reg_lifetime // 4)
         self._delay = self.settings.min_delay_before_bce_delete / 1000
+        self._asks = asks(self.settings)
+        self._accounts = accounts(self.settings)
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings; what :meth:`uncovered` gives while there are ``suspects`` has to end."""
@@ -76,37 +83,76 @@ class Sessions:
             if self.cache.calls.get(entry.call_id) is entry and not coverage.keeps(entry):
                 yield entry
 
+    def subnet(self, entry: BindingCacheEntry) -> tuple[int, bytes | None]:
+        """Prefix length and default router that go with the session's IPv4 home address."""
+        return (32, None) if entry.ipv4_address is None else self.pools.subnet(entry.ipv4_address)
+
+    def room(self, mn_id: bytes, coming: int = 0, coming_of_it: int = 0) -> Verdict | None:
+        """Why there is no room for one more session of a mobile when ``coming`` ones are still to be made."""
+        if len(self.cache) + coming >= self.settings.max_subscribers:
+            return verdicts.SERVICE_FULL
+        if len(self.cache.of(mn_id)) + coming_of_it >= SESSIONS_PER_MOBILE:
+            return verdicts.MOBILE_FULL
+        return None
+
+    def reserve(self) -> int:
+        """A call id for a session that is still to be made."""
+        call_id = self._new_call_id()
+        self._reserved.add(call_id)
+        return call_id
+
+    def _new_call_id(self) -> int:
+        call_id = 0
+        while not call_id or call_id in self.cache.calls or call_id in self._reserved:
+            call_id = self._random_bits(32)
+        return call_id
+
+    def unreserve(self, call_id: int) -> None:
+        """It is not kept for a session any more."""
+        self._reserved.discard(call_id)
+
     def create(self, request: Request) -> Verdict | None:
         """RFC 5213 section 5.3.2: a new session in ``request.entry``, or why there is none."""
-        if len(self.cache) >= self.settings.max_subscribers:
-            return verdicts.SERVICE_FULL
-        if len(self.cache.of(request.mn_id)) >= SESSIONS_PER_MOBILE:
-            return verdicts.MOBILE_FULL
+        verdict = self.room(request.mn_id)
+        if verdict is not None:
+            return verdict
         prefixes: Prefixes = []
         if request.prefix_options:
-            chosen = self._choose_prefixes(request)
+            chosen = self._homes.choose_prefixes(request, request.grant)
             if isinstance(chosen, Verdict):
                 return chosen
             prefixes = chosen
         address: bytes | None = None
         if request.ipv4 is not None:
-            picked = self._choose_address(request)
+            picked = self._homes.choose_address(request, request.grant)
             if isinstance(picked, Verdict):
-                self._give_back(prefixes)
+                self._homes.give_back(prefixes)
                 return picked
             address = picked
-        call_id = 0
-        while not call_id or call_id in self.cache.calls:
-            call_id = self._random_bits(32)
+        call_id = request.granted_call
+        if call_id:
+            self._reserved.discard(call_id)
+        else:
+            call_id = self._new_call_id()
         entry = BindingCacheEntry(call_id, request.mn_id)
         entry.created = request.now.wall
         entry.prefixes = tuple(prefixes)
         entry.ipv4_address = address
         self.cache.add(entry)
         request.entry = entry
+        if request.grant is not None:
+            self.grant(entry, request.grant, request.now)
         self._apply(request, entry)
         self._install(entry)
+        if self._accounts:
+            self._account(aaa.START, entry)
         return None
+
+    def grant(self, entry: BindingCacheEntry, grant: Grant, now: Now) -> None:
+        """AAA has authorized a session, again or for the first time."""
+        entry.grant = grant
+        # A lifetime of 0 wants a new question at once, which the AAA client asks.
+        entry.ends = now.mono + min(grant.lifetime or inf, grant.session_timeout or inf)
 
     def update(self, request: Request, entry: BindingCacheEntry) -> Verdict | None:
         """RFC 5213 sections 5.3.3 and 5.3.4: extend a session, or hand it over to another gateway."""
@@ -115,21 +161,24 @@ class Sessions:
         changed = entry.deleting
         prefixes: Prefixes = []
         if request.prefix_options and entry.prefix is None:
-            chosen = self._choose_prefixes(request)
+            chosen = self._homes.choose_prefixes(request, request.grant or entry.grant)
             if isinstance(chosen, Verdict):
                 return chosen
             prefixes = chosen
         if request.ipv4 is not None and entry.ipv4_address is None:
-            picked = self._choose_address(request)
+            picked = self._homes.choose_address(request, request.grant or entry.grant)
             if isinstance(picked, Verdict):
-                self._give_back(prefixes)
+                self._homes.give_back(prefixes)
                 return picked
             self.cache.own_address(entry, picked)
             changed = True
         if prefixes:
             self.cache.own_prefixes(entry, prefixes)
             changed = True
-        if entry.care_of != request.care_of:
+        if request.grant is not None:
+            self.grant(entry, request.grant, request.now)
+        moved = entry.care_of != request.care_of
+        if moved:
             changed = True
             entry.handoffs += 1
             # RFC 5844 section 3.1.2.4: after a handover only what the new gateway asks for is kept.
@@ -140,6 +189,8 @@ class Sessions:
         entry.deleting = False
         if self._apply(request, entry) or changed:
             self._install(entry)
+        if self._accounts:
+            self._account(aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
 
     def deregister(self, request: Request, entry: BindingCacheEntry) -> bool:
@@ -158,16 +209,25 @@ class Sessions:
             elif keeps_ipv4 and entry.prefix is not None:
                 self._release_prefixes(entry)
                 self._install(entry)
+            if self._accounts:
+                self._account(aaa.REFRESH, entry)
             return False
         if not entry.deleting:
             entry.deleting = True
             entry.due = request.now.mono + self._delay
             self.wheel.put(entry)
+            if self._accounts:
+                self._account(aaa.PAUSE, entry)
             self.effects.append(Remove(entry.call_id))
         return True
 
-    def end(self, entry: BindingCacheEntry) -> None:
-        """Delete a session: addresses back to their pools, forwarding away."""
+    def end(self, entry: BindingCacheEntry, cause: int) -> None:
+        """Delete a session: addresses back to their pools, forwarding away.
+
+        ``cause`` is the Termination-Cause; of a session that was de-registered that is the mobile's doing.
+        """
+        if self._accounts:
+            self._account(aaa.STOP, entry, aaa.LOGOUT if entry.deleting else cause)
         if not entry.deleting:
             self.effects.append(Remove(entry.call_id))
         self._release_prefixes(entry)
@@ -175,12 +235,28 @@ class Sessions:
         self.wheel.drop(entry)
         self.cache.remove(entry)
 
+    def forget_grants(self) -> None:
+        """The AAA server that has authorized the sessions is not the one to ask any more."""
+        for entry in self.cache.calls.values():
+            entry.ends = None
+
+    def farewell(self, cause: int) -> Iterator[Account]:
+        """The end of every session, for a service that stops; changes nothing."""
+        for entry in list(self.cache.calls.values()) if self._accounts else ():
+            yield _report(aaa.STOP, entry, aaa.LOGOUT if entry.deleting else cause)
+
+    def _account(self, what: str, entry: BindingCacheEntry, cause: int = 0) -> None:
+        self.effects.append(_report(what, entry, cause))
+
     def _apply(self, request: Request, entry: BindingCacheEntry) -> bool:
         """Take the fields of an accepted registration over; returns whether forwarding changes."""
         entry.link_layer = request.link_layer_id
         entry.technology = request.technology.value
         if request.service is not None:
             entry.service = request.service.identifier
+        elif not entry.service and entry.grant is not None and entry.grant.services:
+            # RFC 5779 section 5.8: the default service of the mobile node.
+            entry.service = entry.grant.services[0]
         if request.link_local is not None:
             # RFC 5213 section 5.3.6: the gateway's own address counts, else one made here.
             asked = request.link_local.address
@@ -188,7 +264,12 @@ class Sessions:
                 entry.link_local = FIXED_LINK_LOCAL if asked == FIXED_LINK_LOCAL else asked
             elif not entry.link_local:
                 entry.link_local = FIXED_LINK_LOCAL
-        entry.lifetime = request.lifetime if request.lifetime < self._most else self._most
+        lifetime = request.lifetime if request.lifetime < self._most else self._most
+        ends = entry.ends
+        if ends is not None and ends - request.now.mono < 4 * lifetime:
+            # Its gateway must not count on more than what AAA has granted.
+            lifetime = max(1, int(ends - request.now.mono) // 4)
+        entry.lifetime = lifetime
         entry.due = request.now.mono + 4 * entry.lifetime
         self.wheel.put(entry)
         self._stamp(request, entry)
@@ -244,6 +325,8 @@ class Sessions:
                 entry.udp,
             )
         )
+        if entry.grant is not None:
+            self._homes.reach(entry, self.effects)
 
     def _intern(self, address: bytes) -> bytes:
         """One object for all bindings with the same tunnel end."""
@@ -251,62 +334,25 @@ class Sessions:
             self._interned.clear()
         return self._interned.setdefault(address, address)
 
-    def _choose_prefixes(self, request: Request) -> Prefixes | Verdict:
-        """RFC 5213 section 5.3.2: the prefixes asked for if they are allowed and free, else some."""
-        profile, owned = request.profile, self.cache.prefixes
-        chosen: Prefixes = []
-        if request.prefixes:
-            for prefix, length in request.prefixes:
-                if prefix in owned or not (
-                    ((prefix, length) in profile.prefixes and not self.cache.overlaps(prefix, length))
-                    or (profile.any_prefix and self.pools.claim_prefix(profile, prefix, length))
-                ):
-                    self._give_back(chosen)
-                    return verdicts.NOT_YOUR_PREFIX
-                chosen.append((prefix, length))
-            return chosen
-        if profile.prefixes:
-            # No more than an acknowledgement has room for.
-            free = (pair for pair in profile.prefixes if not self.cache.overlaps(*pair))
-            chosen = list(islice(free, PREFIXES_PER_UPDATE))
-            if chosen:
-                return chosen
-        for _ in range(profile.prefix_count):
-            pair = self.pools.take_prefix(profile)
-            if pair is None:
-                self._give_back(chosen)
-                return verdicts.POOL_EMPTY
-            chosen.append(pair)
-        return chosen
-
-    def _choose_address(self, request: Request) -> bytes | Verdict:
-        """RFC 5844 section 3.1.2.2: the address asked for if it is allowed and free, else one."""
-        profile, wanted = request.profile, request.address
-        if wanted is not None:
-            free = wanted not in self.cache.addresses
-            if free and wanted == profile.ipv4_address:
-                return wanted
-            if free and profile.any_prefix and self.pools.claim_address(profile, wanted):
-                return wanted
-            return verdicts.NOT_YOUR_ADDRESS
-        if profile.ipv4_address is not None and profile.ipv4_address not in self.cache.addresses:
-            return profile.ipv4_address
-        return self.pools.take_address(profile) or verdicts.POOL_EMPTY
-
-    def _give_back(self, prefixes: Prefixes) -> None:
-        for prefix, length in prefixes:
-            self.pools.give_back_prefix(prefix, length)
-
     def _release_prefixes(self, entry: BindingCacheEntry) -> None:
         if entry.prefix is not None:
-            self._give_back(list(entry.prefixes))
+            self._homes.give_back(list(entry.prefixes))
+            if entry.grant is not None:
+                for prefix, length in entry.prefixes:
+                    self._homes.leave(prefix, length, self.effects)
             self.cache.own_prefixes(entry, ())
 
     def _release_address(self, entry: BindingCacheEntry) -> None:
         if entry.ipv4_address is not None:
             self.pools.give_back_address(entry.ipv4_address)
+            if entry.grant is not None:
+                self._homes.leave(entry.ipv4_address, WHOLE, self.effects)
             self.cache.own_address(entry, None)
 
     def expired(self, now: Now, limit: int) -> list[BindingCacheEntry]:
         """Sessions whose lifetime or deletion delay is over; they are still to be ended."""
         return self.wheel.pop_due(now.mono, limit)
+
+
+def _report(what: str, entry: BindingCacheEntry, cause: int) -> Account:
+    return Account(what=what, subject=subject_of(entry), cause=cause, grant=entry.grant)

@@ -290,6 +290,10 @@ class HomeAddresses:
         number = int.from_bytes(address, "big") - self._first
         return 0 <= number < self._numbers.size and not self._numbers.reserves(number)
 
+    def in_range(self, address: bytes) -> bool:
+        """Whether an address is of the range, reserved or not."""
+        return 0 <= int.from_bytes(address, "big") - self._first < self._numbers.size
+
     def covers(self, address: bytes) -> bool:
         """Whether ``address`` is of this pool's subnet (it need not be in the range handed out)."""
         return int.from_bytes(address, "big") >> self._shift == self._top
@@ -337,10 +341,13 @@ def _subnet(pool: AddressPool) -> tuple[bytes, int, bytes]:
 class HomePools:
     """All pools of one service, and which of them a subscriber profile may use."""
 
-    __slots__ = ("prefixes", "addresses", "_kept", "_prefixes_for", "_addresses_for")
+    __slots__ = (
+        "prefixes", "addresses", "_kept", "_fixed", "_fixed4", "_prefixes_for", "_addresses_for"
+    )  # fmt: skip
 
     def __init__(self, settings: LmaSettings) -> None:
         self._kept = _kept(settings)
+        self._fixed, self._fixed4 = frozenset(self._kept[0]), frozenset(self._kept[1])
         self.prefixes = [HomePrefixes(pool, self._kept[0]) for pool in settings.prefix_pools]
         self.addresses = [HomeAddresses(pool, self._kept[1]) for pool in settings.address_pools]
         self._prefixes_for: dict[str, list[HomePrefixes]] = {}
@@ -356,6 +363,7 @@ class HomePools:
         before4 = {pool.place: pool for pool in self.addresses}
         kept = _kept(settings)
         same, self._kept = kept == self._kept, kept
+        self._fixed, self._fixed4 = frozenset(kept[0]), frozenset(kept[1])
         self._prefixes_for, self._addresses_for = {}, {}
         self.prefixes, self.addresses = [], []
         for pool in settings.prefix_pools:
@@ -408,6 +416,32 @@ class HomePools:
             pool.covers(prefix) and pool.claim(prefix, length)
             for pool in (self._prefix_pools(profile) if name else self.prefixes)
         )
+
+    def admit_prefix(self, prefix: bytes, length: int) -> bool:
+        """Take a prefix that AAA has assigned: a free one of a pool, or one outside of pools and profiles."""
+        around = [pool for pool in self.prefixes if pool.covers(prefix)]
+        if around:
+            return any(pool.claim(prefix, length) for pool in around)
+        if (prefix, length) in self._fixed:
+            return False
+        shift = 128 - length
+        top = int.from_bytes(prefix, "big") >> shift
+        return all(int.from_bytes(pool.settings.prefix, "big") >> shift != top for pool in self.prefixes)
+
+    def admit_address(self, address: bytes) -> bool:
+        """Take an IPv4 address that AAA has assigned, likewise."""
+        for pool in self.addresses:
+            if pool.in_range(address):
+                return pool.claim(address)
+            if address == pool.settings.default_router:
+                return False
+        return address not in self._fixed4
+
+    def routes(self, prefix: bytes, length: int) -> bool:
+        """Whether a network is reached by the route of a pool or of a profile's prefix."""
+        if len(prefix) == 4:
+            return any(pool.covers(prefix) for pool in self.addresses)
+        return any(pool.covers(prefix) for pool in self.prefixes) or (prefix, length) in self._fixed
 
     def give_back_prefix(self, prefix: bytes, length: int) -> None:
         """Return a prefix to its pool; one that no pool covers (a profile's own) is left alone."""

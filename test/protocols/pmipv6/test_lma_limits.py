@@ -3,11 +3,12 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.pmipv6 import lma as module
+from appliance.protocols.pmipv6 import lma_decisions
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.reports import Budget
 from appliance.protocols.pmipv6.settings import Peer
-from appliance.protocols.pmipv6.wheel import Wheel
+from appliance.protocols.wheel import Wheel
 from test.protocols.pmipv6.lma_fakes import BAD_MAG, LL2, MAG1, MAG2, MAG_IPV4, MN1, World, packed
 
 
@@ -74,7 +75,7 @@ class TestLimits(SynchronousTestCase):
 
     def test_waiting_updates(self) -> None:
         """When too many updates wait, the next one is told that resources are missing."""
-        self.patch(module, "WAITING", 0)
+        self.patch(lma_decisions, "WAITING", 0)
         world = World()
         world.send()
         answer = world.send(source=MAG2, ll=LL2, hi=4)

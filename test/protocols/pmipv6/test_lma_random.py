@@ -84,7 +84,7 @@ class TestInvariants(SynchronousTestCase):
         value = world.value
         parts = ("total-accepted", "total-denied", "total-discarded", "pending")
         self.assertEqual(value(RECEIVED + "total-received"), sum(value(RECEIVED + part) for part in parts))
-        self.assertEqual(value(RECEIVED + "pending"), len(world.lma._waiting))
+        self.assertEqual(value(RECEIVED + "pending"), len(world.lma._updates.waiting))
         self.assertEqual(value(RECEIVED + "total-denied"), sum(value(f"{kind}/denied") for kind in KINDS))
         self.assertEqual(value("binding-acknowledgements-sent/denied"), value(RECEIVED + "total-denied"))
 
