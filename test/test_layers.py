@@ -75,6 +75,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.usrsctp", 4),
     ("appliance.protocols.diameter.dns", 4),
     ("appliance.protocols.diameter.node_events", 1),
+    ("appliance.protocols.diameter.client_driver", 4),
+    ("appliance.protocols.diameter.auth*", 2),
     ("appliance.protocols.diameter.admission", 2),
     ("appliance.protocols.diameter.capabilities", 2),
     ("appliance.protocols.diameter.choosing", 2),
