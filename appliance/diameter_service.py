@@ -3,7 +3,7 @@
 ::
 
     System ──start, reconfigure, stop──▶ DiameterService ── DiameterNode (driver.py) ── core, transports
-    services and AAA servers ──port──────────────┘ └──peers, routes, queue, statistics──▶ Shell
+    services and AAA servers ──node──────────────┘ └──peers, routes, queue, statistics──▶ Shell
 """
 
 from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class DiameterService:
         return self._node.settings
 
     @property
-    def port(self) -> NodePort:
+    def node(self) -> NodePort:
         """What local applications and users send and serve by; the same before and after the start."""
         return self._node
 

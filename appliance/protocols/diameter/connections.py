@@ -205,8 +205,6 @@ class Connections:
         connection = self._live.pop(effect.connection, None)
         if connection is None:
             return
-        if connection.stranger and effect.text:
-            self.complain(connection.source, f"refused: {effect.text}")
         if effect.abort:
             connection.abort(effect.text)
         else:

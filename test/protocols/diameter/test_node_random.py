@@ -95,7 +95,9 @@ class World:
             assert effect.connection in self.open, "a message on a closed connection"
             message = Message(effect.data)
             assert len(effect.data) == int.from_bytes(effect.data[1:4], "big")
-            message.walk()
+            if message.is_request or node.core.settings.agent == "none":
+                # A relay gives an answer back as it came.
+                message.walk()
             if message.is_request:
                 self.asked.setdefault(effect.connection, []).append(effect.data)
             else:
@@ -143,7 +145,7 @@ class World:
     def accept(self) -> None:
         number = self.node.connection = self.node.connection + 2
         self.open[number] = ""
-        names = self.chance.choice((None, None, (NAMES[0],), NAMES))
+        names = self.chance.choice((None, None, None, (NAMES[0],), NAMES))
         transport = "tcp" if names is None else "tls"
         self.feed(ev.Accepted(number, b"\x0a\0\0\5", 5, transport, (b"\x0a\0\0\6",), names))
 
@@ -169,6 +171,28 @@ class World:
     def number(self) -> int:
         self.hop += 1
         return self.hop
+
+    def meet(self) -> None:
+        """A peer connects and is polite."""
+        self.accept()
+        number = self.node.connection
+        if number not in self.open:
+            return
+        self.open[number] = name = self.chance.choice(NAMES)
+        more = avp("Inband-Security-Id", 1) if name == NAMES[2] else b""
+        auth = (1,) if name != NAMES[2] else (0xFFFFFFFF,)
+        self.say(number, cer(name, hop=self.number(), auth=auth, more=more))
+        if number in self.open and name == NAMES[2]:
+            self.feed(ev.Secured(number, NAMES))
+
+    def proof(self) -> None:
+        """Peers answer all DWRs that there are, as after a connection was lost."""
+        for number in sorted(self.asked):
+            for data in list(self.asked.get(number, ())):
+                message = Message(data)
+                if message.code == 280 and number in self.open:
+                    self.asked[number].remove(data)
+                    self.say(number, message.answer(2001, self.open[number], REALM))
 
     def greet(self) -> None:
         number = self.a_connection()
@@ -368,7 +392,8 @@ def _report(chance: random.Random) -> bytes:
 
 
 ACTS = (
-    *("accept", "connected", "connected", "connected", "greet", "greet", "greet"),
+    *("accept", "connected", "connected", "greet", "greet"),
+    *("meet", "proof") * 3,
     *("reply",) * 8,
     *("ask",) * 6,
     *("send",) * 6,
