@@ -132,7 +132,8 @@ class System:
         tester = AaaTester(
             self._aaa.hub, lambda: self.configuration, clock, random_bits, self._tools["session_ids"]
         )
-        return AaaViews(self._aaa, lambda: self.configuration, self._clients, self._tools["exchanges"], tester)
+        exchanges: Exchanges = self._tools["exchanges"]
+        return AaaViews(self._aaa, lambda: self.configuration, self._clients, exchanges, tester)
 
     def _clients(self) -> list[AaaClient]:
         clients = (getattr(service, "aaa", None) for service in self.running.values())
