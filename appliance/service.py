@@ -190,6 +190,9 @@ class Service:
         """End all sessions because the service is about to go or to start anew; returns how many."""
         raise AssertionError("each kind of service has its own")
 
+    async def farewell(self) -> None:
+        """Say what has to be said before :meth:`stop`; takes no new sessions from now on."""
+
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
         if self._driver is not None:

@@ -28,6 +28,8 @@ from appliance.protocols.timers import Now
 HELD = 256
 #: First pause before another try to connect, in seconds; it doubles up to Tc.
 FIRST_PAUSE = 1.0
+#: Seconds that a transport has to say that it has given up a connection.
+GRACE = 1.0
 #: So many failures count when a peer refuses us: the pause is Tc at once.
 MANY_FAILURES = 16
 
@@ -290,7 +292,8 @@ class Peer(PeerActions):
             self.usable = False
             self._owner.peer_unusable(self, now)
         elif target == st.WAIT_CONN_ACK and before == st.CLOSED:
-            self.until = now.mono + settings.connection_timeout
+            # The transport gives up first: then an incoming connection that waits for the election is taken.
+            self.until = now.mono + settings.connection_timeout + GRACE
         elif target in (st.WAIT_I_CEA, st.WAIT_RETURNS):
             self.until = now.mono + settings.cea_timeout
         self._owner.peer_watch(self)

@@ -163,7 +163,7 @@ class FaultTests(RequestTestCase):
             found = node.feed(ev.Unreadable(number, 5015, "a message of 3 octets", head))
             self.assertEqual(len(sent(found)), int(told))
             (closed,) = of(found, ev.Close)
-            self.assertEqual((closed.connection, closed.abort), (number, not told))
+            self.assertEqual((closed.connection, closed.abort), (number, True))
             if told:
                 answer = sent(found)[0]
                 self.assertEqual((result(answer), answer.hop_by_hop), (5015, 9))
