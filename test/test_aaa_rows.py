@@ -45,7 +45,7 @@ def row(**changes: Any) -> readouts.PeerView:
         "name": "aaa1.home.example", "realm": "home.example", "kind": "static", "state": "I-Open",
         "watchdog": "OKAY", "usable": True, "transport": "tcp", "secure": False, "connection": "over tcp",
         "since": 1.0, "pending": 2, "queued": 1, "round_trip": 0.0, "auth": (1, 8), "acct": (3,),
-        "relay": False, "product": "x", "vendor": 10415, "firmware": 1, "state_id": 1, "addresses": (),
+        "relay": False, "product": "x", "vendor": 0, "vendors": (10415,), "firmware": 1, "state_id": 1, "addresses": (),
         "certificate": ("aaa1.home.example",), "compat": False, "next_try": None, "lifetime": None,
         "last_error": "", "disabled": False, "farewell": None, "link": 1, "remote": V6, "port": 3869,
         "local": (V4, V6), "statistics": PeerStatistics(requests_sent=7),
