@@ -85,8 +85,9 @@ class HeldNode:
             told()
 
     def serve(self, application: Application) -> None:
-        """Give requests to ``application``, on whichever node runs."""
-        self._applications.append(application)
+        """Give requests to ``application``, on whichever node runs; said again, by what it says now."""
+        if application not in self._applications:
+            self._applications.append(application)
         if self._node is not None:
             self._node.serve(application)
 

@@ -3,7 +3,7 @@
 ::
 
     System ──start, reconfigure, stop──▶ DiameterService ── DiameterNode (driver.py) ── core, transports
-    services and AAA servers ──port──────────────┘ └──peers, routes, queue, statistics──▶ Shell
+    services and AAA servers ──node──────────────┘ └──peers, routes, queue, statistics──▶ Shell
 """
 
 from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class DiameterService:
         return self._node.settings
 
     @property
-    def port(self) -> NodePort:
+    def node(self) -> NodePort:
         """What local applications and users send and serve by; the same before and after the start."""
         return self._node
 
@@ -123,6 +123,20 @@ class DiameterService:
     def peers(self) -> Iterator[readouts.PeerView]:
         """All peers by name."""
         return readouts.peers(self._node.core, self._clock())
+
+    def summary(self) -> tuple[list[str], int]:
+        """States of all peers, and how many requests have no answer yet."""
+        peers = list(self._node.core.table.peers.values())
+        waiting = sum(len(peer.pending) + len(peer.queue) for peer in peers)
+        return [peer.state for peer in peers], waiting + len(self._node.core.outbound.parked)
+
+    def advertised(self) -> list[int]:
+        """Ids of the applications that are served here."""
+        return sorted({each.id for application in self._node.applications for each in application.advertised})
+
+    def local_port(self, connection: int) -> int:
+        """Our port of a connection, by its number; 0: not known."""
+        return self._node.connections.local_port(connection)
 
     def routes(self) -> Iterator[RouteView]:
         """Routes, configured and learnt."""

@@ -99,12 +99,18 @@ class PendingView:
     endpoint: str
     peer: str
     """Empty: it waits for one."""
+    direction: str
+    """``out``: to a peer; ``in``: an application of ours has it."""
+    state: str
+    """``sent``, ``queued`` (for the peer's window), ``parked`` (for a peer), ``working`` (here)."""
     command: str
     application: str
     session_id: str
     hop_by_hop: int
+    """-1: not sent."""
     end_to_end: int
-    age: float
+    remaining: float
+    """Seconds until it is given up."""
     retransmitted: bool
 
 

@@ -56,6 +56,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.lanes", 2),
     ("appliance.protocols.diameter.veil", 1),
     ("appliance.protocols.diameter.probe", 2),
+    ("appliance.protocols.diameter.counted", 2),
     ("appliance.protocols.diameter.grammar", 1),
     ("appliance.protocols.diameter.faults", 1),
     ("appliance.protocols.diameter.text", 1),

@@ -18,6 +18,7 @@ from appliance.aaa.events import (
     Notify,
     Origin,
     Reauthorize,
+    Reconfigure,
     Reply,
     Request,
     Send,
@@ -79,8 +80,9 @@ class AaaServerDriver:
         self.writer.start()
         self._node.serve(self)
 
-    def stop(self) -> Callable[[], None]:
-        """Take no more requests; returns what waits, on another thread, until the rest is stored."""
+    def stop(self) -> Callable[[float], None]:
+        """Take no more requests; returns what waits, on another thread, until the rest is stored, or for so
+        many seconds."""
         self._node.withdraw(self)
         for number in list(self._sent.values()):
             self._node.cancel(number)
@@ -93,6 +95,13 @@ class AaaServerDriver:
         """The store has ended: nothing comes of the core any more."""
         self._driver.stop()
         self._replies.clear()
+
+    def reconfigure(self, event: Reconfigure) -> None:
+        """Go on by other settings."""
+        before = self.realms
+        self._driver.feed(event)
+        if self.realms != before:
+            self._node.serve(self)
 
     def feed(self, event: Any) -> None:
         """Give the core an event."""

@@ -145,6 +145,10 @@ class UserDay:
 class Database(Protocol):
     """A database that records are written to, by one thread. All calls block."""
 
+    @property
+    def description(self) -> str:
+        """What it is, for operators; without a password."""
+
     def open(self) -> None:
         """Connect, and make the tables that are missing. Raises StoreError."""
 
@@ -171,6 +175,12 @@ class Database(Protocol):
         That of the newest row, if there is none. Raises StoreError.
         """
 
+    def row_of(self, begin: int, end: int, end_to_end: int) -> int | None:
+        """The newest row received from one microsecond to before another with this End-to-End Id.
+
+        Raises StoreError.
+        """
+
     def reader(self) -> "RecordReader":
         """A new reader for another thread."""
 
@@ -178,8 +188,13 @@ class Database(Protocol):
 class RecordReader(Protocol):
     """Reads records on its own connection. All calls block; one thread at a time."""
 
-    def page(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
-        """At most ``limit`` records behind a place, in the order of reception. Raises StoreError."""
+    def page(
+        self, wanted: Selection, behind: Place | None, limit: int, backwards: bool = False
+    ) -> list[Record]:
+        """At most ``limit`` records behind a place, in the order of reception or backwards.
+
+        Raises StoreError.
+        """
 
     def open_sessions(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
         """START records of sessions without a STOP, as pages. Raises StoreError."""

@@ -53,6 +53,10 @@ class Users:
                 return found
         return None
 
+    def configured(self, nai: str) -> bool:
+        """Whether the configuration has an entry of that (folded) name."""
+        return nai in self._configured
+
     def counts(self) -> dict[str, int]:
         """How many users each realm has."""
         counts = {realm: len(self._files.get(realm, {})) for realm in sorted(self.realms)}

@@ -60,6 +60,15 @@ class Journal(Protocol):
 
 
 @define(slots=True)
+class Change:
+    """Other settings for the thread."""
+
+    journal: Journal | None
+    window: int
+    keep: int
+
+
+@define(slots=True)
 class WriterStatistics:
     """Numbers of a writer; each is changed by one thread only."""
 
@@ -118,7 +127,7 @@ class RecordWriter:
         self._journal_error = ""
         self._window = window
         self._keep = keep
-        self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Item] | Change | None] = SimpleQueue()
         self._batch: list[Item] = []
         self._flush: Any = None
         self._thread: threading.Thread | None = None
@@ -164,7 +173,15 @@ class RecordWriter:
         numbers.waiting_octets -= octets
         self._done(tokens, outcome)
 
-    def stop(self) -> Callable[[], None]:
+    def reconfigure(self, journal: Journal | None, window: int, keep: int) -> None:
+        """Go on with another journal and other times."""
+        if self._thread is not None:
+            self._hand_over()
+            self._queue.put(Change(journal, window, keep))
+        else:
+            self._change(Change(journal, window, keep))
+
+    def stop(self) -> Callable[[float], None]:
         """Take nothing more; what was taken is still written. Returns what waits for it, for a thread."""
         self._stopping = True
         if self._flush is not None:
@@ -172,7 +189,7 @@ class RecordWriter:
             self._hand_over()
         self._queue.put(None)
         thread = self._thread
-        return thread.join if thread is not None else lambda: None
+        return thread.join if thread is not None else lambda _: None
 
     # On the writer thread.
 
@@ -212,13 +229,24 @@ class RecordWriter:
         try:
             part = self._queue.get(timeout=0.05 if self._busy() else IDLE)
             while part is not None:
-                batch.extend(part)
+                if isinstance(part, Change):
+                    self._change(part)
+                else:
+                    batch.extend(part)
                 if len(batch) >= BATCH:
                     return batch, True
                 part = self._queue.get_nowait()
         except Empty:
             return batch, True
         return batch, False
+
+    def _change(self, change: "Change") -> None:
+        self._window, self._keep = change.window, change.keep
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = change.journal
+        self._behind = change.journal is not None
+        self._journal_error = ""
 
     def _take(self, batch: list[Item]) -> None:
         if self.error and time.monotonic() >= self._retry:

@@ -93,11 +93,12 @@ NO_PEERS = "No peers match the specified criteria"
 PEER_LINE = "{:<36}  {:<16}  {:<14}  {:<8}  {:<9}  {:<26}  {:>7}  {:>6}".format
 PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address", "Pending", "Queued")
 PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
-QUEUE_LINE = "{:<16}  {:<32}  {:<7}  {:<24}  {:<10}  {:<10}  {:>8}  {:<1}  {}".format
+QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<24}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
 QUEUE_HEADINGS = (
-    "Endpoint", "Peer", "Command", "Application", "Hop-by-Hop", "End-to-End", "Age", "T", "Session-Id",
+    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left", "T",
+    "Session-Id",
 )  # fmt: skip
-QUEUE_DASHES = (16, 32, 7, 24, 10, 10, 8, 1, 10)
+QUEUE_DASHES = (16, 32, 3, 7, 7, 24, 10, 10, 9, 1, 10)
 DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<24}  {:<32}  {:>9}  {}".format
 DIAMETER_SESSION_HEADINGS = (
     "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
@@ -128,7 +129,10 @@ TECH_SUPPORT = (
     "show ip pool", "show ipv6 pool", "show subscribers summary", "show session progress",
     "show session duration", "show session disconnect-reasons verbose", "show lma-service all",
     "show lma-service statistics", "show mag-service all", "show mag-service statistics",
-    "show administrators", "show logs last 500",
+    "show diameter endpoint all", "show diameter peers verbose", "show diameter routes",
+    "show diameter statistics", "show diameter aaa-statistics", "show aaa group", "show aaa clients",
+    "show aaa servers", "show aaa statistics", "show accounting spool", "show administrators",
+    "show logs last 500",
 )  # fmt: skip
 
 #: The menu behind option 75 of ``monitor``: key, name, application ids. The digits are StarOS's, which has

@@ -12,6 +12,7 @@ from attrs import asdict, define, field
 
 from appliance.cli import ours
 from appliance.cli.render import STEP, columns, key_of, pair
+from appliance.cli.values import visible
 from appliance.counters import slug
 from appliance.ports_aaa import (
     DiameterSessionView,
@@ -269,9 +270,9 @@ class QueueScreen:
                 yield ours.QUEUE_LINE(*("-" * dashes for dashes in ours.QUEUE_DASHES))
             count += 1
             yield ours.QUEUE_LINE(
-                view.endpoint, view.peer or "-", view.command, view.application, f"{view.hop_by_hop:08x}",
-                f"{view.end_to_end:08x}", f"{view.age:.1f}", "T" if view.retransmitted else "-",
-                view.session_id,
+                view.endpoint, view.peer or "-", view.direction, view.state, view.command, view.application,
+                _hop(view.hop_by_hop), f"{view.end_to_end:08x}", f"{view.remaining:.1f}",
+                "T" if view.retransmitted else "-", visible(view.session_id),
             )  # fmt: skip
         if not count:
             yield "No requests wait"
@@ -287,10 +288,14 @@ class QueueScreen:
                 if view is None
                 else {
                     **asdict(view),
-                    "hop_by_hop": f"{view.hop_by_hop:08x}",
+                    "hop_by_hop": _hop(view.hop_by_hop),
                     "end_to_end": f"{view.end_to_end:08x}",
                 }
             )
+
+
+def _hop(number: int) -> str:
+    return "-" if number < 0 else f"{number:08x}"
 
 
 @define(slots=True)
@@ -316,8 +321,8 @@ class DiameterSessionScreen:
                     yield ours.DIAMETER_SESSION_LINE(*ours.DIAMETER_SESSION_HEADINGS)
                     yield ours.DIAMETER_SESSION_LINE(*("-" * n for n in ours.DIAMETER_SESSION_DASHES))
                 yield ours.DIAMETER_SESSION_LINE(
-                    view.role, view.owner, view.state, view.user or "-", view.application, view.peer or "-",
-                    _left(view.authorization_left), view.session_id,
+                    view.role, view.owner, view.state, visible(view.user) or "-", view.application,
+                    view.peer or "-", _left(view.authorization_left), visible(view.session_id),
                 )  # fmt: skip
             count += 1
         if not count:

@@ -212,6 +212,9 @@ class RecordBuilder:
             add(HA_ADDRESS.encode(subject.local))
         if self.application != MOBILE_IP:
             add(_agent(subject))
+        if self.application == NASREQ or len(subject.prefixes) > 1:
+            # MIP6-Agent-Info has room for one.
+            parts += [FRAMED_PREFIX.encode(_framed_prefix(prefix)) for prefix in subject.prefixes]
         if subject.care_of:
             add(CARE_OF.encode(subject.care_of))
         if subject.link_layer:
@@ -233,7 +236,6 @@ class RecordBuilder:
         add(SERVICE_TYPE.encode(FRAMED))
         if subject.ipv4_address is not None:
             add(FRAMED_ADDRESS.encode(subject.ipv4_address))
-        parts += [FRAMED_PREFIX.encode(_framed_prefix(prefix)) for prefix in subject.prefixes]
 
 
 def _features(subject: Subject) -> int:
@@ -258,7 +260,7 @@ def _bandwidths(grant: Grant) -> list[bytes]:
 def _agent(subject: Subject) -> bytes:
     """MIP6-Agent-Info: the anchor, and what the mobile node has from it (RFC 5779 section 4.1)."""
     members = [HA_ADDRESS.encode(subject.local)]
-    members += [HOME_LINK_PREFIX.encode(_link_prefix(prefix)) for prefix in subject.prefixes]
+    members += [HOME_LINK_PREFIX.encode(_link_prefix(prefix)) for prefix in subject.prefixes[:1]]
     if subject.ipv4_address is not None:
         members.append(IPV4_HOME_ADDRESS.encode(subject.ipv4_address))
     return AGENT_INFO.encode(members)

@@ -74,6 +74,7 @@ class RecordStore:
         self._limit = 0
         self._last_job = self._last_tidy = self._last_alive = self._last_rescue = 0.0
         self._call: Any = None
+        self._due = 0.0
         self._hurried = False
 
     def start(self) -> Deferred[None]:
@@ -141,11 +142,15 @@ class RecordStore:
         if wait is None:
             return
         self._hurried = wait <= COMMIT
+        due = self._clock().mono + wait
         if self._call is None:
             self._call = self._reactor.callLater(max(0.0, wait), self._begin)
-        elif self._hurried:
-            # It was for housekeeping.
+        elif due < self._due:
+            # It was for something that is not so urgent.
             self._call.reset(max(0.0, wait))
+        else:
+            return
+        self._due = due
 
     def _wait(self) -> float | None:
         """Seconds until the next job is wanted."""

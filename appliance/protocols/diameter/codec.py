@@ -71,14 +71,17 @@ class Avp(NamedTuple):
 
 
 def _bad_length(data: bytes, place: int, end: int) -> Malformed:
-    """What is wrong with the AVP that does not fit at ``place``; its header is padded with zeros."""
+    """What is wrong with the AVP that does not fit at ``place``.
+
+    For Failed-AVP its header is padded with zeros, and has the length that it would have without data.
+    """
     left = end - place
-    if left < 8:
-        failed = data[place:end] + b"\0" * (8 - left)
-        return Malformed(5014, f"{left} octets at octet {place} are no AVP header", failed)
-    code, word = _PAIR.unpack_from(data, place)
+    front = data[place : min(place + 12, end)].ljust(12, b"\0")
+    code, word = _PAIR.unpack_from(front)
     head = 12 if word >> 31 else 8
-    failed = data[place : min(place + head, end)].ljust(head, b"\0")
+    failed = _PAIR.pack(code, word & 0xFF000000 | head) + front[8:head]
+    if left < 8:
+        return Malformed(5014, f"{left} octets at octet {place} are no AVP header", failed)
     says = f"AVP {code} at octet {place} says that it has {word & 0xFFFFFF} octets"
     return Malformed(5014, f"{says}; it has {head} at least, and {left} are left", failed)
 
@@ -237,7 +240,12 @@ class Message(Group):
     def __init__(self, data: bytes) -> None:
         """``data``: the whole message, its length checked by :func:`size_of`. Raises :class:`Malformed`."""
         super().__init__(data, HEADER_SIZE)
-        first, second, self.application, self.hop_by_hop, self.end_to_end = HEADER.unpack_from(data)
+        try:
+            first, second, self.application, self.hop_by_hop, self.end_to_end = HEADER.unpack_from(data)
+        except struct.error:
+            raise Malformed(
+                5015, f"{len(data)} octets are no message: its header has {HEADER_SIZE}"
+            ) from None
         self.flags = second >> 24
         self.code = second & 0xFFFFFF
         if first >> 24 != 1:

@@ -120,6 +120,11 @@ class Connections:
         """Connections that there are, with those that are about to begin or end."""
         return len(self._all)
 
+    def local_port(self, number: int) -> int:
+        """Our port of a connection that the node knows; 0: not known."""
+        connection = self._live.get(number)
+        return connection.local_port if connection is not None else 0
+
     async def listen(self, listeners: tuple[Listener, ...]) -> None:
         """Listen there and nowhere else; raises :class:`ResourceError`, then everything is as before."""
         wanted = spots(listeners)
@@ -200,8 +205,6 @@ class Connections:
         connection = self._live.pop(effect.connection, None)
         if connection is None:
             return
-        if connection.stranger and effect.text:
-            self.complain(connection.source, f"refused: {effect.text}")
         if effect.abort:
             connection.abort(effect.text)
         else:

@@ -96,7 +96,7 @@ def describe(data: bytes, level: int = 1, dictionary: Dictionary | None = None) 
         size = size_of(data)
         if size != len(data):
             raise Malformed(5015, f"the header says {size} octets")
-    except (Malformed, ValueError, LookupError) as error:
+    except Malformed as error:
         return _unreadable(data, level, str(error))
     lines = [_title(message, dictionary)]
     if level >= 2:

@@ -61,6 +61,17 @@ _RULE = re.compile(r"\s*(?:(\d*)\s*(\*)\s*(\d*))?\s*([<{\[])\s*([A-Za-z0-9][\w.-
 _HEADER = re.compile(r"\s*<\s*(Diameter|AVP)[ -]Header:\s*(\d+|code)((?:[\s,\[\]]+\w+)*[\s\]]*)>")
 _CLOSING = {"<": ">", "{": "}", "[": "]"}
 _FLAGS = {"REQ", "PXY", "ERR"}
+#: What reads a line of each section.
+_SECTIONS = {
+    "avp": "_avp",
+    "enum": "_value",
+    "mask": "_value",
+    "results": "_result",
+    "alias": "_alias",
+    "command": "_command",
+    "grouped": "_grouped",
+    "message": "_message",
+}
 
 
 class Reader:
@@ -79,16 +90,6 @@ class Reader:
         """Definitions that this file made, so that it may change them."""
         self._grammars: list[tuple[int, str, tuple[Rule, ...]]] = []
         """Line, name and rules of all grammars of the file."""
-        self._sections = {
-            "avp": self._avp,
-            "enum": self._enum,
-            "mask": self._enum,
-            "results": self._result,
-            "alias": self._alias,
-            "command": self._command,
-            "grouped": self._grouped,
-            "message": self._message,
-        }
 
     def read(self, text: str) -> None:
         """Read it all. Raises DictionaryError."""
@@ -99,7 +100,7 @@ class Reader:
             elif not self._section:
                 self._fail("a section has to begin first, for example '@avp'")
             else:
-                self._sections[self._section](line)
+                getattr(self, _SECTIONS[self._section])(line)
         self._finish()
 
     def _fail(self, text: str) -> NoReturn:
@@ -137,8 +138,8 @@ class Reader:
             number, _, name = rest.partition(" ")
             id_ = self._integer(number, 0, 0xFFFFFFFF)
             self._into.applications[id_] = ApplicationDef(id_, name.strip() or number, self._vendor)
-        elif word not in self._sections:
-            known = ", ".join(("vendor", "application", *self._sections))
+        elif word not in _SECTIONS:
+            known = ", ".join(("vendor", "application", *_SECTIONS))
             self._fail(f"unknown section '@{word}'; known are {known}")
         else:
             self._section = word
@@ -217,7 +218,7 @@ class Reader:
                 vendor = f" of vendor {known.vendor}" if known.vendor else ""
                 self._fail(f"there is {known.name}, code {known.code}{vendor}, {known.type.name} already")
 
-    def _enum(self, line: str) -> None:
+    def _value(self, line: str) -> None:
         name, value = self._words(line, 2, "NAME VALUE")
         low, high = (1, (1 << 64) - 1) if self._section == "mask" else (-(1 << 31), (1 << 32) - 1)
         self._into.avps[self._argument].values[self._integer(value, low, high)] = name

@@ -96,8 +96,15 @@ class Dictionary:
         return made
 
     def replace(self, avp: AvpDef) -> None:
-        """Put a definition where another of the same name and code is, and forget what is compiled."""
+        """Put a definition where another of the same name and code is."""
+        self.forget()
         self.avps[avp.name] = self.by_code[avp.code, avp.vendor] = avp
+
+    def forget(self) -> None:
+        """Forget what is compiled: it refers to the dictionary, and nobody collects cycles of references."""
+        for made in self.compiled.values():
+            if isinstance(made, Dictionary):
+                made.forget()
         self.compiled.clear()
 
     def load(self, text: str, filename: str) -> None:
@@ -106,7 +113,7 @@ class Dictionary:
         Raises DictionaryError with ``FILE:LINE: ...``; the dictionary is then in an undefined state, so
         load into a :meth:`copy`. Definitions that another dictionary shares are not changed.
         """
-        self.compiled.clear()
+        self.forget()
         Reader(self, filename).read(text)
 
 
@@ -152,8 +159,7 @@ def current() -> Dictionary:
 
 def use(dictionary: Dictionary | None) -> None:
     """Make it the current one; ``None``: the standard one again."""
-    # What was compiled refers to its dictionary, and cycles of references are never collected here.
-    current().compiled.clear()
+    current().forget()
     _current[:] = [] if dictionary is None else [dictionary]
 
 

@@ -141,7 +141,8 @@ class Discovery:
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next."""
         times = [*self._asked.values(), *(min(each.refresh, each.expires) for each in self._known.values())]
-        times += [peer.expires for peer in self._table.peers.values() if peer.kind == DISCOVERED]
+        peers = self._table.peers.values()
+        times += [peer.expires for peer in peers if peer.kind == DISCOVERED and not peer.removing]
         return min(times, default=None)
 
     def tick(self, now: Now) -> bool:

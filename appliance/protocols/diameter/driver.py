@@ -212,6 +212,11 @@ class DiameterNode:
 
     # ---- applications
 
+    @property
+    def applications(self) -> list[Application]:
+        """Who serves requests here."""
+        return list(self._applications.values())
+
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; said again, by what it advertises now."""
         number = self._number(application)

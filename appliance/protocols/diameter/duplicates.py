@@ -28,8 +28,10 @@ class Duplicates:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: Key) -> bytes | None:
-        """The answer that was given."""
+    def get(self, key: Key, mono: float) -> bytes | None:
+        """The answer that was given, if it is not too old."""
+        if self._order and self._order[0][0] <= mono:
+            self._trim(mono)
         return self._answers.get(key)
 
     def put(self, key: Key, answer: bytes, mono: float) -> None:
@@ -44,6 +46,11 @@ class Duplicates:
             self._octets -= len(old)
         answers[key] = answer
         self._octets += len(answer)
+        if order[0][0] <= mono or len(answers) > MOST or self._octets > MOST_OCTETS:
+            self._trim(mono)
+
+    def _trim(self, mono: float) -> None:
+        answers, order = self._answers, self._order
         while order and (order[0][0] <= mono or len(answers) > MOST or self._octets > MOST_OCTETS):
             self._octets -= len(answers.pop(order.popleft()[1]))
 

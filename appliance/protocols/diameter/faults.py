@@ -148,7 +148,7 @@ def _echo(message: Message, dictionary: Dictionary) -> list[bytes] | None:
                 value = message.first(avp)
             except (Malformed, BadValue):
                 return None
-            if value is None or avp.grouped:
+            if value is None or avp.grouped or (avp.closed and value not in avp.values):
                 return None
             found.append(avp.encode(value))
     return found

@@ -22,7 +22,8 @@ from appliance.protocols.diameter.types import DataType, is_identity
 
 #: Whether data between two places is a value.
 Test = Callable[[bytes, int, int], Any]
-#: Whether there may be only one; octets with header (0: any, -1: a group); what tests the data.
+#: Whether there may be only one; octets with header (0: any, -1: a group); what tests the
+#: data, or the definition of the group.
 Spec = tuple[bool, int, Any]
 
 _PAIR = struct.Struct("!II").unpack_from
@@ -86,13 +87,13 @@ class _Specs(dict[int, Spec | None]):
 
     def __init__(self, dictionary: Dictionary, rules: dict[int, Rule], others: bool) -> None:
         super().__init__()
-        self._dictionary = dictionary
+        self.dictionary = dictionary
         self._rules = rules
         self._others = others
 
     def __missing__(self, key: int) -> Spec | None:
         code, vendor, flags = key >> 8 & 0xFFFFFFFF, key >> 40, key & 0xFF
-        avp = self._dictionary.by_code.get((code, vendor))
+        avp = self.dictionary.by_code.get((code, vendor))
         if avp is None:
             # Not understood: fine unless it has to be. Not kept, or strangers could fill memory.
             return (False, 0, None) if self._others and not flags & FLAG_M else None
@@ -107,8 +108,8 @@ class _Specs(dict[int, Spec | None]):
             return None
         single = rule is not None and rule.high == 1
         if avp.grouped:
-            inside = group_grammar(self._dictionary, avp)
-            return (single, 0, None) if inside is None else (single, -1, inside)
+            # Its grammar is looked up each time: groups that hold each other would be cycles of references.
+            return (single, 0, None) if avp.key == _FAILED_AVP else (single, -1, avp)
         if avp.type.sizes:
             size = avp.type.sizes[0] + (12 if avp.vendor else 8)
             return single, size, _among(avp) if avp.closed and avp.enumerated else None
@@ -162,7 +163,8 @@ class Grammar:
                 if exact > 0:
                     return False
                 if exact:
-                    if depth >= DEEPEST or not test.good(data, start, stop, {}, depth + 1):
+                    inside = group_grammar(known.dictionary, test)
+                    if depth >= DEEPEST or not inside.good(data, start, stop, {}, depth + 1):
                         return False
                 elif test is not None and not test(data, start, stop):
                     return False
@@ -183,10 +185,8 @@ class Grammar:
         return self.extra is None or self.extra(index)
 
 
-def group_grammar(dictionary: Dictionary, avp: AvpDef) -> Grammar | None:
-    """The grammar of a Grouped AVP; ``None`` for Failed-AVP, which holds what was wrong."""
-    if avp.key == _FAILED_AVP:
-        return None
+def group_grammar(dictionary: Dictionary, avp: AvpDef) -> Grammar:
+    """The grammar of a Grouped AVP."""
     made: Grammar | None = dictionary.compiled.get(avp)
     if made is None:
         made = dictionary.compiled[avp] = Grammar(dictionary, avp.rules)
@@ -196,4 +196,5 @@ def group_grammar(dictionary: Dictionary, avp: AvpDef) -> Grammar | None:
     return made
 
 
+#: Failed-AVP is not looked into: it holds what was wrong.
 _FAILED_AVP, _VENDOR_SPECIFIC, _AUTH, _ACCT = 279, 260, 258, 259

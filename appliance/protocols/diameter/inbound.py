@@ -103,6 +103,7 @@ class InboundRequests:
         self._redirecting = redirecting
         self._proxy = proxy
         self._serving: dict[int, Serve] = {}
+        self._ids: frozenset[int] = frozenset()
         self._busy: dict[Key, Inbound] = {}
         self._decisions: dict[tuple[Any, ...], Decision] = {}
         self._key = 0
@@ -122,7 +123,9 @@ class InboundRequests:
             self._fail(inbound, UNABLE_TO_DELIVER, "the application has ended")
 
     def _applications_changed(self) -> None:
-        self._context.us.serve(each for serve in self._serving.values() for each in serve.advertised)
+        advertised = [each for serve in self._serving.values() for each in serve.advertised]
+        self._context.us.serve(advertised)
+        self._ids = frozenset(each.id for each in advertised)
         self.forget()
 
     def forget(self) -> None:
@@ -137,7 +140,8 @@ class InboundRequests:
         statistics.requests_received += 1
         if flags & RETRANSMITTED:
             statistics.repeats_received += 1
-        checked = self._context.us.agent == "none"
+        # An agent has to know first whether the request is for somebody else.
+        checked = message.application in self._ids and self._context.us.agent == "none"
         if checked and self._faulty(peer, link, message):
             return
         try:
@@ -248,7 +252,7 @@ class InboundRequests:
         key: Key | None = None
         if origin is not None and self.duplicates.seconds:
             key = (origin.lower(), message.end_to_end, message.code, message.raw(SESSION_ID))
-            answer = self.duplicates.get(key)
+            answer = self.duplicates.get(key, now.mono)
             if answer is not None:
                 context.statistics.duplicates += 1
                 self._send(link, peer, again(answer, message))

@@ -284,6 +284,8 @@ class DiameterNode:
         settings = event.settings
         context = self.context
         context.settings = settings
+        if settings.agent != context.us.agent:
+            self.table.announce(now)
         context.us.take(settings)
         self.inbound.duplicates.seconds = settings.duplicate_time
         self.routes.take(settings)

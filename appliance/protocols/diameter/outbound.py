@@ -112,7 +112,6 @@ class Outbound:
         )
         if submit.repeated:
             flags |= RETRANSMITTED
-            context.statistics.repeats_sent += 1
         data = frame(submit.code, submit.application, flags, 0, end_to_end, supported(submit.avps))
         self._number += 1
         pending = Pending(
@@ -244,6 +243,7 @@ class Outbound:
         statistics.octets_sent += len(data)
         if pending.front[4] & RETRANSMITTED:
             statistics.repeats_sent += 1
+            self._context.statistics.repeats_sent += 1
         link = peer.link
         assert link is not None
         self._context.effects.append(Transmit(link.number, data))
@@ -398,7 +398,6 @@ class Outbound:
     def _repeat(self, pending: Pending, peer: Peer) -> None:
         pending.hop = -1
         pending.repeat()
-        self._context.statistics.repeats_sent += 1
         peer.statistics.failed_over += 1
 
     def closed(self, peer: Peer, now: Now) -> None:

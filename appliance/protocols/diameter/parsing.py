@@ -80,11 +80,14 @@ class _Reader:
             self._fail(f"longer than {LONGEST_TEXT} characters")
 
     def _fail(self, what: str) -> NoReturn:
-        raise TextError(f"{what}, at character {self._at + 1} of '{self._text[:60]}'")
+        text = f"{what}, at character {self._at + 1} of '{self._text[:60]}'"
+        raise TextError("".join(sign if sign.isprintable() else "?" for sign in text))
 
     def end(self) -> None:
         """Nothing may be left."""
-        if self._text[self._at :].strip():
+        rest = self._text[self._at :].lstrip()
+        self._at = len(self._text) - len(rest)
+        if rest:
             self._fail("expected the end")
 
     def pair(self, depth: int) -> bytes:

@@ -357,7 +357,9 @@ class Peer(PeerActions):
             self.dormant = False
         elif self.farewell in (BUSY, DO_NOT_WANT_TO_TALK_TO_YOU):
             self.dormant = True
-            self.until = now.mono + self._context.jittered(limit)
+            # Who is busy, or says good-bye soon after each welcome, is left in peace for a while.
+            soon = self.farewell != BUSY and now.mono - self._opened_at >= limit
+            self.until = NEVER if soon else now.mono + self._context.jittered(limit)
         elif failed and self._next_address():
             self.until = now.mono
         else:

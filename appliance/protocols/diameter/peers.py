@@ -231,7 +231,8 @@ class PeerTable:
             self._turn_away(link, event.text, now)
             return
         peer.statistics.malformed += 1
-        context.drop(link, event.text, abort=not told)
+        # RFC 6733 section 2.1: by a reset. The transport sends what was transmitted before it.
+        context.drop(link, event.text, abort=True)
         peer.lost(link, event.text, now)
 
     def _turn_away(self, link: Link, text: str, now: Now) -> None:

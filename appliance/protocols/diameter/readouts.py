@@ -57,6 +57,16 @@ class PeerView:
     lifetime: float | None
     """Of a discovered one, until it is forgotten; ``None``: it stays."""
     last_error: str
+    disabled: bool
+    farewell: int | None
+    """Disconnect-Cause of the last DPR; ``None``: there was none since it was open."""
+    link: int
+    """Number of its connection; 0: it has none."""
+    remote: bytes
+    """Address of the connection; empty: not known yet."""
+    port: int
+    local: tuple[bytes, ...]
+    """Our addresses of it."""
     statistics: PeerStatistics
 
 
@@ -128,6 +138,12 @@ def _peer(peer: Peer, now: Now) -> PeerView:
         next_try=max(0.0, peer.until - now.mono) if waits else None,
         lifetime=None if peer.expires == NEVER else max(0.0, peer.expires - now.mono),
         last_error=peer.last_error,
+        disabled=peer.disabled,
+        farewell=peer.farewell,
+        link=link.number if link is not None else 0,
+        remote=link.remote if link is not None else b"",
+        port=link.port if link is not None else 0,
+        local=link.local if link is not None else (),
         statistics=peer.statistics,
     )
 

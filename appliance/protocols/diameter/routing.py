@@ -250,7 +250,8 @@ class RoutingTable:
             said = peer.capabilities
             if realm and fold(said.realm if said is not None else peer.settings.realm) == realm:
                 home.append((1, peer, float(peer.settings.weight)))
-            elif local and _relays(peer):
+            elif local and (_relays(peer) or (said is None and not peer.settings.realm)):
+                # What it never was connected to may turn out to be a relay, or of the realm.
                 relays.append((1, peer, float(peer.settings.weight)))
         yield home
         yield relays

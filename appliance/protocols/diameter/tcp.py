@@ -188,8 +188,10 @@ class Stream(Connection, Protocol):
         if self.transport is None:
             self._finish()
             return
-        if self.names is None and self.answered:
-            # What explains the reset to the peer goes out before it.
+        if self.answered:
+            # What explains the reset to the peer goes out before it, as far as the host takes it at once.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
             self.transport.doWrite()
         self.transport.abortConnection()
 
@@ -248,20 +250,27 @@ class _Dial(ClientFactory):
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._client: Any = None
+
+    def startedConnecting(self, connector: Any) -> None:
+        """It has begun."""
+        self._client = connector.transport
 
     def buildProtocol(self, addr: Any) -> Stream:
         """The connection is there."""
         return self._stream
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """It did not come about."""
+        """It did not come about. Break what would be a cycle."""
         self._stream.dialling = None
+        client, self._client = self._client, None
+        for name in ("doRead", "doWrite"):
+            vars(client).pop(name, None)
         self._stream.failed(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
         """It is gone again; the connection was told. Break what would be a cycle."""
-        self._stream.dialling = None
-        connector.transport = None
+        self._stream.dialling = self._client = connector.transport = None
 
 
 def connect(

@@ -224,9 +224,9 @@ def _bits(value: int, names: dict[int, str]) -> str:
 def _float(avp: AvpDef) -> Shower:
     def show(data: bytes) -> str:
         try:
-            value = avp.type.decode(data)
+            text = repr(avp.type.decode(data))
             # Only one of the many NaNs can be read back.
-            return repr(value) if avp.type.encode(value) == data else f"raw 0x{data.hex()}"
+            return text if avp.type.encode(float(text)) == data else f"raw 0x{data.hex()}"
         except BadValue:
             return f"raw 0x{data.hex()}"
 

@@ -136,7 +136,8 @@ def _context(
 def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, fine: int) -> bool:
     """Take OpenSSL's verdict on one certificate of a chain, and keep it for the log."""
     if not fine:
-        wrapped: Wrapped = connection.get_app_data()
+        # Twisted keeps its own side of the connection there.
+        wrapped: Wrapped = connection.get_app_data().wrappedProtocol
         subject = certificate.to_cryptography().subject.rfc4514_string()[:200]
         wrapped.verdict = f"certificate {subject!r}: {VERDICTS.get(code, f'X509 error {code}')}"
     return bool(fine)
@@ -171,9 +172,7 @@ class Keeper:
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """A server's side of TLS for a connection that a peer has opened."""
         assert self.current is not None, "no listener for TLS without certificates"
-        connection = SSL.Connection(self.current.context, None)
-        connection.set_app_data(tlsProtocol.wrappedProtocol)
-        return connection
+        return SSL.Connection(self.current.context, None)
 
     def client(self, identity: str) -> "_Client":
         """What makes our side of TLS for a connection to the peer of this identity."""
@@ -191,7 +190,6 @@ class _Client:
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol.wrappedProtocol)
         # RFC 6066 section 3: a peer with several identities can choose its certificate.
         connection.set_tlsext_host_name(self._identity.encode("ascii", "replace"))
         return connection

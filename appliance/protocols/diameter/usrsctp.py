@@ -146,7 +146,7 @@ class Library:
         }
         ppid = PPID.to_bytes(4, "big")
         self._infos = [ffi.new("char[]", _SNDINFO.pack(0, flags, ppid, 0, 0)) for flags in (0, _UNORDERED)]
-        reactor.addReader(self)
+        self._reactor.addReader(self)
         atexit.register(self._silence)
 
     # ---- the library's threads
@@ -172,6 +172,12 @@ class Library:
             self._lib.usrsctp_set_upcall(handle, self._ffi.NULL, self._ffi.NULL)
 
     # ---- the reactor's thread
+
+    def serve(self, reactor: Any) -> None:
+        """Be read by another reactor: only tests have several, one after the other."""
+        if reactor is not self._reactor:
+            self._reactor = reactor
+            reactor.addReader(self)
 
     def fileno(self) -> int:
         """The descriptor that the library's threads write to."""
@@ -335,7 +341,9 @@ def library(reactor: Any, udp_port: int) -> Library:
     global _the_library
     if _the_library is None:
         _the_library = Library(reactor, udp_port)
-    elif _the_library.udp_port != udp_port:
+    elif _the_library.udp_port == udp_port:
+        _the_library.serve(reactor)
+    else:
         raise ResourceError(
             f"SCTP {_port_text(udp_port)}: this process runs it {_port_text(_the_library.udp_port)} already; "
             "give all endpoints the same 'sctp udp-port', and restart the appliance to change it"

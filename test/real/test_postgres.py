@@ -1,0 +1,71 @@
+"""Accounting records in a PostgreSQL server that runs."""
+
+from itertools import count
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from appliance.aaa.postgres import PostgresDatabase, without_password
+from appliance.aaa.records import DAY, Database, Selection, StoreError
+from test.aaa.store_cases import StoreCases, record
+from test.real.postgres import missing, shared
+
+_numbers = count(1)
+
+
+class PostgresTests(StoreCases, SynchronousTestCase):
+    """All cases, and what only a server has."""
+
+    skip = missing() or None
+
+    def database(self) -> Database:
+        self.cluster = shared()
+        self.address = self.cluster.create(f"records{next(_numbers)}")
+        return PostgresDatabase(self.address)
+
+    def test_commits_are_synchronous(self) -> None:
+        """What the docstring promises, whatever the server's default is."""
+        connection = self.store._link.get()  # type: ignore[attr-defined]
+        self.assertEqual(connection.execute("SHOW synchronous_commit").fetchone()[0], "on")
+
+    def test_server_that_dies(self) -> None:
+        """An error while it is down; afterwards it goes on, with all that was stored."""
+        self.put(record("before"))
+        self.cluster.stop("immediate")
+        try:
+            with self.assertRaisesRegex(StoreError, "database postgresql://appliance@"):
+                self.put(record("meanwhile"))
+            with self.assertRaises(StoreError):
+                self.put(record("meanwhile"))
+            with self.assertRaises(StoreError):
+                self.reader.count()
+        finally:
+            self.cluster.start()
+        self.assertEqual(len(self.put(record("after"), record("before"))), 1)
+        self.assertEqual([each.session for each in self.all()], ["before", "after"])
+
+    def test_large_summary(self) -> None:
+        """Rows come as they are asked for, and a reader that has enough is not stuck."""
+        self.put(*(record(f"s;{number}", 0, 4, user=f"mn{number}@x") for number in range(1_000)))
+        found = self.reader.summary(Selection())
+        self.assertEqual(next(found).user, "mn0@x")
+        found.close()  # type: ignore[attr-defined]
+        self.assertEqual(self.reader.count(), 1_000)
+
+    def test_no_such_database(self) -> None:
+        """The error is the server's own, in one line."""
+        store = PostgresDatabase(self.cluster.of("nowhere"))
+        with self.assertRaisesRegex(StoreError, 'database "nowhere" does not exist'):
+            store.write([record()], DAY)
+
+
+class AddressTests(SynchronousTestCase):
+    """What is shown of an address."""
+
+    def test_passwords(self) -> None:
+        """No password is shown, wherever it stands."""
+        for address, shown in (
+            ("postgresql://u:secret@host/db", "postgresql://u@host/db"),
+            ("postgresql://u@host/db?password=secret&x=1", "postgresql://u@host/db?password=***&x=1"),
+            ("postgresql:///db?host=/run", "postgresql:///db?host=/run"),
+        ):
+            self.assertEqual(without_password(address), shown)
