@@ -94,7 +94,7 @@ class System:
         self._started = clock()
         self.kernel = Kernel(configuration.state_directory)
         tap = Tap()
-        watch = Watch(tap, self.services)
+        watch = Watch(tap, self.services, lambda: [each.name for each in self.configuration.endpoints])
         self._captures = Captures(watch, self.tell, clock, reactor.callLater, reactor.callFromThread)
         self.tap: TapPort = watch
         self.captures: CapturePort = self._captures
