@@ -58,6 +58,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.probe", 2),
     ("appliance.protocols.diameter.counted", 2),
     ("appliance.protocols.diameter.grammar", 1),
+    ("appliance.protocols.diameter.layouts", 1),
+    ("appliance.protocols.diameter.conditions", 1),
     ("appliance.protocols.diameter.faults", 1),
     ("appliance.protocols.diameter.text", 1),
     ("appliance.protocols.diameter.parsing", 1),

@@ -55,6 +55,8 @@ class Discovery:
         self._asked: dict[Key, float] = {}
         self._barren: dict[Key, float] = {}
         self._known: dict[Key, Known] = {}
+        #: When :meth:`tick` is wanted next; asked for at every message, so it is worked out at every change.
+        self.deadline: float | None = None
 
     def seek(self, pending: Pending, now: Now) -> bool:
         """Nobody is known for a request: look in the DNS, if that is wanted; whether there is hope."""
@@ -77,6 +79,7 @@ class Discovery:
         if self._barren.get(key, 0.0) > now.mono or len(self._asked) >= MOST_LOOKUPS:
             return False
         self._asked[key] = now.mono + PATIENCE
+        self._plan()
         self._context.statistics.lookups += 1
         self._context.effects.append(lookup)
         return True
@@ -95,20 +98,17 @@ class Discovery:
             self._route(event, event.application, names, lifetime, now)
         for name in names:
             self._table.peers[name].start(now)
+        self._plan()
 
     def _route(self, event: Found, application: int, names: list[str], lifetime: float, now: Now) -> None:
         expires = now.mono + lifetime
         key = (event.name, application)
         self._known[key] = Known(now.mono, now.mono + lifetime * REFRESH, expires, tuple(names))
         self._routes.learn(
-            DynamicRoute(
-                event.name, event.application, fold(each.identity), each.priority, each.weight, expires
-            )
+            DynamicRoute(event.name, application, fold(each.identity), each.priority, each.weight, expires)
             for each in event.peers[:MOST_FOUND]
             if fold(each.identity) in names
         )
-        for name in names:
-            self._table.peers[name].start(now)
 
     def _meet(self, said: FoundPeer, key: Key, lifetime: float, now: Now) -> str:
         """Put a host into the peer table; its folded identity, or empty if it does not go in."""
@@ -137,16 +137,16 @@ class Discovery:
         why = f": {text}" if text else ""
         self._context.hushed(now, f"dns {key[0]}", "warning", f"no peer found for {key[0]} in the DNS{why}")
 
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` is wanted next."""
+    def _plan(self) -> None:
         times = [*self._asked.values(), *(min(each.refresh, each.expires) for each in self._known.values())]
         peers = self._table.peers.values()
         times += [peer.expires for peer in peers if peer.kind == DISCOVERED and not peer.removing]
-        return min(times, default=None)
+        self.deadline = min(times, default=None)
 
     def tick(self, now: Now) -> bool:
         """Do what is due; whether something has changed that requests wait for."""
+        if self.deadline is None or self.deadline > now.mono:
+            return False
         changed = False
         for key in [key for key, until in self._asked.items() if until <= now.mono]:
             del self._asked[key]
@@ -161,6 +161,7 @@ class Discovery:
                     self._ask(Lookup(*key), now)
         self._routes.expire(now.mono)
         self._table.expire(now)
+        self._plan()
         return changed
 
     def _in_use(self, known: Known) -> bool:

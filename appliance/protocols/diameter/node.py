@@ -116,6 +116,10 @@ class DiameterNode:
         """Whether a request to a realm could be sent right now."""
         return self.routes.usable(realm, application, accounting)
 
+    def dissolve(self) -> None:
+        """Part from the peers before the core is thrown away, so that nothing refers in a circle."""
+        self.table.dissolve()
+
     # The shape of a core.
 
     def receive(self, event: Any, now: Now) -> None:

@@ -25,9 +25,11 @@ from appliance.protocols.diameter.watchdog import NEVER
 from appliance.protocols.timers import Now
 
 #: Messages kept while a connection is not trusted again yet.
-HELD = 256
+HELD, HELD_OCTETS = 256, 1 << 20
 #: First pause before another try to connect, in seconds; it doubles up to Tc.
 FIRST_PAUSE = 1.0
+#: Seconds that a transport has to say that it has given up a connection.
+GRACE = 1.0
 #: So many failures count when a peer refuses us: the pause is Tc at once.
 MANY_FAILURES = 16
 
@@ -189,7 +191,7 @@ class Peer(PeerActions):
         if order != dog.THROW:
             self._obey(order, now)
             return True
-        if len(self._held) < HELD:
+        if len(self._held) < HELD and sum(map(len, self._held)) < HELD_OCTETS:
             self._held.append(message.data)
         else:
             self.statistics.thrown_away += 1
@@ -290,7 +292,8 @@ class Peer(PeerActions):
             self.usable = False
             self._owner.peer_unusable(self, now)
         elif target == st.WAIT_CONN_ACK and before == st.CLOSED:
-            self.until = now.mono + settings.connection_timeout
+            # The transport gives up first: then an incoming connection that waits for the election is taken.
+            self.until = now.mono + settings.connection_timeout + GRACE
         elif target in (st.WAIT_I_CEA, st.WAIT_RETURNS):
             self.until = now.mono + settings.cea_timeout
         self._owner.peer_watch(self)

@@ -136,6 +136,13 @@ class PeerTable:
             if link.peer is None:
                 self._context.drop(link, "the node stops")
 
+    def dissolve(self) -> None:
+        """Know nobody any more."""
+        self.peers.clear()
+        self._context.links.clear()
+        self._timers = Deadlines(lambda key: key.due)
+        del self._owner
+
     def announce(self, now: Now) -> None:
         """The applications have changed: tell those peers that we can connect to, a moment later."""
         if self._context.started and self._settle is None:
@@ -285,6 +292,8 @@ class PeerTable:
             spoken = message.first(cap.ORIGIN_HOST)
         except (Malformed, BadValue):
             spoken = None
+        if spoken is not None and len(spoken) > cap.LONGEST_NAME:
+            raise Refusal(cap.INVALID_VALUE, f"Origin-Host has {len(spoken)} octets")
         if spoken is None:
             fault = self._context.fault(message)
             if fault is not None:
@@ -357,7 +366,9 @@ class PeerTable:
     def _change(self, peer: Peer, settings: PeerSettings, now: Now) -> None:
         before, peer.settings = peer.settings, settings
         peer.kind, peer.name, peer.expires = STATIC, settings.name, float("inf")
-        peer.removing = False
+        if peer.removing:
+            # It is wanted again: once the good-byes are said it is connected to as if it had been restarted.
+            peer.removing, peer.farewell = False, REBOOTING
         same: list[Any] = []
         for each in (before, settings):
             same.append((each.realm, each.addresses, each.port, each.transport, each.compat))
