@@ -118,7 +118,7 @@ class System:
         self._aaa = AaaDesk(
             self._make_endpoint, self._make_server, lambda function: reactor.callLater(0, function), self.tell
         )
-        self._tools["hub"] = self._aaa.hub
+        self._tools |= {"hub": self._aaa.hub, "state_directory": configuration.state_directory}
         self.running: dict[Key, AnyService] = {}
         self.aaa: AaaPort = self._aaa_views(clock, random_bits)
         self._links: dict[str, tuple[bool, bool]] = {}
