@@ -9,19 +9,23 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance import aaa_tester
 from appliance.tap import TappedDiameter
 from test.real.aaa_world import AaaWorld
 
 
-class AaaViewTests(SynchronousTestCase):
+class AaaCase(SynchronousTestCase):
     """One world for each test."""
+
+    USED = True
+    """The client's node is used by a service."""
 
     def setUp(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="appliance-aaa-")
         self.addCleanup(shutil.rmtree, self.directory, True)
         self.world = AaaWorld(self.directory)
         self.addCleanup(self.world.stop)
-        self.world.start()
+        self.world.start(self.USED)
 
     def does(self, line: str) -> list[str]:
         """What a line prints that works."""
@@ -38,6 +42,24 @@ class AaaViewTests(SynchronousTestCase):
         status, lines = self.world.do(line)
         self.assertEqual(status, 1, lines)
         return "\n".join(lines)
+
+
+class UnusedTests(AaaCase):
+    """A group that no service uses yet."""
+
+    USED = False
+
+    def test_tests(self) -> None:
+        """It can be tried all the same: the node connects for that."""
+        lines = self.does("test aaa authenticate group home user mn1@home.example")
+        self.assertEqual(lines[-1], "Verdict: accept")
+        lines = self.does("test aaa accounting group home user mn1@home.example")
+        self.assertIn("DIAMETER_SUCCESS (2001)", lines[0])
+        self.assertEqual(self.world.views.endpoints()[0].applications, ())
+
+
+class AaaViewTests(AaaCase):
+    """All the views and commands."""
 
     def test_peers(self) -> None:
         """Both ends of the one connection, with their addresses; disabled, and enabled again."""
@@ -106,6 +128,7 @@ class AaaViewTests(SynchronousTestCase):
 
     def test_nobody_answers(self) -> None:
         """Without a server it is said, and quickly."""
+        self.patch(aaa_tester, "PATIENCE", 0.2)
         self.does("diameter disable peer aaa1.home.example -noconfirm")
         text = self.fails("test aaa authenticate group home user mn1@home.example")
         self.assertIn("no server has decided about the user", text)

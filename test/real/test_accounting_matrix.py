@@ -163,7 +163,7 @@ class MatrixTests(LabTests):
         run("ip", "-n", name, "link", "set", "aaa", "up")
 
     def test_start_anchor_killed(self) -> None:
-        """The anchor dies with START records that nobody has acknowledged; the STOPs come at its next start."""
+        """The anchor dies with START records that nobody has acknowledged; at its next start STOPs come."""
         self.matrix("START", self._kill_anchor, anchor_died=True)
 
     def test_interim_anchor_killed(self) -> None:

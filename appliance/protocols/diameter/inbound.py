@@ -48,6 +48,8 @@ UNABLE_TO_COMPLY = 5012
 PATIENCE = 300.0
 #: Decisions that are remembered, and copies of one request that wait for its answer.
 REMEMBERED, MOST_COPIES = 10_000, 16
+#: Octets of all requests without an answer.
+MOST_OCTETS = 64 << 20
 PER_TICK = 1_000
 
 LOCAL, FORWARD, PROXY, REDIRECT, REFUSE = "local", "relay", "proxy", "redirect", "refuse"
@@ -98,6 +100,8 @@ class InboundRequests:
         self.wheel = Wheel()
         self.duplicates = Duplicates(context.settings.duplicate_time)
         self.open: dict[int, Inbound] = {}
+        #: Octets of requests without an answer, relayed ones included.
+        self.octets = 0
         self._context = context
         self._routes = routes
         self._redirecting = redirecting
@@ -159,6 +163,9 @@ class InboundRequests:
             return
         decision = self._decisions.get(key)
         if decision is None:
+            if max(len(key[0] or b""), len(key[1] or b"")) > cap.LONGEST_NAME:
+                self._refuse(peer, link, message, cap.INVALID_VALUE, "a destination is too long for a name")
+                return
             decision = self._decide(*key)
             if len(self._decisions) >= REMEMBERED:
                 self._decisions.clear()
@@ -263,9 +270,11 @@ class InboundRequests:
                 return
         if not checked and self._faulty(peer, link, message):
             return
-        if len(self.open) >= context.settings.request_limit:
+        size = len(message.data)
+        if len(self.open) >= context.settings.request_limit or self.octets + size > MOST_OCTETS:
             self._too_many(peer, link, message)
             return
+        self.octets += size
         self._key = number = self._key + 1
         inbound = Inbound(number, link, peer, message, application, now.mono + PATIENCE, key)
         self.open[number] = inbound
@@ -298,7 +307,9 @@ class InboundRequests:
         self._context.statistics.duplicates_absorbed += 1
         if first.copies is None:
             first.copies = []
-        if len(first.copies) < MOST_COPIES:
+        size = len(message.data)
+        if len(first.copies) < MOST_COPIES and self.octets + size <= MOST_OCTETS:
+            self.octets += size
             first.copies.append((link, peer, message))
 
     def reply(self, event: Reply, now: Now) -> None:
@@ -315,9 +326,15 @@ class InboundRequests:
 
     def _close(self, inbound: Inbound) -> None:
         del self.open[inbound.number]
+        self._free(inbound)
         self.wheel.drop(inbound)
         if inbound.key is not None:
             del self._busy[inbound.key]
+
+    def _free(self, inbound: Inbound) -> None:
+        self.octets -= len(inbound.message.data)
+        for _, _, message in inbound.copies or ():
+            self.octets -= len(message.data)
 
     def _answer(self, inbound: Inbound, answer: bytes) -> None:
         """Send an answer where its request came from, and to those who have asked the same since."""
@@ -362,7 +379,8 @@ class InboundRequests:
             context.statistics.loops += 1
             self._refuse(peer, link, message, LOOP, f"{context.us.identity} is in a Route-Record")
             return
-        if outbound.count >= context.settings.request_limit:
+        size = len(message.data)
+        if outbound.count >= context.settings.request_limit or self.octets + size > MOST_OCTETS:
             self._too_many(peer, link, message)
             return
         known = self._routes.serves(decision.realm, decision.host, message.application)
@@ -378,6 +396,7 @@ class InboundRequests:
             extra += self._proxy.info(context.us.identity, message, peer.folded)
         else:
             context.statistics.relayed += 1
+        self.octets += size
         self._key += 1
         inbound = Inbound(self._key, link, peer, message, -1, proxied=proxied)
         avoid = path | {peer.folded}
@@ -386,6 +405,7 @@ class InboundRequests:
     def finish(self, pending: Pending, answer: Message | None, now: Now) -> None:
         """The end of a relayed request: its answer goes back (RFC 6733 section 6.2.2)."""
         inbound: Inbound = pending.source
+        self._free(inbound)
         request = inbound.message
         if answer is None:
             text = f"no peer could deliver it to {pending.host or pending.realm}"

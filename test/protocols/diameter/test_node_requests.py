@@ -293,6 +293,31 @@ class ReplyTests(RequestTestCase):
         self.refused(node, number, acr(end=4, host=US), 3004)
         self.assertEqual(node.core.statistics.too_busy, 2)
 
+    def test_limit_of_octets(self) -> None:
+        """Large requests fill the memory sooner than the count says; answered ones make room."""
+        node, number = self.node(
+            peer(OTHER), agent="relay", routes=(RouteSettings(realm="far.example", peer=OTHER),)
+        )
+        node.open_from(OTHER)
+        filling = avp("Class", bytes(1 << 19))
+        keys = []
+        for end in range(127):
+            data = acr(end=end, realm=REALM if end % 2 else "far.example", more=filling)
+            keys += [each.key for each in of(node.said(number, data), ev.Deliver)]
+        self.refused(node, number, acr(end=200, more=filling), 3002)
+        self.refused(node, number, acr(end=201, realm="far.example", more=filling), 3002)
+        self.assertEqual(node.said(number, acr(end=1, hop=5, more=filling)), [])
+        answer = Message(acr()).answer(2001, US, REALM)
+        self.assertEqual(len(sent(node.feed(ev.Reply(keys[0], answer)))), 1)
+        self.assertEqual(len(of(node.said(number, acr(end=203, more=filling)), ev.Deliver)), 1)
+
+    def test_long_destinations(self) -> None:
+        """What is no name of the DNS is not remembered."""
+        for agent in ("none", "relay"):
+            node, number = self.node(agent=agent)
+            self.refused(node, number, acr(realm="x" * 256), 5004)
+            self.assertEqual(node.core.inbound._decisions, {})
+
     def test_an_application_that_does_not_answer(self) -> None:
         """After five minutes the node answers in its place, so that nothing stays for ever."""
         node, number = self.node(watchdog_timeout=0)
