@@ -97,7 +97,7 @@ class AaaDesk:
         service = self._make_endpoint(settings)
         await _started(service)
         self.endpoints[settings.name] = service
-        self.hub.node(settings.context, settings.name).attach(service.port)
+        self.hub.node(settings.context, settings.name).attach(service.node)
 
     async def _stop_endpoint(self, name: str) -> None:
         service = self.endpoints.pop(name)

@@ -175,9 +175,7 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def _react(
-    configuration: Configuration, log_level: str, recorder: Recorder | None, boot_file: str
-) -> int:
+def _react(configuration: Configuration, log_level: str, recorder: Recorder | None, boot_file: str) -> int:
     """Install the reactor, start everything, run until a signal, and stop everything."""
     from twisted.internet import asyncioreactor
 
@@ -250,8 +248,6 @@ def _react(
         await system.stop()
 
     reactor.callWhenRunning(begin)
-    reactor.addSystemEventTrigger(
-        "before", "shutdown", lambda: on_loop(end()).addErrback(complain)
-    )
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: on_loop(end()).addErrback(complain))
     reactor.run()
     return status

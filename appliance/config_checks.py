@@ -227,9 +227,7 @@ def _agree(context: Outline, claims: tuple[Claims, ...]) -> bool:
     )
 
 
-def _contested(
-    context: Outline, subscribers: list[Section], claims: tuple[Claims, ...]
-) -> Iterator[Fault]:
+def _contested(context: Outline, subscribers: list[Section], claims: tuple[Claims, ...]) -> Iterator[Fault]:
     names = _pool_names(context)
     taken: dict[Any, str] = {}
     for subscriber, wanted in zip(subscribers, claims, strict=True):

@@ -115,9 +115,7 @@ def compare(old: Configuration, new: Configuration, dead: Collection[Key] = ()) 
     places = {(address.interface, address.address) for address in plan.addresses_gone}
     # The kernel has an address once for a device: one that was there with two lengths is made again.
     plan.addresses_new = [
-        address
-        for address in wanted
-        if address not in had or (address.interface, address.address) in places
+        address for address in wanted if address not in had or (address.interface, address.address) in places
     ]
     _plan_routes(plan)
     plan.notes = list(_notes(plan))
@@ -135,9 +133,7 @@ def device_name(service: str) -> str:
     return f"tun-{service}"[:DEVICE_NAME_LENGTH]
 
 
-def _service_change(
-    key: Key, old: Settings | None, new: Settings | None, dead: bool
-) -> ServiceChange | None:
+def _service_change(key: Key, old: Settings | None, new: Settings | None, dead: bool) -> ServiceChange | None:
     if old == new and not dead:
         return None
     ran, runs = bool(old and old.address), bool(new and new.address)
@@ -230,6 +226,9 @@ def _families(configuration: Configuration) -> set[int]:
             families.add(6)
         if settings.address_pools:
             families.add(4)
+        if settings.aaa is not None and settings.aaa.authentication.endpoint:
+            # A server may assign addresses of either version.
+            families |= {4, 6}
     return families
 
 

@@ -74,24 +74,40 @@ _AUTHENTICATION = group(
     "MIP AAA Authentication",
     event("Attempts", "A request about a binding update was sent to AAA."),
     event("Success", "AAA answered yes."),
-    total("Total Failures", "Every attempt that was not answered yes.",
-          "mip-aaa-authentication/actual-auth-failures", "mip-aaa-authentication/misc-auth-failures"),
+    total(
+        "Total Failures",
+        "Every attempt that was not answered yes.",
+        "mip-aaa-authentication/actual-auth-failures",
+        "mip-aaa-authentication/misc-auth-failures",
+    ),
     event("Actual Auth Failures", "AAA answered that the credentials or the service are refused."),
-    total("Failures", "The same as Total Failures: refused by AAA or failed on the way.",
-          "mip-aaa-authentication/actual-auth-failures", "mip-aaa-authentication/misc-auth-failures"),
+    total(
+        "Failures",
+        "The same as Total Failures: refused by AAA or failed on the way.",
+        "mip-aaa-authentication/actual-auth-failures",
+        "mip-aaa-authentication/misc-auth-failures",
+    ),
     event("Misc Auth Failures", "No usable answer: time-out, no server, transport or decoding error."),
 )
 
 _UPDATES = (
     *group(
         "Binding Updates Received",
-        total("Total Received", "Every binding update that reached the service.",
-              "binding-updates-received/total-accepted", "binding-updates-received/total-denied",
-              "binding-updates-received/total-discarded", "binding-updates-received/pending"),
+        total(
+            "Total Received",
+            "Every binding update that reached the service.",
+            "binding-updates-received/total-accepted",
+            "binding-updates-received/total-denied",
+            "binding-updates-received/total-discarded",
+            "binding-updates-received/pending",
+        ),
         total("Total Accepted", "Answered with a status below 128.", *(f"{c}/accepted" for c in _CLASSES)),
         total("Total Denied", "Answered with a status of 128 or more.", *(f"{c}/denied" for c in _CLASSES)),
-        total("Total Discarded", "Not answered at all; the discard reasons tell why.",
-              "binding-updates-discard-reasons/*"),
+        total(
+            "Total Discarded",
+            "Not answered at all; the discard reasons tell why.",
+            "binding-updates-discard-reasons/*",
+        ),
         extra("Pending", "Neither answered nor discarded yet: waits for AAA or a delay.", kind="gauge"),
     ),
     *group(
@@ -120,9 +136,13 @@ _UPDATES = (
     ),
     *group(
         "Binding Acknowledgements Sent",
-        total("Total", "Every binding acknowledgement handed over for sending.",
-              "binding-acknowledgements-sent/accepted-reg", "binding-acknowledgements-sent/accepted-dereg",
-              "binding-acknowledgements-sent/denied"),
+        total(
+            "Total",
+            "Every binding acknowledgement handed over for sending.",
+            "binding-acknowledgements-sent/accepted-reg",
+            "binding-acknowledgements-sent/accepted-dereg",
+            "binding-acknowledgements-sent/denied",
+        ),
         event("Accepted Reg", "Acknowledgement with a status below 128 and a lifetime."),
         event("Accepted DeReg", "Acknowledgement with a status below 128 and lifetime 0."),
         event("Denied", "Acknowledgement with a status of 128 or more."),
@@ -224,8 +244,11 @@ _REVOCATION = (
     ),
     *group(
         "Binding Revocation ACK Discarded",
-        total("Total", "Every revocation acknowledgement that was dropped.",
-              "binding-revocation-ack-discarded/*"),
+        total(
+            "Total",
+            "Every revocation acknowledgement that was dropped.",
+            "binding-revocation-ack-discarded/*",
+        ),
         event("Session Not Found", "Its session is gone, or it names none that exists."),
         event("Badly Formed Request", "Its flags differ from the indication's, or its options contradict."),
         event("Decode Error", "Its options cannot be read."),

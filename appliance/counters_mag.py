@@ -20,11 +20,16 @@ _SIGNALLING = (
     ),
     *group(
         "Binding Acknowledgement Rcvd",
-        total("Total", "Every binding acknowledgement that came in.",
-              "binding-acknowledgement-rcvd/errors", "binding-acknowledgement-rcvd/accepted",
-              "binding-acknowledgement-rcvd/denied"),
-        total("Errors", "Dropped; Binding Acknowledgement Errors tells why.",
-              "binding-acknowledgement-errors/*"),
+        total(
+            "Total",
+            "Every binding acknowledgement that came in.",
+            "binding-acknowledgement-rcvd/errors",
+            "binding-acknowledgement-rcvd/accepted",
+            "binding-acknowledgement-rcvd/denied",
+        ),
+        total(
+            "Errors", "Dropped; Binding Acknowledgement Errors tells why.", "binding-acknowledgement-errors/*"
+        ),
         event("Accepted", "Answer to one of our requests with a status below 128."),
         event("Denied", "Answer to one of our requests with a status of 128 or more."),
         event("Init Accepted", "Accepting answer to an initial request."),
@@ -49,9 +54,13 @@ _SIGNALLING = (
 
 _PATHS = group(
     "Path Management Messages",
-    total("Total TX", "Every heartbeat request sent.",
-          "path-management-messages/heartbeat-request/initial-tx",
-          "path-management-messages/heartbeat-request/retrans-tx", sub="Heartbeat Request"),
+    total(
+        "Total TX",
+        "Every heartbeat request sent.",
+        "path-management-messages/heartbeat-request/initial-tx",
+        "path-management-messages/heartbeat-request/retrans-tx",
+        sub="Heartbeat Request",
+    ),
     event("Total RX", "Every heartbeat request that came in.", sub="Heartbeat Request"),
     event("Initial TX", "Heartbeat request sent for the first time.", sub="Heartbeat Request"),
     event("Initial RX", "Heartbeat request with a new sequence number.", sub="Heartbeat Request"),
@@ -59,21 +68,39 @@ _PATHS = group(
     event("Total TX", "Heartbeat response sent.", sub="Heartbeat Response"),
     event("Total RX", "Heartbeat response that came in.", sub="Heartbeat Response"),
     event("Bind Error", "A Binding Error came in answer to a heartbeat: the peer does not know them."),
-    total("Total", "Every heartbeat message dropped.",
-          "path-management-messages/heartbeat-messages-discarded/*", sub="Heartbeat Messages Discarded"),
+    total(
+        "Total",
+        "Every heartbeat message dropped.",
+        "path-management-messages/heartbeat-messages-discarded/*",
+        sub="Heartbeat Messages Discarded",
+    ),
     event("Decode error", "It cannot be read.", sub="Heartbeat Messages Discarded"),
-    event("Invalid Buffer Length", "Shorter than its header says or than its type needs.",
-          sub="Heartbeat Messages Discarded"),
-    event("Heartbeat Rsp From Unknown Peer", "Response from a node that we sent no request.",
-          sub="Heartbeat Messages Discarded"),
-    event("Heartbeat Rsp Seq. Num Mismatch", "Response whose sequence number is not the one sent.",
-          sub="Heartbeat Messages Discarded"),
-    event("Restart counter change", "The peer restarted: its counter changed.",
-          sub="Reasons for path failure"),
-    event("No Heartbeat Response received", "Retries used up without an answer.",
-          sub="Reasons for path failure"),
-    total("Total path failures detected", "Every time a peer was found failed or restarted.",
-          "path-management-messages/reasons-for-path-failure/*"),
+    event(
+        "Invalid Buffer Length",
+        "Shorter than its header says or than its type needs.",
+        sub="Heartbeat Messages Discarded",
+    ),
+    event(
+        "Heartbeat Rsp From Unknown Peer",
+        "Response from a node that we sent no request.",
+        sub="Heartbeat Messages Discarded",
+    ),
+    event(
+        "Heartbeat Rsp Seq. Num Mismatch",
+        "Response whose sequence number is not the one sent.",
+        sub="Heartbeat Messages Discarded",
+    ),
+    event(
+        "Restart counter change", "The peer restarted: its counter changed.", sub="Reasons for path failure"
+    ),
+    event(
+        "No Heartbeat Response received", "Retries used up without an answer.", sub="Reasons for path failure"
+    ),
+    total(
+        "Total path failures detected",
+        "Every time a peer was found failed or restarted.",
+        "path-management-messages/reasons-for-path-failure/*",
+    ),
 )
 
 MAG = Table(

@@ -135,21 +135,43 @@ ENCAPSULATIONS = (
 def tunnel_rows() -> tuple[Row, ...]:
     """Write down the data and ICMPv6 groups that LMA and MAG have in common."""
     return (
-        *group("Tunnel Data Received", *_tunnel_block("tunnel-data-received", "taken out of the tunnel"),
-               event("Protocol Type Error", "Tunnel packet dropped: its inside is neither IPv4 nor IPv6, or "
-                     "not what the outer protocol announces.", sub="Errors"),
-               event("Invalid Pkt Length", "Tunnel packet dropped: shorter than its headers say or need.",
-                     sub="Errors"),
-               event("No Session Found", "Tunnel packet dropped: no session fits its key, its inner source "
-                     "or the tunnel end that sent it.", sub="Errors")),
+        *group(
+            "Tunnel Data Received",
+            *_tunnel_block("tunnel-data-received", "taken out of the tunnel"),
+            event(
+                "Protocol Type Error",
+                "Tunnel packet dropped: its inside is neither IPv4 nor IPv6, or "
+                "not what the outer protocol announces.",
+                sub="Errors",
+            ),
+            event(
+                "Invalid Pkt Length",
+                "Tunnel packet dropped: shorter than its headers say or need.",
+                sub="Errors",
+            ),
+            event(
+                "No Session Found",
+                "Tunnel packet dropped: no session fits its key, its inner source "
+                "or the tunnel end that sent it.",
+                sub="Errors",
+            ),
+        ),
         *group("Tunnel Data Sent", *_tunnel_block("tunnel-data-sent", "put into the tunnel")),
-        *group("Tunnel ICMPV6 Packets",
-               event("Packet Too Big Rcvd", "An ICMPv6 Packet Too Big came back about a packet that we had "
-                     "put into a tunnel."),
-               event("Packet Too Big Dropped", "Such an error led to no message: it quotes too little, or "
-                     "fits no session."),
-               event("Packet Too Big Relayed", "Such an error was passed on, rebuilt, to the sender of the "
-                     "inner packet.")),
+        *group(
+            "Tunnel ICMPV6 Packets",
+            event(
+                "Packet Too Big Rcvd",
+                "An ICMPv6 Packet Too Big came back about a packet that we had put into a tunnel.",
+            ),
+            event(
+                "Packet Too Big Dropped",
+                "Such an error led to no message: it quotes too little, or fits no session.",
+            ),
+            event(
+                "Packet Too Big Relayed",
+                "Such an error was passed on, rebuilt, to the sender of the inner packet.",
+            ),
+        ),
     )
 
 

@@ -236,9 +236,7 @@ class LineObserver:
             self._telling = False
 
 
-def begin(
-    stream: TextIO | None, level: str, on_loop: Callable[..., object] | None = None
-) -> LineObserver:
+def begin(stream: TextIO | None, level: str, on_loop: Callable[..., object] | None = None) -> LineObserver:
     """Send everything that Twisted's loggers emit to ``stream`` (``None``, as Python has it without one:
     nowhere) and to the ring; ``on_loop`` is the reactor's ``callFromThread``. Returns the log."""
     observer = LineObserver(stream, level, on_loop=on_loop)

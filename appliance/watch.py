@@ -273,9 +273,7 @@ class Selector:
 class Watch:
     """The shell's face of the tap."""
 
-    def __init__(
-        self, tap: Tap, services: Services, endpoints: Callable[[], Iterable[str]] = tuple
-    ) -> None:
+    def __init__(self, tap: Tap, services: Services, endpoints: Callable[[], Iterable[str]] = tuple) -> None:
         """``services`` is ``SystemPort.services``; ``endpoints`` gives the names of Diameter endpoints."""
         self._tap = tap
         self._services = services

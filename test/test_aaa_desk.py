@@ -18,7 +18,7 @@ class Fake:
 
     def __init__(self, settings: Any, notes: list[str], broken: set[str]) -> None:
         self.settings, self._notes, self._broken = settings, notes, broken
-        self.port = Node(settings.name)
+        self.node = Node(settings.name)
 
     async def _do(self, what: str) -> None:
         self._notes.append(f"{what} {self.settings.name}")

@@ -220,10 +220,7 @@ class Sessions:
         """A host says its Origin-State-Id: a higher one ends its older sessions (RFC 6733 section 8.16)."""
         if not state_id or host not in self._by_host:
             return
-        known = self._states.get(host)
-        if known is None:
-            self._states[host] = state_id
-        elif state_id > known:
+        if state_id > self._states.get(host, 0):
             self._states[host] = state_id
             self._stale[host] = None
 

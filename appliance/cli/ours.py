@@ -93,17 +93,17 @@ NO_PEERS = "No peers match the specified criteria"
 PEER_LINE = "{:<36}  {:<16}  {:<14}  {:<8}  {:<9}  {:<26}  {:>7}  {:>6}".format
 PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address", "Pending", "Queued")
 PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
-QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<24}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
+QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<30}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
 QUEUE_HEADINGS = (
-    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left", "T",
-    "Session-Id",
+    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left",
+    "T", "Session-Id",
 )  # fmt: skip
-QUEUE_DASHES = (16, 32, 3, 7, 7, 24, 10, 10, 9, 1, 10)
-DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<24}  {:<32}  {:>9}  {}".format
+QUEUE_DASHES = (16, 32, 3, 7, 7, 30, 10, 10, 9, 1, 10)
+DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<30}  {:<32}  {:>9}  {}".format
 DIAMETER_SESSION_HEADINGS = (
     "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
 )  # fmt: skip
-DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 24, 32, 9, 10)
+DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 30, 32, 9, 10)
 
 #: Users of AAA servers.
 USER_LINE = "{:<36}  {:<12}  {:<7}  {:<24}  {:<3}  {:>8}  {:>5}  {}".format

@@ -329,9 +329,7 @@ class Forwarding:
             session.octets_up += octets
         values, (_, _, sent_packets, sent_octets) = self._values, self._rows[row]
         values[sent_packets] += packets
-        values[sent_octets] += octets + packets * (
-            session.overhead6 if row.inner == 6 else session.overhead4
-        )
+        values[sent_octets] += octets + packets * (session.overhead6 if row.inner == 6 else session.overhead4)
 
     # ---- in from the tunnel
 

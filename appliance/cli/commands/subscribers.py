@@ -92,9 +92,7 @@ async def _show_subscribers(shell: Any, args: dict[str, Any]) -> Screen:
     return SubscriberListScreen(each())
 
 
-@command(
-    "exec", f"clear subscribers {{ all | {CHOICES} }} [ -noconfirm ]", help=HELP, rights="administrator"
-)
+@command("exec", f"clear subscribers {{ all | {CHOICES} }} [ -noconfirm ]", help=HELP, rights="administrator")
 async def _clear_subscribers(shell: Any, args: dict[str, Any]) -> list[str]:
     return await clear(shell, args, shell.system.services(), "subscribers")
 

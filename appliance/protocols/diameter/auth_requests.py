@@ -5,8 +5,6 @@ What a server reads in them: who (User-Name, link-layer address), where (this an
 section 4.2.3).
 """
 
-from collections.abc import Iterator
-
 from attrs import define
 
 from appliance.protocols.diameter.auth_sessions import AuthSession
@@ -98,9 +96,12 @@ def command(application: int) -> int:
 
 
 def request(session: AuthSession, question: Authorize, origin: Origin, host: str) -> bytes:
-    """The AVPs of an AAR or MIR; ``host`` is the Destination-Host, empty: any server of the realm."""
-    if session.application == MIP6A:
-        return _mir(session, question, origin, host)
+    """The AVPs of an AAR, or of a MIR, for which the question needs a proof.
+
+    ``host`` is the Destination-Host, empty: any server of the realm.
+    """
+    if session.application == MIP6A and question.proof is not None:
+        return _mir(session, question, question.proof, origin, host)
     return _aar(session, question, origin, host)
 
 
@@ -129,8 +130,8 @@ def _aar(session: AuthSession, question: Authorize, origin: Origin, host: str) -
     )
 
 
-def _mir(session: AuthSession, question: Authorize, origin: Origin, host: str) -> bytes:
-    subject, proof = question.subject, question.proof
+def _mir(session: AuthSession, question: Authorize, proof: MobileProof, origin: Origin, host: str) -> bytes:
+    subject = question.subject
     addresses = [subject.home_address or bytes(16)]
     if question.ipv4:
         addresses.append(subject.ipv4_address or _ANY_IPV4)
@@ -142,37 +143,25 @@ def _mir(session: AuthSession, question: Authorize, origin: Origin, host: str) -
             DESTINATION_REALM.encode(session.realm),
             ORIGIN_HOST.encode(origin.host),
             ORIGIN_REALM.encode(origin.realm),
-            AUTH_REQUEST_TYPE.encode(AUTHORIZE_ONLY if proof is None else AUTHORIZE_AUTHENTICATE),
+            AUTH_REQUEST_TYPE.encode(AUTHORIZE_AUTHENTICATE),
             DESTINATION_HOST.encode(host) if host else b"",
             _state(origin),
             NAS_IDENTIFIER.encode(origin.host),
             FEATURE_VECTOR.encode(0),
             MIP6_AUTH_MODE.encode(MIP6_AUTH_MN_AAA),
-            *_spis(proof),
+            MIP_MN_AAA_SPI.encode(proof.spi),
+            b"" if proof.mn_ha_spi is None else MIP_MN_HA_SPI.encode(proof.mn_ha_spi),
             *(MOBILE_NODE_ADDRESS.encode(each) for each in addresses),
             MIP6_AGENT_INFO.encode(_agent(subject, origin)),
             CARE_OF_ADDRESS.encode(subject.care_of) if subject.care_of else b"",
-            *_proof(proof),
+            MIP_AUTHENTICATOR.encode(proof.authenticator),
+            MIP_MAC_MOBILITY_DATA.encode(proof.mac_mobility_data),
+            MIP_TIMESTAMP.encode(proof.timestamp) if proof.timestamp else b"",
             _service(subject),
             AUTH_SESSION_STATE.encode(STATE_MAINTAINED),
             *(CLASS.encode(each) for each in session.classes),
         )
     )
-
-
-def _spis(proof: MobileProof | None) -> Iterator[bytes]:
-    if proof is not None:
-        yield MIP_MN_AAA_SPI.encode(proof.spi)
-        if proof.mn_ha_spi is not None:
-            yield MIP_MN_HA_SPI.encode(proof.mn_ha_spi)
-
-
-def _proof(proof: MobileProof | None) -> Iterator[bytes]:
-    if proof is not None:
-        yield MIP_AUTHENTICATOR.encode(proof.authenticator)
-        yield MIP_MAC_MOBILITY_DATA.encode(proof.mac_mobility_data)
-        if proof.timestamp:
-            yield MIP_TIMESTAMP.encode(proof.timestamp)
 
 
 def termination(session: AuthSession, origin: Origin, host: str) -> bytes:

@@ -155,7 +155,11 @@ class AuthorizationClient:
         exchange = Exchange(question, session, now.mono + question.patience)
         session.asking = question.token
         self._asking.open[question.token] = exchange
-        self._begin(exchange, now)
+        if session.application == MIP6A and question.proof is None:
+            # RFC 5778 section 4.2: only another binding update of the mobile node can authenticate it again.
+            self._no_answer(exchange, now)
+        else:
+            self._begin(exchange, now)
 
     def _begin(self, exchange: Exchange, now: Now) -> None:
         self._number += 1

@@ -11,6 +11,7 @@ A message that is only relayed is never decoded: its octets go on as they came.
 """
 
 import struct
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from appliance.protocols.diameter.dictionary import AvpDef, standard
@@ -195,18 +196,29 @@ class Group:
         index = self.index
         if index is None:
             index = self.index = index_of(self.data, self.place, len(self.data))
-        place = index.get(avp.key)
+        place: Any = index.get(avp.key)
         if place is None:
             return None
         if type(place) is list:
             place = place[0]
-        word = _WORD.unpack_from(self.data, place + 4)[0]  # type: ignore[operator]
-        return self.data[place + (12 if word >> 31 else 8) : place + (word & 0xFFFFFF)]  # type: ignore[operator]
+        word = _WORD.unpack_from(self.data, place + 4)[0]
+        return self.data[place + (12 if word >> 31 else 8) : place + (word & 0xFFFFFF)]
 
     def first(self, avp: AvpDef) -> Any:
         """Value of the first one, or ``None``. Raises :class:`Malformed` and :class:`BadValue`."""
-        data = self.raw(avp)
-        return None if data is None else value(avp, data)
+        # The same as value(avp, raw(avp)), without the calls: it is the most frequent one of all.
+        index = self.index
+        if index is None:
+            index = self.index = index_of(self.data, self.place, len(self.data))
+        place: Any = index.get(avp.key)
+        if place is None:
+            return None
+        if type(place) is list:
+            place = place[0]
+        word = _WORD.unpack_from(self.data, place + 4)[0]
+        data = self.data[place + (12 if word >> 31 else 8) : place + (word & 0xFFFFFF)]
+        kind = avp.type
+        return Group(data) if kind is GROUPED else kind.decode(data)
 
     def all(self, avp: AvpDef) -> list[Any]:
         """Values of all of them. Raises :class:`Malformed` and :class:`BadValue`."""
@@ -286,16 +298,7 @@ class Message(Group):
         flags = self.flags & PROXIABLE
         if (result // 1000 == 3) if error is None else error:
             flags |= ERROR
-        body = b"".join(
-            (
-                *session,
-                RESULT_CODE.encode(result),
-                ORIGIN_HOST.encode(host),
-                ORIGIN_REALM.encode(realm),
-                *avps,
-                *proxies,
-            )
-        )
+        body = b"".join((*session, _front(result, host, realm), *avps, *proxies))
         return frame(self.code, self.application, flags, self.hop_by_hop, self.end_to_end, body)
 
     def _first_octets(self) -> list[bytes]:
@@ -305,6 +308,12 @@ class Message(Group):
         code, word = _PAIR.unpack_from(self.data, HEADER_SIZE)
         is_whole = word >> 31 == 0 and 8 <= word & 0xFFFFFF <= len(self.data) - HEADER_SIZE
         return [self.octets_at(HEADER_SIZE)] if code == SESSION_ID.code and is_whole else []
+
+
+@lru_cache(1024)
+def _front(result: int, host: str, realm: str) -> bytes:
+    """What every answer has: there are few results, and fewer of our names."""
+    return RESULT_CODE.encode(result) + ORIGIN_HOST.encode(host) + ORIGIN_REALM.encode(realm)
 
 
 def frame(code: int, application: int, flags: int, hop_by_hop: int, end_to_end: int, body: bytes) -> bytes:

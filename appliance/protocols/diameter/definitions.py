@@ -80,12 +80,18 @@ class AvpDef:
 
     def encode(self, value: Any) -> bytes:
         """The whole AVP with header and padding. Raises BadValue."""
-        return self.wrap(self.type.encode(value))
+        data = self.type.encode(value)
+        size = len(data)
+        return (self._front + size).to_bytes(8, "big") + self._extra + data + _PADDING[size & 3]
 
     def wrap(self, data: bytes) -> bytes:
         """The whole AVP around data that is encoded already; its length is not checked against the type."""
         size = len(data)
         return (self._front + size).to_bytes(8, "big") + self._extra + data + _PADDING[size & 3]
+
+    def example(self) -> bytes:
+        """One of zeros and as short as can be, as Failed-AVP tells what is missing (RFC 6733 section 7.5)."""
+        return self.wrap(bytes(self.type.minimum))
 
     def number(self, name: str) -> int:
         """The value, or bit, of that name. Raises KeyError."""

@@ -238,7 +238,7 @@ class Reader:
         self._into.titles[self._integer(code, 0, 0xFFFFFF)] = name
 
     def _header(self, line: str, kind: str) -> tuple[str, int, list[str], tuple[Rule, ...]]:
-        name, mark, rest = line.partition("::=")
+        name, mark, rest = " ".join(line.split()).partition("::=")
         head = _HEADER.match(rest)
         if not mark or head is None or head[1] != kind:
             self._fail(f"expected 'NAME ::= < {kind} Header: CODE ... > RULES', found '{line[:60]}'")

@@ -30,43 +30,33 @@ from appliance.protocols.diameter.codec import (
     Malformed,
     Message,
 )
+from appliance.protocols.diameter.conditions import (
+    ACCT_APPLICATION,
+    AUTH_APPLICATION,
+    FAILED_AVP,
+    SESSION_COMMANDS,
+    Fault,
+    applications,
+    condition,
+    nothing,
+)
 from appliance.protocols.diameter.definitions import ANY, FLAG_M, FLAG_V, AvpDef, CommandDef, Rule
 from appliance.protocols.diameter.dictionary import ANSWER_MESSAGE, Dictionary, drafts, standard
 from appliance.protocols.diameter.grammar import Grammar
+from appliance.protocols.diameter.layouts import Layouts
 from appliance.protocols.diameter.types import ADDRESS, BadValue
 
 _D = standard()
-FAILED_AVP = _D["Failed-AVP"]
 ERROR_MESSAGE = _D["Error-Message"]
 RESULT_CODE = _D["Result-Code"]
 EXPERIMENTAL_RESULT = _D["Experimental-Result"]
 VENDOR_SPECIFIC = _D["Vendor-Specific-Application-Id"]
-AUTH_APPLICATION, ACCT_APPLICATION = _D["Auth-Application-Id"], _D["Acct-Application-Id"]
-AUTH_REQUEST_TYPE = _D["Auth-Request-Type"]
-FEATURES, HOME_AGENT = _D["MIP-Feature-Vector"], _D["MIP-Home-Agent-Address"]
-AUTH_MODE = _D["MIP6-Auth-Mode"]
-PROOF = tuple(_D[name] for name in ("MIP-MN-AAA-SPI", "MIP-Authenticator", "MIP-MAC-Mobility-Data"))
-CHAP_AUTH, CHAP_CHALLENGE = _D["CHAP-Auth"], _D["CHAP-Challenge"]
 
 #: Octets of an AVP that are copied into a Failed-AVP at most; of a longer one the header and these.
 MOST_COPIED = 4_096
 _RESERVED = 0x0F
-#: STR, ASR and RAR may carry application 0 (RFC 4004 section 4).
-_SESSION_COMMANDS = (258, 274, 275)
 _PAIR = struct.Struct("!II").unpack_from
 _WORD = struct.Struct("!I").unpack_from
-
-
-@define(slots=True, frozen=True)
-class Fault:
-    """One thing that is wrong."""
-
-    result: int
-    """Result-Code of the answer."""
-    failed: bytes = b""
-    """Failed-AVP AVP for it, encoded; empty: none."""
-    text: str = ""
-    """For Error-Message and the log."""
 
 
 def check(
@@ -87,11 +77,18 @@ def check(
             return found
         plan = found
     data = message.data
+    known = plan.layouts.find(data)
+    if known is not None:
+        message.index = known
+        return None if plan.only_application else plan.condition(message)
     index: Index = {}
     try:
         if plan.grammar.good(data, HEADER_SIZE, len(data), index):
             message.index = index
-            return None if plan.extra is None else plan.extra(message)
+            fault = plan.condition(message)
+            if fault is None:
+                plan.layouts.learn(data, index)
+            return fault
     except struct.error:
         pass
     return _Diagnosis(dictionary).message(message, plan)
@@ -163,7 +160,11 @@ class _Plan:
 
     command: CommandDef
     grammar: Grammar
-    extra: Callable[[Message], Fault | None] | None
+    condition: Callable[[Message], Fault | None]
+    """What the grammar cannot say."""
+    only_application: bool
+    """``condition`` looks at the application only, which is the same in a message of a known layout."""
+    layouts: Layouts
 
 
 def _bits_text(message: Message, what: str) -> str:
@@ -190,7 +191,9 @@ def _check_header(message: Message, dictionary: Dictionary, strict_bits: bool) -
             return fault
     elif flags & ERROR:
         command = dictionary.commands[ANSWER_MESSAGE]
-    made = _Plan(command, _grammar(dictionary, command), _extra(command))
+    grammar, further = _grammar(dictionary, command), condition(command)
+    is_only = further in (nothing, applications)
+    made = _Plan(command, grammar, further, is_only, Layouts(grammar))
     dictionary.compiled[_plan_key(message)] = made
     return made
 
@@ -206,7 +209,7 @@ def _check_bits(message: Message, command: CommandDef, strict_bits: bool) -> Fau
         return Fault(3008, text=_bits_text(message, f"{command.name} never has the {which} bit"))
     if strict_bits and command.proxiable and not flags & PROXIABLE:
         return Fault(3008, text=_bits_text(message, f"{command.name} has the P bit"))
-    if command.proxiable and message.application == 0 and message.code not in _SESSION_COMMANDS:
+    if command.proxiable and message.application == 0 and message.code not in SESSION_COMMANDS:
         return Fault(3007, text=f"{command.name} belongs to no application 0")
     return None
 
@@ -238,9 +241,7 @@ class _Diagnosis:
             rules = tuple(rule for rule in rules if not rule.low or rule.name.startswith("Origin-"))
             rules += (Rule(RESULT_CODE.name, 0, 1),)
         fault = self._avps(message.data, HEADER_SIZE, rules)
-        if fault is None and plan.extra is not None:
-            fault = plan.extra(message)
-        return fault
+        return plan.condition(message) if fault is None else fault
 
     def _is_failure(self, message: Message) -> bool:
         """Whether an answer reports no success, in whichever way; one without any result does not either."""
@@ -346,7 +347,7 @@ class _Diagnosis:
             copies = b"".join(_copy(each) for each in both)
             return Fault(5009, FAILED_AVP.wrap(copies), f"{names} two Application-Ids")
         if not both:
-            examples = _example(AUTH_APPLICATION) + _example(ACCT_APPLICATION)
+            examples = AUTH_APPLICATION.example() + ACCT_APPLICATION.example()
             return Fault(5005, FAILED_AVP.wrap(examples), f"{names} no Application-Id")
         return None
 
@@ -362,7 +363,7 @@ class _Diagnosis:
 
     def _missing(self, avp: AvpDef) -> Fault:
         text = f"{avp.name} ({avp.code}) is missing"
-        return self._group_fault(text) if self._chain else self._made(5005, _example(avp), text)
+        return self._group_fault(text) if self._chain else self._made(5005, avp.example(), text)
 
     def _group_fault(self, text: str) -> Fault:
         """Members that do not fit its grammar are a wrong value of the group."""
@@ -407,61 +408,4 @@ def _copy(avp: Avp) -> bytes:
     return avp.octets if len(avp.data) <= MOST_COPIED else avp._replace(data=avp.data[:MOST_COPIED]).octets
 
 
-def _example(avp: AvpDef) -> bytes:
-    """One of zeros, as short as can be."""
-    return avp.wrap(bytes(avp.type.minimum))
-
-
-# --- What the grammars cannot say ---
-
-
-def _applications(message: Message) -> Fault | None:
-    """The header says the same application as the message (RFC 6733 section 3)."""
-    for avp in (AUTH_APPLICATION, ACCT_APPLICATION):
-        data = message.raw(avp)
-        if data is not None and _WORD(data)[0] != message.application:
-            if message.application == 0 and message.code in _SESSION_COMMANDS:
-                continue
-            text = f"{avp.name} is {_WORD(data)[0]}, and the header says {message.application}"
-            return Fault(5004, FAILED_AVP.wrap(b"".join(message.octets(avp)[:1])), text)
-    return None
-
-
-def _contradicting(message: Message, text: str, *avps: AvpDef) -> Fault:
-    copies = b"".join(octets for avp in avps for octets in message.octets(avp)[:1])
-    return Fault(5007, FAILED_AVP.wrap(copies), text)
-
-
-def _aar(message: Message) -> Fault | None:
-    if message.raw(CHAP_AUTH) is not None and message.raw(CHAP_CHALLENGE) is None:
-        text = "CHAP-Auth needs CHAP-Challenge (RFC 7155 section 4.3.4)"
-        return Fault(5005, FAILED_AVP.wrap(_example(CHAP_CHALLENGE)), text)
-    return _applications(message)
-
-
-def _amr(message: Message) -> Fault | None:
-    """RFC 4004 section 7.5: flag 4 asks for a home agent."""
-    if message.raw(HOME_AGENT) is not None and (message.first(FEATURES) or 0) & 4:
-        text = "Home-Agent-Requested is set, and there is a MIP-Home-Agent-Address"
-        return _contradicting(message, text, FEATURES, HOME_AGENT)
-    return _applications(message)
-
-
-def _mir(message: Message) -> Fault | None:
-    """RFC 5778 sections 5.2.1 and 6.20: what MIP6_AUTH_MN_AAA needs."""
-    for avp in PROOF:
-        if message.raw(avp) is None:
-            return Fault(5005, FAILED_AVP.wrap(_example(avp)), f"MIP6_AUTH_MN_AAA needs {avp.name}")
-    if message.first(AUTH_REQUEST_TYPE) != 3:
-        text = "MIP6_AUTH_MN_AAA needs Auth-Request-Type AUTHORIZE_AUTHENTICATE"
-        return _contradicting(message, text, AUTH_MODE, AUTH_REQUEST_TYPE)
-    return _applications(message)
-
-
-_EXTRAS: dict[str, Callable[[Message], Fault | None]] = {"AAR": _aar, "AMR": _amr, "MIR": _mir}
-
-
-def _extra(command: CommandDef) -> Callable[[Message], Fault | None] | None:
-    if not command.request or not command.proxiable:
-        return None
-    return _EXTRAS.get(command.name, _applications)
+__all__ = ["MOST_COPIED", "Fault", "check", "check_relayed", "refuse"]

@@ -26,7 +26,7 @@ _UNKNOWN = re.compile(r"AVP-(\d{1,10})(?:\.(\d{1,10}))?")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 _PLAIN = re.compile(r"[^,{}\"]*")
-_WITH_NUMBER = re.compile(r"(.+?)\s+\((?:0x)?[0-9A-Fa-f]+\)")
+_NUMBER_BEHIND = re.compile(r"\((?:0x)?[0-9A-Fa-f]+\)")
 _HEX = re.compile(r"0x(?:[0-9A-Fa-f]{2})*")
 _ENDS = re.compile(r"\s*([,}]?)\s*")
 _LETTERS = {"t": b"\t", "n": b"\n"}
@@ -224,8 +224,8 @@ class _Reader:
         )
 
     def _number(self, avp: AvpDef, word: str) -> int | float:
-        with_number = _WITH_NUMBER.fullmatch(word)
-        name = with_number[1] if with_number else word
+        name, mark, behind = word.rpartition("(")
+        name = name.strip() if mark and _NUMBER_BEHIND.fullmatch(mark + behind) else word
         if avp.mask:
             value = 0
             for part in name.split("|"):

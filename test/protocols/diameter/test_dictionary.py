@@ -16,6 +16,7 @@ from appliance.protocols.diameter.dictionary import (
     DictionaryError,
     current,
     drafts,
+    extended,
     standard,
     use,
 )
@@ -104,9 +105,7 @@ class Operator(SynchronousTestCase):
         self.addCleanup(use, None)
 
     def load(self, text: str) -> Dictionary:
-        made = standard().copy()
-        made.load(text, "site.dia")
-        return made
+        return extended([("site.dia", text)])
 
     def test_it_adds(self) -> None:
         made = self.load(SITE)
@@ -234,6 +233,22 @@ class Operator(SynchronousTestCase):
             error = self.assertRaises(DictionaryError, self.load, text)
             self.assertTrue(str(error).startswith(f"site.dia:{line}: "), f"{error} of {text[:80]!r}")
             self.assertIn(words, str(error))
+
+    def test_several_files(self) -> None:
+        made = extended([("site.dia", SITE), ("more.dia", "@vendor 9999\n@avp\nSite-More 4 Grouped m")])
+        self.assertIn("Site-Name", made.avps)
+        self.assertEqual(made["Site-More"].vendor, 9999)
+        error = self.assertRaises(DictionaryError, extended, [("site.dia", SITE), ("more.dia", "@x")])
+        self.assertTrue(str(error).startswith("more.dia:1: "))
+
+    def test_blanks_cost_nothing(self) -> None:
+        """No expression takes long for a line that is only blanks."""
+        for text in (
+            "@message\nXYR ::= < Diameter Header: 999 >" + " " * 19_000 + "x",
+            "@message\nXYR ::= <" + " " * 19_000 + "x",
+            "@message\nXYR ::= < Diameter Header: 999" + " , A" * 4_000,
+        ):
+            self.assertRaises(DictionaryError, self.load, text)
 
     def test_a_bad_file_changes_nothing(self) -> None:
         before = dict(standard().avps), dict(standard().commands)

@@ -134,6 +134,11 @@ class Reading(SynchronousTestCase):
         ):
             self.assertEqual(parse_value(text, D[name], D), data, f"{name} = {text}")
 
+    def test_blanks_cost_nothing(self) -> None:
+        for text in ("a" + " " * 500_000 + "b", "(" * 500_000, " " * 900_000):
+            self.assertRaises(TextError, parse_value, text, D["Accounting-Record-Type"], D)
+            self.assertRaises(TextError, parse, f"Class = {text}", D)
+
     def test_names(self) -> None:
         for name in ("User-Name", "user-name", "AVP-1"):
             self.assertIs(find(D, name), D["User-Name"])

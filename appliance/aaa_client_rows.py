@@ -1,0 +1,175 @@
+"""What the AAA client of one service tells the shell: its settings, its spool, its counters, its sessions.
+
+::
+
+    AuthorizationClient (core) ──sessions, statistics──▶ ClientRows ──▶ ClientView, DiameterSessionView
+    AccountingDriver ───────────statistics────────────▶
+"""
+
+from collections.abc import Callable, Iterator
+from math import inf
+
+from appliance.diameter_rows import application_name
+from appliance.ports_aaa import ClientView, DiameterSessionView
+from appliance.protocols.diameter.accounting_events import Statistics
+from appliance.protocols.diameter.auth_events import AuthStatistics
+from appliance.protocols.diameter.auth_requests import user_name
+from appliance.protocols.diameter.auth_sessions import DISCON, AuthSession, AuthSessions
+from appliance.protocols.diameter.settings import GroupSettings
+from appliance.protocols.timers import Now
+from appliance.service import address_text, prefix_text
+from appliance.views import matcher
+from appliance.wildcards import is_wild
+
+#: Sessions that are passed over between two chances for others.
+PASSED = 64
+NORMAL = "Normal"
+
+
+class ClientRows:
+    """The AAA client of one service, as :class:`~appliance.aaa_port.AaaClient` wants it.
+
+    ``label``: the service; ``group``: its AAA group now; ``sessions`` and ``authorization``: of its
+    authorization client; ``accounting``: what its records have come to, ``None`` if it has no accounting.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        group: Callable[[], GroupSettings],
+        sessions: Callable[[], AuthSessions | None],
+        authorization: Callable[[], AuthStatistics | None],
+        accounting: Callable[[], Statistics | None],
+        clock: Callable[[], Now],
+    ) -> None:
+        self._label = label
+        self._group = group
+        self._sessions = sessions
+        self._authorization = authorization
+        self._accounting = accounting
+        self._clock = clock
+
+    def client_view(self) -> ClientView:
+        """What it asks, reports and keeps."""
+        group, accounting = self._group(), self._accounting()
+        counters = _authorization_counters(self._authorization()) | _accounting_counters(accounting)
+        oldest = accounting.oldest if accounting is not None else 0.0
+        return ClientView(
+            service=self._label,
+            group=group.name,
+            authentication=group.authentication.endpoint,
+            accounting=group.accounting.endpoint if accounting is not None else "",
+            policy=group.failure_policy,
+            spool_records=accounting.waiting if accounting is not None else 0,
+            spool_octets=accounting.waiting_octets if accounting is not None else 0,
+            spool_oldest=max(0.0, self._clock().wall - oldest) if oldest else None,
+            spool_state=_spool_state(accounting),
+            counters=counters,
+        )
+
+    def client_sessions(self, user: str, session_id: str) -> Iterator[DiameterSessionView | None]:
+        """Its sessions that match; ``*`` and ``$`` are wildcards in ``user``; ``None``: still looking."""
+        sessions = self._sessions()
+        if sessions is None:
+            return
+        if session_id:
+            found = sessions.ids.get(session_id)
+            every = [] if found is None else [found]
+        else:
+            every = list(sessions.ids.values())
+        fits = matcher(user) if is_wild(user) else user.__eq__ if user else None
+        passed = 0
+        for session in every:
+            if fits is None or fits(user_name(session.user)):
+                yield session_row(session, self._label, sessions, self._clock())
+                continue
+            passed += 1
+            if passed % PASSED == 0:
+                yield None
+
+
+def session_row(session: AuthSession, owner: str, sessions: AuthSessions, now: Now) -> DiameterSessionView:
+    """A session with an AAA server."""
+    grant = session.grant
+    wanted = sessions.calls.get(session.call_id) is session
+    prefixes = grant.prefixes if grant is not None else ()
+    ipv4 = grant.ipv4_address if grant is not None else None
+    details = [
+        ("Session-Server", session.host),
+        ("Authorized By", "local profile" if grant is not None and grant.local else ""),
+        ("Server Keeps State", "yes" if session.stateful else "no"),
+    ]
+    return DiameterSessionView(
+        role="client",
+        owner=owner,
+        session_id=session.session_id,
+        user=user_name(session.user),
+        application=application_name(session.application),
+        state=session.state if wanted else DISCON,
+        peer=session.host,
+        realm=session.server_realm or session.realm,
+        started=session.started,
+        authorization_left=_left(session.again, now),
+        timeout_left=_left(session.ends, now),
+        call_id=session.call_id,
+        multi_session_id=grant.multi_session_id if grant is not None else "",
+        addresses=(*map(prefix_text, prefixes), *([address_text(ipv4)] if ipv4 else [])),
+        details=tuple((label, text) for label, text in details if text),
+    )
+
+
+def _left(until: float, now: Now) -> float | None:
+    return None if until == inf else max(0.0, until - now.mono)
+
+
+def _spool_state(accounting: Statistics | None) -> str:
+    if accounting is None:
+        return NORMAL
+    if accounting.full:
+        return f"Full: {accounting.full}"
+    down = [f"{host or realm} {how}" for realm, host, how in accounting.routes if how != "up"]
+    return "; ".join(down) if down else NORMAL if accounting.counted else "Counting what was left"
+
+
+def _authorization_counters(statistics: AuthStatistics | None) -> dict[str, int]:
+    if statistics is None:
+        return {}
+    found = {
+        "Accepted": statistics.accepted,
+        "Refused": statistics.refused,
+        "Allowed By Local Profile": statistics.local,
+        "Denied Without Answer": statistics.denied,
+        "Ended By Server Or Time": statistics.ended,
+        "Ends Not Told": statistics.forgotten,
+    }
+    for name, counts in statistics.commands.items():
+        for label, value in (
+            (f"{name}R Undelivered", counts.undelivered),
+            (f"{name}A Unusable", counts.dropped),
+        ):
+            if value:
+                found[label] = value
+    return {f"Authentication/{label}": value for label, value in found.items()}
+
+
+def _accounting_counters(statistics: Statistics | None) -> dict[str, int]:
+    if statistics is None:
+        return {}
+    found: dict[str, int] = {"Sessions": statistics.sessions}
+    for kind, counts in statistics.kinds.items():
+        title = kind.upper()
+        found[f"{title} Sent"] = counts.sent
+        found[f"{title} Acknowledged"] = counts.acknowledged
+        found[f"{title} Sent Again"] = counts.repeated
+        found[f"{title} Refused"] = counts.refused
+        found[f"{title} Lost"] = counts.lost
+        found[f"{title} Waiting"] = statistics.waiting_kinds.get(kind, 0)
+    found |= {
+        "Under Way": statistics.under_way,
+        "In Memory Only": statistics.in_memory_only,
+        "Server Busy": statistics.busy,
+        "No Answer": statistics.unanswered,
+        "Sessions Ended By Policy": statistics.ended_by_policy,
+        "Sessions Of Earlier Processes": statistics.left_behind,
+    }
+    return {f"Accounting/{label}": value for label, value in found.items()}
