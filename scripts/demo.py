@@ -193,7 +193,7 @@ class Demo:
         command = f"show accounting records user {NAI}"
 
         def kinds() -> list[str]:
-            return [record["kind"] for record in aaa.json(command)]
+            return [record["type"] for record in aaa.json(command)]
 
         wait_for("the STOP record of the mobile node", lambda: "STOP" in kinds(), 20)
         self._show("lma", "show diameter peers full")

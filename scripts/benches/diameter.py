@@ -226,7 +226,7 @@ def measure_spool(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str
 def waiting(script: Script) -> int:
     """Records in the anchor's spool."""
     clients = json.loads("\n".join(script.lines("show accounting spool | json")))
-    return int(sum(client["spool_records"] for client in clients))
+    return int(sum(client["records"] for client in clients))
 
 
 def report(figures: dict[str, float]) -> None:

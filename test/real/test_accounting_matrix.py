@@ -93,7 +93,7 @@ class MatrixTests(LabTests):
         self.server.process.send_signal(signal.SIGCONT)
 
     def _waiting(self) -> int:
-        return sum(each["spool_records"] for each in self.anchor.json("show accounting spool"))
+        return sum(each["records"] for each in self.anchor.json("show accounting spool"))
 
     def _act(self, kind: str) -> None:
         self.load.phase(ACTS[kind], MOBILES, 16)
@@ -123,7 +123,7 @@ class MatrixTests(LabTests):
         """In the store: for each session START, INTERIMs, STOP, each once and in order."""
         sessions: dict[str, list[tuple[int, str]]] = {}
         for record in self.server.json("show accounting records"):
-            sessions.setdefault(record["session_id"], []).append((record["number"], record["kind"]))
+            sessions.setdefault(record["session_id"], []).append((record["number"], record["type"]))
         self.assertEqual(len(sessions), MOBILES)
         refreshes = 0 if anchor_died and kind == "START" else 1
         expected = ["START", *["INTERIM"] * refreshes, "STOP"]
