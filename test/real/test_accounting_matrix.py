@@ -93,7 +93,7 @@ class MatrixTests(LabTests):
         self.server.process.send_signal(signal.SIGCONT)
 
     def _waiting(self) -> int:
-        return sum(each["spool_records"] for each in self.anchor.json("show accounting spool"))
+        return sum(each["records"] for each in self.anchor.json("show accounting spool"))
 
     def _act(self, kind: str) -> None:
         self.load.phase(ACTS[kind], MOBILES, 16)

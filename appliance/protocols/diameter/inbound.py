@@ -214,7 +214,8 @@ class InboundRequests:
             if ours:
                 return self._no(APPLICATION_UNSUPPORTED, f"application {number} is not served here")
             return self._no(REALM_NOT_SERVED, f"realm {for_realm} is not served here")
-        chosen = action if action in (FORWARD, PROXY, REDIRECT) else us.agent
+        # An entry that says only "relay", as entries do by default, means what this agent is.
+        chosen = action if action in (PROXY, REDIRECT) else us.agent
         return Decision(_ACTIONS[chosen], -1, for_realm, for_host, routes=routes)
 
     @staticmethod

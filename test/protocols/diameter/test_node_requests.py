@@ -96,6 +96,25 @@ class WhoseTests(RequestTestCase):
         self.assertEqual(len(of(node.said(number, acr(realm="any.example")), ev.Deliver)), 1)
         self.refused(node, number, acr(realm="any.org"), 3003)
 
+    def test_actions(self) -> None:
+        """An entry's action counts where it says more than the agent's own one."""
+        for agent, action, expected in (
+            ("relay", "relay", "relayed"),
+            ("relay", "proxy", "proxied"),
+            ("relay", "redirect", "redirects_sent"),
+            ("proxy", "relay", "proxied"),
+            ("redirect", "relay", "redirects_sent"),
+            ("none", "relay", "faults"),
+        ):
+            node, number = self.node(
+                peer(OTHER),
+                agent=agent,
+                routes=(RouteSettings(realm="far.example", peer=OTHER, action=action),),
+            )
+            node.open_from(OTHER)
+            node.said(number, acr(realm="far.example"))
+            self.assertEqual(getattr(node.core.statistics, expected), 1, (agent, action))
+
     def test_not_proxiable(self) -> None:
         """Without the P bit a request is for us or for nobody."""
         node, number = self.node(agent="relay")
