@@ -193,7 +193,7 @@ class Demo:
         command = f"show accounting records user {NAI}"
 
         def kinds() -> list[str]:
-            return [record["type"] for record in aaa.json(command)]
+            return [record["kind"] for record in aaa.json(command)]
 
         wait_for("the STOP record of the mobile node", lambda: "STOP" in kinds(), 20)
         self._show("lma", "show diameter peers full")
@@ -204,7 +204,7 @@ class Demo:
         good = found[0] == "START" and found[-1] == "STOP" and "INTERIM" in found
         self.check("accounting: START, INTERIM at the handover, STOP", good, " ".join(found))
         stop = aaa.json(command)[-1]
-        used = stop["input_octets"], stop["output_octets"]
+        used = stop["octets_in"], stop["octets_out"]
         self.check("accounting: octets in both directions", min(used) > 1000, f"{used[0]} in, {used[1]} out")
 
     def _halt(self) -> None:

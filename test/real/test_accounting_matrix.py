@@ -123,7 +123,7 @@ class MatrixTests(LabTests):
         """In the store: for each session START, INTERIMs, STOP, each once and in order."""
         sessions: dict[str, list[tuple[int, str]]] = {}
         for record in self.server.json("show accounting records"):
-            sessions.setdefault(record["session_id"], []).append((record["number"], record["type"]))
+            sessions.setdefault(record["session_id"], []).append((record["number"], record["kind"]))
         self.assertEqual(len(sessions), MOBILES)
         refreshes = 0 if anchor_died and kind == "START" else 1
         expected = ["START", *["INTERIM"] * refreshes, "STOP"]
