@@ -70,7 +70,8 @@ class SingleRoutes:
                     failure: int = -struct.unpack_from("i", answer, 16)[0]
                     return failure
         except OSError as error:
-            return error.errno or errno.EIO
+            # A name without a device gives an error without a number.
+            return error.errno or errno.ENODEV
 
     def close(self) -> None:
         """Close the socket; the routes go with the device."""

@@ -86,7 +86,7 @@ async def ask(wanted: dict[str, Any]) -> None:
     await node.start()
     if not node.usable(REALM, ACCOUNTING, True):
         await asyncio.wait_for(came.wait(), WAIT)
-    submit = Submit(ACR, ACCOUNTING, acr(node.identity), REALM, accounting=True)
+    submit = Submit(ACR, ACCOUNTING, acr(node.identity), REALM, accounting=True, timeout=60)
     [connection] = list(node.connections._all)
     began = time.monotonic()
     good = await burst(node, submit, wanted["count"] // 2, wanted["window"])

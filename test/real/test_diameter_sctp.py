@@ -22,6 +22,8 @@ from test.real.two_hosts import ADDRESSES, TwoHosts
 #: Not 9899: another SCTP of this host may have that one.
 UDP_PORT = 29_899
 ADDRESS, ADDRESS6 = "127.0.0.1", "::1"
+#: So few that an emulated machine can do it, too; more than one turn takes.
+MANY = 500
 KERNEL = sctp_kernel.missing()
 LIBRARY = usrsctp.missing()
 
@@ -77,19 +79,20 @@ class Common:
         self.assertEqual(len(accountant.got), len(sizes))
 
     def test_many_at_once(self: Any) -> None:
-        """A thousand requests in one go are answered, however they overtake each other."""
+        """Hundreds of requests in one go are answered, however they overtake each other."""
         _, client, accountant = self.sctp_pair(ADDRESS)
         got: list[Any] = []
-        submit = Submit(ACR, ACCOUNTING, acr(client.identity, filling=1000), REALM, accounting=True)
+        avps = acr(client.identity, filling=1000)
+        submit = Submit(ACR, ACCOUNTING, avps, REALM, accounting=True, timeout=60)
 
         def send() -> None:
-            for _ in range(1000):
+            for _ in range(MANY):
                 client.send(submit, got.append)
 
         self.call(send)
-        self.wait(lambda: len(got) == 1000, 60)
+        self.wait(lambda: len(got) == MANY, 60)
         self.assertEqual({each.reason for each in got}, {""})
-        self.assertEqual(len(accountant.got), 1000)
+        self.assertEqual(len(accountant.got), MANY)
 
     def test_garbage(self: Any) -> None:
         """A message that is no Diameter ends the association by ABORT; it comes again."""
@@ -216,10 +219,8 @@ class UnavailableTests(SynchronousTestCase):
         self.assertIsInstance(sctp.stack(9899), sctp_user.UserStack)
 
 
-class HostsTests(SynchronousTestCase):
+class HostsCase(SynchronousTestCase):
     """Two processes on two hosts."""
-
-    skip = obstacle() or LIBRARY or None
 
     def setUp(self) -> None:
         """Build the hosts."""
@@ -241,7 +242,7 @@ class HostsTests(SynchronousTestCase):
             **more,
         }
 
-    def talk(self, *places: int, cut: int | None = None, count: int = 2000, **more: Any) -> dict[str, Any]:
+    def talk(self, *places: int, cut: int | None = None, count: int = MANY, **more: Any) -> dict[str, Any]:
         """Requests from ``a`` to ``b`` over these addresses; what the client says."""
         here, there = (tuple(ADDRESSES[host][place] for place in places) for host in "ab")
         server = self.hosts.node("b", "serve", **self.wanted("b", there, **more))
@@ -268,6 +269,12 @@ class HostsTests(SynchronousTestCase):
         """Why a node did not come up."""
         return "" if child.poll() is None else child.communicate()[1]
 
+
+class HostsTests(HostsCase):
+    """libusrsctp on both hosts."""
+
+    skip = obstacle() or LIBRARY or None
+
     def test_raw(self) -> None:
         """On raw IP, over IPv4 and IPv6 at once: all addresses belong to the association."""
         if not KERNEL:
@@ -284,7 +291,7 @@ class HostsTests(SynchronousTestCase):
         """With two cables the association stays, and the log names the address that is lost."""
         said = self.talk(0, 1, cut=0, udp_port=9899)
         self.assertEqual(said["connected"], 1)
-        self.assertLess(said["seconds"], 30)
+        self.assertIn(f"address {ADDRESSES['b'][0]} is lost", self.log)
 
     def test_on_the_wire(self) -> None:
         """PPID 46 and stream 0; order for the exchange of capabilities only. Wireshark reads it so."""
@@ -312,7 +319,7 @@ class HostsTests(SynchronousTestCase):
         self.assertEqual({u in ("1", "True") for code, _, _, u in chunks if code == "271"}, {True})
 
 
-class MixedTests(HostsTests):
+class MixedTests(HostsCase):
     """The kernel's SCTP on one host, libusrsctp on the other; in UDP, as the kernel sees all of raw IP."""
 
     skip = obstacle() or KERNEL or LIBRARY or None
@@ -350,5 +357,3 @@ class MixedTests(HostsTests):
         """Both by the kernel on raw IP, with two cables, one of which is cut."""
         said = self.talk(0, 1, cut=0, count=200)
         self.assertEqual(said["connected"], 1)
-
-    test_raw = test_udp = test_a_cable_is_cut = test_on_the_wire = None  # type: ignore[assignment]
