@@ -80,7 +80,7 @@ class PeerListScreen:
                 yield ours.PEER_LINE(*("-" * count for count in ours.PEER_DASHES))
             totals.add(view)
             yield ours.PEER_LINE(
-                view.name, view.endpoint, view.state, view.watchdog, view.transport, view.address or "-",
+                view.name, view.endpoint, view.state if view.enabled else "DISABLED", view.watchdog, view.transport, view.address or "-",
                 view.pending, view.queued,
             )  # fmt: skip
         if not totals.total:
