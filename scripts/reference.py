@@ -98,8 +98,13 @@ def kind(value: Value) -> str:
     }
     if value.kind in names:
         return names[value.kind]
-    what = {"NAI": "network access identifier", "PATH": "absolute path", "SECRET": "secret",
-            "IDENTITY": "DiameterIdentity or realm", "IDENTITY/ANY": "DiameterIdentity, or `*.REALM`, or `*`"}  # fmt: skip
+    what = {
+        "NAI": "network access identifier",
+        "PATH": "absolute path",
+        "SECRET": "secret",
+        "IDENTITY": "DiameterIdentity or realm",
+        "IDENTITY/ANY": "DiameterIdentity, `*.REALM` or `*`",
+    }
     return f"{what.get(value.kind, value.kind.lower())}, {value.low} to {value.high} characters"
 
 

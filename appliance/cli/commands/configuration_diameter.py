@@ -66,7 +66,7 @@ def _endpoint() -> None:
         no="origin host <identity:IDENTITY> address <address:IP>",
         help={
             **HELP,
-            "identity": "Origin-Host; the same in every such line. A line for the same address takes the place of this one",
+            "identity": "Origin-Host; the same in every such line. A line replaces that of its address",
             "address": "Address of this host to connect from and to listen at; a line for each",
             "accept-incoming-connections": "Peers may connect to it by TCP",
         },
