@@ -172,4 +172,4 @@ class OpenSessions:
         if starts:
             assert starts[-1].id is not None
             self._behind = Place(starts[-1].received, starts[-1].id)
-        return [self._reader.newest(each.session, each.sub) or each for each in starts]
+        return [self._reader.newest(each.session, each.sub, each.host) or each for each in starts]

@@ -151,7 +151,10 @@ class Delivery:
         return key in self._volatile_keys
 
     def rescue(self, sessions: int) -> list[Entry]:
-        """Take out what only memory has of some sessions, oldest first, to try the disk with new serials."""
+        """Take out what only memory has of some sessions, oldest first, to try the disk with new serials.
+
+        They still have their old ones.
+        """
         flying = {entry.key for entry in self.flying.values()}
         keys: set[bytes] = set()
         for entry in self.volatile.values():
@@ -163,7 +166,13 @@ class Delivery:
         found = [entry for entry in self.volatile.values() if entry.key in keys]
         for entry in found:
             self._forget(entry)
-        return [evolve(entry, volatile=False, serial=0) for entry in found]
+        return [evolve(entry, volatile=False) for entry in found]
+
+    def renamed(self, old: int, new: int) -> None:
+        """A rescued record has another serial; that it may have been sent before stays true (T flag)."""
+        tried = self._tried.pop(old, None)
+        if tried is not None:
+            self._tried[new] = tried
 
     def drop(self, serial: int) -> bool:
         """A record need not be sent, because a newer one says the same and more; False: it is under way."""
