@@ -238,8 +238,7 @@ class Connections:
             return None
         for each in (idler, self._oldest(rival) if rival else None):
             if each is not None and not each.ending:
-                self.complain(each.source, "connection ended: its place is needed for another one")
-                each.abort("its place is needed for another one")
+                self._evict(each)
         self.counters.accepted += 1
         self._number += 2
         return Place(self._number, source, self.settings.message_limit)
@@ -252,6 +251,14 @@ class Connections:
         self._all[connection] = None
         if self._timer is None:
             self._timer = self.reactor.callLater(SWEEP_TIME, self._sweep)
+
+    def _evict(self, connection: Connection) -> None:
+        """End a connection whose place is needed; the node knows before it is told of the next one."""
+        text = "its place is needed for another one"
+        self.complain(connection.source, f"connection ended: {text}")
+        if self._live.pop(connection.number, None) is not None:
+            self._feed(Disconnected(connection.number, text))
+        connection.abort(text)
 
     def _oldest(self, source: str) -> Connection | None:
         """The oldest connection of a source that is not accepted yet."""
