@@ -77,7 +77,7 @@ class Demo:
         self.check("aaa, lma, mag1 and mag2 are ready", True, f"{time.monotonic() - begun:.1f} s")
 
         def connected() -> bool:
-            return "OPEN" in self.nodes["lma"].cli("show diameter peers")
+            return self.nodes["lma"].json("show diameter peers")[0]["state"] == "OPEN"
 
         wait_for("the anchor's connection to the AAA server is open", connected, 40)
 
