@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import transport
+from appliance.protocols.diameter import tcp, transport
 from appliance.protocols.diameter.events import Incoming, Submit
 from appliance.protocols.diameter.settings import Listener
 from test.real.diameter_case import (
@@ -296,6 +296,17 @@ class TlsTests(NodeCase):
         assert current is not None and before is not None
         self.assertNotEqual(current.expires, before.expires)
         self.assert_success(self.ask(client))
+
+    def test_a_handshake_that_never_comes(self) -> None:
+        """Whoever agrees to TLS and then says nothing is thrown out."""
+        self.patch(tcp, "FIRST_MESSAGE_TIME", 1.0)
+        server, client, _ = self.secure_pair("tls-inband")
+        self.do(client.stop())
+        [listener] = server.settings.listeners
+        with socket.create_connection(("127.0.0.1", listener.port), 5) as plain:
+            plain.sendall(cer("client.example", inband=1))
+            self.wait(lambda: server.connections.counters.slow == 1)
+        self.wait(lambda: self.said("handshake was not done"))
 
     def test_clear_text_behind_the_answer(self) -> None:
         """Whoever goes on in clear text where TLS was to begin is thrown out."""
