@@ -11,6 +11,7 @@ from attrs import evolve
 from appliance.errors import ResourceError
 from appliance.protocols.diameter import tcp, transport
 from appliance.protocols.diameter.events import Incoming, Submit
+from appliance.protocols.diameter.node_events import Command
 from appliance.protocols.diameter.settings import Listener
 from test.real.diameter_case import (
     ACCOUNTING,
@@ -120,6 +121,23 @@ class PlainTests(NodeCase):
         self.wait(lambda: not server.connections.count and not client.connections.count)
         self.assertTrue(self.said("good-bye"))
         self.call(accountant.got[0].reply, accountant.answer(accountant.got[0]))
+
+    def test_after_the_stop(self) -> None:
+        """Requests end at once, answers and all else go nowhere, and nothing raises."""
+        server, client, accountant = self.pair()
+        accountant.mute = True
+        submit = Submit(ACR, ACCOUNTING, acr(client.identity), REALM, accounting=True)
+        self.call(client.send, submit, lambda _: None)
+        self.wait(lambda: accountant.got)
+        self.do(server.stop())
+        self.do(client.stop())
+        self.call(accountant.got[0].reply, accountant.answer(accountant.got[0]))
+        self.assertEqual(self.ask(client).reason, "stopped")
+        self.call(client.cancel, 1)
+        self.call(client.command, Command("connect"))
+        self.call(client.serve, accountant)
+        self.call(client.withdraw, accountant)
+        self.do(client.stop())
 
     def test_an_application_that_raises(self) -> None:
         """The request is answered with 5012, the next one as ever."""

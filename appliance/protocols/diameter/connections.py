@@ -76,6 +76,15 @@ def spot_text(spot: Spot) -> str:
     return f"{kind} port {port} on {', '.join(text_of(each) for each in addresses)}"
 
 
+def _to_nobody(_event: Any) -> None:
+    """Take an event when there is no node any more."""
+
+
+def _nobody(_number: int) -> str:
+    """Know no peer when there is no node any more."""
+    return ""
+
+
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
@@ -212,14 +221,16 @@ class Connections:
         else:
             connection.close(effect.text)
 
-    def abort(self) -> None:
-        """End all connections at once, and say nothing of it to the node."""
+    def end(self) -> None:
+        """End all connections at once, and say nothing of it, nor of anything else, to the node."""
         self._live.clear()
         for connection in list(self._all):
             connection.abort("the endpoint is stopped")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # The node and this refer to each other, and nobody collects such cycles.
+        self._feed, self._identify = _to_nobody, _nobody
 
     # ---- what the transports tell
 
