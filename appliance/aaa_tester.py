@@ -6,12 +6,14 @@
                                   └─ accepted: STR, so that the server forgets the session again
     test aaa accounting ───▶ one EVENT record, not stored here
 
-What is sent is not counted as a service's.
+What is sent is not counted as a service's. A node that nobody uses yet has nothing to say to its peers, so
+for as long as the test lasts it is used here.
 """
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from attrs import evolve
@@ -22,13 +24,13 @@ from appliance.errors import ApplianceError
 from appliance.protocols.diameter.accounting import AccountingClient
 from appliance.protocols.diameter.accounting_records import DESTINATION_HOST, RecordBuilder
 from appliance.protocols.diameter.auth_events import Ask, Got
-from appliance.protocols.diameter.auth_requests import Origin
+from appliance.protocols.diameter.auth_requests import APPLICATIONS, MIP6A, S6B, Origin, realm_of
 from appliance.protocols.diameter.auth_sessions import SessionIds
 from appliance.protocols.diameter.authorization import AuthorizationClient
 from appliance.protocols.diameter.codec import ORIGIN_HOST, Message
 from appliance.protocols.diameter.describe import result_text
 from appliance.protocols.diameter.dictionary import current
-from appliance.protocols.diameter.events import Answered, Submit
+from appliance.protocols.diameter.events import Advertised, Answered, Incoming, Submit
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.mobility import aaa, rfc4285
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Authorized, Grant, Subject, Usage
@@ -39,6 +41,26 @@ from appliance.service import address_text, prefix_text
 ACR = 271
 _NAMES = {265: "AAR", 325: "MIR", 275: "STR", ACR: "ACR"}
 TOKEN = 1
+UNKNOWN_SESSION_ID = 5002
+_3GPP = 10_415
+#: Seconds that a peer may take to be connected.
+PATIENCE = 5.0
+
+
+class Guest:
+    """What a node serves while a test lasts, so that it connects to its peers."""
+
+    realms: frozenset[str] = frozenset()
+
+    def __init__(self, node: HeldNode, number: int, accounting: bool) -> None:
+        vendor = _3GPP if number == S6B else 0
+        self.advertised = (Advertised(number, auth=not accounting, acct=accounting, vendor=vendor),)
+        self._node = node
+
+    def request(self, incoming: Incoming) -> None:
+        """A test has no sessions that a server could want something of."""
+        node = self._node
+        incoming.reply(incoming.message.answer(UNKNOWN_SESSION_ID, node.identity, node.realm))
 
 
 class AaaTester:
@@ -67,6 +89,32 @@ class AaaTester:
         if not node.running:
             raise ApplianceError(f"diameter endpoint {side.endpoint} is not started")
         return node
+
+    @asynccontextmanager
+    async def _connected(
+        self, node: HeldNode, realm: str, number: int, *, accounting: bool
+    ) -> AsyncIterator[None]:
+        """Have the node connected to a peer for an application, if it can be; the test says if it cannot."""
+        if node.usable(realm, number, accounting):
+            yield
+            return
+        came = asyncio.Event()
+        unwatch = node.on_usable(came.set)
+        guest = Guest(node, number, accounting)
+        node.serve(guest)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not node.usable(realm, number, accounting):
+                    await came.wait()
+                    came.clear()
+        except TimeoutError:
+            # The request will tell that there is no peer.
+            pass
+        try:
+            yield
+        finally:
+            unwatch()
+            node.withdraw(guest)
 
     def _address(self, group: GroupSettings, side: ServerGroup) -> bytes:
         """An address of ours, which a server may want to know."""
@@ -100,14 +148,17 @@ class AaaTester:
         question = Authorize(token=TOKEN, subject=subject, patience=patience)
         if key:
             question.proof = _proof(key, spi, subject.care_of)
-        try:
-            verdict = await talk.go(question)
-            if verdict is not None and verdict.verdict == aaa.ACCEPT:
-                talk.lines += grant_lines(verdict.grant)
-                await talk.go(Account(what=aaa.STOP, subject=subject, cause=aaa.ADMINISTRATIVE))
-        except asyncio.CancelledError:
-            talk.drop(Abandon(TOKEN, subject.call_id))
-            raise
+        number = MIP6A if key else APPLICATIONS[side.application]
+        realm = side.realm or realm_of(subject.mn_id) or node.realm
+        async with self._connected(node, realm, number, accounting=False):
+            try:
+                verdict = await talk.go(question)
+                if verdict is not None and verdict.verdict == aaa.ACCEPT:
+                    talk.lines += grant_lines(verdict.grant)
+                    await talk.go(Account(what=aaa.STOP, subject=subject, cause=aaa.ADMINISTRATIVE))
+            except asyncio.CancelledError:
+                talk.drop(Abandon(TOKEN, subject.call_id))
+                raise
         if verdict is None or verdict.verdict == aaa.NO_ANSWER:
             lines = [*talk.lines, *talk.notes, "no server has decided about the user"]
             raise ApplianceError("\n".join(lines))
@@ -129,7 +180,8 @@ class AaaTester:
         submit = Submit(
             ACR, application, body, realm, host, float(side.request_timeout), accounting=True, prefer=prefer
         )
-        text, result = await _sent(node, submit, self._clock)
+        async with self._connected(node, realm, application, accounting=True):
+            text, result = await _sent(node, submit, self._clock)
         if result // 1000 != 2:
             raise ApplianceError(text)
         return [text]

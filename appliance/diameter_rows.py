@@ -121,7 +121,7 @@ def peer_view(row: readouts.PeerView, settings: EndpointSettings, local_port: in
         watchdog=row.watchdog,
         enabled=not row.disabled,
         dynamic=row.kind != "static",
-        vendors=(row.vendor,) if row.vendor else (),
+        vendors=row.vendors,
         applications=(*applications, *(["Relay"] if row.relay else [])),
         product=row.product,
         certificate=", ".join(row.certificate),

@@ -94,7 +94,7 @@ class System:
         self._started = clock()
         self.kernel = Kernel(configuration.state_directory)
         tap = Tap()
-        watch = Watch(tap, self.services)
+        watch = Watch(tap, self.services, lambda: [each.name for each in self.configuration.endpoints])
         self._captures = Captures(watch, self.tell, clock, reactor.callLater, reactor.callFromThread)
         self.tap: TapPort = watch
         self.captures: CapturePort = self._captures
@@ -118,7 +118,7 @@ class System:
         self._aaa = AaaDesk(
             self._make_endpoint, self._make_server, lambda function: reactor.callLater(0, function), self.tell
         )
-        self._tools["hub"] = self._aaa.hub
+        self._tools |= {"hub": self._aaa.hub, "state_directory": configuration.state_directory}
         self.running: dict[Key, AnyService] = {}
         self.aaa: AaaPort = self._aaa_views(clock, random_bits)
         self._links: dict[str, tuple[bool, bool]] = {}
@@ -132,7 +132,8 @@ class System:
         tester = AaaTester(
             self._aaa.hub, lambda: self.configuration, clock, random_bits, self._tools["session_ids"]
         )
-        return AaaViews(self._aaa, lambda: self.configuration, self._clients, self._tools["exchanges"], tester)
+        exchanges: Exchanges = self._tools["exchanges"]
+        return AaaViews(self._aaa, lambda: self.configuration, self._clients, exchanges, tester)
 
     def _clients(self) -> list[AaaClient]:
         clients = (getattr(service, "aaa", None) for service in self.running.values())
@@ -244,6 +245,8 @@ class System:
         """Name the started services in one line."""
         started = (service for service in self.services() if service.state == "Started")
         names = [f"{service.kind}-service {service.name}" for service in started]
+        names += [f"diameter endpoint {name}" for name in self._aaa.endpoints]
+        names += [f"aaa-server {name}" for name in self._aaa.servers]
         return ", ".join(names) or "no services"
 
     # ---- the running configuration

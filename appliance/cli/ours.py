@@ -95,8 +95,8 @@ PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address"
 PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
 QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<30}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
 QUEUE_HEADINGS = (
-    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left", "T",
-    "Session-Id",
+    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left",
+    "T", "Session-Id",
 )  # fmt: skip
 QUEUE_DASHES = (16, 32, 3, 7, 7, 30, 10, 10, 9, 1, 10)
 DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<30}  {:<32}  {:>9}  {}".format

@@ -153,12 +153,14 @@ class AaaWorld:
         except concurrent.futures.TimeoutError:
             raise AssertionError(f"nothing within {timeout} seconds; log: {self.log}") from None
 
-    def start(self) -> None:
-        """Have everything run, and wait until the two endpoints are connected."""
-        # A node without applications has nothing to say to peers.
-        self.node(accounting=False).serve(ClientApplication())
+    def start(self, used: bool = True) -> None:
+        """Have everything run; if the client's node is used, wait until the two endpoints are connected."""
+        if used:
+            # A node without applications has nothing to say to peers.
+            self.node(accounting=False).serve(ClientApplication())
         self.run(self.desk.manage(Configuration(), self.configuration))
-        self.wait(lambda: self.views.endpoints()[0].peers_open == 1)
+        if used:
+            self.wait(lambda: self.views.endpoints()[0].peers_open == 1)
 
     def wait(self, ready: Callable[[], bool], timeout: float = 15.0) -> None:
         """Wait until something is so."""

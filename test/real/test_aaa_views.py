@@ -9,19 +9,23 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance import aaa_tester
 from appliance.tap import TappedDiameter
 from test.real.aaa_world import AaaWorld
 
 
-class AaaViewTests(SynchronousTestCase):
+class AaaCase(SynchronousTestCase):
     """One world for each test."""
+
+    USED = True
+    """The client's node is used by a service."""
 
     def setUp(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="appliance-aaa-")
         self.addCleanup(shutil.rmtree, self.directory, True)
         self.world = AaaWorld(self.directory)
         self.addCleanup(self.world.stop)
-        self.world.start()
+        self.world.start(self.USED)
 
     def does(self, line: str) -> list[str]:
         """What a line prints that works."""
@@ -38,6 +42,24 @@ class AaaViewTests(SynchronousTestCase):
         status, lines = self.world.do(line)
         self.assertEqual(status, 1, lines)
         return "\n".join(lines)
+
+
+class UnusedTests(AaaCase):
+    """A group that no service uses yet."""
+
+    USED = False
+
+    def test_tests(self) -> None:
+        """It can be tried all the same: the node connects for that."""
+        lines = self.does("test aaa authenticate group home user mn1@home.example")
+        self.assertEqual(lines[-1], "Verdict: accept")
+        lines = self.does("test aaa accounting group home user mn1@home.example")
+        self.assertIn("DIAMETER_SUCCESS (2001)", lines[0])
+        self.assertEqual(self.world.views.endpoints()[0].applications, ())
+
+
+class AaaViewTests(AaaCase):
+    """All the views and commands."""
 
     def test_peers(self) -> None:
         """Both ends of the one connection, with their addresses; disabled, and enabled again."""
@@ -106,6 +128,7 @@ class AaaViewTests(SynchronousTestCase):
 
     def test_nobody_answers(self) -> None:
         """Without a server it is said, and quickly."""
+        self.patch(aaa_tester, "PATIENCE", 0.2)
         self.does("diameter disable peer aaa1.home.example -noconfirm")
         text = self.fails("test aaa authenticate group home user mn1@home.example")
         self.assertIn("no server has decided about the user", text)
@@ -117,8 +140,9 @@ class AaaViewTests(SynchronousTestCase):
             lines = self.does(f"test aaa accounting group home user {user}@home.example")
             self.assertRegex(lines[0], r"^ACR: DIAMETER_SUCCESS \(2001\) from aaa1.home.example")
         found = self.data("show accounting records full")
-        self.assertEqual([each["user"] for each in found], ["mn1@home.example"] * 2 + ["mn2@home.example"])
-        self.assertEqual((found[0]["kind"], found[0]["server"]), ("EVENT", "home"))
+        users = [each["username"] for each in found]
+        self.assertEqual(users, ["mn1@home.example"] * 2 + ["mn2@home.example"])
+        self.assertEqual((found[0]["type"], found[0]["server"]), ("EVENT", "home"))
         self.assertEqual(found[0]["attributes"]["Accounting-Record-Type"], "EVENT_RECORD")
         for words, count in (
             ("user mn1@home.example", 2), ("user mn*@home.example", 3), ("newest 1", 1), ("after 2100", 0),
@@ -127,7 +151,7 @@ class AaaViewTests(SynchronousTestCase):
             ("attribute Origin-Host = lma1.visited.example", 3), ("server home", 3),
         ):  # fmt: skip
             self.assertEqual(len(self.data(f"show accounting records {words}")), count, words)
-        self.assertEqual(self.data("show accounting records newest 1")[0]["user"], "mn2@home.example")
+        self.assertEqual(self.data("show accounting records newest 1")[0]["username"], "mn2@home.example")
         lines = self.does("show accounting records full newest 1")
         self.assertIn('  User-Name = "mn2@home.example"', lines)
         self.assertIn("Total Records: 1", lines)
@@ -171,11 +195,11 @@ class AaaViewTests(SynchronousTestCase):
         for number, kind in enumerate((2, 4)):
             self.world.account("a;1;2", "mn1@home.example", kind, number, 30 * number, 7 * number)
         (view,) = self.data("show accounting sessions")
-        self.assertEqual((view["session_id"], view["kind"], view["number"], view["seconds"]),
+        self.assertEqual((view["session_id"], view["type"], view["number"], view["seconds"]),
                          ("a;1;1", "INTERIM", 2, 120))  # fmt: skip
         totals = self.data("show accounting summary user mn1@home.example")["totals"]
         self.assertEqual((totals["sessions"], totals["seconds"], totals["octets_in"]), (2, 150, 2_007))
-        kinds = [each["kind"] for each in self.data("show accounting records session a;1;2")]
+        kinds = [each["type"] for each in self.data("show accounting records session a;1;2")]
         self.assertEqual(kinds, ["START", "STOP"])
 
     def test_monitor_and_capture(self) -> None:

@@ -43,7 +43,9 @@ def accept(
     except (Malformed, BadValue) as error:
         raise Refusal(0, str(error)) from None
     if result != cap.SUCCESS:
-        raise Refusal(result or 0, f"it answers with Result-Code {result}" + (f": {text}" if text else ""))
+        raise Refusal(
+            result or 0, f"it answers with Result-Code {result}" + (f": {cap.plain(text)}" if text else "")
+        )
     said = cap.read(message)
     _check_identity(context, settings, link, said)
     inband = None
@@ -69,7 +71,7 @@ def check_names(context: Context, name: str, link: Link) -> None:
     """The certificate of a secure connection has to be the peer's. Raises Refusal."""
     if link.names is not None and fold(name) not in map(fold, link.names):
         context.statistics.bad_certificates += 1
-        names = ", ".join(link.names[:8]) or "nobody"
+        names = ", ".join(map(cap.plain, link.names[:8])) or "nobody"
         raise Refusal(cap.UNKNOWN_PEER, f"the certificate is for {names}, not for {name}")
 
 

@@ -30,8 +30,8 @@ from appliance.protocols.timers import Now
 
 #: STRs without an answer at one time, and sessions that wait for theirs.
 WINDOW, LIMIT = 64, 100_000
-#: Seconds after which a realm that nothing could be sent to is tried again.
-RETRY = 30.0
+#: Seconds after which a realm that nothing could be sent to is tried again, and how often that is done.
+RETRY, MOST_TRIES = 30.0, 1_000
 
 
 class Leaving:
@@ -129,7 +129,7 @@ class Leaving:
         if session.host and session.failover in (TRY_AGAIN, TRY_AGAIN_ALLOW_SERVICE):
             # RFC 6733 section 8.18: to any server of the realm.
             session.host = ""
-        elif timed_out and session.tries > retries:
+        elif session.tries > (retries if timed_out else MOST_TRIES):
             self._lose(session)
             return
         elif not timed_out:

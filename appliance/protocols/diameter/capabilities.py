@@ -22,12 +22,15 @@ RELAY = 0xFFFFFFFF
 MOBILE_IPV4, DRAFT_MOBILE_IPV4 = 2, 4
 NO_INBAND_SECURITY, INBAND_TLS = 0, 1
 
-SUCCESS, UNKNOWN_PEER, ELECTION_LOST, MISSING_AVP, TOO_MANY = 2001, 3010, 4003, 5005, 5009
+SUCCESS, UNKNOWN_PEER, ELECTION_LOST = 2001, 3010, 4003
+INVALID_VALUE, MISSING_AVP, TOO_MANY = 5004, 5005, 5009
 NO_COMMON_APPLICATION, UNABLE_TO_COMPLY, NO_COMMON_SECURITY = 5010, 5012, 5017
 
 PRODUCT, FIRMWARE, VENDOR = "mobility-appliance", 1, 0
 #: Ids that are remembered of one peer.
 MOST_APPLICATIONS = 1_000
+#: Octets of a host or realm at most: it is a name of the DNS.
+LONGEST_NAME = 255
 
 _D = standard()
 ORIGIN_HOST, ORIGIN_REALM, STATE_ID = _D["Origin-Host"], _D["Origin-Realm"], _D["Origin-State-Id"]
@@ -64,6 +67,12 @@ def faulty(text: str, failed: bytes = b"") -> tuple[bytes, ...]:
     """Error-Message, and an encoded Failed-AVP if there is one."""
     about = (ERROR_MESSAGE.encode(text),) if text else ()
     return (*about, failed) if failed else about
+
+
+def plain(text: str, longest: int = LONGEST_NAME) -> str:
+    """Text of a peer for a log or a screen: nothing that moves a cursor or fills pages."""
+    kept = text[:longest]
+    return kept if kept.isprintable() else "".join(each if each.isprintable() else "?" for each in kept)
 
 
 def host_of(identity: str) -> str:
@@ -109,7 +118,7 @@ def read(message: Message) -> Capabilities:
     except Malformed as error:
         raise Refusal(error.code, str(error), FAILED.encode(error.failed)) from None
     except BadValue as error:
-        raise Refusal(5004, str(error)) from None
+        raise Refusal(INVALID_VALUE, str(error)) from None
 
 
 def _read(message: Message) -> Capabilities:
@@ -119,7 +128,10 @@ def _read(message: Message) -> Capabilities:
     if len(auth) + len(acct) > 2 * MOST_APPLICATIONS:
         raise Refusal(UNABLE_TO_COMPLY, f"more than {2 * MOST_APPLICATIONS} applications")
     for avp in (ORIGIN_HOST, ORIGIN_REALM):
-        if message.raw(avp) is None:
+        name = message.raw(avp)
+        if name is not None and len(name) > LONGEST_NAME:
+            raise Refusal(INVALID_VALUE, f"{avp.name} has {len(name)} octets")
+        if name is None:
             raise Refusal(MISSING_AVP, f"there is no {avp.name}", FAILED.encode(avp.encode("\0")))
     return Capabilities(
         host=host_of(message.first(ORIGIN_HOST)),
@@ -127,7 +139,7 @@ def _read(message: Message) -> Capabilities:
         auth=frozenset(auth),
         acct=frozenset(acct),
         vendors=tuple(message.all(SUPPORTED_VENDOR)[:MOST_APPLICATIONS]),
-        product=message.first(PRODUCT_NAME) or "",
+        product=plain(message.first(PRODUCT_NAME) or ""),
         vendor=message.first(VENDOR_ID) or 0,
         firmware=message.first(FIRMWARE_REVISION) or 0,
         state_id=message.first(STATE_ID) or 0,

@@ -77,8 +77,8 @@ def spot_text(spot: Spot) -> str:
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
-    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is, as far as that
-    is known; ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
+    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is (if that is
+    known), ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
     """
 
     def __init__(

@@ -50,29 +50,35 @@ class Duplicates:
 
     def put(self, key: Key, answer: bytes, mono: float) -> None:
         """Note an answer that stays true, and forget those that are too old, or too many."""
-        if not self.seconds or len(answer) > MOST_OCTETS // 64 or passing(answer):
+        size = _size(key, answer)
+        if not self.seconds or size > MOST_OCTETS // 64 or passing(answer):
             return
         answers, order = self._answers, self._order
         old = answers.get(key)
         if old is None:
             order.append((mono + self.seconds, key))
         else:
-            self._octets -= len(old)
+            self._octets -= _size(key, old)
         answers[key] = answer
-        self._octets += len(answer)
+        self._octets += size
         if order[0][0] <= mono or len(answers) > MOST or self._octets > MOST_OCTETS:
             self._trim(mono)
 
     def _trim(self, mono: float) -> None:
         answers, order = self._answers, self._order
         while order and (order[0][0] <= mono or len(answers) > MOST or self._octets > MOST_OCTETS):
-            self._octets -= len(answers.pop(order.popleft()[1]))
+            key = order.popleft()[1]
+            self._octets -= _size(key, answers.pop(key))
 
     def clear(self) -> None:
         """Forget all."""
         self._answers.clear()
         self._order.clear()
         self._octets = 0
+
+
+def _size(key: Key, answer: bytes) -> int:
+    return len(answer) + len(key[0]) + len(key[3] or b"")
 
 
 def again(answer: bytes, request: Message) -> bytes:

@@ -10,6 +10,7 @@
                   └─ refuse ───▶ 3002, 3003, 3007
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from attrs import define
@@ -36,6 +37,7 @@ from appliance.protocols.diameter.proxying import ROUTE_RECORD, Proxy, records
 from appliance.protocols.diameter.redirecting import Redirecting
 from appliance.protocols.diameter.routing import RoutingTable
 from appliance.protocols.diameter.settings import RouteSettings
+from appliance.protocols.diameter.speaking import objection
 from appliance.protocols.diameter.types import fold
 from appliance.protocols.timers import Now
 
@@ -48,6 +50,8 @@ UNABLE_TO_COMPLY = 5012
 PATIENCE = 300.0
 #: Decisions that are remembered, and copies of one request that wait for its answer.
 REMEMBERED, MOST_COPIES = 10_000, 16
+#: Octets of all requests without an answer.
+MOST_OCTETS = 64 << 20
 PER_TICK = 1_000
 
 LOCAL, FORWARD, PROXY, REDIRECT, REFUSE = "local", "relay", "proxy", "redirect", "refuse"
@@ -94,14 +98,18 @@ class InboundRequests:
         routes: RoutingTable,
         redirecting: Redirecting,
         proxy: Proxy,
+        peers: Mapping[str, Peer],
     ) -> None:
         self.wheel = Wheel()
         self.duplicates = Duplicates(context.settings.duplicate_time)
         self.open: dict[int, Inbound] = {}
+        #: Octets of requests without an answer, relayed ones included.
+        self.octets = 0
         self._context = context
         self._routes = routes
         self._redirecting = redirecting
         self._proxy = proxy
+        self._peers = peers
         self._serving: dict[int, Serve] = {}
         self._ids: frozenset[int] = frozenset()
         self._busy: dict[Key, Inbound] = {}
@@ -153,12 +161,19 @@ class InboundRequests:
                 flags & PROXIABLE,
                 peer.settings.compat,
             )
+            foreign = objection(peer, message, self._peers)
         except Malformed as error:
             failed = cap.FAILED.encode(error.failed) if error.failed else b""
             self._refuse(peer, link, message, error.code, str(error), failed)
             return
+        if foreign:
+            self._disown(peer, link, message, foreign, now)
+            return
         decision = self._decisions.get(key)
         if decision is None:
+            if max(len(key[0] or b""), len(key[1] or b"")) > cap.LONGEST_NAME:
+                self._refuse(peer, link, message, cap.INVALID_VALUE, "a destination is too long for a name")
+                return
             decision = self._decide(*key)
             if len(self._decisions) >= REMEMBERED:
                 self._decisions.clear()
@@ -207,7 +222,8 @@ class InboundRequests:
             if ours:
                 return self._no(APPLICATION_UNSUPPORTED, f"application {number} is not served here")
             return self._no(REALM_NOT_SERVED, f"realm {for_realm} is not served here")
-        chosen = action if action in (FORWARD, PROXY, REDIRECT) else us.agent
+        # An entry that says only "relay", as entries do by default, means what this agent is.
+        chosen = action if action in (PROXY, REDIRECT) else us.agent
         return Decision(_ACTIONS[chosen], -1, for_realm, for_host, routes=routes)
 
     @staticmethod
@@ -242,6 +258,14 @@ class InboundRequests:
         self._context.statistics.faults += 1
         self._send(link, peer, self._context.us.answer(message, code, *cap.faulty(text, failed)))
 
+    def _disown(self, peer: Peer, link: Link, message: Message, text: str, now: Now) -> None:
+        """A request in somebody else's name."""
+        context = self._context
+        context.statistics.foreign_origins += 1
+        context.hushed(now, f"origin {peer.folded}", "warning", f"request refused: {text}")
+        failed = cap.FAILED.encode(message.octets(cap.ORIGIN_HOST)[0])
+        self._refuse(peer, link, message, cap.INVALID_VALUE, text, failed)
+
     # For a local application.
 
     def _deliver(
@@ -263,9 +287,11 @@ class InboundRequests:
                 return
         if not checked and self._faulty(peer, link, message):
             return
-        if len(self.open) >= context.settings.request_limit:
+        size = len(message.data)
+        if len(self.open) >= context.settings.request_limit or self.octets + size > MOST_OCTETS:
             self._too_many(peer, link, message)
             return
+        self.octets += size
         self._key = number = self._key + 1
         inbound = Inbound(number, link, peer, message, application, now.mono + PATIENCE, key)
         self.open[number] = inbound
@@ -298,7 +324,9 @@ class InboundRequests:
         self._context.statistics.duplicates_absorbed += 1
         if first.copies is None:
             first.copies = []
-        if len(first.copies) < MOST_COPIES:
+        size = len(message.data)
+        if len(first.copies) < MOST_COPIES and self.octets + size <= MOST_OCTETS:
+            self.octets += size
             first.copies.append((link, peer, message))
 
     def reply(self, event: Reply, now: Now) -> None:
@@ -315,9 +343,15 @@ class InboundRequests:
 
     def _close(self, inbound: Inbound) -> None:
         del self.open[inbound.number]
+        self._free(inbound)
         self.wheel.drop(inbound)
         if inbound.key is not None:
             del self._busy[inbound.key]
+
+    def _free(self, inbound: Inbound) -> None:
+        self.octets -= len(inbound.message.data)
+        for _, _, message in inbound.copies or ():
+            self.octets -= len(message.data)
 
     def _answer(self, inbound: Inbound, answer: bytes) -> None:
         """Send an answer where its request came from, and to those who have asked the same since."""
@@ -362,7 +396,8 @@ class InboundRequests:
             context.statistics.loops += 1
             self._refuse(peer, link, message, LOOP, f"{context.us.identity} is in a Route-Record")
             return
-        if outbound.count >= context.settings.request_limit:
+        size = len(message.data)
+        if outbound.count >= context.settings.request_limit or self.octets + size > MOST_OCTETS:
             self._too_many(peer, link, message)
             return
         known = self._routes.serves(decision.realm, decision.host, message.application)
@@ -378,6 +413,7 @@ class InboundRequests:
             extra += self._proxy.info(context.us.identity, message, peer.folded)
         else:
             context.statistics.relayed += 1
+        self.octets += size
         self._key += 1
         inbound = Inbound(self._key, link, peer, message, -1, proxied=proxied)
         avoid = path | {peer.folded}
@@ -386,6 +422,7 @@ class InboundRequests:
     def finish(self, pending: Pending, answer: Message | None, now: Now) -> None:
         """The end of a relayed request: its answer goes back (RFC 6733 section 6.2.2)."""
         inbound: Inbound = pending.source
+        self._free(inbound)
         request = inbound.message
         if answer is None:
             text = f"no peer could deliver it to {pending.host or pending.realm}"

@@ -25,7 +25,7 @@ from appliance.protocols.diameter.watchdog import NEVER
 from appliance.protocols.timers import Now
 
 #: Messages kept while a connection is not trusted again yet.
-HELD = 256
+HELD, HELD_OCTETS = 256, 1 << 20
 #: First pause before another try to connect, in seconds; it doubles up to Tc.
 FIRST_PAUSE = 1.0
 #: Seconds that a transport has to say that it has given up a connection.
@@ -191,7 +191,7 @@ class Peer(PeerActions):
         if order != dog.THROW:
             self._obey(order, now)
             return True
-        if len(self._held) < HELD:
+        if len(self._held) < HELD and sum(map(len, self._held)) < HELD_OCTETS:
             self._held.append(message.data)
         else:
             self.statistics.thrown_away += 1

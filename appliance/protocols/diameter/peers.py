@@ -292,6 +292,8 @@ class PeerTable:
             spoken = message.first(cap.ORIGIN_HOST)
         except (Malformed, BadValue):
             spoken = None
+        if spoken is not None and len(spoken) > cap.LONGEST_NAME:
+            raise Refusal(cap.INVALID_VALUE, f"Origin-Host has {len(spoken)} octets")
         if spoken is None:
             fault = self._context.fault(message)
             if fault is not None:

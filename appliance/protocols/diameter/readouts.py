@@ -46,6 +46,8 @@ class PeerView:
     relay: bool
     product: str
     vendor: int
+    vendors: tuple[int, ...]
+    """Supported-Vendor-Ids."""
     firmware: int
     state_id: int
     addresses: tuple[bytes, ...]
@@ -130,6 +132,7 @@ def _peer(peer: Peer, now: Now) -> PeerView:
         relay=said is not None and said.relay,
         product=said.product if said is not None else "",
         vendor=said.vendor if said is not None else 0,
+        vendors=tuple(sorted(set(said.vendors))) if said is not None else (),
         firmware=said.firmware if said is not None else 0,
         state_id=peer.state_id,
         addresses=said.addresses if said is not None else (),

@@ -7,8 +7,8 @@
     └────────────── covered by MN-AAA ─────────────┘
 
 Both cover the care-of address, the home address and the Mobility Header from its first octet up to the SPI
-field of the option itself, with the checksum taken as zero. (RFC 4285 says the latter of the MN-HA option only;
-a home agent and a server agree on the digest that the home agent sends, so only mobile nodes can tell.)
+field of the option itself, with the checksum taken as zero. (RFC 4285 says the latter of the MN-HA option
+only; a home agent and a server agree on the digest that the home agent sends, so only mobile nodes can tell.)
 """
 
 import hashlib

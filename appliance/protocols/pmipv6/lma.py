@@ -15,7 +15,6 @@ from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
     LOGOUT,
-    Account,
     Authorized,
     Reauthorize,
     SessionEnds,
@@ -86,10 +85,6 @@ class LocalMobilityAnchor:
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
         return ended
-
-    def farewell(self, cause: int) -> Iterator[Account]:
-        """What the AAA client has to know before the core goes; ``cause`` is a Termination-Cause."""
-        return self._sessions.farewell(cause)
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""

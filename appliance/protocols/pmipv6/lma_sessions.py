@@ -240,11 +240,6 @@ class Sessions:
         for entry in self.cache.calls.values():
             entry.ends = None
 
-    def farewell(self, cause: int) -> Iterator[Account]:
-        """The end of every session, for a service that stops; changes nothing."""
-        for entry in list(self.cache.calls.values()) if self._accounts else ():
-            yield _report(aaa.STOP, entry, aaa.LOGOUT if entry.deleting else cause)
-
     def _account(self, what: str, entry: BindingCacheEntry, cause: int = 0) -> None:
         self.effects.append(_report(what, entry, cause))
 

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.diameter import node_events as ev
 from appliance.protocols.diameter import peer_states as st
+from appliance.protocols.diameter import readouts
 from appliance.protocols.diameter.codec import ERROR, Message
 from appliance.protocols.diameter.events import Advertised
 from appliance.protocols.diameter.settings import TlsSettings
@@ -177,6 +178,22 @@ class CerTests(SynchronousTestCase):
         self.assertIn(D["Host-IP-Address"].encode(bytes(4))[:4], answer.raw(D["Failed-AVP"]))
         answer = self.refused(node, request(257, 0, avp("Vendor-Id", 0), flags=0x80), 5005)
         self.assertIn(bytes.fromhex("00000108"), answer.raw(D["Failed-AVP"]) or b"")
+
+    def test_names_without_end(self) -> None:
+        """A name of the DNS has 255 octets at most; what is longer, or moves a cursor, is in no log."""
+        node = self.node(peer("*"))
+        self.refused(node, cer("x" * 256), 5004)
+        self.refused(node, cer(CLIENT, realm="x" * 256), 5004)
+        number = node.accept()
+        data = cer(CLIENT).replace(
+            avp("Product-Name", "test"), avp("Product-Name", "a\x1b[2Jb\n" + "c" * 300)
+        )
+        node.said(number, data[:1] + len(data).to_bytes(3, "big") + data[4:])
+        (view,) = readouts.peers(node.core, node.now)
+        self.assertEqual(view.product, "a?[2Jb?" + "c" * 248)
+        for effect in of(node.effects, ev.Notify):
+            self.assertLess(len(effect.text), 500)
+            self.assertTrue(effect.text.isprintable())
 
     def test_no_common_application(self) -> None:
         """5010, without E, and a CEA that says what there would have been; then closed."""

@@ -126,12 +126,24 @@ class World:
         assert len(waiting) == len(core.outbound._tokens)
         counted = sum(len(each.pending) + len(each.queue) for each in core.table.peers.values())
         assert counted + len(core.outbound.parked) == core.outbound.count, "a request is lost"
+        relayed = [each.source for each in self.pending() if each.source is not None]
+        assert core.inbound.octets == sum(
+            len(each.message.data) + sum(len(copy[2].data) for copy in each.copies or ())
+            for each in (*relayed, *core.inbound.open.values())
+        )
         for each in core.table.peers.values():
             assert len(each.pending) <= 3
             assert each.usable <= (each.state in st.OPEN)
             assert (each.link is not None) == (each.state in (st.I_OPEN, st.R_OPEN, st.CLOSING))
             assert each.usable or not each.queue
         assert core.context.incoming == sum(not link.initiator for link in core.context.links.values())
+
+    def pending(self) -> list[Any]:
+        core = self.node.core
+        found = list(core.outbound.parked.values())
+        for each in core.table.peers.values():
+            found += [*each.pending.values(), *each.queue.values()]
+        return found
 
     # What the world does.
 

@@ -15,6 +15,8 @@ from test.protocols.diameter.node_fakes import (
     D,
     Endpoint,
     Wire,
+    acr,
+    avp,
     origin,
     peer,
     request,
@@ -116,6 +118,20 @@ class PairTests(SynchronousTestCase):
         self.assertEqual(result(client.answers[token][0].message), 2001)
         dwrs = [each for each in sent(server.effects) if each.code == 280 and each.is_request]
         self.assertEqual(len(dwrs), 3)
+
+    def test_what_is_held_in_reopen(self) -> None:
+        """So many messages are kept, and octets of them; the rest is thrown away."""
+        for filling, kept in ((0, 256), (1 << 19, 2)):
+            node = Endpoint(settings(SERVER, peer(CLIENT)))
+            node.feed(ev.Disconnected(node.open_from(CLIENT)))
+            number = node.open_from(CLIENT)
+            for end in range(300):
+                node.said(number, acr(end=end, more=avp("Class", bytes(filling))))
+            for _ in range(3):
+                dwr = [each for each in sent(node.effects, number) if each.code == 280][-1]
+                node.said(number, dwr.answer(2001, CLIENT, REALM))
+            self.assertEqual(len(node.delivered), kept)
+            self.assertEqual(node.core.table.get(CLIENT).statistics.thrown_away, 300 - kept)
 
     def test_stop(self) -> None:
         """DPR, DPA, closed by the one that said good-bye; ``Stopped`` when all is over."""
@@ -477,7 +493,5 @@ class RelayTests(SynchronousTestCase):
 
 
 def _looped(name: str) -> bytes:
-    from test.protocols.diameter.node_fakes import acr, avp
-
     data = acr(realm="far.example", more=avp("Route-Record", name))
     return Message(data).data
