@@ -15,37 +15,33 @@ then.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import inf
 from pathlib import Path
 from typing import Any
 
-from appliance import diameter_rows as rows
+from appliance.aaa_client_rows import ClientRows
 from appliance.diameter_hub import HeldNode, Hub
 from appliance.errors import ResourceError
 from appliance.ports_aaa import ClientView, DiameterSessionView
 from appliance.protocols.diameter.accounting_driver import AccountingDriver
+from appliance.protocols.diameter.accounting_events import Statistics
 from appliance.protocols.diameter.accounting_records import APPLICATIONS
-from appliance.protocols.diameter.auth_requests import user_name
-from appliance.protocols.diameter.auth_sessions import AuthSession, SessionIds
+from appliance.protocols.diameter.auth_sessions import SessionIds
 from appliance.protocols.diameter.client_driver import AuthorizationDriver, Demands
 from appliance.protocols.diameter.counted import CountedNode, Exchanges
 from appliance.protocols.diameter.events import Advertised, Incoming
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Grant, Usage
+from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Usage
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
-from appliance.service import address_text, prefix_text
-from appliance.views import matcher as name_matcher
-from appliance.wildcards import is_wild
 
 NOTHING = Usage()
 #: Application Ids of records by the word in the configuration.
 ACCOUNTING = {"": APPLICATIONS["base"], **APPLICATIONS}
 
-#: Seconds that servers have to hear of the last ends; sessions that are looked at before others have a turn.
-LAST_WORDS, SLICE = 3.0, 200
+#: Seconds that servers have to hear of the last ends.
+LAST_WORDS = 3.0
 #: What is kept while accounting is closed and opened again.
 MOST_KEPT = 100_000
 
@@ -96,6 +92,7 @@ class AaaClient:
         """What sessions had used that have ended while their end could not be recorded yet."""
         self._unwatch: Callable[[], None] = _nobody
         self._started = self._stopped = False
+        self._rows = ClientRows(self._authorization.core, lambda: self.settings, self._statistics, clock)
         self._connect()
 
     # ---- settings
@@ -292,77 +289,14 @@ class AaaClient:
 
     def client_view(self) -> ClientView:
         """What it asks, reports and keeps."""
-        group = self.group or GroupSettings(name="")
-        counts = self._authorization.core.statistics
-        counters = {
-            "Sessions": len(self._authorization.core.sessions.calls),
-            "Ends to be told": self._authorization.core.busy,
-            "Accepted": counts.accepted,
-            "Refused": counts.refused,
-            "Allowed locally": counts.local,
-            "Denied without answer": counts.denied,
-            "Ended by server or time": counts.ended,
-            "Ends not told": counts.forgotten,
-        }
-        view = ClientView(
-            service=self.settings.name,
-            group=group.name,
-            authentication=group.authentication.endpoint,
-            accounting=group.accounting.endpoint if self.settings.aaa_accounting else "",
-            policy=group.failure_policy,
-            spool_records=0,
-            spool_octets=0,
-            spool_oldest=None,
-            spool_state="Normal" if self._accounting is not None else "Closed",
-            counters=counters,
-        )
-        if self._accounting is not None:
-            kept = self._accounting.statistics()
-            view.spool_records, view.spool_octets = kept.waiting, kept.waiting_octets
-            view.spool_oldest = self._clock().wall - kept.oldest if kept.oldest else None
-            view.spool_state = kept.full or "Normal"
-            counters["Accounting sessions"] = kept.sessions
-            counters["Ended for want of accounting"] = kept.ended_by_policy
-        return view
+        return self._rows.client_view()
 
     def client_sessions(self, user: str, session_id: str) -> Iterator[DiameterSessionView | None]:
         """Its sessions that match; ``*`` and ``$`` are wildcards in ``user``."""
-        sessions = self._authorization.core.sessions
-        fits = name_matcher(user) if is_wild(user) else None
-        found = [sessions.ids[session_id]] if session_id in sessions.ids else []
-        now = self._clock().mono
-        for number, session in enumerate(found if session_id else list(sessions.ids.values()), 1):
-            if number % SLICE == 0:
-                yield None
-            name = user_name(session.user)
-            if (fits is None or fits(name)) and (fits is not None or user in ("", name)):
-                yield self._session_view(session, name, now)
+        return self._rows.client_sessions(user, session_id)
 
-    def _session_view(self, session: AuthSession, name: str, now: float) -> DiameterSessionView:
-        grant = session.grant
-        return DiameterSessionView(
-            role="client",
-            owner=self.settings.name,
-            session_id=session.session_id,
-            user=name,
-            application=rows.application_name(session.application),
-            state=session.state,
-            peer=session.host,
-            realm=session.server_realm or session.realm,
-            started=session.started,
-            authorization_left=None if session.expires == inf else max(0.0, session.expires - now),
-            timeout_left=None if session.ends == inf else max(0.0, session.ends - now),
-            call_id=session.call_id,
-            multi_session_id="" if grant is None else grant.multi_session_id,
-            addresses=() if grant is None else _addresses(grant),
-            details=(("Server State", "maintained" if session.stateful else "not maintained"),),
-        )
-
-
-def _addresses(grant: Grant) -> tuple[str, ...]:
-    texts = [prefix_text(prefix) for prefix in grant.prefixes]
-    texts += [address_text(each) for each in (grant.ipv4_address, grant.home_address) if each]
-    return tuple(texts)
+    def _statistics(self) -> Statistics | None:
+        return None if self._accounting is None else self._accounting.statistics()
 
 
 class _Accounts:

@@ -12,10 +12,11 @@ from math import inf
 from appliance.diameter_rows import application_name
 from appliance.ports_aaa import ClientView, DiameterSessionView
 from appliance.protocols.diameter.accounting_events import Statistics
-from appliance.protocols.diameter.auth_events import AuthStatistics
 from appliance.protocols.diameter.auth_requests import user_name
 from appliance.protocols.diameter.auth_sessions import DISCON, AuthSession, AuthSessions
+from appliance.protocols.diameter.authorization import AuthorizationClient
 from appliance.protocols.diameter.settings import GroupSettings
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.service import address_text, prefix_text
 from appliance.views import matcher
@@ -23,42 +24,39 @@ from appliance.wildcards import is_wild
 
 #: Sessions that are passed over between two chances for others.
 PASSED = 64
-NORMAL = "Normal"
+NORMAL, CLOSED = "Normal", "Closed"
 
 
 class ClientRows:
     """The AAA client of one service, as :class:`~appliance.aaa_port.AaaClient` wants it.
 
-    ``label``: the service; ``group``: its AAA group now; ``sessions`` and ``authorization``: of its
-    authorization client; ``accounting``: what its records have come to, ``None`` if it has no accounting.
+    ``core``: its authorization client; ``settings``: of the service, with its AAA group; ``accounting``: what
+    its records have come to, ``None`` while its accounting is closed.
     """
 
     def __init__(
         self,
-        label: str,
-        group: Callable[[], GroupSettings],
-        sessions: Callable[[], AuthSessions | None],
-        authorization: Callable[[], AuthStatistics | None],
+        core: AuthorizationClient,
+        settings: Callable[[], LmaSettings],
         accounting: Callable[[], Statistics | None],
         clock: Callable[[], Now],
     ) -> None:
-        self._label = label
-        self._group = group
-        self._sessions = sessions
-        self._authorization = authorization
+        self._core = core
+        self._settings = settings
         self._accounting = accounting
         self._clock = clock
 
     def client_view(self) -> ClientView:
         """What it asks, reports and keeps."""
-        group, accounting = self._group(), self._accounting()
-        counters = _authorization_counters(self._authorization()) | _accounting_counters(accounting)
+        settings, accounting = self._settings(), self._accounting()
+        group = settings.aaa or GroupSettings(name="")
+        counters = _authorization_counters(self._core) | _accounting_counters(accounting)
         oldest = accounting.oldest if accounting is not None else 0.0
         return ClientView(
-            service=self._label,
+            service=settings.name,
             group=group.name,
             authentication=group.authentication.endpoint,
-            accounting=group.accounting.endpoint if accounting is not None else "",
+            accounting=group.accounting.endpoint if settings.aaa_accounting else "",
             policy=group.failure_policy,
             spool_records=accounting.waiting if accounting is not None else 0,
             spool_octets=accounting.waiting_octets if accounting is not None else 0,
@@ -69,9 +67,7 @@ class ClientRows:
 
     def client_sessions(self, user: str, session_id: str) -> Iterator[DiameterSessionView | None]:
         """Its sessions that match; ``*`` and ``$`` are wildcards in ``user``; ``None``: still looking."""
-        sessions = self._sessions()
-        if sessions is None:
-            return
+        sessions, owner = self._core.sessions, self._settings().name
         if session_id:
             found = sessions.ids.get(session_id)
             every = [] if found is None else [found]
@@ -81,7 +77,7 @@ class ClientRows:
         passed = 0
         for session in every:
             if fits is None or fits(user_name(session.user)):
-                yield session_row(session, self._label, sessions, self._clock())
+                yield session_row(session, owner, sessions, self._clock())
                 continue
             passed += 1
             if passed % PASSED == 0:
@@ -124,22 +120,23 @@ def _left(until: float, now: Now) -> float | None:
 
 def _spool_state(accounting: Statistics | None) -> str:
     if accounting is None:
-        return NORMAL
+        return CLOSED
     if accounting.full:
         return f"Full: {accounting.full}"
     down = [f"{host or realm} {how}" for realm, host, how in accounting.routes if how != "up"]
     return "; ".join(down) if down else NORMAL if accounting.counted else "Counting what was left"
 
 
-def _authorization_counters(statistics: AuthStatistics | None) -> dict[str, int]:
-    if statistics is None:
-        return {}
+def _authorization_counters(core: AuthorizationClient) -> dict[str, int]:
+    statistics = core.statistics
     found = {
+        "Sessions": len(core.sessions.calls),
         "Accepted": statistics.accepted,
         "Refused": statistics.refused,
         "Allowed By Local Profile": statistics.local,
         "Denied Without Answer": statistics.denied,
         "Ended By Server Or Time": statistics.ended,
+        "Ends To Be Told": core.busy,
         "Ends Not Told": statistics.forgotten,
     }
     for name, counts in statistics.commands.items():

@@ -19,9 +19,10 @@ from typing import Any
 
 from appliance.aaa import users_file
 from appliance.aaa.accounting import parse
+from appliance.aaa.addresses import is_postgres
 from appliance.aaa.driver import AaaServerDriver, Outcome
 from appliance.aaa.events import LoadedUsers, Notify, Reconfigure
-from appliance.aaa.postgres import PostgresDatabase, is_address
+from appliance.aaa.postgres import PostgresDatabase
 from appliance.aaa.query import Attribute, Matcher, OpenSessions, Query, matcher
 from appliance.aaa.records import DAY, MICROSECONDS, Database, Selection
 from appliance.aaa.server import MobileAaaServer
@@ -61,9 +62,9 @@ STOP_SECONDS = 20.0
 
 
 def make_database(settings: AaaServerSettings, state_directory: str) -> Database:
-    """The database of a server. Raises ResourceError if what it needs is not installed."""
+    """The database of a server. Raises ResourceError without what it needs, or for no address."""
     address = settings.database
-    if is_address(address):
+    if is_postgres(address):
         return PostgresDatabase(address)
     path = address.removeprefix("sqlite:")
     return SqliteDatabase(path or str(Path(state_directory) / "aaa" / f"{settings.name}.db"))

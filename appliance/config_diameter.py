@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.aaa.addresses import is_address, without_password
 from appliance.aaa.settings import AaaServerSettings, HomeAgent, Realm, TextLog, User
 from appliance.config_checks import Fault, Outline
 from appliance.config_memory import Memory
@@ -278,7 +279,25 @@ def _reference_faults(context: Outline) -> Iterator[Fault]:
             if name in users:
                 yield entry.line, f"{title}: diameter endpoint {name} serves {users[name]} already"
             users.setdefault(name, title)
+        yield from _storage_faults(server, title)
         yield from _user_faults(server, title)
+
+
+def _storage_faults(server: Section, title: str) -> Iterator[Fault]:
+    for entry in server.entries("storage"):
+        address = entry.args.get("address", "")
+        if address and not is_address(address):
+            yield (
+                entry.line,
+                f"{title}: storage postgresql wants postgresql://USER@HOST/DATABASE or words of libpq, as "
+                "host=/run/postgresql dbname=aaa",
+            )
+        elif address != without_password(address):
+            # An address is shown to everybody who may look; 'secret' is not.
+            yield (
+                entry.line,
+                f"{title}: give the password of the database behind 'secret', not in its address",
+            )
 
 
 def _missing(title: str, kind: str, name: str) -> str:

@@ -245,6 +245,8 @@ class System:
         """Name the started services in one line."""
         started = (service for service in self.services() if service.state == "Started")
         names = [f"{service.kind}-service {service.name}" for service in started]
+        names += [f"diameter endpoint {name}" for name in self._aaa.endpoints]
+        names += [f"aaa-server {name}" for name in self._aaa.servers]
         return ", ".join(names) or "no services"
 
     # ---- the running configuration

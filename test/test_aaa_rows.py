@@ -13,8 +13,9 @@ from appliance.aaa_port import PAGE, merged
 from appliance.ports_aaa import RecordView
 from appliance.protocols.diameter import readouts
 from appliance.protocols.diameter.accounting_events import Counts, Statistics
-from appliance.protocols.diameter.auth_events import AuthStatistics
-from appliance.protocols.diameter.auth_sessions import OPEN, AuthSession, AuthSessions
+from appliance.protocols.diameter.auth_requests import Origin
+from appliance.protocols.diameter.auth_sessions import OPEN, AuthSession, SessionIds
+from appliance.protocols.diameter.authorization import AuthorizationClient
 from appliance.protocols.diameter.counted import Exchange
 from appliance.protocols.diameter.node_stats import NodeStatistics, PeerStatistics
 from appliance.protocols.diameter.settings import (
@@ -26,6 +27,7 @@ from appliance.protocols.diameter.settings import (
 )
 from appliance.protocols.diameter.transport import TransportCounters
 from appliance.protocols.mobility.aaa import Grant
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from test.cli.fake_aaa import record
 
@@ -131,16 +133,17 @@ class ClientRowTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.group = GroupSettings(name="home", authentication=ServerGroup(endpoint="aaa"))
-        self.sessions: AuthSessions | None = AuthSessions()
+        self.settings = LmaSettings(name="lma1", aaa=self.group)
+        self.core = AuthorizationClient(self.group, Origin("lma1.visited.example"), SessionIds(0.0))
+        self.core.statistics.accepted = 3
+        self.sessions = self.core.sessions
         self.accounting: Statistics | None = None
         self.rows = ClientRows(
-            "lma lma1", lambda: self.group, lambda: self.sessions, lambda: AuthStatistics(accepted=3),
-            lambda: self.accounting, lambda: Now(100.0, 1_000.0),
-        )  # fmt: skip
+            self.core, lambda: self.settings, lambda: self.accounting, lambda: Now(100.0, 1_000.0)
+        )
 
     def add(self, number: int, user: str = "mn1@home.example") -> AuthSession:
         """A session that is open."""
-        assert self.sessions is not None
         session = AuthSession(number, user.encode(), "home.example", 1)
         session.state, session.host, session.started = OPEN, "aaa1.home.example", 990.0
         session.grant = Grant(prefixes=((V6[:8] + bytes(8), 64),), ipv4_address=V4, multi_session_id="m")
@@ -151,7 +154,6 @@ class ClientRowTests(SynchronousTestCase):
 
     def test_sessions(self) -> None:
         """Fields, filters, and one that is ending."""
-        assert self.sessions is not None
         self.add(1)
         ending = self.add(2, "mn2@home.example")
         self.sessions.unwanted(ending)
@@ -169,13 +171,11 @@ class ClientRowTests(SynchronousTestCase):
         for number in range(100, 300):
             self.add(number, "mn3@home.example")
         self.assertIn(None, list(self.rows.client_sessions("mn2@home.example", "")))
-        self.sessions = None
-        self.assertEqual(list(self.rows.client_sessions("", "")), [])
 
     def test_view(self) -> None:
         """Without accounting there is no spool; with it, how full it is and what is wrong."""
         view = self.rows.client_view()
-        self.assertEqual((view.authentication, view.accounting, view.spool_state), ("aaa", "", "Normal"))
+        self.assertEqual((view.authentication, view.accounting, view.spool_state), ("aaa", "", "Closed"))
         self.assertEqual(view.counters["Authentication/Accepted"], 3)
         self.group.accounting = ServerGroup(endpoint="acct")
         self.accounting = Statistics(
@@ -185,6 +185,8 @@ class ClientRowTests(SynchronousTestCase):
         view = self.rows.client_view()
         self.assertEqual((view.accounting, view.spool_records, view.spool_oldest), ("acct", 7, 10.0))
         self.assertEqual(view.counters["Accounting/START Acknowledged"], 4)
+        self.settings.aaa_accounting = False
+        self.assertEqual(self.rows.client_view().accounting, "")
         for changes, state in (
             ({"full": "No space left on device"}, "Full: No space left on device"),
             ({"routes": [("home.example", "aaa1", "down, next try in 3 s")]}, "aaa1 down, next try in 3 s"),

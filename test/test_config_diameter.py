@@ -179,6 +179,16 @@ class FaultTests(SynchronousTestCase):
                 "aaa-server s\nrealm b\nuser name a@b\nmn-aaa secret abc\nexit\nexit",
                 "a key of mn-aaa has 4 octets at least",
             ),
+            (
+                (),
+                "aaa-server s\nstorage postgresql db1\nexit",
+                "storage postgresql wants postgresql://USER@HOST/DATABASE or words of libpq, as host=",
+            ),
+            (
+                (),
+                "aaa-server s\nstorage postgresql postgresql://u:hidden@h/d\nexit",
+                "give the password of the database behind 'secret', not in the address",
+            ),
             ((), "exit\ncontext d\ndiameter endpoint e\nexit", "exists in another context"),
         ):
             found = faults(*lines, context=context)

@@ -98,6 +98,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.diameter.redirecting", 2),
     ("appliance.protocols.diameter.redirects", 2),
     ("appliance.protocols.diameter.routing", 2),
+    ("appliance.protocols.diameter.speaking", 2),
     ("appliance.protocols.diameter.watchdog", 2),
     ("appliance.aaa.settings", 1),
     ("appliance.aaa.records", 1),

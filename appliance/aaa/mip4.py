@@ -37,6 +37,7 @@ from appliance.aaa.context import (
     result_of,
 )
 from appliance.aaa.events import Request
+from appliance.aaa.grants import own
 from appliance.aaa.mip4_agent import choose, configured_address
 from appliance.aaa.mip4_request import CO_LOCATED, Registration, read
 from appliance.aaa.sessions import MIP4, End, Session
@@ -82,6 +83,7 @@ class MobileIpv4:
     def request(self, request: Request, now: Now) -> None:
         """Take an AMR. Raises Refused, and ValueErrors of the codec."""
         registration = read(self._context, request)
+        own(self._context, request.message, request.message.first(SESSION_ID), registration.nai)
         registration.home_address = self._home_address(registration)
         registration.session = self._match(registration)
         self._limits(registration)

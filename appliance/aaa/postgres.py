@@ -1,4 +1,4 @@
-"""Accounting records in PostgreSQL, by a ``postgresql://`` address in the configuration.
+"""Accounting records in PostgreSQL, by the address of a database in the configuration.
 
 ::
 
@@ -13,11 +13,11 @@ The table is the appliance's own: two AAA servers must not share a database. It 
 only loaded when such an address is configured.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from appliance.aaa import sql
+from appliance.aaa.addresses import without_password
 from appliance.aaa.records import (
     COLUMNS,
     DAY,
@@ -65,17 +65,6 @@ _NEWEST = (
     "SELECT received, again FROM record WHERE session = %s AND sub = %s AND number = %s AND type = %s "
     "ORDER BY again DESC LIMIT 1"
 )
-
-
-def is_address(database: str) -> bool:
-    """Whether a ``database`` setting means PostgreSQL."""
-    return database.startswith(("postgresql://", "postgres://"))
-
-
-def without_password(address: str) -> str:
-    """An address to be shown."""
-    shown = re.sub(r"(://[^:@/]*):[^@/]*@", r"\1@", address)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)
 
 
 def library() -> Any:
@@ -148,7 +137,13 @@ class PostgresDatabase:
     """The writing side."""
 
     def __init__(self, address: str) -> None:
-        """Raises ResourceError if the library is missing."""
+        """Raises ResourceError if the library is missing, or the address is none."""
+        psycopg = library()
+        try:
+            psycopg.conninfo.conninfo_to_dict(address)
+        except psycopg.Error as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ResourceError(f"storage postgresql {without_password(address)}: {reason}") from error
         self._address = address
         self._link = _Link(address, STATEMENT_SECONDS)
 

@@ -249,7 +249,8 @@ class MobileAaaServer:
         message = request.message
         session_id, cause = message.first(SESSION_ID), message.first(TERMINATION_CAUSE)
         session = self.sessions.find(session_id) if session_id else None
-        if session is None:
+        if session is None or not session.belongs(session_id, fold(message.first(ORIGIN_HOST))):
+            # Another client's session is none that this one can know of.
             raise Refused(UNKNOWN_SESSION_ID, "")
         foreign, home = session.foreign, session.home
         if (

@@ -110,6 +110,10 @@ class Session:
         """The ends that there are; the home agent's first, whom an ASR goes to."""
         return [end for end in (self.home, self.foreign) if end is not None]
 
+    def belongs(self, session_id: str, host: str) -> bool:
+        """Whether the end with this Session-Id is at a host (folded)."""
+        return any(end.session == session_id and end.host == host for end in self.ends)
+
     @property
     def id(self) -> str:
         """The Session-Id that it is shown by."""

@@ -133,6 +133,8 @@ class RecordWriter:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._pause = FIRST_PAUSE
+        self._told = ""
+        """What was said of it last; it is said again only after records were stored."""
         self._retry = 0.0
         self._pruned = 0.0
         self._segment: Segment | None = None
@@ -247,6 +249,8 @@ class RecordWriter:
         self._journal = change.journal
         self._behind = change.journal is not None
         self._journal_error = ""
+        if not self.error:
+            self._look_after_journal()
 
     def _take(self, batch: list[Item]) -> None:
         if self.error and time.monotonic() >= self._retry:
@@ -310,10 +314,10 @@ class RecordWriter:
         self._answer(batch, STORED)
 
     def _down(self, error: StoreError) -> None:
-        if not self.error:
+        if str(error) != self._told:
             kept = "kept on disk" if self._spooling else "refused"
             self._say("error", f"{error}; records are {kept} until it can be written again")
-        self.error = str(error)
+        self.error = self._told = str(error)
         self._retry = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._database.close()
@@ -329,10 +333,14 @@ class RecordWriter:
         self.error = ""
         if not was:
             self._pause = FIRST_PAUSE
+        if self._behind:
+            # Before anything is stored: a log that is new begins here.
+            self._look_after_journal()
 
     def _note(self, fresh: list[Record], given: int) -> None:
         """Count what was stored, and tell the journal; what it cannot take now it gets from the database."""
         self._pause = FIRST_PAUSE
+        self._told = ""
         self.statistics.stored += len(fresh)
         self.statistics.repeated += given - len(fresh)
         if self._journal is None or self._behind or not fresh:

@@ -339,7 +339,8 @@ class DiameterSessionScreen:
                 continue
             details = {key_of(label): value for label, value in view.details}
             call_id = f"{view.call_id:08x}" if view.call_id else ""
-            yield {**asdict(view), "call_id": call_id, "details": details}
+            found = {**asdict(view), "call_id": call_id, "details": details}
+            yield {"username" if name == "user" else name: value for name, value in found.items()}
 
 
 def _left(seconds: float | None) -> str:

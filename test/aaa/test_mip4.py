@@ -212,23 +212,38 @@ class ForeignAgentTests(Mip4Case):
         self.assertEqual(
             result(world.ask(self.terminate("fa1;1;1"))), 5002, "it is not that agent's any more"
         )
-        self.assertEqual(result(world.ask(self.terminate("fa2;7;7"))), 2001)
+        self.assertEqual(result(world.ask(self.terminate("fa2;7;7"))), 5002, "another agent's")
+        host = session.foreign.host
+        self.assertEqual(result(world.ask(self.terminate("fa2;7;7", host=host))), 2001)
         self.assertEqual(len(world.server.sessions), 1)
         self.assertIsNone(session.foreign)
-        self.assertEqual(result(world.ask(self.terminate(ids[0], application=0))), 2001)
+        self.assertEqual(result(world.ask(self.terminate(ids[0], application=0))), 5002)
+        host = session.home.host
+        self.assertEqual(result(world.ask(self.terminate(ids[0], 0, host))), 2001)
         self.assertEqual(len(world.server.sessions), 0)
 
-    def terminate(self, session: str, application: int = 2) -> Message:
+    def terminate(self, session: str, application: int = 2, host: str = "fa.visited.example") -> Message:
         return request(
             275,
             application,
             avp("Session-Id", session),
-            avp("Origin-Host", "fa.visited.example"),
+            avp("Origin-Host", host),
             avp("Origin-Realm", "visited.example"),
             avp("Destination-Realm", "home.example"),
             avp("Auth-Application-Id", 2),
             avp("Termination-Cause", 1),
         )
+
+    def test_session_ids_of_others(self) -> None:
+        """An agent cannot take over the Session-Id of another client's session."""
+        world = self.world
+        world.answered(world.sent(world.give(amr())), *GOOD)
+        (session,) = list(world.server.find())
+        other = changed(
+            amr(0, session.foreign.session), avp("Origin-Host", "evil.example"), without=("Origin-Host",)
+        )
+        self.assertEqual(result(world.ask(other)), 5012)
+        self.assertIs(world.server.sessions.find(session.foreign.session), session)
 
     def test_two_requests_at_one_time(self) -> None:
         """Both are answered, and there is one session in the end."""

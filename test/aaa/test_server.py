@@ -195,6 +195,28 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(len(world.server.sessions), 1)
         self.assertEqual(world.account(acr()).first(D["Accounting-Realtime-Required"]), 3)
 
+    def test_sessions_of_others(self) -> None:
+        """A client can neither end nor take over what another one has, though it knows the Session-Id."""
+        world = World()
+        world.ask(aar(info()))
+        (session,) = list(world.server.find())
+        evil = avp("Origin-Host", "evil.home.example")
+        stop = request(
+            275,
+            1,
+            avp("Session-Id", session.id),
+            evil,
+            avp("Origin-Realm", "home.example"),
+            avp("Destination-Realm", "home.example"),
+            avp("Auth-Application-Id", 1),
+            avp("Termination-Cause", 1),
+        )
+        self.assertEqual(result(world.ask(stop)), 5002)
+        again = changed(aar(info()), evil, without=("Origin-Host",))
+        self.assertEqual(result(world.ask(again)), 5012)
+        self.assertEqual([each.host for each in session.ends], ["lma1.home.example"])
+        self.assertEqual(len(world.server.sessions), 1)
+
     def test_loaded_users(self) -> None:
         """Those of a file count when it is loaded."""
         world = World()

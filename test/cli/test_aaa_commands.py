@@ -385,7 +385,7 @@ class ExportTests(AaaCase):
         lines = self.shell.run(f"export accounting records {self.path} csv user mn1@home.example")
         self.assertEqual(lines, [f"Info: 3 records written to {self.path}"])
         rows = list(csv.DictReader(self.read().splitlines()))
-        self.assertEqual([row["kind"] for row in rows], ["START", "INTERIM", "STOP"])
+        self.assertEqual([row["type"] for row in rows], ["START", "INTERIM", "STOP"])
         self.assertEqual(rows[2]["octets_out"], "70000000000")
         self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
         self.assertEqual(os.listdir(self.folder), ["out"])
@@ -442,8 +442,8 @@ class ExportTests(AaaCase):
             ('a,"b"', 'a,"b"'), ("=1+1", "'=1+1"), ("@x", "'@x"), ("a\nb", "a\\u000ab"), ("-5", "'-5"),
         ):  # fmt: skip
             (row,) = csv.DictReader([head, line(record(user=user))])
-            self.assertEqual(row["user"], expected)
-        self.assertEqual(json.loads(json_line(record(user="=1+1")))["user"], "=1+1")
+            self.assertEqual(row["username"], expected)
+        self.assertEqual(json.loads(json_line(record(user="=1+1")))["username"], "=1+1")
 
     def test_many(self) -> None:
         """A long export lets others run and keeps nothing."""

@@ -140,8 +140,9 @@ class AaaViewTests(AaaCase):
             lines = self.does(f"test aaa accounting group home user {user}@home.example")
             self.assertRegex(lines[0], r"^ACR: DIAMETER_SUCCESS \(2001\) from aaa1.home.example")
         found = self.data("show accounting records full")
-        self.assertEqual([each["user"] for each in found], ["mn1@home.example"] * 2 + ["mn2@home.example"])
-        self.assertEqual((found[0]["kind"], found[0]["server"]), ("EVENT", "home"))
+        users = [each["username"] for each in found]
+        self.assertEqual(users, ["mn1@home.example"] * 2 + ["mn2@home.example"])
+        self.assertEqual((found[0]["type"], found[0]["server"]), ("EVENT", "home"))
         self.assertEqual(found[0]["attributes"]["Accounting-Record-Type"], "EVENT_RECORD")
         for words, count in (
             ("user mn1@home.example", 2), ("user mn*@home.example", 3), ("newest 1", 1), ("after 2100", 0),
@@ -150,7 +151,7 @@ class AaaViewTests(AaaCase):
             ("attribute Origin-Host = lma1.visited.example", 3), ("server home", 3),
         ):  # fmt: skip
             self.assertEqual(len(self.data(f"show accounting records {words}")), count, words)
-        self.assertEqual(self.data("show accounting records newest 1")[0]["user"], "mn2@home.example")
+        self.assertEqual(self.data("show accounting records newest 1")[0]["username"], "mn2@home.example")
         lines = self.does("show accounting records full newest 1")
         self.assertIn('  User-Name = "mn2@home.example"', lines)
         self.assertIn("Total Records: 1", lines)
@@ -194,11 +195,11 @@ class AaaViewTests(AaaCase):
         for number, kind in enumerate((2, 4)):
             self.world.account("a;1;2", "mn1@home.example", kind, number, 30 * number, 7 * number)
         (view,) = self.data("show accounting sessions")
-        self.assertEqual((view["session_id"], view["kind"], view["number"], view["seconds"]),
+        self.assertEqual((view["session_id"], view["type"], view["number"], view["seconds"]),
                          ("a;1;1", "INTERIM", 2, 120))  # fmt: skip
         totals = self.data("show accounting summary user mn1@home.example")["totals"]
         self.assertEqual((totals["sessions"], totals["seconds"], totals["octets_in"]), (2, 150, 2_007))
-        kinds = [each["kind"] for each in self.data("show accounting records session a;1;2")]
+        kinds = [each["type"] for each in self.data("show accounting records session a;1;2")]
         self.assertEqual(kinds, ["START", "STOP"])
 
     def test_monitor_and_capture(self) -> None:

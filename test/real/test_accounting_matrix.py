@@ -78,7 +78,7 @@ class MatrixTests(LabTests):
         self.anchor = self.started(ANCHOR)
         self.load = Load(self.lab)
         self.addCleanup(self._end_load)
-        wait_for("the peers' connection", lambda: "OPEN" in self.anchor.cli("show diameter peers"), 20)
+        wait_for("the peers' connection", self._connected, 40)
 
     def _end_load(self) -> None:
         self.load.process.kill()
@@ -92,8 +92,11 @@ class MatrixTests(LabTests):
         assert self.server.process is not None
         self.server.process.send_signal(signal.SIGCONT)
 
+    def _connected(self) -> bool:
+        return [peer["state"] for peer in self.anchor.json("show diameter peers")] == ["OPEN"]
+
     def _waiting(self) -> int:
-        return sum(each["spool_records"] for each in self.anchor.json("show accounting spool"))
+        return sum(each["records"] for each in self.anchor.json("show accounting spool"))
 
     def _act(self, kind: str) -> None:
         self.load.phase(ACTS[kind], MOBILES, 16)
@@ -157,9 +160,7 @@ class MatrixTests(LabTests):
         name = self.lab.name("net")
         run("ip", "-n", name, "link", "set", "aaa", "down")
         self._thaw()
-        wait_for(
-            "the connection is given up", lambda: "OPEN" not in self.anchor.cli("show diameter peers"), 40
-        )
+        wait_for("the connection is given up", lambda: not self._connected(), 60)
         run("ip", "-n", name, "link", "set", "aaa", "up")
 
     def test_start_anchor_killed(self) -> None:

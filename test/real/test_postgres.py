@@ -4,8 +4,11 @@ from itertools import count
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.aaa.postgres import PostgresDatabase, without_password
+from appliance.aaa.postgres import PostgresDatabase
 from appliance.aaa.records import DAY, Database, Selection, StoreError
+from appliance.aaa.settings import AaaServerSettings
+from appliance.aaa_service import make_database
+from appliance.errors import ResourceError
 from test.aaa.store_cases import StoreCases, record
 from test.real.postgres import missing, shared
 
@@ -58,14 +61,24 @@ class PostgresTests(StoreCases, SynchronousTestCase):
             store.write([record()], DAY)
 
 
-class AddressTests(SynchronousTestCase):
-    """What is shown of an address."""
+class ConfiguredTests(SynchronousTestCase):
+    """What the configuration makes of an address."""
 
-    def test_passwords(self) -> None:
-        """No password is shown, wherever it stands."""
-        for address, shown in (
-            ("postgresql://u:secret@host/db", "postgresql://u@host/db"),
-            ("postgresql://u@host/db?password=secret&x=1", "postgresql://u@host/db?password=***&x=1"),
-            ("postgresql:///db?host=/run", "postgresql:///db?host=/run"),
+    skip = missing() or None
+
+    def test_words_of_libpq(self) -> None:
+        """Such an address is PostgreSQL's, too, and its password is not shown."""
+        words = f"host={shared().directory} user=appliance dbname=postgres password='a b'"
+        settings = AaaServerSettings(name="s", database=words)
+        store = make_database(settings, "/nowhere")
+        self.assertEqual(store.description, f"PostgreSQL {words.replace(repr('a b'), '***')}")
+        store.open()
+        store.close()
+
+    def test_no_address(self) -> None:
+        """What libpq does not understand is told at once, without the password."""
+        settings = AaaServerSettings(name="s", database="host=/run nonsense=1 password='hidden'")
+        with self.assertRaisesRegex(
+            ResourceError, r'^storage postgresql host=/run nonsense=1 password=\*\*\*: .*option "nonsense"'
         ):
-            self.assertEqual(without_password(address), shown)
+            make_database(settings, "/nowhere")

@@ -195,6 +195,8 @@ class AccountingClient:
             session = self._start(subject, grant, now)
         else:
             session.subject, session.grant = subject, grant
+            # A handover may have begun with the former gateway's de-registration.
+            session.paused = 0.0
             settings = self.settings
             handoff = event.what == aaa.HANDOFF and settings.interim_on_handoff
             if handoff or (event.what == aaa.REFRESH and settings.interim_on_refresh):

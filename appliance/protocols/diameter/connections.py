@@ -40,6 +40,8 @@ from appliance.strangers import Limits, Strangers, source_of
 
 SWEEP_TIME = 1.0
 """Seconds between two looks at who is overdue."""
+IDLE_TIME = 1.0
+"""Seconds after which a stranger loses its place to somebody else when all connections are in use."""
 TELL_SWEEPS = 10
 """Sweeps between two looks at what has to be told about strangers."""
 LIMITS = Limits(
@@ -77,8 +79,8 @@ def spot_text(spot: Spot) -> str:
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
-    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is, as far as that
-    is known; ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
+    ``feed`` takes the node's events, ``identify(number)`` tells who the peer of a connection is (if that is
+    known), ``tell(level, text)`` takes log lines, ``probe`` is told of every message.
     """
 
     def __init__(
@@ -225,16 +227,19 @@ class Connections:
         """Let a peer in, or not: too many of them, or too often."""
         source, now = source_of(text_of(remote)), self.reactor.seconds()
         limit = self.settings.connection_limit
-        refusal = ""
+        refusal, idler = "", None
         if sum(each.incoming for each in self._all) >= limit:
-            refusal = f"all {limit} connections are in use"
+            idler = self._idler(now)
+            refusal = "" if idler is not None else f"all {limit} connections are in use"
         rival = self._strangers.rival(source)
         if refusal := refusal or self._strangers.connect(source, now):
             self.counters.refused += 1
             self.complain(source, f"connection refused: {refusal}")
             return None
-        if rival:
-            self._evict(rival)
+        for each in (idler, self._oldest(rival) if rival else None):
+            if each is not None and not each.ending:
+                self.complain(each.source, "connection ended: its place is needed for another one")
+                each.abort("its place is needed for another one")
         self.counters.accepted += 1
         self._number += 2
         return Place(self._number, source, self.settings.message_limit)
@@ -248,12 +253,15 @@ class Connections:
         if self._timer is None:
             self._timer = self.reactor.callLater(SWEEP_TIME, self._sweep)
 
-    def _evict(self, source: str) -> None:
-        for connection in self._all:
-            if connection.stranger and connection.source == source and not connection.ending:
-                self.complain(source, "connection ended: its place is needed for another source")
-                connection.abort("its place is needed for another source")
-                return
+    def _oldest(self, source: str) -> Connection | None:
+        """The oldest connection of a source that is not accepted yet."""
+        found = (each for each in self._all if each.stranger and each.source == source and not each.ending)
+        return next(found, None)
+
+    def _idler(self, now: float) -> Connection | None:
+        """The oldest stranger, if it has had the time that a peer needs: it must not keep peers out."""
+        found = next((each for each in self._all if each.stranger and not each.ending), None)
+        return found if found is not None and now - found.born > IDLE_TIME else None
 
     def established(self, connection: Connection) -> None:
         """Messages can be exchanged."""

@@ -31,6 +31,9 @@ NAMES = {
     258: "RA", 260: "AM", 262: "HA", 265: "AA", 268: "DE", 271: "AC", 274: "AS", 275: "ST", 325: "MI",
 }  # fmt: skip
 
+#: Servers and peers that are counted apart; further ones are counted together.
+MOST_SERVERS, OTHERS = 256, "others"
+
 
 @define(slots=True)
 class Exchange:
@@ -99,7 +102,9 @@ class CountedNode:
         """Where messages of a type with a server are counted."""
         names = self._servers.get(server)
         if names is None:
-            names = self._servers[server] = {}
+            if len(self._servers) >= MOST_SERVERS:
+                server = OTHERS
+            names = self._servers.setdefault(server, {})
         name = NAMES.get(code) or str(code)
         found = names.get(name)
         if found is None:

@@ -13,12 +13,13 @@ rest. Off by default.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from attrs import define, field
 from twisted.internet import defer
 from twisted.internet import error as internet_error
+from twisted.logger import Logger
 from twisted.names import client, dns
 from twisted.names import error as names_error
 
@@ -53,6 +54,13 @@ TAGS = {
 #: SRV names that are asked for when there is no NAPTR record, in the order of RFC 6733 section 2.1.
 SERVICES = (("_diameters._tcp", "tls"), ("_diameter._tcp", "tcp"), ("_diameter._sctp", "sctp"))
 
+#: What the methods of Twisted's resolver ask for.
+_KINDS = {
+    "lookupNamingAuthorityPointer": dns.NAPTR,
+    "lookupService": dns.SRV,
+    "lookupAddress": dns.A,
+    "lookupIPV6Address": dns.AAAA,
+}
 _NOTHING = (
     names_error.DomainError,
     names_error.DNSServerError,
@@ -66,6 +74,8 @@ _NOTHING = (
     OSError,
 )
 
+_log = Logger(namespace="diameter")
+
 
 @define(slots=True)
 class _Search:
@@ -78,6 +88,8 @@ class _Search:
     lifetime: float = LONGEST
     found: list[FoundPeer] = field(factory=list)
     trouble: str = ""
+    silent: bool = False
+    """No name server answers."""
     rank: int = 0
 
     def outlived(self, ttls: Iterable[int]) -> None:
@@ -129,8 +141,13 @@ class Resolver:
     def _result(self, result: Any, wanted: Lookup, search: _Search, work: defer.Deferred[Any]) -> Found:
         self._running.pop(work, None)
         if result is not None:
-            late = result.check(defer.TimeoutError, defer.CancelledError)
-            search.trouble = "the DNS did not answer in time" if late else str(result.value)
+            if result.check(defer.TimeoutError, defer.CancelledError):
+                search.trouble = "the DNS did not answer in time"
+            elif result.check(OSError):
+                search.trouble = f"name servers of this host: {result.value}"
+            else:
+                search.trouble = f"internal error ({type(result.value).__name__}); the log tells more"
+                _log.failure("look-up of {name} in the DNS", failure=result, name=wanted.name)
         lifetime = min(max(search.lifetime, SHORTEST), LONGEST)
         return Found(wanted.name, wanted.application, tuple(search.found[:PEERS]), lifetime, search.trouble)
 
@@ -151,28 +168,35 @@ class Resolver:
         if not search.found:
             search.trouble = search.trouble or "no NAPTR or SRV record of a Diameter server that can be used"
 
-    async def _ask(self, search: _Search, query: Awaitable[Any], kind: int) -> list[Any]:
-        """The payloads of one kind in an answer; none if there is no answer."""
+    async def _ask(self, search: _Search, query: Callable[[str], Awaitable[Any]], name: str) -> list[Any]:
+        """The payloads in the answer to a query of Twisted's resolver; none if there is no answer."""
+        if search.silent:
+            return []
         try:
-            answers, _authority, _additional = await query
+            answers, _authority, _additional = await query(name)
         except _NOTHING as error:
-            if not isinstance(error, names_error.DNSNameError | names_error.AuthoritativeDomainError):
+            if isinstance(error, defer.TimeoutError | internet_error.TimeoutError | TimeoutError):
+                # The next question would wait as long.
+                search.silent = True
+                search.trouble = "the name server does not answer"
+            elif not isinstance(error, names_error.DNSNameError | names_error.AuthoritativeDomainError):
                 search.trouble = f"name server: {str(error) or type(error).__name__}"
             return []
+        kind = _KINDS[query.__name__]
         records = [each for each in answers if each.type == kind][:RECORDS]
         search.outlived(each.ttl for each in records)
         return [each.payload for each in records]
 
     async def _naptr(self, resolver: Any, search: _Search, name: str, depth: int) -> bool:
         """Follow the NAPTR records of a name; whether there were any for Diameter."""
-        records = await self._ask(search, resolver.lookupNamingAuthorityPointer(name), dns.NAPTR)
+        records = await self._ask(search, resolver.lookupNamingAuthorityPointer, name)
         any_of_ours = False
         for record in sorted(records, key=lambda each: (each.order, each.preference)):
             tags, transports = _service(record.service.string.decode("ascii", "replace"))
             if not tags & {"aaa", f"aaa+ap{search.application}"} or record.regexp.string:
                 continue
             any_of_ours = True
-            target = _name(record.replacement.name.name.decode("ascii", "replace"))
+            target = _name(record.replacement.name.decode("ascii", "replace"))
             if not search.below(target) or len(search.found) >= PEERS:
                 continue
             flags = record.flags.string.lower()
@@ -188,7 +212,7 @@ class Resolver:
         return any_of_ours
 
     async def _srv(self, resolver: Any, search: _Search, name: str, transport: str) -> None:
-        records = await self._ask(search, resolver.lookupService(name), dns.SRV)
+        records = await self._ask(search, resolver.lookupService, name)
         base = search.rank + 1
         ranks = sorted({each.priority for each in records})
         for record in sorted(records, key=lambda each: each.priority):
@@ -211,8 +235,8 @@ class Resolver:
         """A host with all its addresses, if it is not known yet."""
         if len(search.found) >= PEERS or any(each.identity == name for each in search.found):
             return
-        v6 = await self._ask(search, resolver.lookupIPV6Address(name), dns.AAAA)
-        v4 = await self._ask(search, resolver.lookupAddress(name), dns.A)
+        v6 = await self._ask(search, resolver.lookupIPV6Address, name)
+        v4 = await self._ask(search, resolver.lookupAddress, name)
         addresses = tuple(packed(each.dottedQuad()) for each in v4)
         addresses += tuple(each.address for each in v6)
         if addresses:

@@ -255,7 +255,7 @@ class DiameterNode:
         return message.answer(UNABLE_TO_COMPLY, self.identity, self.realm)
 
     def _reply(self, key: int, answer: bytes) -> None:
-        self._driver.feed(Reply(key, answer))
+        self._driver.join(Reply(key, answer))
 
     # ---- users
 
@@ -266,7 +266,7 @@ class DiameterNode:
         self._done[token] = done
         before, self._sending = self._sending, token
         try:
-            self._driver.feed(Send(token, submit))
+            self._driver.join(Send(token, submit))
         finally:
             self._sending = before
         return token

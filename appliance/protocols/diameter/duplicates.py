@@ -6,12 +6,26 @@ counts from the same number after each start must not get answers to other quest
 
 from collections import deque
 
-from appliance.protocols.diameter.codec import HEADER_SIZE, PROXY_INFO, Malformed, Message, cut, frame
+from appliance.protocols.diameter.codec import ERROR, HEADER_SIZE, PROXY_INFO, Malformed, Message, cut, frame
 
 #: Answers, and octets of them, that are kept at one time.
 MOST, MOST_OCTETS = 200_000, 64 << 20
 
+#: A Result-Code AVP up to its value.
+_RESULT = bytes.fromhex("0000010c4000000c")
+
 Key = tuple[bytes, int, int, bytes | None]
+
+
+def passing(answer: bytes) -> bool:
+    """Whether an answer says that it may be another one later: of class 3xxx or 4xxx.
+
+    Nothing was done for such a request. Who sends it again, from a spool perhaps, wants it done.
+    """
+    if len(answer) > 4 and answer[4] & ERROR:
+        return True
+    place = answer.find(_RESULT, HEADER_SIZE)
+    return place >= 0 and int.from_bytes(answer[place + 8 : place + 12], "big") // 1_000 == 4
 
 
 class Duplicates:
@@ -35,9 +49,9 @@ class Duplicates:
         return self._answers.get(key)
 
     def put(self, key: Key, answer: bytes, mono: float) -> None:
-        """Note an answer, and forget those that are too old, or too many."""
+        """Note an answer that stays true, and forget those that are too old, or too many."""
         size = _size(key, answer)
-        if not self.seconds or size > MOST_OCTETS // 64:
+        if not self.seconds or size > MOST_OCTETS // 64 or passing(answer):
             return
         answers, order = self._answers, self._order
         old = answers.get(key)

@@ -70,12 +70,16 @@ def check(
     """
     if compat:
         dictionary = drafts(dictionary)
+    if strict_bits and message.flags & _RESERVED:
+        return Fault(5013, text=_bits_text(message, "a reserved bit is set"))
     plan: _Plan | None = dictionary.compiled.get(_plan_key(message))
-    if plan is None or strict_bits:
-        found = _check_header(message, dictionary, strict_bits)
+    if plan is None:
+        found = _check_header(message, dictionary)
         if isinstance(found, Fault):
             return found
         plan = found
+    if strict_bits and plan.lacks_p:
+        return Fault(3008, text=_bits_text(message, f"{plan.command.name} has the P bit"))
     data = message.data
     known = plan.layouts.find(data)
     if known is not None:
@@ -164,6 +168,8 @@ class _Plan:
     """What the grammar cannot say."""
     only_application: bool
     """``condition`` looks at the application only, which is the same in a message of a known layout."""
+    lacks_p: bool
+    """It is a request without the P bit, which the command has."""
     layouts: Layouts
 
 
@@ -171,11 +177,9 @@ def _bits_text(message: Message, what: str) -> str:
     return f"command flags 0x{message.flags:02x}: {what}"
 
 
-def _check_header(message: Message, dictionary: Dictionary, strict_bits: bool) -> "Fault | _Plan":
+def _check_header(message: Message, dictionary: Dictionary) -> "Fault | _Plan":
     """What is wrong with the header; else how the rest is checked."""
     flags, code, application = message.flags, message.code, message.application
-    if strict_bits and flags & _RESERVED:
-        return Fault(5013, text=_bits_text(message, "a reserved bit is set"))
     if message.is_request and flags & ERROR:
         return Fault(3008, text=_bits_text(message, "a request has the E bit"))
     command = dictionary.command(code, message.is_request, application)
@@ -186,14 +190,15 @@ def _check_header(message: Message, dictionary: Dictionary, strict_bits: bool) -
     if command is None:
         return Fault(3001, text=f"application {application} has no command {code}")
     if message.is_request:
-        fault = _check_bits(message, command, strict_bits)
+        fault = _check_bits(message, command)
         if fault is not None:
             return fault
     elif flags & ERROR:
         command = dictionary.commands[ANSWER_MESSAGE]
     grammar, further = _grammar(dictionary, command), condition(command)
     is_only = further in (nothing, applications)
-    made = _Plan(command, grammar, further, is_only, Layouts(grammar))
+    lacks_p = message.is_request and command.proxiable and not flags & PROXIABLE
+    made = _Plan(command, grammar, further, is_only, lacks_p, Layouts(grammar))
     dictionary.compiled[_plan_key(message)] = made
     return made
 
@@ -202,13 +207,11 @@ def _plan_key(message: Message) -> tuple[int, int]:
     return (message.flags & 0xF0) << 24 | message.code, message.application
 
 
-def _check_bits(message: Message, command: CommandDef, strict_bits: bool) -> Fault | None:
+def _check_bits(message: Message, command: CommandDef) -> Fault | None:
     flags = message.flags
     if not command.proxiable and flags & (PROXIABLE | RETRANSMITTED):
         which = "P" if flags & PROXIABLE else "T"
         return Fault(3008, text=_bits_text(message, f"{command.name} never has the {which} bit"))
-    if strict_bits and command.proxiable and not flags & PROXIABLE:
-        return Fault(3008, text=_bits_text(message, f"{command.name} has the P bit"))
     if command.proxiable and message.application == 0 and message.code not in SESSION_COMMANDS:
         return Fault(3007, text=f"{command.name} belongs to no application 0")
     return None

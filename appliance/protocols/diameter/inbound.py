@@ -10,6 +10,7 @@
                   └─ refuse ───▶ 3002, 3003, 3007
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from attrs import define
@@ -36,6 +37,7 @@ from appliance.protocols.diameter.proxying import ROUTE_RECORD, Proxy, records
 from appliance.protocols.diameter.redirecting import Redirecting
 from appliance.protocols.diameter.routing import RoutingTable
 from appliance.protocols.diameter.settings import RouteSettings
+from appliance.protocols.diameter.speaking import objection
 from appliance.protocols.diameter.types import fold
 from appliance.protocols.timers import Now
 
@@ -96,6 +98,7 @@ class InboundRequests:
         routes: RoutingTable,
         redirecting: Redirecting,
         proxy: Proxy,
+        peers: Mapping[str, Peer],
     ) -> None:
         self.wheel = Wheel()
         self.duplicates = Duplicates(context.settings.duplicate_time)
@@ -106,6 +109,7 @@ class InboundRequests:
         self._routes = routes
         self._redirecting = redirecting
         self._proxy = proxy
+        self._peers = peers
         self._serving: dict[int, Serve] = {}
         self._ids: frozenset[int] = frozenset()
         self._busy: dict[Key, Inbound] = {}
@@ -157,9 +161,13 @@ class InboundRequests:
                 flags & PROXIABLE,
                 peer.settings.compat,
             )
+            foreign = objection(peer, message, self._peers)
         except Malformed as error:
             failed = cap.FAILED.encode(error.failed) if error.failed else b""
             self._refuse(peer, link, message, error.code, str(error), failed)
+            return
+        if foreign:
+            self._disown(peer, link, message, foreign, now)
             return
         decision = self._decisions.get(key)
         if decision is None:
@@ -214,7 +222,8 @@ class InboundRequests:
             if ours:
                 return self._no(APPLICATION_UNSUPPORTED, f"application {number} is not served here")
             return self._no(REALM_NOT_SERVED, f"realm {for_realm} is not served here")
-        chosen = action if action in (FORWARD, PROXY, REDIRECT) else us.agent
+        # An entry that says only "relay", as entries do by default, means what this agent is.
+        chosen = action if action in (PROXY, REDIRECT) else us.agent
         return Decision(_ACTIONS[chosen], -1, for_realm, for_host, routes=routes)
 
     @staticmethod
@@ -248,6 +257,14 @@ class InboundRequests:
         """The node's own error answer."""
         self._context.statistics.faults += 1
         self._send(link, peer, self._context.us.answer(message, code, *cap.faulty(text, failed)))
+
+    def _disown(self, peer: Peer, link: Link, message: Message, text: str, now: Now) -> None:
+        """A request in somebody else's name."""
+        context = self._context
+        context.statistics.foreign_origins += 1
+        context.hushed(now, f"origin {peer.folded}", "warning", f"request refused: {text}")
+        failed = cap.FAILED.encode(message.octets(cap.ORIGIN_HOST)[0])
+        self._refuse(peer, link, message, cap.INVALID_VALUE, text, failed)
 
     # For a local application.
 

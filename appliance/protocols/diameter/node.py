@@ -87,7 +87,7 @@ class DiameterNode:
         self._redirecting = Redirecting(context, self.table, self.redirects, self._discovery)
         chooser = Chooser(context, self.routes, peers, self.overload, self.redirects)
         proxy = Proxy(random_bits(8 * KEY_SIZE).to_bytes(KEY_SIZE, "big"))
-        self.inbound = InboundRequests(context, self.routes, self._redirecting, proxy)
+        self.inbound = InboundRequests(context, self.routes, self._redirecting, proxy, peers)
         self.outbound = Outbound(
             context, self.routes, peers, chooser, self.inbound.finish, self._discovery.seek, self._redirecting
         )

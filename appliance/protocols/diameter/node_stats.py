@@ -92,6 +92,8 @@ class NodeStatistics:
     loops: int = 0
     faults: int = 0
     """Requests answered with an error by the node itself."""
+    foreign_origins: int = 0
+    """Requests refused because their Origin-Host or Origin-Realm is not that of their peer."""
     too_busy: int = 0
     """Requests refused because too many wait for an answer."""
     malformed: int = 0

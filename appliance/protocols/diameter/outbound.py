@@ -421,10 +421,19 @@ class Outbound:
         """Somebody's state has changed: look again at what waits for a peer."""
         if not self.parked:
             return
-        waiting = list(self.parked.values())
-        self.parked.clear()
+        parked = self.parked
+        waiting = list(parked.values())
+        parked.clear()
+        #: Where the first of its kind still has to wait, the others have to as well.
+        still: set[object] = set()
         for pending in waiting:
+            kind = pending.kind
+            if kind in still:
+                parked[pending.number] = pending
+                continue
             self._place(pending, now)
+            if pending.number in parked:
+                still.add(kind)
 
     def found(self, now: Now) -> None:
         """The DNS has answered, or routes have changed."""

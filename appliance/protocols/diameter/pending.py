@@ -61,6 +61,14 @@ class Pending:
         """Whether a local user has sent it."""
         return self.source is None
 
+    @property
+    def kind(self) -> object:
+        """Equal for requests that the same peers come into question for."""
+        return (
+            self.realm, self.host, self.application, self.accounting, self.secure, self.source is None,
+            self.prefer, self.forced, self.avoid,
+        )  # fmt: skip
+
     def repeat(self) -> None:
         """Set the T flag: it is sent again without an answer (RFC 6733 section 3)."""
         front = self.front

@@ -96,6 +96,7 @@ class RoutingTable:
         self._dynamic: dict[tuple[str, int | None], list[DynamicRoute]] = {}
         self._matches: dict[tuple[str, str, int], tuple[RouteSettings, ...]] = {}
         self._groups: dict[tuple[object, ...], list[list[Choice]]] = {}
+        self._served: dict[tuple[str, str, int], bool] = {}
 
     def take(self, settings: EndpointSettings) -> None:
         """Use other entries from now on."""
@@ -106,6 +107,7 @@ class RoutingTable:
     def changed(self) -> None:
         """A peer has come, gone, or can or cannot be used."""
         self._groups.clear()
+        self._served.clear()
 
     def match(self, realm: str, host: str, application: int) -> tuple[RouteSettings, ...]:
         """The most specific entries for a request, by priority; folded names."""
@@ -154,7 +156,14 @@ class RoutingTable:
 
     def serves(self, realm: str, host: str, application: int) -> bool:
         """Whether anybody is known for a realm, usable or not: else it is not served (3003)."""
-        return next(self._stages(realm, host, application, (), False), None) is not None
+        key = (realm, host, application)
+        known = self._served.get(key)
+        if known is None:
+            known = any(stage for stage in self._stages(realm, host, application, (), False))
+            if len(self._served) >= REMEMBERED:
+                self._served.clear()
+            self._served[key] = known
+        return known
 
     def candidates(self, pending: Pending) -> Iterator[Peer]:
         """All that come into question, usable or not, best first."""

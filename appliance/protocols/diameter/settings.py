@@ -62,7 +62,8 @@ class RouteSettings:
     application: int | None = None
     """``None``: any."""
     action: str = "relay"
-    """``local``, ``relay``, ``proxy`` or ``redirect``; what an endpoint itself sends goes the same way."""
+    """``local``, ``relay`` (as the endpoint's ``agent`` says), ``proxy`` or ``redirect``; what an endpoint
+    itself sends goes the same way."""
     peer: str = ""
     """Empty with ``local``."""
     priority: int = number(1, 1, 1_000)

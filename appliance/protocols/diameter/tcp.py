@@ -117,7 +117,8 @@ class Stream(Connection, Protocol):
         if (self._securing or (self.kind == "tls" and not self.up)) and not self._text:
             if self.owner is not None:
                 self.owner.counters.handshakes_failed += 1
-            text = text or "TLS: the peer closed the connection during the handshake"
+            if not text.startswith("TLS"):
+                text = f"TLS: {text or 'the peer closed the connection'} during the handshake"
         transport, self.transport = self.transport, None
         # startTLS leaves a cycle behind, and nobody collects these (ARCHITECTURE.md, section 8).
         for name in ("getHandle", "getPeerCertificate"):

@@ -7,29 +7,40 @@ these are the dictionary says (``OctetString/secret``).
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from appliance.protocols.diameter.codec import DEEPEST, HEADER_SIZE
+from appliance.protocols.diameter.codec import DEEPEST, HEADER_SIZE, Malformed, spans
 from appliance.protocols.diameter.dictionary import Dictionary, current
 
 
-def _codes(dictionary: Dictionary) -> re.Pattern[bytes]:
-    """The codes of secret AVPs as they stand in a message: most messages hold none, which is found out at
-    once."""
-    found: re.Pattern[bytes] | None = dictionary.compiled.get(__name__)
+class _Secrets(NamedTuple):
+    """What a dictionary says of secrets, ready to be looked for."""
+
+    codes: re.Pattern[bytes]
+    """Their codes and flags as they stand in a message: most hold none, which is found out at once."""
+    keys: frozenset[int]
+    groups: frozenset[int]
+    """Groups, which may have some inside."""
+
+
+def _secrets_of(dictionary: Dictionary) -> _Secrets:
+    found: _Secrets | None = dictionary.compiled.get(__name__)
     if found is None:
-        secret = (avp for avp in dictionary.avps.values() if avp.type.shown == "secret")
-        codes = {avp.code.to_bytes(4, "big") for avp in secret}
-        found = re.compile(b"|".join(map(re.escape, sorted(codes))), re.DOTALL)
+        secret = [avp for avp in dictionary.avps.values() if avp.type.shown == "secret"]
+        codes = sorted({re.escape(avp.code.to_bytes(4, "big")) for avp in secret})
+        pattern = re.compile(b"(?:" + b"|".join(codes) + b")[\x00\x20\x40\x60\x80\xa0\xc0\xe0]", re.DOTALL)
+        groups = frozenset(avp.key for avp in dictionary.avps.values() if avp.grouped)
+        found = _Secrets(pattern, frozenset(avp.key for avp in secret), groups)
         dictionary.compiled[__name__] = found
     return found
 
 
 def veil(data: bytes) -> bytes:
     """The message with ``*`` for every octet of a key. Never raises; what is no AVP stays as it is."""
-    dictionary = current()
-    if _codes(dictionary).search(data, HEADER_SIZE) is None:
+    secrets = _secrets_of(current())
+    if secrets.codes.search(data, HEADER_SIZE) is None:
         return data
-    found = list(_secrets(data, HEADER_SIZE, len(data), 0, dictionary))
+    found = list(_found(data, HEADER_SIZE, len(data), 0, secrets))
     if not found:
         return data
     copy = bytearray(data)
@@ -38,23 +49,19 @@ def veil(data: bytes) -> bytes:
     return bytes(copy)
 
 
-def _secrets(
-    data: bytes, place: int, end: int, depth: int, dictionary: Dictionary
-) -> Iterator[tuple[int, int]]:
+def _found(data: bytes, place: int, end: int, depth: int, secrets: _Secrets) -> Iterator[tuple[int, int]]:
     """Where the secrets among the AVPs between two places begin and end."""
-    while end - place >= 8:
-        code = int.from_bytes(data[place : place + 4], "big")
-        flags, size = data[place + 4], int.from_bytes(data[place + 5 : place + 8], "big")
-        head = 12 if flags & 0x80 else 8
-        begin, stop = place + head, place + size
-        if size < head or stop > end:
-            # Nobody knows what the rest is: a broken length must not bring a key to light.
-            yield place + 8, end
+    try:
+        avps = spans(data, place, end)
+    except Malformed:
+        # Nobody knows where its AVPs begin: a broken length must not bring a key to light.
+        for match in secrets.codes.finditer(data, place, end):
+            yield min(match.start() + 8, end), end
             return
-        vendor = int.from_bytes(data[place + 8 : begin], "big") if head == 12 else 0
-        known = dictionary.by_code.get((code, vendor))
-        if known is not None and known.type.shown == "secret":
-            yield begin, stop
-        elif known is not None and known.grouped and depth < DEEPEST:
-            yield from _secrets(data, begin, stop, depth + 1, dictionary)
-        place = stop + (-size & 3)
+        return
+    keys, groups = secrets.keys, secrets.groups
+    for key, _, start, stop in avps:
+        if key in keys:
+            yield start, stop
+        elif key in groups and depth < DEEPEST:
+            yield from _found(data, start, stop, depth + 1, secrets)

@@ -538,6 +538,15 @@ class SessionTests(Case):
         self.assertIn(INTERIM, self.kinds(rig))
         self.assertIn(rig.server.records[-1].first(_D["Acct-Session-Time"]), (80, 81))
 
+    def test_a_handover_by_way_of_a_pause(self) -> None:
+        """The former gateway has de-registered first: the handover is one all the same."""
+        rig = self.rig(interim_on_handoff=True)
+        rig.begin()
+        rig.account(aaa.PAUSE)
+        rig.account(aaa.HANDOFF)
+        rig.run(0.3)
+        self.assertEqual(self.kinds(rig), [START, INTERIM])
+
     def test_older_than_its_accounting(self) -> None:
         """A session that is there when accounting begins gets its START at the next refresh."""
         rig = self.rig()

@@ -125,10 +125,10 @@ class ReconfigureTests(SynchronousTestCase):
         """What was not served is relayed when the node becomes an agent."""
         node = self.node(peer(A), peer(B), routes=(RouteSettings(realm="far.example", peer=B),))
         numbers = {A: node.open_from(A), B: node.open_from(B)}
-        found = node.said(numbers[A], acr(realm="far.example"))
+        found = node.said(numbers[A], acr(origin_host=A, realm="far.example"))
         self.assertEqual(result(sent(found)[0]), 3003)
         self.change(node, peer(A), peer(B), agent="relay")
-        found = node.said(numbers[A], acr(realm="far.example", end=2))
+        found = node.said(numbers[A], acr(origin_host=A, realm="far.example", end=2))
         self.assertEqual([each.connection for each in of(found, ev.Transmit)], [numbers[B]])
 
 
@@ -158,7 +158,7 @@ class CommandTests(SynchronousTestCase):
         """Figures of one peer, or of all and the node."""
         node = Endpoint(settings(US, peer(A), peer(B)))
         for end, name in enumerate((A, B)):
-            node.said(node.open_from(name), acr(end=end))
+            node.said(node.open_from(name), acr(end=end, origin_host=name))
         node.feed(ev.Command("clear", A))
         self.assertEqual(node.core.table.get(A).statistics.opens, 0)
         self.assertEqual((node.core.table.get(B).statistics.opens, node.core.statistics.delivered), (1, 2))
@@ -206,7 +206,7 @@ class ReadoutTests(SynchronousTestCase):
         node.send(submit(session="one"))
         node.send(submit(session="two", repeated=True))
         node.send(submit(session="three", realm="far.example"))
-        node.said(number, acr(session="four"))
+        node.said(number, acr(session="four", origin_host=A))
         found = list(readouts.queue(node.core, node.now))
         self.assertEqual(
             [(each.direction, each.state, each.peer, each.session, each.repeated) for each in found],
@@ -228,7 +228,7 @@ class ReadoutTests(SynchronousTestCase):
         node.feed(ev.Start())
         number = node.open_from(A)
         node.open_from(B)
-        node.said(number, acr())
+        node.said(number, acr(origin_host=A))
         (found,) = readouts.queue(node.core, node.now)
         self.assertEqual((found.peer, found.source, found.direction), (B, A, "out"))
 
@@ -243,8 +243,10 @@ class MemoryTests(SynchronousTestCase):
         try:
             for number in range(50):
                 link = node.open_from(f"p{number}.example")
+                mine = f"p{number}.example"
+                node.said(link, acr(origin_host=mine))
+                node.said(link, acr(realm=f"r{number}.example", origin_host=mine))
                 node.said(link, acr())
-                node.said(link, acr(realm=f"r{number}.example"))
                 for _ in range(3):
                     node.send(submit(prefer=((f"p{number}.example", 1),)))
                 node.feed(ev.Disconnected(link))

@@ -96,6 +96,25 @@ class WhoseTests(RequestTestCase):
         self.assertEqual(len(of(node.said(number, acr(realm="any.example")), ev.Deliver)), 1)
         self.refused(node, number, acr(realm="any.org"), 3003)
 
+    def test_actions(self) -> None:
+        """An entry's action counts where it says more than the agent's own one."""
+        for agent, action, expected in (
+            ("relay", "relay", "relayed"),
+            ("relay", "proxy", "proxied"),
+            ("relay", "redirect", "redirects_sent"),
+            ("proxy", "relay", "proxied"),
+            ("redirect", "relay", "redirects_sent"),
+            ("none", "relay", "faults"),
+        ):
+            node, number = self.node(
+                peer(OTHER),
+                agent=agent,
+                routes=(RouteSettings(realm="far.example", peer=OTHER, action=action),),
+            )
+            node.open_from(OTHER)
+            node.said(number, acr(realm="far.example"))
+            self.assertEqual(getattr(node.core.statistics, expected), 1, (agent, action))
+
     def test_not_proxiable(self) -> None:
         """Without the P bit a request is for us or for nobody."""
         node, number = self.node(agent="relay")
@@ -208,6 +227,47 @@ def _sized(data: bytes) -> bytes:
     return data[:1] + len(data).to_bytes(3, "big") + data[4:]
 
 
+class OriginTests(RequestTestCase):
+    """Nobody speaks in another peer's name."""
+
+    def test_names(self) -> None:
+        """A peer may spell its own name as it likes; another one needs a Route-Record; its realm is fixed."""
+        node, number = self.node()
+        answer = self.refused(node, number, acr(origin_host=OTHER), 5004)
+        self.assertEqual(answer.first(D["Failed-AVP"]).first(D["Origin-Host"]), OTHER)
+        self.assertFalse(answer.flags & ERROR)
+        foreign = acr().replace(avp("Origin-Realm", REALM), avp("Origin-Realm", "evil.examplE"))
+        self.refused(node, number, foreign, 5004)
+        self.assertEqual(node.core.statistics.foreign_origins, 2)
+        warnings = [each for each in node.effects if isinstance(each, ev.Notify) and "refused" in each.text]
+        self.assertEqual(len(warnings), 1)
+        for end, name in enumerate((CLIENT.upper(), CLIENT + "."), 5):
+            self.assertEqual(len(of(node.said(number, acr(origin_host=name, end=end)), ev.Deliver)), 1)
+
+    def test_agents(self) -> None:
+        """A relay is believed; a proxy too, but not about a peer that is connected itself."""
+        node, number = self.node(peer(OTHER), peer("relay.example"))
+        forwarded = acr(origin_host=OTHER, more=avp("Route-Record", OTHER))
+        self.assertEqual(len(of(node.said(number, forwarded), ev.Deliver)), 1)
+        node.open_from(OTHER)
+        self.refused(node, number, acr(origin_host=OTHER, end=2, more=avp("Route-Record", OTHER)), 5004)
+        relay = node.open_from("relay.example", auth=(0xFFFFFFFF,))
+        self.assertEqual(len(of(node.said(relay, acr(origin_host=OTHER, end=3)), ev.Deliver)), 1)
+
+    def test_answers_of_others(self) -> None:
+        """Who guesses the numbers of another client's request does not get its answer."""
+        node, number = self.node(peer(OTHER))
+        (deliver,) = of(node.said(number, acr()), ev.Deliver)
+        node.feed(ev.Reply(deliver.key, deliver.message.answer(2001, US, REALM)))
+        self.refused(node, node.open_from(OTHER), acr(), 5004)
+
+    def test_old_peers(self) -> None:
+        """Those of the drafts may call themselves by a URI."""
+        node = Endpoint(settings(US, peer(CLIENT, compat=True)))
+        number = node.open_from(CLIENT)
+        self.assertEqual(len(of(node.said(number, acr(origin_host=f"aaa://{CLIENT}")), ev.Deliver)), 1)
+
+
 class ReplyTests(RequestTestCase):
     def test_reply(self) -> None:
         """An answer goes out once; another one for the same request is ignored."""
@@ -241,13 +301,14 @@ class ReplyTests(RequestTestCase):
         node, number = self.node()
         (deliver,) = of(node.said(number, acr()), ev.Deliver)
         node.feed(ev.Reply(deliver.key, deliver.message.answer(2001, US, REALM)))
-        for data in (acr(session="other;1;1"), acr(origin_host=OTHER), acr(end=2)):
+        forwarded = acr(origin_host=OTHER, more=avp("Route-Record", OTHER))
+        for data in (acr(session="other;1;1"), forwarded, acr(end=2)):
             self.assertEqual(len(of(node.said(number, data), ev.Deliver)), 1)
 
     def test_repetition_on_the_way(self) -> None:
         """The same request before its answer is absorbed, and answered with it; also over another agent."""
         node, number = self.node(peer(OTHER))
-        other = node.open_from(OTHER)
+        other = node.open_from(OTHER, auth=(1, 0xFFFFFFFF))
         (deliver,) = of(node.said(number, acr(hop=7)), ev.Deliver)
         self.assertEqual(node.said(number, acr(hop=8)), [])
         info = D["Proxy-Info"].encode(avp("Proxy-Host", OTHER) + avp("Proxy-State", b"state"))

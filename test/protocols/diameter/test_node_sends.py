@@ -260,6 +260,18 @@ class WaitTests(SendTestCase):
         self.assertEqual(tried, [(two[0],), (two[1],)])
         self.assertEqual(self.reason(node, token), NO_PEER)
 
+    def test_many_that_wait(self) -> None:
+        """Ten thousand requests that wait for one peer do not hold up what happens with another one."""
+        node = Endpoint(settings(US, peer(A, "10.0.0.1"), peer(B), routes=(RouteSettings(peer=A),)))
+        tokens = [node.send(submit()) for _ in range(10_000)]
+        asked: list[int] = []
+        hope = node.core.outbound._hope
+        node.core.outbound._hope = lambda pending, now: asked.append(pending.number) or hope(pending, now)  # type: ignore[method-assign]
+        node.feed(ev.Disconnected(node.open_from(B)))
+        self.assertEqual(len(asked), 2)
+        node.feed(ev.ConnectFailed(1, "refused"))
+        self.assertEqual({self.reason(node, token) for token in tokens}, {NO_PEER})
+
     def test_request_limit(self) -> None:
         """The newest is refused, and counted."""
         node, numbers = self.node(A, request_limit=2)
