@@ -91,6 +91,37 @@ class RefusedTests(SynchronousTestCase):
         self.rig.end()
         self.check(START, STOP)
 
+    def test_behind_the_disk(self) -> None:
+        """What only memory has is sent behind older records that are on the disk."""
+        self.rig.node.become("down")
+        self.rig.begin(2)
+        self.rig.run(0.2)
+        self.full()
+        self.rig.account(aaa.HANDOFF, 2)
+        self.rig.run(0.2)
+        self.rig.node.become("up")
+        self.rig.wait(5)
+        self.broken.stop()
+        self.assertEqual([kind for _, _, kind in self.rig.server.stored()], [START, START, INTERIM])
+
+    def test_behind_a_backlog(self) -> None:
+        """The same when the older ones have not been read yet, because too many wait."""
+        with mock.patch.object(delivery, "BUFFER", 4):
+            self.rig.node.hold = True
+            for number in range(2, 20):
+                self.rig.begin(number)
+            self.rig.run(0.2)
+            self.full()
+            self.rig.account(aaa.HANDOFF, 19)
+            self.rig.run(0.2)
+            self.rig.node.hold = False
+            self.rig.node.let_go()
+            self.rig.wait(5)
+        self.broken.stop()
+        of_it = {session: kind for session, _, kind in self.rig.server.stored()}
+        self.assertEqual(len(of_it), 19)
+        self.assertEqual([kind for _, _, kind in self.rig.server.stored()][-1], INTERIM)
+
 
 class LimitTests(SynchronousTestCase):
     def test_order(self) -> None:
