@@ -133,19 +133,13 @@ def _authorization_counters(core: AuthorizationClient) -> dict[str, int]:
         "Sessions": len(core.sessions.calls),
         "Accepted": statistics.accepted,
         "Refused": statistics.refused,
+        "Answers Of No Use": statistics.useless,
         "Allowed By Local Profile": statistics.local,
         "Denied Without Answer": statistics.denied,
         "Ended By Server Or Time": statistics.ended,
         "Ends To Be Told": core.busy,
         "Ends Not Told": statistics.forgotten,
     }
-    for name, counts in statistics.commands.items():
-        for label, value in (
-            (f"{name}R Undelivered", counts.undelivered),
-            (f"{name}A Unusable", counts.dropped),
-        ):
-            if value:
-                found[label] = value
     return {f"Authentication/{label}": value for label, value in found.items()}
 
 

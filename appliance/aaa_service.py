@@ -269,6 +269,7 @@ class AaaService:
             storage_state=writer.error or "Normal",
             records=writer.statistics.stored,
             waiting=writer.statistics.waiting,
+            spool=writer.spool_octets,
             counters=counters(core.statistics, writer.statistics),
         )
 

@@ -175,6 +175,11 @@ class RecordWriter:
         numbers.waiting_octets -= octets
         self._done(tokens, outcome)
 
+    @property
+    def spool_octets(self) -> int:
+        """Octets of the records that wait on disk for the database."""
+        return self._spool.size
+
     def reconfigure(self, journal: Journal | None, window: int, keep: int) -> None:
         """Go on with another journal and other times."""
         if self._thread is not None:

@@ -23,7 +23,7 @@ from appliance.ports_aaa import (
     PendingView,
 )
 
-OPEN, CLOSED = "OPEN", "CLOSED"
+OPEN, CLOSED, DISABLED = "OPEN", "CLOSED", "DISABLED"
 
 
 def moment(wall: float, digits: int = 0) -> str:
@@ -79,8 +79,9 @@ class PeerListScreen:
                 yield ours.PEER_LINE(*ours.PEER_HEADINGS)
                 yield ours.PEER_LINE(*("-" * count for count in ours.PEER_DASHES))
             totals.add(view)
+            state = view.state if view.enabled else DISABLED
             yield ours.PEER_LINE(
-                view.name, view.endpoint, view.state, view.watchdog, view.transport, view.address or "-",
+                view.name, view.endpoint, state, view.watchdog, view.transport, view.address or "-",
                 view.pending, view.queued,
             )  # fmt: skip
         if not totals.total:

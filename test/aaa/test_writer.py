@@ -326,10 +326,12 @@ class DownTests(WriterCase):
         self.assertEqual(self.outcome(*(whole(f"s;{number}") for number in range(20))), {STORED})
         self.assertEqual(self.outcome(whole("s;3"), whole("before")), {STORED})
         self.assertEqual(writer.statistics.spooled, 22)
+        files = (self.directory / "spool").iterdir()
+        self.assertEqual(writer.spool_octets, sum(file.stat().st_size for file in files))
         self.database.down = ""
         self.reactor.until(lambda: any("in the database" in text for text in self.said))
         self.assertEqual(self.sessions(), sorted([f"s;{number}" for number in range(20)] + ["before"]))
-        self.assertEqual(writer.statistics.drained, 22)
+        self.assertEqual((writer.statistics.drained, writer.spool_octets), (22, 0))
         self.assertEqual(list((self.directory / "spool").iterdir()), [])
 
     def test_spool_of_a_process_that_died(self) -> None:

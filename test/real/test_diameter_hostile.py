@@ -168,12 +168,19 @@ class HostileTests(NodeCase):
         self.assertEqual(connections.LIMITS.places_each, 50)
 
     def test_all_connections_in_use(self) -> None:
-        """The configured number of connections is the most that there are."""
+        """The configured number of connections is the most that there are; strangers keep nobody out."""
         self.server.settings.connection_limit = 2
-        first, second = self.stranger(), self.stranger()
+        first, second = self.stranger(), self.stranger("127.0.0.2")
         self.assertEqual(second.end(), "closed")
-        self.wait(lambda: self.said("all 2 connections are in use"))
-        first.close()
+        self.assertTrue(self.said("all 2 connections are in use"))
+        time.sleep(connections.IDLE_TIME)
+        third = self.stranger("127.0.0.3")
+        self.assertEqual(first.end(), "reset")
+        third.send(cer("nobody.example"))
+        answer = third.message()
+        assert answer is not None
+        self.assertEqual(answer.first(D["Result-Code"]), 3010)
+        self.good()
 
     def test_a_peer_that_does_not_read(self) -> None:
         """It is not listened to any more, then cut off; what waits for it never grows beyond the limit."""

@@ -153,6 +153,7 @@ def server_facts(view: ServerView) -> list[tuple[str, str]]:
         ("Storage State", view.storage_state),
         ("Records Stored", str(view.records)),
         ("Records Waiting", str(view.waiting)),
+        ("Octets In Spool", str(view.spool)),
     ]
 
 

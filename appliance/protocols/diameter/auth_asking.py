@@ -12,12 +12,12 @@ from typing import Any
 
 from attrs import define
 
-from appliance.protocols.diameter.auth_answers import BUSY, FAILED, Read, read
-from appliance.protocols.diameter.auth_events import Ask, AuthStatistics, CommandCounts
-from appliance.protocols.diameter.auth_requests import AA, Origin, command, request
+from appliance.protocols.diameter.auth_answers import BUSY, Read, read
+from appliance.protocols.diameter.auth_events import Ask
+from appliance.protocols.diameter.auth_requests import Origin, command, request
 from appliance.protocols.diameter.auth_sessions import BIND_RE_AUTH, AuthSession, AuthSessions, SessionIds
 from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.events import TIMEOUT, Answered, Submit
+from appliance.protocols.diameter.events import MALFORMED, TIMEOUT, Answered, Submit
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.mobility.aaa import Authorize
 from appliance.protocols.timers import Now
@@ -65,11 +65,10 @@ class Ended:
 class Asking:
     """The exchanges of one client; what it wants sent goes to ``out``, the effects of the core."""
 
-    def __init__(self, sessions: AuthSessions, statistics: AuthStatistics, ids: SessionIds) -> None:
+    def __init__(self, sessions: AuthSessions, ids: SessionIds) -> None:
         self.open: dict[int, Exchange] = {}
         """By the token of their question."""
         self._sessions = sessions
-        self._statistics = statistics
         self._ids = ids
         self._sent: dict[int, Exchange] = {}
         """By the number of their :class:`Ask`."""
@@ -97,11 +96,6 @@ class Asking:
             self._sessions.name(session, self._ids.make(self._origin.host))
         host = self.host(exchange)
         self._sent[number] = exchange
-        counts = self._counts(session)
-        counts.requests += 1
-        counts.retries += exchange.tries > 0
-        if host:
-            self._statistics.server(host).requests += 1
         exchange.tries += 1
         submit = Submit(
             command(session.application),
@@ -123,9 +117,6 @@ class Asking:
             return "" if exchange.anyone or session.binding & BIND_RE_AUTH else session.host
         return self._hosts[exchange.server] if self._hosts else ""
 
-    def _counts(self, session: AuthSession) -> CommandCounts:
-        return self._statistics.commands["AA" if command(session.application) == AA else "MI"]
-
     def _next_server(self, exchange: Exchange) -> bool:
         """Whether there is another server to ask; then it is the next one that is asked."""
         if exchange.session.host or exchange.server + 1 >= len(self._hosts):
@@ -140,16 +131,13 @@ class Asking:
             return None
         if answered.message is not None:
             return self._answer(exchange, answered.message, again, out, now)
-        counts = self._counts(exchange.session)
+        if answered.reason in (TIMEOUT, MALFORMED):
+            # The server may have a session now.
+            exchange.session.uncertain = True
         if answered.reason != TIMEOUT:
-            counts.undelivered += 1
             if self._next_server(exchange) and self._send(exchange, again, out, now):
                 return None
             return Ended(exchange, None)
-        counts.timeouts += 1
-        host = self.host(exchange)
-        if host:
-            self._statistics.server(host).timeouts += 1
         if exchange.tries > self._side.max_retries:
             return Ended(exchange, None)
         if not self._next_server(exchange):
@@ -163,12 +151,7 @@ class Asking:
     ) -> Ended | None:
         session = exchange.session
         found = read(message, session.session_id, session.application)
-        counts = self._counts(session)
-        counts.answers += 1
-        if found.host:
-            self._statistics.server(found.host).answers += 1
         if found.verdict == BUSY:
-            counts.undelivered += 1
             # It has said so: a second request is another one, not a copy (RFC 6733 section 3, T flag).
             exchange.end_to_end = 0
             if self._next_server(exchange) and self._send(exchange, again, out, now):
@@ -177,7 +160,6 @@ class Asking:
         if found.result == UNKNOWN_SESSION_ID and self.widen(exchange, again, out, now):
             # The server has lost its sessions: this one begins anew there.
             return None
-        counts.dropped += found.verdict == FAILED
         return Ended(exchange, found)
 
     def widen(self, exchange: Exchange, number: int, out: list[Any], now: Now) -> bool:

@@ -95,11 +95,6 @@ class Leaving:
         self._flying[number] = session
         session.tries += 1
         host = "" if session.binding & BIND_STR else session.host
-        counts = self._statistics.commands["ST"]
-        counts.requests += 1
-        counts.retries += session.tries > 1
-        if host:
-            self._statistics.server(host).requests += 1
         avps = termination(session, origin, host)
         return Submit(SESSION_TERMINATION, session.application, avps, session.realm, host, timeout)
 
@@ -108,20 +103,11 @@ class Leaving:
         session = self._flying.pop(number, None)
         if session is None:
             return False
-        counts = self._statistics.commands["ST"]
-        if answered.message is not None:
-            counts.answers += 1
-            if session.host:
-                self._statistics.server(session.host).answers += 1
-            if not _is_busy(answered):
-                # Whatever else it says, the server has no session now.
-                self._sessions.forget(session)
-                return True
-        if answered.message is None and answered.reason == TIMEOUT:
-            counts.timeouts += 1
+        if answered.message is not None and not _is_busy(answered):
+            # Whatever else it says, the server has no session now.
+            self._sessions.forget(session)
         else:
-            counts.undelivered += 1
-        self._again(session, answered, retries, now)
+            self._again(session, answered, retries, now)
         return True
 
     def _again(self, session: AuthSession, answered: Answered, retries: int, now: Now) -> None:

@@ -64,6 +64,7 @@ class AuthSession:
         "state",
         "stateful",
         "tries",
+        "uncertain",
         "user",
     )
 
@@ -97,6 +98,8 @@ class AuthSession:
         self.bucket = -1
         #: A server wants it to end that has not answered yet.
         self.aborted = False
+        #: A server may have it of which there was no answer.
+        self.uncertain = False
         #: Token of the question about it that is open; 0: none is.
         self.asking = 0
         #: Termination-Cause of the STR to come.

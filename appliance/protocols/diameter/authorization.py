@@ -86,7 +86,7 @@ class AuthorizationClient:
         self.statistics = AuthStatistics()
         self.sessions = AuthSessions()
         self.leaving = Leaving(self.sessions, self.statistics)
-        self._asking = Asking(self.sessions, self.statistics, ids)
+        self._asking = Asking(self.sessions, ids)
         self._asking.configure(self.settings, origin)
         self._effects: list[Any] = []
         self._number = 0
@@ -187,6 +187,7 @@ class AuthorizationClient:
 
     def _useless(self, exchange: Exchange, found: Read, now: Now) -> None:
         """An answer that says nothing about the user, or cannot be made use of (RFC 6733 section 8.1)."""
+        self.statistics.useless += 1
         what = found.text or f"result {found.result}"
         self._say("useless", f"answer of AAA server {found.host or '(unnamed)'} is of no use: {what}", now)
         session = exchange.session
@@ -205,7 +206,7 @@ class AuthorizationClient:
     def _accepted(self, exchange: Exchange, found: Read, now: Now) -> None:
         session, grant, terms = exchange.session, found.grant, found.terms
         again = session.state == OPEN and bool(session.host)
-        session.state, session.host = OPEN, intern(terms.host)
+        session.state, session.host, session.uncertain = OPEN, intern(terms.host), False
         session.server_realm = intern(found.realm)
         session.stateful, session.binding, session.failover = terms.stateful, terms.binding, terms.failover
         if grant.classes or not again:
@@ -301,7 +302,7 @@ class AuthorizationClient:
         self.statistics.denied += 1
         self._close(exchange, aaa.NO_ANSWER)
         if session.state == PENDING:
-            self.sessions.forget(session)
+            self._leave(session, aaa.SERVICE_NOT_PROVIDED)
         elif self.sessions.calls.get(session.call_id) is session:
             # It may go on until its authorization is over (RFC 6733 section 8.9).
             session.again = now.mono + AGAIN
@@ -337,10 +338,10 @@ class AuthorizationClient:
             self._part(session, cause)
 
     def _part(self, session: AuthSession, cause: int) -> None:
-        """Tell the server that has a session, if one has (RFC 6733 section 8.4)."""
+        """Tell the server that has a session, if one has, or may have one (RFC 6733 section 8.4)."""
         if session.asking:
             return
-        if session.state == OPEN and session.host and session.stateful:
+        if session.uncertain or (session.state == OPEN and session.host and session.stateful):
             self.leaving.put(session, cause or aaa.ADMINISTRATIVE)
         else:
             self.sessions.forget(session)
@@ -373,11 +374,7 @@ class AuthorizationClient:
     def _requested(self, event: Requested, now: Now) -> None:
         """An ASR or RAR (RFC 6733 sections 8.3 and 8.5)."""
         message = event.message
-        counts = self.statistics.commands["AS" if message.code == ABORT_SESSION else "RA"]
-        counts.requests += 1
         result = self._obey(message, now)
-        counts.answers += 1
-        counts.rejected += result != SUCCESS
         self._effects.append(Reply(event.key, message.answer(result, self.origin.host, self.origin.realm)))
 
     def _obey(self, message: Message, now: Now) -> int:

@@ -40,6 +40,8 @@ from appliance.strangers import Limits, Strangers, source_of
 
 SWEEP_TIME = 1.0
 """Seconds between two looks at who is overdue."""
+IDLE_TIME = 1.0
+"""Seconds after which a stranger loses its place to somebody else when all connections are in use."""
 TELL_SWEEPS = 10
 """Sweeps between two looks at what has to be told about strangers."""
 LIMITS = Limits(
@@ -72,6 +74,15 @@ def spot_text(spot: Spot) -> str:
     """A place to listen at, for operators."""
     kind, port, addresses = spot
     return f"{kind} port {port} on {', '.join(text_of(each) for each in addresses)}"
+
+
+def _to_nobody(_event: Any) -> None:
+    """Take an event when there is no node any more."""
+
+
+def _nobody(_number: int) -> str:
+    """Know no peer when there is no node any more."""
+    return ""
 
 
 class Connections:
@@ -210,14 +221,16 @@ class Connections:
         else:
             connection.close(effect.text)
 
-    def abort(self) -> None:
-        """End all connections at once, and say nothing of it to the node."""
+    def end(self) -> None:
+        """End all connections at once, and say nothing of it, nor of anything else, to the node."""
         self._live.clear()
         for connection in list(self._all):
             connection.abort("the endpoint is stopped")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # The node and this refer to each other, and nobody collects such cycles.
+        self._feed, self._identify = _to_nobody, _nobody
 
     # ---- what the transports tell
 
@@ -225,16 +238,18 @@ class Connections:
         """Let a peer in, or not: too many of them, or too often."""
         source, now = source_of(text_of(remote)), self.reactor.seconds()
         limit = self.settings.connection_limit
-        refusal = ""
+        refusal, idler = "", None
         if sum(each.incoming for each in self._all) >= limit:
-            refusal = f"all {limit} connections are in use"
+            idler = self._idler(now)
+            refusal = "" if idler is not None else f"all {limit} connections are in use"
         rival = self._strangers.rival(source)
         if refusal := refusal or self._strangers.connect(source, now):
             self.counters.refused += 1
             self.complain(source, f"connection refused: {refusal}")
             return None
-        if rival:
-            self._evict(rival)
+        for each in (idler, self._oldest(rival) if rival else None):
+            if each is not None and not each.ending:
+                self._evict(each)
         self.counters.accepted += 1
         self._number += 2
         return Place(self._number, source, self.settings.message_limit)
@@ -248,12 +263,23 @@ class Connections:
         if self._timer is None:
             self._timer = self.reactor.callLater(SWEEP_TIME, self._sweep)
 
-    def _evict(self, source: str) -> None:
-        for connection in self._all:
-            if connection.stranger and connection.source == source and not connection.ending:
-                self.complain(source, "connection ended: its place is needed for another source")
-                connection.abort("its place is needed for another source")
-                return
+    def _evict(self, connection: Connection) -> None:
+        """End a connection whose place is needed; the node knows before it is told of the next one."""
+        text = "its place is needed for another one"
+        self.complain(connection.source, f"connection ended: {text}")
+        if self._live.pop(connection.number, None) is not None:
+            self._feed(Disconnected(connection.number, text))
+        connection.abort(text)
+
+    def _oldest(self, source: str) -> Connection | None:
+        """The oldest connection of a source that is not accepted yet."""
+        found = (each for each in self._all if each.stranger and each.source == source and not each.ending)
+        return next(found, None)
+
+    def _idler(self, now: float) -> Connection | None:
+        """The oldest stranger, if it has had the time that a peer needs: it must not keep peers out."""
+        found = next((each for each in self._all if each.stranger and not each.ending), None)
+        return found if found is not None and now - found.born > IDLE_TIME else None
 
     def established(self, connection: Connection) -> None:
         """Messages can be exchanged."""

@@ -104,6 +104,9 @@ class UserAssociation(Association):
         fault, head, end = None, b"", ""
         ended = False
         for _ in range(READS):
+            if self._handle is None:
+                # What was read last has ended it.
+                return
             try:
                 got = self._library.receive(self._handle)
             except OSError as error:

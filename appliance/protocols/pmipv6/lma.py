@@ -114,7 +114,10 @@ class LocalMobilityAnchor:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
         if self._sessions.suspects:
             return 0.0
-        wheel, waiting = self._sessions.wheel.deadline, self._updates.deadline
+        wheel, updates = self._sessions.wheel.deadline, self._updates
+        if not updates.waiting and not updates.questions.open:
+            return wheel
+        waiting = updates.deadline
         return wheel if waiting is None else waiting if wheel is None else min(waiting, wheel)
 
     def tick(self, now: Now) -> None:

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.diameter import auth_leaving, authorization
 from appliance.protocols.diameter.auth_requests import Origin
-from appliance.protocols.diameter.events import FULL, NO_PEER, STOPPED, TIMEOUT
+from appliance.protocols.diameter.events import FULL, MALFORMED, NO_PEER, STOPPED, TIMEOUT
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Account
 from appliance.protocols.pmipv6.events import Notify
@@ -44,9 +44,25 @@ class TestServers(SynchronousTestCase):
         self.assertEqual(hosts, ["a.x", "b.x", "a.x"])
         client.silence(ask, TIMEOUT)
         self.assertEqual(client.verdicts(), [(1, aaa.NO_ANSWER)])
-        counts = client.core.statistics.commands["AA"]
-        self.assertEqual((counts.requests, counts.retries, counts.timeouts, counts.answers), (3, 2, 3, 0))
-        self.assertEqual(client.core.statistics.server("a.x").timeouts, 2)
+
+    def test_uncertain(self) -> None:
+        """A server that has not answered may have a session all the same: it is told that there is none."""
+        for reason in (TIMEOUT, MALFORMED):
+            client = Client(group(max_retries=0))
+            (ask,) = client.authorize()
+            client.silence(ask, reason)
+            (end,) = client.asks()
+            self.assertEqual(
+                (end.submit.code, value(end, "Termination-Cause")), (275, aaa.SERVICE_NOT_PROVIDED)
+            )
+            self.assertEqual((end.submit.host, value(end, "Session-Id")), ("", NAME))
+            client.answer(end, 5002)
+            self.assertEqual((client.core.sessions.calls, client.core.sessions.ids), ({}, {}))
+        client = Client(group(max_retries=0, failure_policy="local"))
+        (ask,) = client.authorize()
+        client.silence(ask, TIMEOUT)
+        self.assertEqual((client.verdicts(), client.asks()), ([(1, aaa.ACCEPT)], []))
+        self.assertEqual(len(client.stop()), 1)
 
     def test_patience(self) -> None:
         """No request is waited for longer than the mobility core waits."""
