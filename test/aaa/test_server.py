@@ -132,7 +132,7 @@ class AccountingTests(SynchronousTestCase):
         (keep,) = world.give(acr())
         self.assertEqual((keep.record.sub, keep.record.user, keep.record.event), (NO_SUB_SESSION, "", None))
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(st.sampled_from(["ACR_START", "AMR", "AAR", "STR", "MIR", "DER"]), st.data())
     def test_values(self, name: str, data: st.DataObject) -> None:
         """Any values in any AVPs, some left out: an answer, or a record to keep; never an exception."""
