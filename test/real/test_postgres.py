@@ -66,6 +66,14 @@ class AddressTests(SynchronousTestCase):
         for address, shown in (
             ("postgresql://u:secret@host/db", "postgresql://u@host/db"),
             ("postgresql://u@host/db?password=secret&x=1", "postgresql://u@host/db?password=***&x=1"),
+            ("postgresql://u@host/db?sslpassword=secret", "postgresql://u@host/db?sslpassword=***"),
             ("postgresql:///db?host=/run", "postgresql:///db?host=/run"),
         ):
             self.assertEqual(without_password(address), shown)
+
+    def test_errors(self) -> None:
+        """Nor in an error about an address that cannot be read."""
+        with self.assertRaises(StoreError) as caught:
+            PostgresDatabase("postgresql://u:secret@[::1]x/db").open()
+        self.assertNotIn("secret", str(caught.exception))
+        self.assertIn("u@", str(caught.exception))
