@@ -14,6 +14,7 @@ from appliance.aaa.context import (
     APPLICATION_UNSUPPORTED,
     COMMANDS,
     DRAFT_MOBILE_IP,
+    INVALID_AVP_VALUE,
     MIP6A,
     MIP6I,
     MISSING_AVP,
@@ -260,6 +261,8 @@ class Accounting:
         application = message.application
         if application not in APPLICATIONS and not (application == DRAFT_MOBILE_IP and request.compat):
             raise Refused(APPLICATION_UNSUPPORTED, f"no accounting for application {application}")
+        if message.raw(SESSION_ID) == b"":
+            raise Refused(INVALID_AVP_VALUE, "Session-Id is empty", SESSION_ID.encode(""))
         if application == MOBILE_IPV4 and not request.compat:
             for avp in MOBILE_IPV4_REQUIRED:
                 if message.raw(avp) is None:

@@ -111,7 +111,8 @@ class _Link:
     def failed(self, error: Exception) -> StoreError:
         """Why something did not work; the next one begins with a new connection."""
         self.close()
-        lines = str(error).strip().splitlines()
+        # The library repeats an address that it does not understand, with the password.
+        lines = str(error).replace(self._address, self.shown).strip().splitlines()
         return StoreError(f"database {self.shown}: {lines[0] if lines else type(error).__name__}")
 
     def close(self) -> None:

@@ -70,6 +70,12 @@ class AccountingTests(SynchronousTestCase):
             self.assertIsNotNone(answer.first(D["Error-Message"]))
             self.assertIsNone(answer.first(D["Accounting-Realtime-Required"]))
 
+    def test_an_empty_session_id(self) -> None:
+        """5004, with the AVP."""
+        answer = World().ask(acr(session=""))
+        self.assertEqual(result(answer), 5004)
+        self.assertEqual(answer.first(D["Failed-AVP"]).raw(D["Session-Id"]), b"")
+
     def test_full(self) -> None:
         """No room to store it: try another server."""
         world = World()
