@@ -42,6 +42,8 @@ ACCOUNTING = {"": APPLICATIONS["base"], **APPLICATIONS}
 
 #: Seconds that servers have to hear of the last ends.
 LAST_WORDS = 3.0
+#: Seconds until a spool is tried again that could not be opened: its disk was full, another process had it.
+OPEN_AGAIN = 15.0
 #: What is kept while accounting is closed and opened again.
 MOST_KEPT = 100_000
 
@@ -91,6 +93,9 @@ class AaaClient:
         self._last: dict[int, Usage] = {}
         """What sessions had used that have ended while their end could not be recorded yet."""
         self._unwatch: Callable[[], None] = _nobody
+        self._why_closed = ""
+        """Why there is no accounting though there should be; empty: there is."""
+        self._again: Any = None
         self._started = self._stopped = False
         self._rows = ClientRows(self._authorization.core, lambda: self.settings, self._statistics, clock)
         self._connect()
@@ -259,12 +264,34 @@ class AaaClient:
         try:
             await driver.start().asFuture(asyncio.get_running_loop())
         except ResourceError as error:
-            self._tell(Notify("error", f"accounting: {error}; nothing is recorded"))
+            self._not_open(str(error))
             return
+        if self._why_closed:
+            self._why_closed = ""
+            self._tell(Notify("info", "accounting: the spool is open, records are made again"))
         accounts = _Accounts(ACCOUNTING[group.accounting.application])
         self._announced = self._hub.demands(*place), accounts
         self._announced[0].join(accounts)
         self._accounting = driver
+
+    def _not_open(self, why: str) -> None:
+        """There is no spool: say so once, and try again from time to time."""
+        if why != self._why_closed:
+            self._why_closed = why
+            self._tell(Notify("error", f"accounting: {why}; nothing is recorded until it can be opened"))
+        self._cancel_again()
+        self._again = self._reactor.callLater(OPEN_AGAIN, self._open_again)
+
+    def _open_again(self) -> None:
+        self._again = None
+        if self._accounting is None and self._switching is None:
+            self._place = ()
+            self._arrange()
+
+    def _cancel_again(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            again.cancel()
 
     # ---- the end
 
@@ -280,6 +307,7 @@ class AaaClient:
         self._unwatch()
         if self._switching is not None:
             await self._switching
+        self._cancel_again()
         told = self._authorization.stop(LAST_WORDS)
         await self._close(cause)
         await told.asFuture(asyncio.get_running_loop())

@@ -24,7 +24,7 @@ from appliance.aaa.driver import AaaServerDriver, Outcome
 from appliance.aaa.events import LoadedUsers, Notify, Reconfigure
 from appliance.aaa.postgres import PostgresDatabase
 from appliance.aaa.query import Attribute, Matcher, OpenSessions, Query, matcher
-from appliance.aaa.records import DAY, MICROSECONDS, Database, Selection
+from appliance.aaa.records import DAY, MICROSECONDS, Database, RecordReader, Selection
 from appliance.aaa.server import MobileAaaServer
 from appliance.aaa.settings import AaaServerSettings, Realm, TextLog, User
 from appliance.aaa.spool import Spool
@@ -269,6 +269,7 @@ class AaaService:
             storage_state=writer.error or "Normal",
             records=writer.statistics.stored,
             waiting=writer.statistics.waiting,
+            spool=writer.spool_octets,
             counters=counters(core.statistics, writer.statistics),
         )
 
@@ -282,27 +283,22 @@ class AaaService:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, work, *arguments)
 
-    async def records(self, wanted: RecordFilter, full: bool) -> AsyncIterator[Sequence[RecordView]]:
+    def records(self, wanted: RecordFilter, full: bool) -> AsyncIterator[Sequence[RecordView]]:
         """Records in pages; some pages are empty. Raises ApplianceError."""
         reader = self._database.reader()
         page = FULL_PAGE if full else SHORT_PAGE
         query = Query(reader, selection(wanted), condition(wanted), wanted.newest, page)
-        texts = Texts(current()) if full else None
+        return self._pages(reader, query, Texts(current()) if full else None)
 
-        def fetch() -> list[RecordView]:
-            return [record_view(each, self.name, texts) for each in query.next_page()]
-
-        try:
-            while query.more:
-                yield await self._thread(fetch)
-        finally:
-            await self._thread(reader.close)
-
-    async def open_accounting(self, wanted: RecordFilter) -> AsyncIterator[Sequence[RecordView]]:
+    def open_accounting(self, wanted: RecordFilter) -> AsyncIterator[Sequence[RecordView]]:
         """The newest record of each session that has not ended, in pages. Raises ApplianceError."""
         reader = self._database.reader()
-        query, texts = OpenSessions(reader, selection(wanted), FULL_PAGE), Texts(current())
+        query = OpenSessions(reader, selection(wanted), FULL_PAGE)
+        return self._pages(reader, query, Texts(current()))
 
+    async def _pages(
+        self, reader: RecordReader, query: Query | OpenSessions, texts: Texts | None
+    ) -> AsyncIterator[Sequence[RecordView]]:
         def fetch() -> list[RecordView]:
             return [record_view(each, self.name, texts) for each in query.next_page()]
 

@@ -30,7 +30,7 @@ from appliance.protocols.diameter.authorization import AuthorizationClient
 from appliance.protocols.diameter.codec import ORIGIN_HOST, Message
 from appliance.protocols.diameter.describe import result_text
 from appliance.protocols.diameter.dictionary import current
-from appliance.protocols.diameter.events import Advertised, Answered, Incoming, Submit
+from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Advertised, Answered, Incoming, Submit
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.mobility import aaa, rfc4285
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Authorized, Grant, Subject, Usage
@@ -278,6 +278,11 @@ def answer_text(submit: Submit, answered: Answered, seconds: float) -> str:
     way = f" by way of {answered.peer}" if answered.peer else ""
     if answered.message is None:
         to = submit.host or f"realm {submit.realm}"
+        if answered.reason == NO_PEER and not answered.peer:
+            # How long that took has nothing to do with a server.
+            return f"{name} to {to}: no peer is connected that takes it; see 'show diameter peers'"
+        if answered.reason == TIMEOUT and not answered.peer:
+            return f"{name} to {to}: no peer for {seconds:.3f} seconds; see 'show diameter peers'"
         return f"{name} to {to}: {answered.reason}{way} after {seconds:.3f} seconds"
     result = result_text(answered.message, current()) or "no result"
     try:

@@ -284,7 +284,9 @@ class ServerView:
     records: int
     """Stored since the start."""
     waiting: int
-    """Records that wait to be stored."""
+    """Records on their way to the database."""
+    spool: int = 0
+    """Octets of the records that wait on disk for it."""
     counters: dict[str, int] = field(factory=dict)
 
 

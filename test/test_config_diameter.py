@@ -187,7 +187,7 @@ class FaultTests(SynchronousTestCase):
             (
                 (),
                 "aaa-server s\nstorage postgresql postgresql://u:hidden@h/d\nexit",
-                "give the password of the database behind 'secret', not in the address",
+                "give the password of the database behind 'secret', not in its address",
             ),
             ((), "exit\ncontext d\ndiameter endpoint e\nexit", "exists in another context"),
         ):
@@ -204,6 +204,13 @@ class FaultTests(SynchronousTestCase):
         self.assertTrue(load(f"{head}{sctp}end\n", "f").endpoints)
         with self.assertRaisesRegex(ConfigurationErrors, "port 3868 is taken by diameter endpoint a already"):
             load(f"{head}{sctp}{one.format('b', 'b', incoming, '')}end\n", "f")
+
+    def test_another_identity(self) -> None:
+        """An 'origin host' line takes the place of the one with its address."""
+        text = "config\ncontext c\ndiameter endpoint e\norigin realm r\n"
+        lines = "origin host a.r address 127.0.0.1\norigin host b.r address 127.0.0.1 port 3999\nend\n"
+        (endpoint,) = load(text + lines, "f").endpoints
+        self.assertEqual((endpoint.identity, len(endpoint.addresses)), ("b.r", 1))
 
     def test_a_realm_is_wanted(self) -> None:
         """An identity without a realm is refused."""

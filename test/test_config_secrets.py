@@ -49,6 +49,4 @@ class MaskedTests(SynchronousTestCase):
 
     def test_answer(self) -> None:
         """Neither does the answer have what the line is not to have."""
-        self.assertEqual(
-            masked_answer("Hidden1 is wrong", "mn-aaa s Hidden1"), f"{M} is wrong"
-        )
+        self.assertEqual(masked_answer("Hidden1 is wrong", "mn-aaa s Hidden1"), f"{M} is wrong")

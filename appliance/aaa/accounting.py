@@ -5,7 +5,7 @@ repeated record is answered like the first one; that it is stored only once is t
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from appliance.aaa.context import (
@@ -14,6 +14,7 @@ from appliance.aaa.context import (
     APPLICATION_UNSUPPORTED,
     COMMANDS,
     DRAFT_MOBILE_IP,
+    INVALID_AVP_VALUE,
     MIP6A,
     MIP6I,
     MISSING_AVP,
@@ -29,6 +30,7 @@ from appliance.aaa.context import (
     echo,
 )
 from appliance.aaa.events import Keep, Reply, Request
+from appliance.aaa.record_layouts import Fields, RecordLayouts
 from appliance.aaa.records import (
     LONGEST_TEXT,
     MICROSECONDS,
@@ -41,7 +43,7 @@ from appliance.aaa.records import (
     signed,
 )
 from appliance.aaa.settings import AaaServerSettings
-from appliance.protocols.diameter.codec import ERROR, PROXIABLE, Group, Message, frame
+from appliance.protocols.diameter.codec import ERROR, HEADER_SIZE, PROXIABLE, Group, Message, frame
 from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.types import EPOCH, BadValue
 from appliance.protocols.timers import Now
@@ -116,6 +118,7 @@ _COUNTERS_OF = tuple(
     avp.key for avp in (INPUT_OCTETS, OUTPUT_OCTETS, INPUT_PACKETS, OUTPUT_PACKETS, SUB_SESSION)
 )
 _ECHOED = tuple(avp.key for avp in ECHOED)
+FIELDS = Fields(_TEXTS_OF, _WORDS_OF, _COUNTERS_OF, _ECHOED, PROXY_INFO.key)
 _word = struct.Struct("!I").unpack_from
 _long = struct.Struct("!Q").unpack_from
 
@@ -208,7 +211,7 @@ class Waiting(NamedTuple):
     flags: int
     hop_by_hop: int
     end_to_end: int
-    echoed: list[bytes]
+    echoed: Sequence[bytes]
     """Session-Id, and what else the answer says again."""
     policies: bytes
     """What the server wants of the client; only with success."""
@@ -221,6 +224,7 @@ class Accounting:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: dict[int, Waiting] = {}
+        self._layouts = RecordLayouts(FIELDS)
         self.configure(context.settings)
 
     def configure(self, settings: AaaServerSettings) -> None:
@@ -232,23 +236,40 @@ class Accounting:
         """Take an ACR. Raises Refused."""
         message = request.message
         self._check(request, message)
-        record = record_of(
-            message, message.body, int(now.wall * MICROSECONDS), message.end_to_end, message.application
+        received, end_to_end = int(now.wall * MICROSECONDS), message.end_to_end
+        application, body = message.application, message.body
+        plan = self._layouts.find(message)
+        record = plan and plan.record(message.data, body, received, end_to_end, application)
+        if plan is None or record is None:
+            record = record_of(message, body, received, end_to_end, application)
+            echoed = self._echoed(message)
+        else:
+            echoed = plan.echo(message.data, HEADER_SIZE)
+        token = request.token
+        self._waiting[token] = Waiting(
+            application,
+            message.flags & PROXIABLE,
+            message.hop_by_hop,
+            end_to_end,
+            echoed,
+            self._policies(record.user) if record.type == START else b"",
+            b"" if plan is not None else echo(message, PROXY_INFO),
         )
-        self._waiting[request.token] = self._prepare(message, record)
-        self._context.out.append(Keep(request.token, record))
+        self._context.out.append(Keep(token, record))
 
     def _check(self, request: Request, message: Message) -> None:
         application = message.application
         if application not in APPLICATIONS and not (application == DRAFT_MOBILE_IP and request.compat):
             raise Refused(APPLICATION_UNSUPPORTED, f"no accounting for application {application}")
+        if message.raw(SESSION_ID) == b"":
+            raise Refused(INVALID_AVP_VALUE, "Session-Id is empty", SESSION_ID.encode(""))
         if application == MOBILE_IPV4 and not request.compat:
             for avp in MOBILE_IPV4_REQUIRED:
                 if message.raw(avp) is None:
                     example = avp.wrap(b"\0" * avp.type.minimum)
                     raise Refused(MISSING_AVP, f"{avp.name} missing", example)
 
-    def _prepare(self, message: Message, record: Record) -> Waiting:
+    def _echoed(self, message: Message) -> list[bytes]:
         index, data = message.walk(), message.data
         echoed: list[bytes] = []
         for key in _ECHOED:
@@ -258,15 +279,7 @@ class Accounting:
             if place.__class__ is list:
                 place = place[0]
             echoed.append(data[place : place + (_word(data, place + 4)[0] + 3 & 0xFFFFFC)])
-        return Waiting(
-            message.application,
-            message.flags & PROXIABLE,
-            message.hop_by_hop,
-            message.end_to_end,
-            echoed,
-            self._policies(record.user) if record.type == START else b"",
-            echo(message, PROXY_INFO) if PROXY_INFO.key in index else b"",
-        )
+        return echoed
 
     def _policies(self, nai: str) -> bytes:
         user = self._context.users.find(nai)

@@ -118,7 +118,14 @@ class AaaServerDriver:
             self._driver.feed(Origin(*origin))
         token = next(self._numbers)
         self._replies[token] = incoming.reply
-        self._driver.feed(Request(token, incoming.message, incoming.peer, incoming.compat, incoming.secure))
+        try:
+            self._driver.feed(
+                Request(token, incoming.message, incoming.peer, incoming.compat, incoming.secure)
+            )
+        except Exception:
+            # The node answers it; nothing of it may stay here.
+            self._replies.pop(token, None)
+            raise
 
     def _reply(self, effect: Reply) -> None:
         reply = self._replies.pop(effect.token, None)

@@ -43,8 +43,9 @@ from appliance.aaa.mip4_request import CO_LOCATED, Registration, read
 from appliance.aaa.sessions import MIP4, End, Session
 from appliance.aaa.users import fold_nai
 from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.dictionary import current, standard
 from appliance.protocols.diameter.events import INSECURE, Answered, Submit
+from appliance.protocols.diameter.faults import check
 from appliance.protocols.diameter.types import fold
 from appliance.protocols.mobility.aaa import LOGOUT
 from appliance.protocols.timers import Now
@@ -208,6 +209,9 @@ class MobileIpv4:
         if message is None:
             keys.check_secure(answered.reason != INSECURE)
             raise Refused(HA_NOT_AVAILABLE, f"home agent {registration.agent_host}: {answered.reason}")
+        fault = check(message, current())
+        if fault is not None:
+            raise Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {fault.text}")
         reply = message.first(REG_REPLY)
         said = b"" if reply is None else REG_REPLY.encode(reply)
         result = result_of(answered)

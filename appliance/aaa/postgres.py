@@ -50,7 +50,7 @@ SCHEMA = (
     'CREATE TABLE record ("id" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, '
     + ", ".join(f'"{name}" {_TYPES[name]}{"" if name in _OPTIONAL else " NOT NULL"}' for name in _GIVEN)
     + ', "again" integer NOT NULL DEFAULT 0)',
-    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, again)",
+    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, host, again)",
     'CREATE INDEX record_received ON record (received, "user")',
     "CREATE TABLE record_version (version integer NOT NULL)",
     f"INSERT INTO record_version VALUES ({VERSION})",
@@ -58,12 +58,13 @@ SCHEMA = (
 _INSERT = (
     f"INSERT INTO record ({_quoted(_GIVEN)}) SELECT * FROM unnest("
     + ", ".join(f"%b::{_TYPES[name]}[]" for name in _GIVEN)
-    + ") ON CONFLICT (session, sub, number, type, again) DO NOTHING RETURNING session, sub, number, type"
+    + ") ON CONFLICT (session, sub, number, type, host, again) DO NOTHING "
+    "RETURNING session, sub, number, type, host"
 )
 _INSERT_AGAIN = f'INSERT INTO record ({_quoted(_GIVEN)}, "again") VALUES ({"%s, " * len(_GIVEN)}%s)'
 _NEWEST = (
     "SELECT received, again FROM record WHERE session = %s AND sub = %s AND number = %s AND type = %s "
-    "ORDER BY again DESC LIMIT 1"
+    "AND host = %s ORDER BY again DESC LIMIT 1"
 )
 
 
@@ -110,7 +111,8 @@ class _Link:
     def failed(self, error: Exception) -> StoreError:
         """Why something did not work; the next one begins with a new connection."""
         self.close()
-        lines = str(error).strip().splitlines()
+        # The library repeats an address that it does not understand, with the password.
+        lines = str(error).replace(self._address, self.shown).strip().splitlines()
         return StoreError(f"database {self.shown}: {lines[0] if lines else type(error).__name__}")
 
     def close(self) -> None:
@@ -296,9 +298,9 @@ class PostgresReader:
         """See :class:`appliance.aaa.records.RecordReader`."""
         return self._records(*sql.page(wanted, DIALECT, behind, limit, more=(sql.OPEN,)))
 
-    def newest(self, session: str, sub: int) -> Record | None:
+    def newest(self, session: str, sub: int, host: str) -> Record | None:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        rows = self._records(_NEWEST_OF_SESSION, (session, sub))
+        rows = self._records(_NEWEST_OF_SESSION, (session, sub, host))
         return rows[0] if rows else None
 
     def summary(self, wanted: Selection) -> Iterator[UserDay]:
@@ -311,9 +313,9 @@ class PostgresReader:
         )
         statement = (
             f'SELECT "user", received / {DAY} AS day, count(*), {sums} FROM ('
-            'SELECT DISTINCT ON (session, sub, again) "user", received, duration, octets_in, octets_out, '
-            f"packets_in, packets_out FROM record {condition}"
-            "ORDER BY session, sub, again, number DESC, type DESC) AS newest "
+            'SELECT DISTINCT ON (session, sub, host, again) "user", received, duration, octets_in, '
+            f"octets_out, packets_in, packets_out FROM record {condition}"
+            "ORDER BY session, sub, host, again, number DESC, type DESC) AS newest "
             'GROUP BY "user", day ORDER BY "user", day'
         )
         link = self._link

@@ -23,6 +23,20 @@ from appliance.protocols.diameter.text import Texts
 
 #: Rows looked at in one call.
 ROWS = 512
+#: Types whose values look like one thing only: what does not is a mistake, and would find nothing.
+_STRICT = frozenset(
+    (
+        "Unsigned32",
+        "Unsigned64",
+        "Integer32",
+        "Integer64",
+        "Float32",
+        "Float64",
+        "Enumerated",
+        "Address",
+        "Time",
+    )
+)
 #: Levels of groups that an attribute is looked for in.
 DEPTH = 4
 
@@ -40,7 +54,7 @@ class Attribute:
 
 
 def matcher(wanted: Attribute, dictionary: Dictionary) -> Matcher:
-    """What tells whether a record fits. Raises TextError for an attribute that there is not."""
+    """What tells whether a record fits. Raises TextError for an attribute or a value that there is not."""
     avp = find(dictionary, wanted.name)
     if avp is None:
         key = _unknown(wanted.name)
@@ -49,7 +63,9 @@ def matcher(wanted: Attribute, dictionary: Dictionary) -> Matcher:
     if wanted.expression is None:
         try:
             data = parse_value(wanted.value, avp, dictionary)
-        except TextError:
+        except TextError as error:
+            if avp.type.name in _STRICT and not wanted.value.startswith("raw "):
+                raise TextError(f"attribute {avp.name}: {error}") from error
             # Not how its values look; as text it may be meant all the same.
             return _by_text(avp.key, avp, wanted, Texts(dictionary), dictionary)
         return _by_data(avp.key, data, dictionary)
@@ -156,4 +172,4 @@ class OpenSessions:
         if starts:
             assert starts[-1].id is not None
             self._behind = Place(starts[-1].received, starts[-1].id)
-        return [self._reader.newest(each.session, each.sub) or each for each in starts]
+        return [self._reader.newest(each.session, each.sub, each.host) or each for each in starts]

@@ -79,9 +79,13 @@ class Record(NamedTuple):
     """All AVPs as they were received."""
 
     @property
-    def key(self) -> tuple[str, int, int, int]:
-        """What tells it from every other record (RFC 6733 section 9.4)."""
-        return (self.session, self.sub, self.number, self.type)
+    def key(self) -> tuple[str, int, int, int, str]:
+        """What tells it from every other record (RFC 6733 section 9.4).
+
+        The Origin-Host is a part of it, so that no client can keep the records of another one out by sending
+        its own under that one's Session-Id before.
+        """
+        return (self.session, self.sub, self.number, self.type, self.host)
 
 
 #: Names of the columns, in order.
@@ -199,8 +203,8 @@ class RecordReader(Protocol):
     def open_sessions(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
         """START records of sessions without a STOP, as pages. Raises StoreError."""
 
-    def newest(self, session: str, sub: int) -> Record | None:
-        """The newest record of a session: of the highest number. Raises StoreError."""
+    def newest(self, session: str, sub: int, host: str) -> Record | None:
+        """The newest record of a client's session: of the highest number. Raises StoreError."""
 
     def summary(self, wanted: Selection) -> Iterator[UserDay]:
         """By user and day: each session once, on the day of its newest record. Raises StoreError."""

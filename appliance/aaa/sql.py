@@ -11,7 +11,8 @@ NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 #: A session is open as long as neither it nor the session as a whole has a STOP.
 OPEN = (
     f"type = {START} AND "
-    f"NOT EXISTS (SELECT 1 FROM record AS stop WHERE stop.session = record.session AND stop.type = {STOP} "
+    f"NOT EXISTS (SELECT 1 FROM record AS stop WHERE stop.session = record.session "
+    f"AND stop.host = record.host AND stop.type = {STOP} "
     f"AND (stop.sub = record.sub OR stop.sub = {NO_SUB_SESSION}) AND stop.again >= record.again)"
 )
 
@@ -78,6 +79,6 @@ def newest(dialect: Dialect) -> str:
     """The statement for the newest record of a session and sub-session."""
     mark = dialect.mark
     return (
-        f"SELECT {NAMES} FROM record WHERE session = {mark} AND sub = {mark} "
+        f"SELECT {NAMES} FROM record WHERE session = {mark} AND sub = {mark} AND host = {mark} "
         "ORDER BY again DESC, number DESC, type DESC LIMIT 1"
     )

@@ -52,21 +52,21 @@ SCHEMA = (
         type INTEGER NOT NULL, user TEXT NOT NULL, event INTEGER, duration INTEGER, octets_in INTEGER,
         octets_out INTEGER, packets_in INTEGER, packets_out INTEGER, cause INTEGER, multi TEXT NOT NULL,
         application INTEGER NOT NULL, raw BLOB NOT NULL, again INTEGER NOT NULL DEFAULT 0)""",
-    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, again)",
+    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, host, again)",
     "CREATE INDEX record_received ON record (received, user)",
     f"PRAGMA user_version = {VERSION}",
 )
 _ROW = "(" + "?," * len(COLUMNS) + "{again})"
 _INSERT = {
     size: f"INSERT INTO record ({sql.NAMES}, again) VALUES {','.join([_ROW.format(again=0)] * size)} "
-    "ON CONFLICT (session, sub, number, type, again) DO NOTHING"
+    "ON CONFLICT (session, sub, number, type, host, again) DO NOTHING"
     for size in CHUNKS
 }
 _INSERT_AGAIN = f"INSERT INTO record ({sql.NAMES}, again) VALUES {_ROW.format(again='?')}"
-_KEYS = "SELECT session, sub, number, type FROM record WHERE id > ?"
+_KEYS = "SELECT session, sub, number, type, host FROM record WHERE id > ?"
 _OLDEST = (
     "SELECT received, again FROM record WHERE session = ? AND sub = ? AND number = ? AND type = ? "
-    "ORDER BY again DESC LIMIT 1"
+    "AND host = ? ORDER BY again DESC LIMIT 1"
 )
 
 
@@ -313,9 +313,9 @@ class SqliteReader:
         """See :class:`appliance.aaa.records.RecordReader`."""
         return self._records(*sql.page(wanted, DIALECT, behind, limit, more=(sql.OPEN,)))
 
-    def newest(self, session: str, sub: int) -> Record | None:
+    def newest(self, session: str, sub: int, host: str) -> Record | None:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        rows = self._records(_NEWEST, (session, sub))
+        rows = self._records(_NEWEST, (session, sub, host))
         return rows[0] if rows else None
 
     def summary(self, wanted: Selection) -> Iterator[UserDay]:
@@ -331,7 +331,7 @@ class SqliteReader:
         statement = (
             f"SELECT user, received / {DAY}, count(*), total(duration), {sums} FROM ("
             "SELECT user, received, duration, octets_in, octets_out, packets_in, packets_out, "
-            f"max(number * 8 + type) FROM record {condition}GROUP BY session, sub, again) "
+            f"max(number * 8 + type) FROM record {condition}GROUP BY session, sub, host, again) "
             f"GROUP BY user, received / {DAY} ORDER BY user, received / {DAY}"
         )
         try:

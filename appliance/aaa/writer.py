@@ -175,6 +175,11 @@ class RecordWriter:
         numbers.waiting_octets -= octets
         self._done(tokens, outcome)
 
+    @property
+    def spool_octets(self) -> int:
+        """Octets of the records that wait on disk for the database."""
+        return self._spool.size
+
     def reconfigure(self, journal: Journal | None, window: int, keep: int) -> None:
         """Go on with another journal and other times."""
         if self._thread is not None:
@@ -378,7 +383,11 @@ class RecordWriter:
         """Give the database the next records of the oldest file of the spool."""
         segment = self._segment
         if segment is None:
-            segment = self._segment = self._spool.oldest()
+            try:
+                segment = self._segment = self._spool.oldest()
+            except StoreError as error:
+                self._pass_over(error)
+                return
             self._drained = 0
             if segment.damaged and not segment.torn:
                 aside, kept = segment.path.with_suffix(".damaged").name, len(segment.records)
@@ -393,10 +402,18 @@ class RecordWriter:
             self._drained += len(part)
             self.statistics.drained += len(part)
         if self._drained >= len(segment.records):
-            self._spool.remove(segment)
+            try:
+                self._spool.remove(segment)
+            except StoreError as error:
+                self._pass_over(error)
             self._segment = None
             if not self._spool:
                 self._say("info", "all records that waited on disk are in the database")
+
+    def _pass_over(self, error: StoreError) -> None:
+        """A file of the spool makes trouble: that is no reason to take the database for broken."""
+        self._say("error", f"{error}; the file is left alone until the next start")
+        self._spool.pass_over()
 
     def _store_again(self, part: list[Record]) -> None:
         try:

@@ -99,11 +99,11 @@ QUEUE_HEADINGS = (
     "T", "Session-Id",
 )  # fmt: skip
 QUEUE_DASHES = (16, 32, 3, 7, 7, 30, 10, 10, 9, 1, 10)
-DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<30}  {:<32}  {:>9}  {}".format
+DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<34}  {:<32}  {:>9}  {}".format
 DIAMETER_SESSION_HEADINGS = (
     "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
 )  # fmt: skip
-DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 30, 32, 9, 10)
+DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 34, 32, 9, 10)
 
 #: Users of AAA servers.
 USER_LINE = "{:<36}  {:<12}  {:<7}  {:<24}  {:<3}  {:>8}  {:>5}  {}".format

@@ -11,7 +11,7 @@ What comes from a database in pages is waited for as :mod:`appliance.cli.waiting
 """
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -267,3 +267,36 @@ class TextScreen:
     def data(self) -> Any:
         """Return the data."""
         return self.values
+
+
+def rows_or_blocks(
+    views: Iterable[Any],
+    block: Callable[[Any], Iterable[str]] | None,
+    row: Callable[[Any], str],
+    head: Sequence[str],
+    empty: str,
+    noun: str,
+) -> Iterator[str | None]:
+    """A line for each view below ``head``, or with ``block`` a block for each; at last how many there were.
+
+    A view that is ``None`` is passed on: still looking. ``empty``: the only line when there is no view.
+    """
+    count = 0
+    for view in views:
+        if view is None:
+            yield None
+            continue
+        if block is not None:
+            if count:
+                yield ""
+            yield from block(view)
+        else:
+            if not count:
+                yield from head
+            yield row(view)
+        count += 1
+    if not count:
+        yield empty
+        return
+    yield ""
+    yield f"Total {noun}: {count}"

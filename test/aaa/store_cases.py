@@ -108,11 +108,25 @@ class StoreCases:
         self.assertEqual([each.end_to_end for each in self.all()], [7, 7, 7])
 
     def test_what_makes_a_record_another_one(self) -> None:
-        """Session-Id, sub-session, number and type; nothing else."""
+        """Session-Id, sub-session, number, type and who sent it; nothing else."""
         self.put(record())
-        different = [record("s;2"), record(sub=1), record(number=1), record(kind=3)]
+        different = [record("s;2"), record(sub=1), record(number=1), record(kind=3), record(host="x.example")]
         self.assertEqual(self.put(*different), different)
         self.assertEqual(self.put(record(user="other", raw=b"x" * 8)), [])
+
+    def test_records_of_others(self) -> None:
+        """What another client sends under a Session-Id keeps no record out, ends nothing, and is no usage."""
+        other = {"host": "evil.example", "user": "evil@x"}
+        self.put(record(number=1, kind=4, **other), record(number=9, kind=3, octets_in=MOST, **other))
+        mine = [record(octets_in=0), record(number=1, kind=4, octets_in=5)]
+        self.assertEqual(self.put(mine[0]), mine[:1])
+        (found,) = self.reader.open_sessions(Selection(), None, 100)
+        self.assertEqual(found.host, mine[0].host)
+        newest = self.reader.newest(found.session, found.sub, found.host)
+        self.assertEqual(newest and newest.number, 0)
+        self.assertEqual(self.put(mine[1]), mine[1:])
+        usage = {each.user: each.octets_in for each in self.reader.summary(Selection())}
+        self.assertEqual(usage, {"mn1@home.example": 5, "evil@x": MOST})
 
     def test_window(self) -> None:
         """A repeated record is another one when it comes after more than the window; and again after that."""
@@ -160,10 +174,10 @@ class StoreCases:
         self.put(record("d", 9, 4))
         found = self.reader.open_sessions(Selection(), None, 100)
         self.assertEqual([(each.session, each.sub) for each in found], [("a", NO_SUB_SESSION), ("c", 2)])
-        newest = self.reader.newest("a", NO_SUB_SESSION)
+        newest = self.reader.newest("a", NO_SUB_SESSION, "lma1.home.example")
         assert newest is not None
         self.assertEqual((newest.number, newest.type), (1, 3))
-        self.assertIsNone(self.reader.newest("x", 0))
+        self.assertIsNone(self.reader.newest("x", 0, "lma1.home.example"))
 
     def test_summary(self) -> None:
         """Each session once, by its newest record; days in UTC; sums beyond 64 bits."""

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa import rrq
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.events import INSECURE, NO_PEER
+from appliance.aaa.events import Answer
+from appliance.protocols.diameter.codec import Message, frame
+from appliance.protocols.diameter.events import INSECURE, NO_PEER, Answered
 from appliance.protocols.diameter.types import BadValue
 from test.aaa.fakes import (
     HA_ADDRESS,
@@ -233,6 +234,18 @@ class ForeignAgentTests(Mip4Case):
             avp("Auth-Application-Id", 2),
             avp("Termination-Cause", 1),
         )
+
+    def test_answers_that_lack_something(self) -> None:
+        """A home agent that does not even say who it is: the foreign agent gets its answer all the same."""
+        world = self.world
+        send = world.sent(world.give(amr()))
+        asked = Message(frame(262, 2, 0xC0, 7, 8, send.submit.avps))
+        said = b"".join(each for each in GOOD if not each.startswith(D["Origin-Host"].encode("")[:4]))
+        bare = Message(frame(262, 2, 0x40, 7, 8, asked.octets(D["Session-Id"])[0] + said))
+        self.assertIsNone(bare.raw(D["Origin-Host"]))
+        answer = world.answer_in(world.feed(Answer(send.token, Answered(bare))))
+        self.assertEqual(result(answer), 5012)
+        self.assertEqual(len(world.server.sessions), 0)
 
     def test_session_ids_of_others(self) -> None:
         """An agent cannot take over the Session-Id of another client's session."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.aaa import eap
 from appliance.aaa.eap import packet
 from appliance.protocols.diameter.codec import Group, Message
 from test.aaa.fakes import (
@@ -15,6 +16,7 @@ from test.aaa.fakes import (
     D,
     World,
     avp,
+    changed,
     request,
     result,
     with_user,
@@ -268,6 +270,26 @@ class EapTests(PmipCase):
         self.assertEqual(last.first(D["MIP6-Feature-Vector"]), 1 << 40)
         self.assertIsNone(last.first(D["EAP-Master-Session-Key"]), "MD5-Challenge makes none")
         self.assertEqual(len(self.world.server.sessions), 1)
+
+    def test_exchanges_of_others(self) -> None:
+        """Another client with the same Session-Id neither answers for a mobile node nor ends its exchange."""
+        first = self.world.ask(self.der(self.identity()))
+        evil = avp("Origin-Host", "evil.visited.example")
+        good = self.der(self.response(*self.challenge(first)))
+        self.failed(changed(good, evil, without=("Origin-Host",)))
+        self.world.ask(changed(self.der(self.identity()), evil, without=("Origin-Host",)))
+        self.assertEqual(result(self.world.ask(good)), 2001)
+
+    def test_octets_of_exchanges(self) -> None:
+        """Requests are kept up to so many octets together; time gives them back."""
+        self.patch(eap, "MOST_OCTETS", 3_000)
+        padding = avp("Class", bytes(2_000))
+        self.assertEqual(result(self.world.ask(self.der(self.identity(), padding))), 1001)
+        other = self.der(self.identity(), padding, session="mag1;1;2")
+        self.assertEqual(result(self.world.ask(other)), 3004)
+        self.assertEqual(result(self.world.ask(self.der(self.identity(), padding))), 1001, "in its place")
+        self.world.pass_time(31)
+        self.assertEqual(result(self.world.ask(other)), 1001)
 
     def test_only_authenticated(self) -> None:
         """AUTHENTICATE_ONLY: no profile and no session."""

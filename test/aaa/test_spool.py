@@ -53,6 +53,22 @@ class SpoolTests(SynchronousTestCase):
         self.assertEqual(read_all(spool), (wanted, 0))
         self.assertEqual((list(self.directory.iterdir()), spool.size), ([], 0))
 
+    def test_a_disk_that_stays_full(self) -> None:
+        """However often it is tried, no empty files pile up."""
+        spool = self.spool()
+
+        def full(*_: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+        write = spooling.os.write
+        self.patch(spooling.os, "write", full)
+        for _ in range(5):
+            self.assertRaises(StoreError, spool.append, [whole("a")])
+        self.assertEqual((list(self.directory.iterdir()), bool(spool)), ([], False))
+        self.patch(spooling.os, "write", write)
+        spool.append([whole("b")])
+        self.assertEqual(read_all(spool), (["b"], 0))
+
     def test_writing_while_it_is_read(self) -> None:
         """The file that is read is not written to any more."""
         spool = self.spool()

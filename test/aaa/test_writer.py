@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.aaa import writer as writing
 from appliance.aaa.accounting import parse
 from appliance.aaa.records import DAY, Record, RecordError, StoreError
-from appliance.aaa.spool import Spool
+from appliance.aaa.spool import Spool, entry
 from appliance.aaa.sqlite import SqliteDatabase
 from appliance.aaa.writer import FAILED, REFUSED, STORED, RecordWriter
 from test.aaa.fakes import avp
@@ -326,10 +326,12 @@ class DownTests(WriterCase):
         self.assertEqual(self.outcome(*(whole(f"s;{number}") for number in range(20))), {STORED})
         self.assertEqual(self.outcome(whole("s;3"), whole("before")), {STORED})
         self.assertEqual(writer.statistics.spooled, 22)
+        files = (self.directory / "spool").iterdir()
+        self.assertEqual(writer.spool_octets, sum(file.stat().st_size for file in files))
         self.database.down = ""
         self.reactor.until(lambda: any("in the database" in text for text in self.said))
         self.assertEqual(self.sessions(), sorted([f"s;{number}" for number in range(20)] + ["before"]))
-        self.assertEqual(writer.statistics.drained, 22)
+        self.assertEqual((writer.statistics.drained, writer.spool_octets), (22, 0))
         self.assertEqual(list((self.directory / "spool").iterdir()), [])
 
     def test_spool_of_a_process_that_died(self) -> None:
@@ -380,6 +382,20 @@ class DownTests(WriterCase):
         self.assertEqual(self.sessions(), ["s;0", "s;2"])
         self.assertTrue(any("set aside as spool-000001.damaged" in text for text in self.said), self.said)
         self.assertTrue(path.with_suffix(".damaged").exists())
+
+    def test_a_file_of_the_spool_that_cannot_be_read(self) -> None:
+        """It is told and left alone; the database is not taken for broken, and the other files are stored."""
+        directory = self.directory / "spool"
+        (directory / "spool-000001.seg").mkdir(parents=True)
+        (directory / "spool-000002.seg").write_bytes(entry(whole("kept")))
+        writer = self.begin(spooling=True)
+        self.reactor.until(lambda: any("in the database" in text for text in self.said))
+        self.assertEqual(self.sessions(), ["kept"])
+        self.assertEqual(self.outcome(whole("new")), {STORED})
+        self.assertEqual((writer.error, writer.statistics.spooled), ("", 0))
+        told = [text for text in self.said if "left alone" in text]
+        self.assertEqual(len(told), 1, self.said)
+        self.assertTrue((directory / "spool-000001.seg").exists())
 
 
 class JournalTests(WriterCase):

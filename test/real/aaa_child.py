@@ -5,8 +5,10 @@ JSON: fields of its settings. It says ``ready`` on standard output, and then wha
 
 import asyncio
 import json
+import os
 import secrets
 import sys
+import threading
 import time
 from typing import Any
 
@@ -85,6 +87,12 @@ def main() -> None:
 
         defer.Deferred.fromFuture(task).addErrback(failed)
 
+    def orphaned() -> None:
+        sys.stdin.read()
+        os._exit(0)
+
+    # It must not outlive a test that is killed.
+    threading.Thread(target=orphaned, daemon=True).start()
     reactor.callWhenRunning(lambda: reactor.callLater(0, begin))
     reactor.run()
 

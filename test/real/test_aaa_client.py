@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
+from appliance import aaa_client
 from appliance.aaa.settings import AaaServerSettings, Realm, User
 from appliance.aaa_client import AaaClient
 from appliance.aaa_service import AaaService
@@ -319,6 +320,20 @@ class TestClient(AaaCase):
         self.assertEqual({each.cause for each in found[2:]}, {found[2].cause})
         self.assertEqual({each.octets_in for each in found[2:]}, {2_000})
         self.assertEqual(self.live(), [])
+
+    def test_no_spool_at_first(self) -> None:
+        """The directory of the spool cannot be made, then it can: what goes on then is recorded."""
+        self.patch(aaa_client, "OPEN_AGAIN", 0.2)
+        place = self.work / "accounting-spool"
+        place.write_text("in the way")
+        anchor = self.anchor()
+        self.assertEqual(self.answer(anchor, mn=b"mn1@example").status, 0)
+        time.sleep(0.5)
+        self.assertEqual(sum("nothing is recorded" in text for _, text in self.lines), 1)
+        place.unlink()
+        self.wait(lambda: self.said("the spool is open"))
+        self.answer(anchor, mn=b"mn1@example", hi=5)
+        self.until("START")
 
     def test_cleared(self) -> None:
         """What an operator clears while it is paused has left by itself, with what it used before that."""

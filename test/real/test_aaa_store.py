@@ -73,7 +73,12 @@ class StoreCase(SynchronousTestCase):
     def start(self) -> None:
         """Start the server, and wait until it is ready."""
         self.child = subprocess.Popen(
-            self.command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         ready = threading.Event()
         reader = threading.Thread(target=self._read, args=(self.child.stdout, ready), daemon=True)
@@ -94,6 +99,8 @@ class StoreCase(SynchronousTestCase):
         if child is not None:
             child.send_signal(how)
             child.wait(SECONDS)
+            assert child.stdin is not None
+            child.stdin.close()
 
     def stored(self, path: Path | None = None) -> list[tuple[str, int, int]]:
         """Session, number and type of every record in the database, in the order of the keys."""

@@ -9,8 +9,9 @@ from typing import Any
 from attrs import evolve
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import transport
+from appliance.protocols.diameter import tcp, transport
 from appliance.protocols.diameter.events import Incoming, Submit
+from appliance.protocols.diameter.node_events import Command
 from appliance.protocols.diameter.settings import Listener
 from test.real.diameter_case import (
     ACCOUNTING,
@@ -120,6 +121,23 @@ class PlainTests(NodeCase):
         self.wait(lambda: not server.connections.count and not client.connections.count)
         self.assertTrue(self.said("good-bye"))
         self.call(accountant.got[0].reply, accountant.answer(accountant.got[0]))
+
+    def test_after_the_stop(self) -> None:
+        """Requests end at once, answers and all else go nowhere, and nothing raises."""
+        server, client, accountant = self.pair()
+        accountant.mute = True
+        submit = Submit(ACR, ACCOUNTING, acr(client.identity), REALM, accounting=True)
+        self.call(client.send, submit, lambda _: None)
+        self.wait(lambda: accountant.got)
+        self.do(server.stop())
+        self.do(client.stop())
+        self.call(accountant.got[0].reply, accountant.answer(accountant.got[0]))
+        self.assertEqual(self.ask(client).reason, "stopped")
+        self.call(client.cancel, 1)
+        self.call(client.command, Command("connect"))
+        self.call(client.serve, accountant)
+        self.call(client.withdraw, accountant)
+        self.do(client.stop())
 
     def test_an_application_that_raises(self) -> None:
         """The request is answered with 5012, the next one as ever."""
@@ -296,6 +314,17 @@ class TlsTests(NodeCase):
         assert current is not None and before is not None
         self.assertNotEqual(current.expires, before.expires)
         self.assert_success(self.ask(client))
+
+    def test_a_handshake_that_never_comes(self) -> None:
+        """Whoever agrees to TLS and then says nothing is thrown out."""
+        self.patch(tcp, "FIRST_MESSAGE_TIME", 1.0)
+        server, client, _ = self.secure_pair("tls-inband")
+        self.do(client.stop())
+        [listener] = server.settings.listeners
+        with socket.create_connection(("127.0.0.1", listener.port), 5) as plain:
+            plain.sendall(cer("client.example", inband=1))
+            self.wait(lambda: server.connections.counters.slow == 1)
+        self.wait(lambda: self.said("handshake was not done"))
 
     def test_clear_text_behind_the_answer(self) -> None:
         """Whoever goes on in clear text where TLS was to begin is thrown out."""

@@ -82,3 +82,10 @@ class ConfiguredTests(SynchronousTestCase):
             ResourceError, r'^storage postgresql host=/run nonsense=1 password=\*\*\*: .*option "nonsense"'
         ):
             make_database(settings, "/nowhere")
+
+    def test_errors(self) -> None:
+        """Nor in an error about an address that cannot be read."""
+        with self.assertRaises(StoreError) as caught:
+            PostgresDatabase("postgresql://u:secret@[::1]x/db").open()
+        self.assertNotIn("secret", str(caught.exception))
+        self.assertIn("u@", str(caught.exception))

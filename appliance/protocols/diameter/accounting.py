@@ -330,6 +330,24 @@ class AccountingClient:
         if entry.kind == INTERIM:
             entry.replaces, session.interim = session.interim, serial
 
+    def renumber(self, entry: Entry, renamed: dict[int, int]) -> None:
+        """A record of which only memory had a copy has another serial now, as ``renamed`` says, old to new.
+
+        What it releases and replaces stays: its session may have gone on, or ended, since it was numbered.
+        """
+        entry.releases = renamed.get(entry.releases, entry.releases)
+        entry.replaces = renamed.get(entry.replaces, entry.replaces)
+        session = entry.owner
+        if session is not None:
+            session.held = renamed.get(session.held, session.held)
+            session.interim = renamed.get(session.interim, session.interim)
+
+    def lost(self, entry: Entry) -> None:
+        """A record could not be kept: its session goes on being held by the entry before it."""
+        session = entry.owner
+        if session is not None and session.held == entry.serial:
+            session.held = entry.releases
+
     # ---- what becomes of them
 
     def _outcome(self, event: Outcome, now: Now) -> None:

@@ -107,7 +107,7 @@ class AccountingDriver:
             clock,
             worker or SpoolWorker(reactor, folder, settings.spool_limit),
             self._make_delivery,
-            self.core.number,
+            self.core,
             lambda event: self._loop.feed(event),
             self._soon,
             lambda: len(self.core.sessions),

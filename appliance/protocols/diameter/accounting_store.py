@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from appliance.protocols.diameter.accounting import AccountingClient
 from appliance.protocols.diameter.accounting_events import Counts, LeftBehind
 from appliance.protocols.diameter.delivery import Delivery
 from appliance.protocols.diameter.spool_format import KINDS, RELEASED, Entry
@@ -34,8 +35,8 @@ RESCUE, RESCUE_AGAIN = 256, 5.0
 class RecordStore:
     """The spool of one service as the reactor sees it.
 
-    ``worker``: runs the spool (:class:`~.spool_worker.SpoolWorker`); ``number(entry, serial)``: gives a
-    record its serial; ``left``: takes the sessions of dead processes; ``moved``: called when there may be
+    ``worker``: runs the spool (:class:`~.spool_worker.SpoolWorker`); ``core``: gives a record its serial;
+    ``left``: takes the sessions of dead processes; ``moved``: called when there may be
     something to send; ``sessions()``: how many are open; ``tell``: takes a :class:`Notify`.
     """
 
@@ -45,7 +46,7 @@ class RecordStore:
         clock: Callable[[], Now],
         worker: Any,
         delivery: Callable[[int, int], Delivery],
-        number: Callable[[Entry, int], None],
+        core: AccountingClient,
         left: Callable[[LeftBehind], None],
         moved: Callable[[], None],
         sessions: Callable[[], int],
@@ -55,7 +56,7 @@ class RecordStore:
         self._clock = clock
         self._worker = worker
         self._make_delivery = delivery
-        self._number = number
+        self._core = core
         self._left = left
         self._moved = moved
         self._sessions = sessions
@@ -186,23 +187,43 @@ class RecordStore:
         """What is to be stored, with serials; records that only memory has go before newer ones."""
         new, self._new = self._new, []
         delivery = self.delivery
-        if delivery.volatile and (not self.full or mono - self._last_rescue >= RESCUE_AGAIN):
-            self._last_rescue = mono
-            new = delivery.rescue(RESCUE) + new
         entries: list[Entry] = []
         kept: list[Entry] = []
+        if delivery.volatile and (not self.full or mono - self._last_rescue >= RESCUE_AGAIN):
+            self._last_rescue = mono
+            entries = delivery.rescue(RESCUE)
+            self._renumber(entries)
         for entry in new:
             self._serial += 1
-            self._number(entry, self._serial)
+            self._core.number(entry, self._serial)
             late = delivery.volatile and delivery.only_in_memory(entry.key)
             (kept if late else entries).append(entry)
         if kept:
-            self._lost(delivery.refused(kept))
+            self._refused(kept)
         return entries
 
-    def _lost(self, entries: list[Entry]) -> None:
+    def _renumber(self, entries: list[Entry]) -> None:
+        """Give records that only memory had new serials, behind all that is on the disk."""
+        renamed: dict[int, int] = {}
         for entry in entries:
+            self._serial += 1
+            renamed[entry.serial] = self._serial
+            self.delivery.renamed(entry.serial, self._serial)
+            entry.serial = self._serial
+        for entry in entries:
+            self._core.renumber(entry, renamed)
+
+    def _refused(self, entries: list[Entry]) -> None:
+        """Keep records in memory; what a lost one would have released, the next of its session releases."""
+        instead: dict[int, int] = {}
+        for entry in self.delivery.refused(entries):
             self.counts[entry.kind].lost += 1
+            entry.releases = instead.get(entry.releases, entry.releases)
+            instead[entry.serial] = entry.releases
+            self._core.lost(entry)
+        if instead:
+            for entry in entries:
+                entry.releases = instead.get(entry.releases, entry.releases)
 
     def _done(self, result: Result) -> None:
         self._busy = False
@@ -224,7 +245,7 @@ class RecordStore:
         if refused:
             gone = {entry.serial for entry in refused}
             entries = [entry for entry in entries if entry.serial not in gone]
-            self._lost(delivery.refused(refused))
+            self._refused(refused)
         self._room(result, bool(refused))
         delivery.stored(entries)
         for entry in entries:

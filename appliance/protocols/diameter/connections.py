@@ -76,6 +76,15 @@ def spot_text(spot: Spot) -> str:
     return f"{kind} port {port} on {', '.join(text_of(each) for each in addresses)}"
 
 
+def _to_nobody(_event: Any) -> None:
+    """Take an event when there is no node any more."""
+
+
+def _nobody(_number: int) -> str:
+    """Know no peer when there is no node any more."""
+    return ""
+
+
 class Connections:
     """The connections of one endpoint; the ``Owner`` of each.
 
@@ -212,14 +221,16 @@ class Connections:
         else:
             connection.close(effect.text)
 
-    def abort(self) -> None:
-        """End all connections at once, and say nothing of it to the node."""
+    def end(self) -> None:
+        """End all connections at once, and say nothing of it, nor of anything else, to the node."""
         self._live.clear()
         for connection in list(self._all):
             connection.abort("the endpoint is stopped")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # The node and this refer to each other, and nobody collects such cycles.
+        self._feed, self._identify = _to_nobody, _nobody
 
     # ---- what the transports tell
 
@@ -238,8 +249,7 @@ class Connections:
             return None
         for each in (idler, self._oldest(rival) if rival else None):
             if each is not None and not each.ending:
-                self.complain(each.source, "connection ended: its place is needed for another one")
-                each.abort("its place is needed for another one")
+                self._evict(each)
         self.counters.accepted += 1
         self._number += 2
         return Place(self._number, source, self.settings.message_limit)
@@ -252,6 +262,14 @@ class Connections:
         self._all[connection] = None
         if self._timer is None:
             self._timer = self.reactor.callLater(SWEEP_TIME, self._sweep)
+
+    def _evict(self, connection: Connection) -> None:
+        """End a connection whose place is needed; the node knows before it is told of the next one."""
+        text = "its place is needed for another one"
+        self.complain(connection.source, f"connection ended: {text}")
+        if self._live.pop(connection.number, None) is not None:
+            self._feed(Disconnected(connection.number, text))
+        connection.abort(text)
 
     def _oldest(self, source: str) -> Connection | None:
         """The oldest connection of a source that is not accepted yet."""

@@ -102,6 +102,8 @@ class Delivery:
         self._behind: dict[bytes, deque[Entry] | None] = {}
         self._tried: dict[int, tuple[int, bool]] = {}
         self._volatile_keys: dict[bytes, int] = {}
+        self._parked: dict[int, Entry] = {}
+        """Of the volatile ones those that wait for their lane, or for older records of it on the disk."""
         self._reading: Read | None = None
         self._turn = 0
 
@@ -139,19 +141,38 @@ class Delivery:
             self.volatile[entry.serial] = entry
             self._volatile_keys[key] = self._volatile_keys.get(key, 0) + 1
             lane = self._lane(entry.route)
-            if lane.down:
-                self.memory[entry.serial] = entry
-                self._tell(entry, NO_ROOM)
-            else:
+            if self._is_next(lane, entry.serial):
                 self._take(lane, entry)
+                continue
+            self._parked[entry.serial] = entry
+            if lane.down:
+                self._tell(entry, NO_ROOM)
         return lost
+
+    def _is_next(self, lane: Lane, serial: int) -> bool:
+        """Whether nothing that is older than a record of a lane has still to be read from the disk."""
+        if lane.down or lane.lagging:
+            return not lane.down and lane.after >= serial
+        return self.cursor >= serial or self.cursor == self.last
+
+    def _admit(self) -> None:
+        """Records that only memory has have their turn behind older ones of their session on the disk."""
+        for serial in sorted(self._parked):
+            entry = self._parked[serial]
+            lane = self._lane(entry.route)
+            if self._is_next(lane, serial):
+                del self._parked[serial]
+                self._take(lane, entry)
 
     def only_in_memory(self, key: bytes) -> bool:
         """Whether a session has records that only memory has; later ones must not get to the disk first."""
         return key in self._volatile_keys
 
     def rescue(self, sessions: int) -> list[Entry]:
-        """Take out what only memory has of some sessions, oldest first, to try the disk with new serials."""
+        """Take out what only memory has of some sessions, oldest first, to try the disk with new serials.
+
+        They still have their old ones.
+        """
         flying = {entry.key for entry in self.flying.values()}
         keys: set[bytes] = set()
         for entry in self.volatile.values():
@@ -163,14 +184,20 @@ class Delivery:
         found = [entry for entry in self.volatile.values() if entry.key in keys]
         for entry in found:
             self._forget(entry)
-        return [evolve(entry, volatile=False, serial=0) for entry in found]
+        return [evolve(entry, volatile=False) for entry in found]
+
+    def renamed(self, old: int, new: int) -> None:
+        """A rescued record has another serial; that it may have been sent before stays true (T flag)."""
+        tried = self._tried.pop(old, None)
+        if tried is not None:
+            self._tried[new] = tried
 
     def drop(self, serial: int) -> bool:
         """A record need not be sent, because a newer one says the same and more; False: it is under way."""
         if serial in self.flying:
             return False
         self.marks.append(serial << 2 | DELIVERED)
-        entry = self.memory.get(serial)
+        entry = self.memory.get(serial) or self.volatile.get(serial)
         if entry is not None:
             # It is passed over when its turn comes.
             self._forget(entry)
@@ -223,6 +250,7 @@ class Delivery:
         for entry in entries:
             if entry.serial not in self.memory:
                 self._found(entry, lane)
+        self._admit()
 
     def _found(self, entry: Entry, asked: Lane | None) -> None:
         if entry.serial < self._boundary:
@@ -266,6 +294,7 @@ class Delivery:
 
     def _forget(self, entry: Entry) -> None:
         self.memory.pop(entry.serial, None)
+        self._parked.pop(entry.serial, None)
         if self.volatile.pop(entry.serial, None) is not None:
             key = entry.key
             left = self._volatile_keys[key] - 1
@@ -302,11 +331,9 @@ class Delivery:
                 if not self._usable(lane.head()) and lane.route:
                     lane.down, lane.until = True, now + LOOK_AGAIN
                     continue
-                for serial, entry in self.volatile.items():
-                    if self._lane(entry.route) is lane and serial not in self.flying:
-                        self._take(lane, entry)
             if lane.put_off and not lane.down:
                 self._retry(lane, now)
+        self._admit()
 
     def _retry(self, lane: Lane, now: float) -> None:
         for off in lane.put_off.values():
@@ -433,10 +460,11 @@ class Delivery:
         for entry in ready:
             if self.memory.get(entry.serial) is not entry:
                 continue
+            del self.memory[entry.serial]
             if entry.volatile:
+                self._parked[entry.serial] = entry
                 self._tell(entry, NO_ROOM)
                 continue
-            del self.memory[entry.serial]
             lane.lag(entry.serial)
             self._tell(entry, KEPT)
 
@@ -444,4 +472,5 @@ class Delivery:
 
     def oldest(self) -> float:
         """When the oldest record in memory was made, seconds since 1970; 0: there is none."""
-        return min((entry.made for entry in self.memory.values()), default=0.0)
+        entries = (*self.memory.values(), *self._parked.values())
+        return min((entry.made for entry in entries), default=0.0)

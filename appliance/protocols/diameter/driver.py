@@ -21,7 +21,7 @@ from appliance.protocols.diameter.codec import Message
 from appliance.protocols.diameter.connections import Connections
 from appliance.protocols.diameter.dictionary import Dictionary
 from appliance.protocols.diameter.dns import Resolver
-from appliance.protocols.diameter.events import Answered, Application, Incoming, Submit
+from appliance.protocols.diameter.events import STOPPED, Answered, Application, Incoming, Submit
 from appliance.protocols.diameter.faults import check
 from appliance.protocols.diameter.node import DiameterNode as Core
 from appliance.protocols.diameter.node_events import (
@@ -119,6 +119,7 @@ class DiameterNode:
         self._sending = 0
         self._told: list[Callable[[], None]] = []
         self._stopped: Deferred[None] | None = None
+        self._ended = False
         self.running = False
 
     def _effects(self) -> dict[type, Callable[[Any], object]]:
@@ -191,14 +192,15 @@ class DiameterNode:
             await stopped.asFuture(asyncio.get_running_loop())
             if patience.active():
                 patience.cancel()
+        self._ended = True
         self._driver.stop()
-        self.connections.abort()
+        self.connections.end()
         self._resolver.stop()
         self._applications.clear()
         self._told.clear()
         # Whoever still waits has to know that nothing will come.
         for token in list(self._done):
-            self._done.pop(token)(Answered(None, "stopped"))
+            self._answer(Answer(token, Answered(None, STOPPED)))
 
     def _has_stopped(self, _effect: Stopped | None) -> None:
         if self._stopped is not None and not self._stopped.called:
@@ -208,7 +210,7 @@ class DiameterNode:
 
     def command(self, command: Command) -> None:
         """Carry out what an operator wants of peers."""
-        self._driver.feed(command)
+        self._feed(command)
 
     # ---- applications
 
@@ -224,14 +226,14 @@ class DiameterNode:
             self._last_application += 1
             number = self._last_application
             self._applications[number] = application
-        self._driver.feed(Serve(number, application.advertised, application.realms))
+        self._feed(Serve(number, application.advertised, application.realms))
 
     def withdraw(self, application: Application) -> None:
         """Give it no more requests."""
         number = self._number(application)
         if number:
             del self._applications[number]
-            self._driver.feed(Withdraw(number))
+            self._feed(Withdraw(number))
 
     def _number(self, application: Application) -> int:
         found = (number for number, each in self._applications.items() if each is application)
@@ -255,7 +257,8 @@ class DiameterNode:
         return message.answer(UNABLE_TO_COMPLY, self.identity, self.realm)
 
     def _reply(self, key: int, answer: bytes) -> None:
-        self._driver.join(Reply(key, answer))
+        if not self._ended:
+            self._driver.join(Reply(key, answer))
 
     # ---- users
 
@@ -264,6 +267,9 @@ class DiameterNode:
         self._last_token += 1
         token = self._last_token
         self._done[token] = done
+        if self._ended:
+            self._reactor.callLater(0, self._answer, Answer(token, Answered(None, STOPPED)))
+            return token
         before, self._sending = self._sending, token
         try:
             self._driver.join(Send(token, submit))
@@ -274,7 +280,7 @@ class DiameterNode:
     def cancel(self, number: int) -> None:
         """Forget a request: ``done`` is called with ``CANCELLED``."""
         if number in self._done:
-            self._driver.feed(Cancel(number))
+            self._feed(Cancel(number))
 
     def _answer(self, effect: Answer) -> None:
         if effect.token == self._sending:
@@ -305,12 +311,17 @@ class DiameterNode:
 
     def _usable(self, _effect: Usable) -> None:
         for told in list(self._told):
-            told()
+            try:
+                told()
+            except Exception:  # noqa: BLE001 - logged
+                # The others want to know it, too.
+                _log.failure("what a peer makes possible could not be done")
 
     # ---- the rest of the effects
 
     def _feed(self, event: Any) -> None:
-        self._driver.feed(event)
+        if not self._ended:
+            self._driver.feed(event)
 
     def _identify(self, number: int) -> str:
         link = self.core.context.links.get(number)
@@ -330,5 +341,4 @@ class DiameterNode:
         self._resolver.find(effect, frozenset(usable)).addCallback(self._found)
 
     def _found(self, found: Found) -> None:
-        if self.running:
-            self._driver.feed(found)
+        self._feed(found)

@@ -126,5 +126,6 @@ class Context:
             self._hushed.popitem(last=False)
 
     def unhush(self, about: str) -> None:
-        """The thing is over: its next line is logged at once."""
-        self._hushed.pop(about, None)
+        """The thing is over, all that follows a colon behind it, too: the next line is logged at once."""
+        for each in [each for each in self._hushed if each.partition(": ")[0] == about]:
+            del self._hushed[each]

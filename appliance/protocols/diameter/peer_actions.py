@@ -146,11 +146,10 @@ class PeerActions:
         return hop
 
     def log_failure(self, text: str, now: Now) -> None:
-        """Say, not too often, why there is no connection."""
+        """Say, each reason not too often, why there is no connection."""
         self.last_error = text
-        self._context.hushed(
-            now, f"peer {self.folded}", "warning", f"peer {self.name}: no connection: {text}"
-        )
+        about = f"peer {self.folded}: {text[:100]}"
+        self._context.hushed(now, about, "warning", f"peer {self.name}: no connection: {text}")
 
     def _note_state(self, number: int) -> None:
         """Origin-State-Id (RFC 6733 section 8.16): a higher one means that the peer has lost its sessions."""

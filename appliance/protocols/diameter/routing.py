@@ -62,7 +62,7 @@ class RouteView:
     priority: int
     weight: int
     origin: str
-    """``static``, ``discovered`` or ``redirect``."""
+    """``static``, ``discovered``, ``redirect``, or ``peer``: the realm of a peer, which no entry has."""
     usable: bool
     lifetime: float | None = None
     """Seconds until it ends; ``None``: it stays."""
@@ -257,7 +257,7 @@ class RoutingTable:
         home, relays = [], []
         for peer in self._peers.values():
             said = peer.capabilities
-            if realm and fold(said.realm if said is not None else peer.settings.realm) == realm:
+            if realm and fold(_realm_of(peer)) == realm:
                 home.append((1, peer, float(peer.settings.weight)))
             elif local and (_relays(peer) or (said is None and not peer.settings.realm)):
                 # What it never was connected to may turn out to be a relay, or of the realm.
@@ -295,6 +295,25 @@ class RoutingTable:
                     peer is not None and peer.usable,
                     max(0.0, found.expires - mono),
                 )
+        for peer in self._peers.values():
+            realm = _realm_of(peer)
+            if realm and not self._has_entry(realm):
+                weight = peer.settings.weight
+                yield RouteView(realm, "", None, "relay", peer.name, 1, weight, "peer", peer.usable)
+
+    def _has_entry(self, realm: str) -> bool:
+        """Whether entries decide about all requests to a realm, whatever they want there."""
+        wanted = fold(realm)
+        return any(
+            each.peer and not each.host and each.application is None and rank(each, wanted, "", 0) is not None
+            for each in self._entries
+        )
+
+
+def _realm_of(peer: Peer) -> str:
+    """The realm that a peer says it is of, or else the configuration."""
+    said = peer.capabilities
+    return said.realm if said is not None else peer.settings.realm
 
 
 def _relays(peer: Peer) -> bool:

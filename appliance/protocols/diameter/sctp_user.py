@@ -1,5 +1,6 @@
 """Diameter over the SCTP of libusrsctp, on raw IP or in UDP (RFC 6951); see ``usrsctp`` for its threads."""
 
+import errno
 import os
 import socket
 import struct
@@ -259,7 +260,11 @@ class UserStack:
         except OSError as error:
             library.close(handle, 0, False)
             names = ", ".join(text_of(each) for each in addresses)
-            raise ResourceError(explain(error, f"SCTP port {port} on {names}")) from error
+            text = explain(error, f"SCTP port {port} on {names}")
+            if error.errno == errno.EADDRNOTAVAIL:
+                # The library reads the addresses of the host once.
+                text += "; if it came after the first use of SCTP by this process, restart the appliance"
+            raise ResourceError(text) from error
         return _Port(owner, library, handle)
 
     def connect(

@@ -25,7 +25,7 @@ from appliance.protocols.diameter.types import fold
 def objection(peer: Peer, message: Message, peers: Mapping[str, Peer]) -> str:
     """Why a request of ``peer`` cannot be from whom it says; empty: it can.
 
-    ``peers``: all of the node, by folded identity. That a name is missing is told elsewhere. Raises Malformed.
+    ``peers``: all of the node, by folded identity. A missing name is told elsewhere. Raises Malformed.
     """
     said = peer.capabilities
     origin = message.raw(cap.ORIGIN_HOST)

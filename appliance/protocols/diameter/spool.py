@@ -117,17 +117,22 @@ class Spool:
         return refused
 
     def _fitting(self, entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """Sessions that were granted shall have their STOP, and refusals must not crowd others out."""
+        """Sessions that were granted shall have their STOP, and refusals must not crowd others out.
+
+        What follows a refused record of the same session is refused too: on the disk it would be before it.
+        """
         octets = self.totals.octets
         taken: list[Entry] = []
         refused: list[Entry] = []
+        without: set[bytes] = set()
         for entry in entries:
             limit = self.limit if entry.kind == STOP else self.limit - (self.limit >> 4)
             if entry.kind == EVENT:
                 limit >>= 1
             size = len(entry.body) + 64
-            if octets + size > limit:
+            if octets + size > limit or (without and entry.key in without):
                 refused.append(entry)
+                without.add(entry.key)
             else:
                 octets += size
                 taken.append(entry)

@@ -27,7 +27,15 @@ from zope.interface import implementer
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.framing import Framer
 from appliance.protocols.diameter.tls import handshake_text, peer_names
-from appliance.protocols.diameter.transport import FIRST_LIMIT, TURN, Connection, Owner, packed, text_of
+from appliance.protocols.diameter.transport import (
+    FIRST_LIMIT,
+    FIRST_MESSAGE_TIME,
+    TURN,
+    Connection,
+    Owner,
+    packed,
+    text_of,
+)
 from appliance.protocols.rawsock import explain
 
 BACKLOG = 100
@@ -66,6 +74,7 @@ class Stream(Connection, Protocol):
         self._longest = longest
         self._framer = Framer(min(longest, FIRST_LIMIT) if incoming else longest)
         self._securing = False
+        self._securing_since = 0.0
         self.dialling: Any = None
         """What is opening it (IConnector)."""
 
@@ -108,8 +117,15 @@ class Stream(Connection, Protocol):
             self.owner.reactor.callLater(0, self.abort, "it goes on in clear text where TLS was to begin")
             return
         self._securing = True
+        self._securing_since = self.owner.reactor.seconds()
         keeper: Any = self.owner.keeper
         self.transport.startTLS(keeper if server else keeper.client(self.peer), server is self.incoming)
+
+    def overdue(self, now: float) -> str:
+        """Why the connection has to end now; in-band TLS has its time, too."""
+        if self._securing and not self._ending and now - self._securing_since > FIRST_MESSAGE_TIME:
+            return self._slow(f"TLS: the handshake was not done within {FIRST_MESSAGE_TIME:.0f} seconds")
+        return super().overdue(now)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""

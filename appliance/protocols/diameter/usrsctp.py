@@ -98,7 +98,7 @@ def _probe(udp_port: int) -> None:
     except PermissionError as error:
         raise ResourceError(
             "SCTP on raw IP: permission denied; run as root or give the process CAP_NET_RAW, "
-            "or use 'sctp udp-port'"
+            "or use 'sctp udp-encapsulation'"
         ) from error
     except OSError as error:
         raise ResourceError(
@@ -346,7 +346,7 @@ def library(reactor: Any, udp_port: int) -> Library:
     else:
         raise ResourceError(
             f"SCTP {_port_text(udp_port)}: this process runs it {_port_text(_the_library.udp_port)} already; "
-            "give all endpoints the same 'sctp udp-port', and restart the appliance to change it"
+            "give all endpoints the same 'sctp udp-encapsulation' in the boot file, and restart"
         )
     return _the_library
 

@@ -169,6 +169,8 @@ class InlineWorker:
         self.clock = clock
         self.spool = Spool(folder, limit, segment_size)
         self.jobs: list[Job] = []
+        self.queue: list[Job] = []
+        """Submitted, and not begun."""
         self.lives = True
         self.broken: Exception | None = None
 
@@ -180,10 +182,12 @@ class InlineWorker:
         return succeed(Opened(self.spool.boundary, self.spool.last, self.spool.alive_until))
 
     def submit(self, job: Job, done: Callable[[Result], object]) -> None:
+        self.queue.append(job)
         self.clock.callLater(0, self._work, job, done)
 
     def _work(self, job: Job, done: Callable[[Result], object]) -> None:
         if self.lives:
+            self.queue.remove(job)
             self.jobs.append(job)
             if self.broken is not None:
                 done(failed(self.spool, job, self.broken))

@@ -103,13 +103,23 @@ class History:
 
     def in_memory_only(self) -> set[str]:
         """Sessions whose records the disk would not take: their end dies with the process."""
-        driver, spool = self.rig.driver, self.rig.worker.spool
+        driver = self.rig.driver
         found = {entry.key.decode() for entry in driver.store.delivery.volatile.values()}
         for session in driver.core.sessions.values():
-            segment = spool.segment_of(session.held)
-            if segment is None or session.held not in (segment.serials or ()):
+            if not self.has(session.held):
                 found.add(session.session_id)
+        for entry in driver.store._new:
+            # Not even tried yet; its session may have left the core.
+            if entry.owner is None or not self.has(entry.owner.held):
+                found.add(entry.key.decode())
+        for job in self.rig.worker.queue:
+            found |= {entry.key.decode() for entry in job.entries if not self.has(entry.releases)}
         return found
+
+    def has(self, serial: int) -> bool:
+        """Whether the disk has an entry."""
+        segment = self.rig.worker.spool.segment_of(serial)
+        return segment is not None and serial in (segment.serials or ())
 
     def kill(self) -> None:
         """The process dies, its sessions with it, and another one starts."""

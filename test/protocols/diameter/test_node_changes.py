@@ -154,6 +154,24 @@ class CommandTests(SynchronousTestCase):
         node.feed(ev.ConnectFailed(1, "refused"))
         self.assertEqual(len(of(node.feed(ev.Command("connect", A)), ev.Connect)), 1)
 
+    def test_reasons(self) -> None:
+        """Each reason why there is no connection is logged, and once a minute; after an open one again."""
+        node = Endpoint(settings(US, peer(A, "10.0.0.1")))
+        said, number = 0, 1
+        for reason, more in (("refused", 1), ("refused", 0), ("expired", 1), ("refused", 0), ("expired", 0)):
+            node.feed(ev.ConnectFailed(number, reason))
+            lines = [each.text for each in of(node.effects, ev.Notify) if "no connection" in each.text]
+            self.assertEqual(len(lines) - said, more, (reason, lines))
+            said = len(lines)
+            (connect,) = of(node.feed(ev.Command("connect", A)), ev.Connect)
+            number = connect.connection
+        node.feed(ev.ConnectFailed(number, "refused"))
+        node.open_from(A)
+        node.feed(ev.Disconnected(node.connection, "gone"))
+        (connect,) = of(node.feed(ev.Command("connect", A)), ev.Connect)
+        (line,) = of(node.feed(ev.ConnectFailed(connect.connection, "refused")), ev.Notify)
+        self.assertIn("no connection: refused", line.text)
+
     def test_clear(self) -> None:
         """Figures of one peer, or of all and the node."""
         node = Endpoint(settings(US, peer(A), peer(B)))

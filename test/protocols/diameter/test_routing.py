@@ -6,12 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.diameter.codec import Message, frame
 from appliance.protocols.diameter.duplicates import Duplicates, again
+from appliance.protocols.diameter.node_events import Reconfigure
 from appliance.protocols.diameter.overload import HOST, REALM, RECOVERY, Overload
 from appliance.protocols.diameter.proxying import KEY_SIZE, Proxy
+from appliance.protocols.diameter.readouts import routes
 from appliance.protocols.diameter.redirects import Target, parse_uri, uri_of
 from appliance.protocols.diameter.routing import RoutingTable
 from appliance.protocols.diameter.settings import PeerSettings, RouteSettings
-from test.protocols.diameter.node_fakes import D, acr, avp, origin, settings
+from test.protocols.diameter.node_fakes import D, Endpoint, acr, avp, origin, settings
 
 US = "m.home.example"
 
@@ -49,6 +51,27 @@ class MatchTests(SynchronousTestCase):
         ):
             found = table.match(realm, host, application)
             self.assertEqual([each.peer for each in found], expected, (realm, host, application))
+
+    def test_shown(self) -> None:
+        """Realms of peers are routes as long as no entry decides about them."""
+        named = PeerSettings(name="Aaa1.example", realm="Home.example", weight=3)
+        entries: tuple[RouteSettings, ...] = (
+            RouteSettings(realm="home.example", peer="aaa1.example", application=4),
+            RouteSettings(realm="home.example", action="local"),
+        )
+        node = Endpoint(settings(US, named, PeerSettings(name="x.example"), routes=entries))
+        shown = list(routes(node.core, node.now))
+        self.assertEqual([each.origin for each in shown], ["static", "static", "peer"])
+        implied = shown[2]
+        self.assertEqual((implied.realm, implied.peer, implied.weight), ("Home.example", "Aaa1.example", 3))
+        self.assertFalse(implied.usable)
+        # What a peer says goes before what it was configured with.
+        node.open_from("x.example", realm="other.example")
+        (implied,) = (each for each in routes(node.core, node.now) if each.peer == "x.example")
+        self.assertEqual((implied.realm, implied.usable), ("other.example", True))
+        entries += (RouteSettings(realm="*.example", peer="aaa1.example"),)
+        node.feed(Reconfigure(settings(US, named, PeerSettings(name="x.example"), routes=entries)))
+        self.assertEqual([each.origin for each in routes(node.core, node.now)], ["static"] * 3)
 
     def test_memory(self) -> None:
         """What strangers ask for does not fill the memory."""

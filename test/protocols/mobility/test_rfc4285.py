@@ -1,4 +1,4 @@
-"""RFC 4285 against worked messages: a Binding Update with both options, its acknowledgement, and a bare one."""
+"""RFC 4285 against worked messages: a Binding Update with both options, its answer, and a bare one."""
 
 from ipaddress import ip_address
 
