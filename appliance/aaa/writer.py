@@ -115,6 +115,8 @@ class RecordWriter:
         self.statistics = WriterStatistics()
         self.error = ""
         """Why the database is down; empty: it is not."""
+        self.opened = False
+        """Whether it was up at any time."""
         self._reactor = reactor
         self._database = database
         self._done = done
@@ -335,7 +337,7 @@ class RecordWriter:
             self._down(error)
             return
         # That it can be opened does not mean that it can be written: the next batch will show.
-        self.error = ""
+        self.error, self.opened = "", True
         if not was:
             self._pause = FIRST_PAUSE
         if self._behind:

@@ -322,6 +322,7 @@ class DownTests(WriterCase):
         """With a spool: kept on disk and answered; the database gets them when it is back, once each."""
         writer = self.begin(spooling=True)
         self.put(whole("before"))
+        self.assertTrue(writer.opened)
         self.database.down = "gone"
         self.assertEqual(self.outcome(*(whole(f"s;{number}") for number in range(20))), {STORED})
         self.assertEqual(self.outcome(whole("s;3"), whole("before")), {STORED})

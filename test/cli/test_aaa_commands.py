@@ -235,6 +235,7 @@ class ClientAndServerTests(AaaCase):
             ("authenticate", *who, b"", 0), ("authenticate", *who, b"\0\xff", 256),
             ("authenticate", *who, b"abcd", 256), ("account", *who),
         ])  # fmt: skip
+        self.assertIn("hexadecimal", self.refused(f"{line} spi 100 secret 0x00f"))
         self.assertIn("No aaa group is named x", self.refused("test aaa accounting group x user mn1"))
 
     def test_secret_is_not_audited(self) -> None:
