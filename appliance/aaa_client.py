@@ -31,7 +31,7 @@ from appliance.protocols.diameter.counted import CountedNode, Exchanges
 from appliance.protocols.diameter.events import Advertised, Incoming
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Usage
+from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, SessionEnds, Usage
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -83,6 +83,7 @@ class AaaClient:
         )
         self._asked: tuple[HeldNode, Demands, CountedNode] | None = None
         self._accounting: AccountingDriver | None = None
+        self._ties = _Ties(_unused, _nobody, _nobody)
         self._place: tuple[str, ...] = ()
         """Context, endpoint and identity of the accounting that there is; empty: there is none."""
         self._announced: tuple[Demands, _Accounts] | None = None
@@ -241,21 +242,23 @@ class AaaClient:
             self._announced = None
         if driver is not None:
             await driver.stop(cause).asFuture(asyncio.get_running_loop())
+        self._ties.cut()
 
     async def _open(self) -> None:
         group = self.group
         assert group is not None
         place = group.context, group.accounting.endpoint
         node = CountedNode(self._hub.node(*place), self._exchanges, (group.context, group.name, True))
+        ties = self._ties = _Ties(self.usage, self._authorization.later, self._tell)
         driver = AccountingDriver(
             self._reactor,
             self._clock,
             group,
             node,
             self._folder,
-            self.usage,
-            self._authorization.later,
-            self._tell,
+            ties.count,
+            ties.end,
+            ties.say,
             self._random_bits,
             self.settings.name,
             node.origin_state_id,
@@ -304,6 +307,7 @@ class AaaClient:
         self._stopped = True
         self._feed = _nobody
         self._unwatch()
+        self._unwatch = _nobody
         if self._switching is not None:
             await self._switching
         self._cancel_again()
@@ -330,6 +334,34 @@ class AaaClient:
         return None if self._accounting is None else self._accounting.statistics()
 
 
+class _Ties:
+    """What the accounting of a service knows it by; cut, it keeps nothing of the service in memory."""
+
+    def __init__(
+        self,
+        count: Callable[[int], Usage],
+        end: Callable[[Any], object],
+        say: Callable[[Notify], object],
+    ) -> None:
+        self._count, self._end, self._say = count, end, say
+
+    def count(self, call_id: int) -> Usage:
+        """What a session has used."""
+        return self._count(call_id)
+
+    def end(self, event: SessionEnds) -> None:
+        """A session is to end."""
+        self._end(event)
+
+    def say(self, line: Notify) -> None:
+        """Something for the log."""
+        self._say(line)
+
+    def cut(self) -> None:
+        """Nothing is wanted of the service any more."""
+        self._count, self._end, self._say = _unused, _nobody, _nobody
+
+
 class _Accounts:
     """What a node says that it can do because of our accounting; servers want nothing by it."""
 
@@ -347,6 +379,10 @@ class _Accounts:
 
 def _nobody(*_: Any) -> None:
     """Who listens when nobody does."""
+
+
+def _unused(_call_id: int) -> Usage:
+    return NOTHING
 
 
 def _nothing(_call_id: int) -> tuple[int, int, int, int]:

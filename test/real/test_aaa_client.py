@@ -1,8 +1,11 @@
 """An anchor's AAA client and a Mobile AAA server with a network between them: no part is made up."""
 
+import asyncio
+import gc
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -344,3 +347,28 @@ class TestClient(AaaCase):
         _, stop = self.until("START", "STOP")
         self.assertIn("LOGOUT", stop.cause)
         self.assertEqual((stop.octets_in, stop.packets_in), (2_000, 10))
+
+    def test_nothing_stays_in_memory(self) -> None:
+        """A client that has stopped is freed at once, with its sessions: full collections are rare."""
+
+        async def story() -> None:
+            made = Anchor(self, lma_settings(name="gone", aaa=self.group(), aaa_group="g"))
+            await made.client.start()
+            made.send(mn=b"mn1@example")
+            while not made.answers():
+                await asyncio.sleep(0.01)
+            gone = weakref.ref(made.client), weakref.ref(made.client._authorization.core)
+            gc.collect()
+            gc.disable()
+            try:
+                await made.client.stop(ADMINISTRATIVE)
+                made.driver.stop()
+                del made
+                for _ in range(5):
+                    await asyncio.sleep(0.01)
+                self.assertEqual([each() for each in gone], [None, None])
+            finally:
+                gc.enable()
+
+        self.wait(lambda: self.client_node.running)
+        self.do(story())
