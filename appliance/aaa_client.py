@@ -97,7 +97,6 @@ class AaaClient:
         """Why there is no accounting though there should be; empty: there is."""
         self._again: Any = None
         self._started = self._stopped = False
-        self._rows = ClientRows(self._authorization.core, lambda: self.settings, self._statistics, clock)
         self._connect()
 
     # ---- settings
@@ -311,17 +310,21 @@ class AaaClient:
         told = self._authorization.stop(LAST_WORDS)
         await self._close(cause)
         await told.asFuture(asyncio.get_running_loop())
-        self._count = _nothing
+        self._count, self._tell = _nothing, _nobody
 
     # ---- what the shell asks (``aaa_port.AaaClient``)
 
     def client_view(self) -> ClientView:
         """What it asks, reports and keeps."""
-        return self._rows.client_view()
+        return self._rows().client_view()
 
     def client_sessions(self, user: str, session_id: str) -> Iterator[DiameterSessionView | None]:
         """Its sessions that match; ``*`` and ``$`` are wildcards in ``user``."""
-        return self._rows.client_sessions(user, session_id)
+        return self._rows().client_sessions(user, session_id)
+
+    def _rows(self) -> ClientRows:
+        # Not kept: it refers to this client, and a service that goes must leave no cycle.
+        return ClientRows(self._authorization.core, lambda: self.settings, self._statistics, self._clock)
 
     def _statistics(self) -> Statistics | None:
         return None if self._accounting is None else self._accounting.statistics()
