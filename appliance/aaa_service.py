@@ -266,7 +266,7 @@ class AaaService:
             users=sum(core.users.counts().values()),
             sessions=len(core.sessions),
             storage=self._database.description,
-            storage_state=writer.error or "Normal",
+            storage_state=writer.error or ("Normal" if writer.opened else "Opening"),
             records=writer.statistics.stored,
             waiting=writer.statistics.waiting,
             spool=writer.spool_octets,

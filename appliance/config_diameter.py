@@ -1,5 +1,6 @@
 """Diameter endpoints, AAA groups and AAA servers out of a tree, and what contradicts itself there."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,14 +167,18 @@ def _user(section: Section) -> User:
     )
 
 
+_HEXADECIMAL = re.compile(r"0[xX]((?:[0-9A-Fa-f]{2})*)\Z", re.ASCII)
+
+
 def secret_octets(text: str) -> bytes:
     """Octets of a key as it is typed: ``0x`` and hexadecimal digits, or the text itself."""
-    if text[:2].lower() == "0x":
-        try:
-            return bytes.fromhex(text[2:])
-        except ValueError:
-            return text.encode()
-    return text.encode()
+    found = _HEXADECIMAL.match(text)
+    return text.encode() if found is None else bytes.fromhex(found[1])
+
+
+def half_hexadecimal(text: str) -> bool:
+    """Whether a key looks as if octets were meant; as a text it would be another key than at the mobile."""
+    return text[:2].lower() == "0x" and _HEXADECIMAL.match(text) is None
 
 
 # ---- what contradicts itself
@@ -312,5 +317,11 @@ def _user_faults(server: Section, title: str) -> Iterator[Fault]:
             yield user.line, f"{title}: user {user.name} is of realm '{realm}', which has no 'realm' line"
         for path in ("mn-aaa", "mn-ha"):
             for entry in user.entries(path):
-                if len(secret_octets(entry.args["key"])) < 4:
+                if half_hexadecimal(entry.args["key"]):
+                    yield (
+                        entry.line,
+                        f"{title}: user {user.name}: a key of {path} that begins with 0x has pairs of "
+                        "hexadecimal digits behind it",
+                    )
+                elif len(secret_octets(entry.args["key"])) < 4:
                     yield entry.line, f"{title}: user {user.name}: a key of {path} has 4 octets at least"

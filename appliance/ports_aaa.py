@@ -280,7 +280,7 @@ class ServerView:
     storage: str
     """Where records go, without a password."""
     storage_state: str
-    """``Normal``, or what is wrong."""
+    """``Normal``, ``Opening`` after a start, or what is wrong."""
     records: int
     """Stored since the start."""
     waiting: int

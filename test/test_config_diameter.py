@@ -181,6 +181,11 @@ class FaultTests(SynchronousTestCase):
             ),
             (
                 (),
+                "aaa-server s\nrealm b\nuser name a@b\nmn-ha secret 0x0123456\nexit\nexit",
+                "a key of mn-ha that begins with 0x has pairs of hexadecimal digits behind it",
+            ),
+            (
+                (),
                 "aaa-server s\nstorage postgresql db1\nexit",
                 "storage postgresql wants postgresql://USER@HOST/DATABASE or words of libpq, as host=",
             ),

@@ -13,7 +13,7 @@ from appliance.cli import ours
 from appliance.cli.grammar import command
 from appliance.cli.render import STEP, FactsScreen, Screen, pair, rows_or_blocks
 from appliance.cli.render_diameter import counter_data, counter_lines
-from appliance.config_diameter import secret_octets
+from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.errors import ApplianceError
 from appliance.facts_aaa import group_facts
 from appliance.ports_aaa import ClientView, ServerView, UserView
@@ -168,7 +168,7 @@ def some_servers(shell: Any, name: str) -> list[ServerView]:
 
 @command("exec", "show aaa servers [ all | name <name:NAME> ]", help=HELP)
 def _servers(shell: Any, args: dict[str, Any]) -> Screen:
-    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))])
+    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))], ("Realm",))
 
 
 @define(slots=True)
@@ -288,6 +288,8 @@ async def _reload(shell: Any, args: dict[str, Any]) -> list[str]:
 )
 async def _authenticate(shell: Any, args: dict[str, Any]) -> list[str]:
     context, group = the_group(shell, args["name"])
+    if half_hexadecimal(args.get("key", "")):
+        raise ApplianceError("A key that begins with 0x has pairs of hexadecimal digits behind it")
     key = secret_octets(args["key"]) if "key" in args else b""
     lines: list[str] = await shell.system.aaa.authenticate(
         context, group, args["nai"], key, args.get("number", 0)

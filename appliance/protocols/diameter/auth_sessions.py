@@ -149,10 +149,12 @@ class AuthSessions:
         return found
 
     def set(self, session: AuthSession) -> None:
-        """Its times have changed."""
+        """Its times have changed; those of one that nobody wants any more do not matter."""
         session.due = min(session.again, session.expires, session.ends)
-        if session.due < inf:
+        if session.due < inf and self.calls.get(session.call_id) is session:
             self._wheel.put(session)
+        else:
+            self._wheel.drop(session)
 
     @property
     def deadline(self) -> float | None:

@@ -70,6 +70,8 @@ AGAIN, LOCAL_AGAIN = 30.0, 60.0
 LEAST = 1.0
 #: Things done in one tick; the rest comes in the next one.
 PER_TICK = 200
+#: Characters of a server's Error-Message that are logged.
+LONGEST_TEXT = 200
 #: Seconds between two log lines of one kind.
 QUIET = 10.0
 
@@ -188,7 +190,7 @@ class AuthorizationClient:
     def _useless(self, exchange: Exchange, found: Read, now: Now) -> None:
         """An answer that says nothing about the user, or cannot be made use of (RFC 6733 section 8.1)."""
         self.statistics.useless += 1
-        what = found.text or f"result {found.result}"
+        what = found.text[:LONGEST_TEXT] or f"result {found.result}"
         self._say("useless", f"answer of AAA server {found.host or '(unnamed)'} is of no use: {what}", now)
         session = exchange.session
         opened = session.state == OPEN

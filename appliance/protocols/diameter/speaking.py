@@ -28,12 +28,14 @@ def objection(peer: Peer, message: Message, peers: Mapping[str, Peer]) -> str:
     ``peers``: all of the node, by folded identity. A missing name is told elsewhere. Raises Malformed.
     """
     said = peer.capabilities
-    origin = message.raw(cap.ORIGIN_HOST)
+    origin, realm = message.raw(cap.ORIGIN_HOST), message.raw(cap.ORIGIN_REALM)
     if origin is None or said is None or peer.settings.compat:
+        return ""
+    if origin == said.host.encode() and realm == said.realm.encode():
+        # Nearly all: spelled as in its CER.
         return ""
     name = fold(origin.decode(errors="replace"))
     if name == peer.folded:
-        realm = message.raw(cap.ORIGIN_REALM)
         if realm is None or fold(realm.decode(errors="replace")) == fold(said.realm):
             return ""
         return f"{peer.name} is of realm {said.realm}, not {cap.plain(realm.decode(errors='replace'))}"
