@@ -194,15 +194,17 @@ class MobileIpv4:
         ]
 
     def _answered(self, registration: Registration, answered: Answered, now: Now) -> None:
+        # The exceptions are not kept in a name of ours: they would be a cycle with this frame.
         try:
             self._home_agent_said(registration, answered, now)
-        except Refused as refused:
-            why = refused
+        except Refused as why:
+            self._context.refuse(registration.request, why, *head(registration.message))
         except ValueError as error:
-            why = Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {error}")
-        else:
-            return
-        self._context.refuse(registration.request, why, *head(registration.message))
+            self._context.refuse(
+                registration.request,
+                Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {error}"),
+                *head(registration.message),
+            )
 
     def _home_agent_said(self, registration: Registration, answered: Answered, now: Now) -> None:
         message = answered.message

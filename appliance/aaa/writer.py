@@ -131,6 +131,8 @@ class RecordWriter:
         self._keep = keep
         self._queue: SimpleQueue[list[Item] | Change | None] = SimpleQueue()
         self._batch: list[Item] = []
+        self._unanswered = 0
+        """Of the records that the thread has in hand."""
         self._flush: Any = None
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -214,6 +216,7 @@ class RecordWriter:
         going, due = True, 0.0
         while going:
             batch, going = self._next()
+            self._unanswered = len(batch)
             try:
                 if batch:
                     self._take(batch)
@@ -222,7 +225,9 @@ class RecordWriter:
                     self._housekeeping()
             except Exception as error:  # noqa: BLE001 - the thread has to live, and the clients to be answered
                 self._say("error", f"storing records: {type(error).__name__}: {error}")
-                self._answer(batch, FAILED)
+                if self._unanswered:
+                    # Those before were answered already, and are not counted twice.
+                    self._answer(batch[-self._unanswered :], FAILED)
         self._spool.close()
         if self._journal is not None:
             self._journal.close()
@@ -303,6 +308,7 @@ class RecordWriter:
     def _answer(self, batch: list[Item], outcome: str) -> None:
         if outcome == FAILED:
             self.statistics.failed += len(batch)
+        self._unanswered -= len(batch)
         tokens = [token for token, _ in batch]
         octets = sum(len(record.raw) for _, record in batch)
         self._reactor.callFromThread(self._finished, tokens, octets, outcome)

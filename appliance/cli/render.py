@@ -11,7 +11,7 @@ What comes from a database in pages is waited for as :mod:`appliance.cli.waiting
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -127,6 +127,8 @@ class FactsScreen:
     """Label and value lists, one object below the other; the first fact names the object."""
 
     objects: Sequence[Facts]
+    lists: Collection[str] = ()
+    """Labels whose data is a list always, however many there are; ``None`` alone is an empty one."""
 
     def lines(self, width: int) -> list[str]:
         """Return one fact a line as ``Label: value``, below the first one two columns deeper."""
@@ -141,14 +143,21 @@ class FactsScreen:
     def data(self) -> list[dict[str, str | list[str]]]:
         """Return one dict an object, keyed by the labels in lower case with underscores.
 
-        A label that an object has several times (its peers, its pools) becomes a list.
+        A label that an object has several times (its peers, its pools) becomes a list, and one of ``lists``.
         """
         out: list[dict[str, str | list[str]]] = []
+        always = {key_of(label) for label in self.lists}
         for facts in self.objects:
             found: dict[str, list[str]] = {}
             for label, value in facts:
                 found.setdefault(key_of(label), []).append(value)
-            out.append({key: texts if len(texts) > 1 else texts[0] for key, texts in found.items()})
+            row: dict[str, str | list[str]] = {}
+            for key, texts in found.items():
+                if key in always:
+                    row[key] = [] if texts == ["None"] else texts
+                else:
+                    row[key] = texts if len(texts) > 1 else texts[0]
+            out.append(row)
         return out
 
 

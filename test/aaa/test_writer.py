@@ -272,6 +272,16 @@ class WriterTests(WriterCase):
         self.assertEqual(self.outcome(record("a")), {FAILED})
         self.assertTrue(any("ZeroDivisionError" in text for text in self.said))
 
+    def test_surprise_after_the_answer(self) -> None:
+        """Records that are stored and answered are neither answered nor counted again."""
+        writer = self.begin()
+        self.patch(writer, "_note", lambda *_: 1 / 0)
+        self.assertEqual(self.outcome(record("a"), record("b")), {STORED})
+        self.reactor.until(lambda: any("ZeroDivisionError" in text for text in self.said))
+        self.assertEqual(self.outcome(record("c")), {STORED})
+        numbers = writer.statistics
+        self.assertEqual((numbers.waiting, numbers.waiting_octets, numbers.failed), (0, 0, 0))
+
     def test_pruning(self) -> None:
         """Records that are too old are deleted while nothing comes in."""
         writer = self.begin(keep=3_650 * DAY)

@@ -132,6 +132,15 @@ class PeerTests(AaaCase):
         counters = self.shell.data("show aaa statistics server home")[0]["counters"]
         self.assertEqual(counters, {"requests/aar": 4, "requests/acr": 12, "answers/2001": 16})
 
+    def test_lists_as_data(self) -> None:
+        """What there may be several of is a list always."""
+        for realms, expected in ((("r",), ["r"]), ((), []), (("r", "s"), ["r", "s"])):
+            self.aaa.server_views = [server_view(realms=realms)]
+            self.assertEqual(self.shell.data("show aaa servers")[0]["realm"], expected)
+        for each in self.shell.data("show diameter endpoint"):
+            self.assertIsInstance(each["application"], list)
+            self.assertIsInstance(each["listening_at"], list)
+
 
 class MessageTests(AaaCase):
     """``show diameter aaa-statistics``."""

@@ -219,8 +219,8 @@ class AaaViewTests(AaaCase):
     def test_servers_and_users(self) -> None:
         """The server, its users, its counters."""
         (server,) = self.data("show aaa servers")
-        self.assertEqual((server["server_status"], server["users"], server["storage_state"]),
-                         ("Started", "2", "Normal"))  # fmt: skip
+        self.assertEqual((server["server_status"], server["users"]), ("Started", "2"))
+        self.assertIn(server["storage_state"], ("Opening", "Normal"))
         users = self.data("show aaa users user mn1@home.example")
         self.assertEqual([(user["source"], user["key"]) for user in users], [("configuration", True)])
         text = "\n".join(self.does("show aaa users full"))

@@ -168,7 +168,7 @@ def some_servers(shell: Any, name: str) -> list[ServerView]:
 
 @command("exec", "show aaa servers [ all | name <name:NAME> ]", help=HELP)
 def _servers(shell: Any, args: dict[str, Any]) -> Screen:
-    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))])
+    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))], ("Realm",))
 
 
 @define(slots=True)

@@ -126,7 +126,7 @@ def _endpoints(shell: Any, args: dict[str, Any]) -> Screen:
     found = [view for view in port.endpoints() if name in ("", view.name)]
     if not found:
         raise ApplianceError("No diameter endpoint is configured")
-    return FactsScreen([endpoint_facts(view) for view in found])
+    return FactsScreen([endpoint_facts(view) for view in found], ("Listening At", "Application"))
 
 
 @command("exec", f"show diameter routes [ {ENDPOINT} ]", help=HELP)

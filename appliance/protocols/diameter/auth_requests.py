@@ -5,6 +5,8 @@ What a server reads in them: who (User-Name, link-layer address), where (this an
 section 4.2.3).
 """
 
+from functools import lru_cache
+
 from attrs import define
 
 from appliance.protocols.diameter.auth_sessions import AuthSession
@@ -52,7 +54,7 @@ MIP6_AUTH_MN_AAA = 1
 STATE_MAINTAINED = 0
 # MIP6-Feature-Vector (RFC 5779 section 5.5).
 PMIP6_SUPPORTED, IP4_HOA_SUPPORTED = 0x0000010000000000, 0x0000020000000000
-FEATURES = PMIP6_SUPPORTED | IP4_HOA_SUPPORTED
+_FEATURES = FEATURE_VECTOR.encode(PMIP6_SUPPORTED | IP4_HOA_SUPPORTED)
 
 _ANY_PREFIX = bytes(17)
 _ANY_IPV4 = bytes(4)
@@ -112,20 +114,30 @@ def _aar(session: AuthSession, question: Authorize, origin: Origin, host: str) -
     return b"".join(
         (
             SESSION_ID.encode(session.session_id),
-            AUTH_APPLICATION_ID.encode(session.application),
-            ORIGIN_HOST.encode(origin.host),
-            ORIGIN_REALM.encode(origin.realm),
-            DESTINATION_REALM.encode(session.realm),
-            DESTINATION_HOST.encode(host) if host else b"",
-            AUTH_REQUEST_TYPE.encode(AUTHORIZE_ONLY),
+            _from_to(session.application, origin, session.realm, host),
             USER_NAME.encode(user_name(subject.mn_id)),
             CALLING_STATION_ID.encode(station(subject.link_layer)) if subject.link_layer else b"",
             _state(origin),
-            FEATURE_VECTOR.encode(FEATURES),
+            _FEATURES,
             _service(subject),
             *_agent_infos(question, origin),
             RAT_TYPE.encode(rat) if rat is not None else b"",
             *(CLASS.encode(each) for each in session.classes),
+        )
+    )
+
+
+@lru_cache(64)
+def _from_to(application: int, origin: Origin, realm: str, host: str) -> bytes:
+    """What the AARs from one node to one server have in common."""
+    return b"".join(
+        (
+            AUTH_APPLICATION_ID.encode(application),
+            ORIGIN_HOST.encode(origin.host),
+            ORIGIN_REALM.encode(origin.realm),
+            DESTINATION_REALM.encode(realm),
+            DESTINATION_HOST.encode(host) if host else b"",
+            AUTH_REQUEST_TYPE.encode(AUTHORIZE_ONLY),
         )
     )
 
@@ -152,7 +164,7 @@ def _mir(session: AuthSession, question: Authorize, proof: MobileProof, origin: 
             MIP_MN_AAA_SPI.encode(proof.spi),
             b"" if proof.mn_ha_spi is None else MIP_MN_HA_SPI.encode(proof.mn_ha_spi),
             *(MOBILE_NODE_ADDRESS.encode(each) for each in addresses),
-            MIP6_AGENT_INFO.encode(_agent(subject, origin)),
+            MIP6_AGENT_INFO.encode(_agent(subject.local, origin)),
             CARE_OF_ADDRESS.encode(subject.care_of) if subject.care_of else b"",
             MIP_AUTHENTICATOR.encode(proof.authenticator),
             MIP_MAC_MOBILITY_DATA.encode(proof.mac_mobility_data),
@@ -182,6 +194,7 @@ def termination(session: AuthSession, origin: Origin, host: str) -> bytes:
     )
 
 
+@lru_cache(64)
 def _state(origin: Origin) -> bytes:
     return ORIGIN_STATE_ID.encode(origin.state_id) if origin.state_id else b""
 
@@ -192,16 +205,17 @@ def _service(subject: Subject) -> bytes:
     return SERVICE_SELECTION.encode(subject.service.decode("utf-8", "backslashreplace"))
 
 
-def _agent(subject: Subject, origin: Origin) -> bytes:
+@lru_cache(64)
+def _agent(local: bytes, origin: Origin) -> bytes:
     """Which anchor it is: by address and by name (RFC 5779 section 4.2.2)."""
     name = DESTINATION_REALM.encode(origin.realm) + DESTINATION_HOST.encode(origin.host)
-    return HOME_AGENT_ADDRESS.encode(subject.local) + HOME_AGENT_HOST.encode(name)
+    return HOME_AGENT_ADDRESS.encode(local) + HOME_AGENT_HOST.encode(name)
 
 
 def _agent_infos(question: Authorize, origin: Origin) -> list[bytes]:
     """MIP6-Agent-Info: it has room for one prefix, so a session with several needs several."""
     subject = question.subject
-    first = _agent(subject, origin)
+    first = _agent(subject.local, origin)
     prefixes = [bytes([length]) + prefix for prefix, length in subject.prefixes]
     if question.ipv6:
         first += HOME_LINK_PREFIX.encode(prefixes[0] if prefixes else _ANY_PREFIX)
