@@ -69,8 +69,8 @@ def require(settings: EndpointSettings) -> None:
             raise ResourceError(why)
     if settings.tls is None and kinds & {"tls", "tls-inband"}:
         raise ResourceError(
-            "transport tls needs certificates; give them with 'tls certificate', 'tls private-key' and "
-            "'tls ca-certificate'"
+            "transport tls needs certificates; give them with "
+            "'tls certificate PATH private-key PATH ca-certificate PATH'"
         )
 
 
