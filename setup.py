@@ -20,7 +20,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["appliance", "appliance.*"]),
-    package_data={"appliance": ["py.typed"], "appliance.protocols.diameter": ["dict/*.dia"]},
+    package_data={"appliance": ["py.typed"], "appliance.protocols.diameter.message": ["dict/*.dia"]},
     install_requires=[
         "twisted[conch,tls]>=26.4",
         "prompt_toolkit>=3.0.50",

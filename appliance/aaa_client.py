@@ -22,12 +22,12 @@ from appliance.aaa_client_rows import ClientRows
 from appliance.diameter_hub import HeldNode, Hub
 from appliance.errors import ResourceError
 from appliance.ports_aaa import ClientView, DiameterSessionView
-from appliance.protocols.diameter.accounting_driver import AccountingDriver
-from appliance.protocols.diameter.accounting_events import Statistics
-from appliance.protocols.diameter.accounting_records import APPLICATIONS
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.client_driver import AuthorizationDriver, Demands
-from appliance.protocols.diameter.counted import CountedNode, Exchanges
+from appliance.protocols.diameter.client.accounting_driver import AccountingDriver
+from appliance.protocols.diameter.client.accounting_events import Statistics
+from appliance.protocols.diameter.client.accounting_records import APPLICATIONS
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.client_driver import AuthorizationDriver, Demands
+from appliance.protocols.diameter.client.counted import CountedNode, Exchanges
 from appliance.protocols.diameter.events import Advertised, Incoming
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.mobility import aaa

@@ -11,10 +11,10 @@ from math import inf
 
 from appliance.diameter_rows import application_name
 from appliance.ports_aaa import ClientView, DiameterSessionView
-from appliance.protocols.diameter.accounting_events import Statistics
-from appliance.protocols.diameter.auth_requests import user_name
-from appliance.protocols.diameter.auth_sessions import DISCON, AuthSession, AuthSessions
-from appliance.protocols.diameter.authorization import AuthorizationClient
+from appliance.protocols.diameter.client.accounting_events import Statistics
+from appliance.protocols.diameter.client.auth_requests import user_name
+from appliance.protocols.diameter.client.auth_sessions import DISCON, AuthSession, AuthSessions
+from appliance.protocols.diameter.client.authorization import AuthorizationClient
 from appliance.protocols.diameter.settings import GroupSettings
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now

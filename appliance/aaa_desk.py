@@ -18,7 +18,7 @@ from appliance.aaa.settings import AaaServerSettings
 from appliance.config import Configuration
 from appliance.diameter_hub import HeldNode, Hub
 from appliance.errors import ApplianceError
-from appliance.protocols.diameter import dictionary
+from appliance.protocols.diameter.message import dictionary
 from appliance.protocols.diameter.settings import EndpointSettings
 
 #: What a running endpoint cannot change: it starts anew.

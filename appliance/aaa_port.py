@@ -33,7 +33,7 @@ from appliance.ports_aaa import (
     UsageView,
     UserView,
 )
-from appliance.protocols.diameter.counted import Exchanges
+from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
 
 Page = TypeVar("Page")

@@ -43,10 +43,10 @@ from appliance.ports_aaa import (
     UsageView,
     UserView,
 )
-from appliance.protocols.diameter.dictionary import current
 from appliance.protocols.diameter.events import NodePort
-from appliance.protocols.diameter.text import Texts
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.dictionary import current
+from appliance.protocols.diameter.message.text import Texts
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 from appliance.views import matcher as name_matcher
 from appliance.wildcards import is_wild

@@ -21,16 +21,16 @@ from attrs import evolve
 from appliance.config import Configuration
 from appliance.diameter_hub import HeldNode, Hub
 from appliance.errors import ApplianceError
-from appliance.protocols.diameter.accounting import AccountingClient
-from appliance.protocols.diameter.accounting_records import DESTINATION_HOST, RecordBuilder
-from appliance.protocols.diameter.auth_events import Ask, Got
-from appliance.protocols.diameter.auth_requests import APPLICATIONS, MIP6A, S6B, Origin, realm_of
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.authorization import AuthorizationClient
-from appliance.protocols.diameter.codec import ORIGIN_HOST, Message
-from appliance.protocols.diameter.describe import result_text
-from appliance.protocols.diameter.dictionary import current
+from appliance.protocols.diameter.client.accounting import AccountingClient
+from appliance.protocols.diameter.client.accounting_records import DESTINATION_HOST, RecordBuilder
+from appliance.protocols.diameter.client.auth_events import Ask, Got
+from appliance.protocols.diameter.client.auth_requests import APPLICATIONS, MIP6A, S6B, Origin, realm_of
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.authorization import AuthorizationClient
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Advertised, Answered, Incoming, Submit
+from appliance.protocols.diameter.message.codec import ORIGIN_HOST, Message
+from appliance.protocols.diameter.message.describe import result_text
+from appliance.protocols.diameter.message.dictionary import current
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.mobility import aaa, rfc4285
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Authorized, Grant, Subject, Usage

@@ -10,9 +10,9 @@ from appliance.aaa.sessions import IDLE, MIP4, End, Session
 from appliance.aaa.settings import User
 from appliance.aaa.writer import WriterStatistics
 from appliance.ports_aaa import DiameterSessionView, RecordView, UsageView, UserView
-from appliance.protocols.diameter.codec import Malformed
-from appliance.protocols.diameter.dictionary import Dictionary, standard
-from appliance.protocols.diameter.text import Texts, time_text
+from appliance.protocols.diameter.message.codec import Malformed
+from appliance.protocols.diameter.message.dictionary import Dictionary, standard
+from appliance.protocols.diameter.message.text import Texts, time_text
 from appliance.protocols.timers import Now
 
 KINDS = {1: "EVENT", 2: "START", 3: "INTERIM", 4: "STOP"}

@@ -12,7 +12,7 @@ configuration, attaches its node here; applications go with it.
 from collections.abc import Callable
 from itertools import count
 
-from appliance.protocols.diameter.client_driver import Demands
+from appliance.protocols.diameter.client.client_driver import Demands
 from appliance.protocols.diameter.events import (
     CANCELLED,
     NO_PEER,

@@ -18,14 +18,15 @@ from appliance.ports_aaa import (
     PeerView,
     PendingView,
 )
-from appliance.protocols.diameter import node_stats, readouts, routing
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter.connections import spots
-from appliance.protocols.diameter.counted import Exchange, Side
-from appliance.protocols.diameter.dictionary import current, standard
-from appliance.protocols.diameter.node_stats import NodeStatistics
+from appliance.protocols.diameter.client.counted import Exchange, Side
+from appliance.protocols.diameter.message.dictionary import current, standard
+from appliance.protocols.diameter.node import peer_states as st
+from appliance.protocols.diameter.node import readouts, routing
+from appliance.protocols.diameter.node import stats as node_stats
+from appliance.protocols.diameter.node.stats import NodeStatistics
 from appliance.protocols.diameter.settings import EndpointSettings
-from appliance.protocols.diameter.transport import TransportCounters
+from appliance.protocols.diameter.transport.connections import spots
+from appliance.protocols.diameter.transport.link import TransportCounters
 from appliance.service import address_text
 
 OPEN, CLOSED = "OPEN", "CLOSED"

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.connections import spot_text, spots
-from appliance.protocols.diameter.dictionary import Dictionary
 from appliance.protocols.diameter.driver import DiameterNode
 from appliance.protocols.diameter.events import NodePort
-from appliance.protocols.diameter.node_events import REBOOTING, Command
-from appliance.protocols.diameter.node_stats import NodeStatistics
-from appliance.protocols.diameter.overload import OverloadView
-from appliance.protocols.diameter.probe import Probe
-from appliance.protocols.diameter.routing import RouteView
+from appliance.protocols.diameter.message.dictionary import Dictionary
+from appliance.protocols.diameter.node import readouts
+from appliance.protocols.diameter.node.events import REBOOTING, Command
+from appliance.protocols.diameter.node.overload import OverloadView
+from appliance.protocols.diameter.node.probe import Probe
+from appliance.protocols.diameter.node.routing import RouteView
+from appliance.protocols.diameter.node.stats import NodeStatistics
 from appliance.protocols.diameter.settings import EndpointSettings
-from appliance.protocols.diameter.transport import TransportCounters, text_of
+from appliance.protocols.diameter.transport.connections import spot_text, spots
+from appliance.protocols.diameter.transport.link import TransportCounters, text_of
 from appliance.protocols.timers import Now
 from appliance.tap import Tap
 

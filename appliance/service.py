@@ -17,8 +17,8 @@ from appliance.counters import CounterSet
 from appliance.diameter_hub import Hub
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
 from appliance.protocols.access.events import MobileSeen
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.counted import Exchanges
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.pmipv6.events import ClearSessions, Notify
 from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.rawsock import QUEUE_LIMIT

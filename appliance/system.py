@@ -25,8 +25,8 @@ from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
 from appliance.ports import CapturePort, FilePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.ports_aaa import AaaPort
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.counted import Exchanges
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.diameter.settings import EndpointSettings
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now

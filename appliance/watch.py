@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance.errors import ApplianceError
 from appliance.ports import ServicePort, SessionFilter, SessionView, TapFilter
-from appliance.protocols.diameter import describe as diameter
+from appliance.protocols.diameter.message import describe as diameter
 from appliance.protocols.mobility.codec import decode
 from appliance.protocols.mobility.describe import describe, hexdump, identity
 from appliance.protocols.mobility.messages import BindingUpdate, Message

@@ -7,8 +7,8 @@ looked up without decoding anything.
 from collections.abc import Callable, Container, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from appliance.protocols.diameter.codec import HEADER_SIZE, Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import HEADER_SIZE, Message
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.tap import TappedDiameter
 
 #: Sessions that are followed by one selector.

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from appliance.protocols.diameter.codec import frame
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import frame
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.tap import INBOUND, OUTBOUND, TappedDiameter
 from test.tapped import WALL
 

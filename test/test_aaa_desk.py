@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.aaa_desk import AaaDesk
 from appliance.config import Configuration, load
 from appliance.errors import ApplianceError, ResourceError
-from appliance.protocols.diameter.dictionary import current, use
+from appliance.protocols.diameter.message.dictionary import current, use
 from test.test_diameter_hub import Node
 
 

@@ -11,13 +11,13 @@ from appliance import diameter_rows as rows
 from appliance.aaa_client_rows import ClientRows
 from appliance.aaa_port import PAGE, merged
 from appliance.ports_aaa import RecordView
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.accounting_events import Counts, Statistics
-from appliance.protocols.diameter.auth_requests import Origin
-from appliance.protocols.diameter.auth_sessions import OPEN, AuthSession, SessionIds
-from appliance.protocols.diameter.authorization import AuthorizationClient
-from appliance.protocols.diameter.counted import Exchange
-from appliance.protocols.diameter.node_stats import NodeStatistics, PeerStatistics
+from appliance.protocols.diameter.client.accounting_events import Counts, Statistics
+from appliance.protocols.diameter.client.auth_requests import Origin
+from appliance.protocols.diameter.client.auth_sessions import OPEN, AuthSession, SessionIds
+from appliance.protocols.diameter.client.authorization import AuthorizationClient
+from appliance.protocols.diameter.client.counted import Exchange
+from appliance.protocols.diameter.node import readouts
+from appliance.protocols.diameter.node.stats import NodeStatistics, PeerStatistics
 from appliance.protocols.diameter.settings import (
     EndpointSettings,
     GroupSettings,
@@ -25,7 +25,7 @@ from appliance.protocols.diameter.settings import (
     PeerSettings,
     ServerGroup,
 )
-from appliance.protocols.diameter.transport import TransportCounters
+from appliance.protocols.diameter.transport.link import TransportCounters
 from appliance.protocols.mobility.aaa import Grant
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now

@@ -13,8 +13,8 @@ from appliance.aaa.settings import AaaServerSettings, Realm, TextLog, User
 from appliance.aaa_service import AaaService
 from appliance.errors import ApplianceError, ResourceError
 from appliance.ports_aaa import RecordFilter
-from appliance.protocols.diameter.codec import Message, frame
 from appliance.protocols.diameter.events import Answered, Incoming, Submit
+from appliance.protocols.diameter.message.codec import Message, frame
 from appliance.protocols.timers import Now
 from test.aaa.fakes import D, avp, result
 from test.aaa.test_pmip6 import aar, info

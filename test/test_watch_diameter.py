@@ -17,8 +17,8 @@ from appliance import pcapng, tap
 from appliance.capture import Captures
 from appliance.errors import ApplianceError
 from appliance.ports import TapFilter
-from appliance.protocols.diameter.probe import Probe
-from appliance.protocols.diameter.veil import veil
+from appliance.protocols.diameter.message.veil import veil
+from appliance.protocols.diameter.node.probe import Probe
 from appliance.protocols.timers import Now
 from appliance.tap import INBOUND, NOTE, OUTBOUND, Tapped, TappedDiameter
 from appliance.watch import Watch

@@ -43,9 +43,9 @@ from appliance.aaa.records import (
     signed,
 )
 from appliance.aaa.settings import AaaServerSettings
-from appliance.protocols.diameter.codec import ERROR, HEADER_SIZE, PROXIABLE, Group, Message, frame
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import EPOCH, BadValue
+from appliance.protocols.diameter.message.codec import ERROR, HEADER_SIZE, PROXIABLE, Group, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import EPOCH, BadValue
 from appliance.protocols.timers import Now
 
 _D = standard()

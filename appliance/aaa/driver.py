@@ -28,7 +28,7 @@ from appliance.aaa.events import (
 from appliance.aaa.server import ADVERTISED, MobileAaaServer
 from appliance.aaa.writer import RecordWriter
 from appliance.protocols.diameter.events import Advertised, Answered, Incoming, NodePort
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.timers import Now
 

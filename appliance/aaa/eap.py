@@ -41,9 +41,9 @@ from appliance.aaa.events import Request
 from appliance.aaa.pmip6 import ProxyMobileIpv6
 from appliance.aaa.sessions import ACCESS
 from appliance.aaa.settings import User
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 
 _D = standard()

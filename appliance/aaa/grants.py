@@ -25,9 +25,9 @@ from appliance.aaa.context import (
 from appliance.aaa.sessions import ACCESS, ANCHOR, End, Session
 from appliance.aaa.settings import User
 from appliance.aaa.users import fold_nai
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 
 _D = standard()

@@ -42,11 +42,11 @@ from appliance.aaa.mip4_agent import choose, configured_address
 from appliance.aaa.mip4_request import CO_LOCATED, Registration, read
 from appliance.aaa.sessions import MIP4, End, Session
 from appliance.aaa.users import fold_nai
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import current, standard
 from appliance.protocols.diameter.events import INSECURE, Answered, Submit
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import current, standard
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.mobility.aaa import LOGOUT
 from appliance.protocols.timers import Now
 

@@ -111,7 +111,7 @@ class _Link:
     def failed(self, error: Exception) -> StoreError:
         """Why something did not work; the next one begins with a new connection."""
         self.close()
-        # The library repeats an address that it does not understand, with the password.
+        # It may repeat the address, with the password.
         lines = str(error).replace(self._address, self.shown).strip().splitlines()
         return StoreError(f"database {self.shown}: {lines[0] if lines else type(error).__name__}")
 
@@ -144,8 +144,10 @@ class PostgresDatabase:
         try:
             psycopg.conninfo.conninfo_to_dict(address)
         except psycopg.Error as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ResourceError(f"storage postgresql {without_password(address)}: {reason}") from error
+            # The library repeats an address that it does not understand, with the password.
+            shown = without_password(address)
+            reason = str(error).replace(address, shown).strip().splitlines()[0]
+            raise ResourceError(f"storage postgresql {shown}: {reason}") from None
         self._address = address
         self._link = _Link(address, STATEMENT_SECONDS)
 

@@ -15,11 +15,11 @@ from typing import Any
 from attrs import define
 
 from appliance.aaa.records import Place, Record, RecordReader, Selection
-from appliance.protocols.diameter.codec import Malformed, spans
-from appliance.protocols.diameter.definitions import AvpDef
-from appliance.protocols.diameter.dictionary import Dictionary
-from appliance.protocols.diameter.parsing import TextError, find, parse_value
-from appliance.protocols.diameter.text import Texts
+from appliance.protocols.diameter.message.codec import Malformed, spans
+from appliance.protocols.diameter.message.definitions import AvpDef
+from appliance.protocols.diameter.message.dictionary import Dictionary
+from appliance.protocols.diameter.message.parsing import TextError, find, parse_value
+from appliance.protocols.diameter.message.text import Texts
 
 #: Rows looked at in one call.
 ROWS = 512

@@ -5,7 +5,7 @@
     octets ──two unpack calls of the layout──▶ texts, numbers ──▶ Record
                                           └──▶ AVPs that the answer says again
 
-Messages of one layout share their index (:mod:`appliance.protocols.diameter.layouts`): an index that is seen
+Messages of one layout share their index (``diameter/message/layouts.py``): an index that is seen
 a second time gets a plan. Everything else goes the long way of :func:`.accounting.record_of`, which gives the
 same.
 """
@@ -15,8 +15,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from appliance.aaa.records import LONGEST_TEXT, MOST, NO_SUB_SESSION, Record, counter, signed
-from appliance.protocols.diameter.codec import HEADER_SIZE, Index, Message
-from appliance.protocols.diameter.types import EPOCH
+from appliance.protocols.diameter.message.codec import HEADER_SIZE, Index, Message
+from appliance.protocols.diameter.message.types import EPOCH
 
 #: Indexes that are remembered at one time.
 MOST_PLANS = 1_024

@@ -68,10 +68,10 @@ from appliance.aaa.pmip6 import ProxyMobileIpv6
 from appliance.aaa.sessions import MIP4, Session, Sessions
 from appliance.aaa.settings import AaaServerSettings
 from appliance.aaa.users import Users, fold_nai
-from appliance.protocols.diameter.codec import Malformed, Message
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Advertised
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Malformed, Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     AUTH_EXPIRED,

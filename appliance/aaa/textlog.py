@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.aaa.records import MICROSECONDS, Database, Record, StoreError
-from appliance.protocols.diameter.codec import Malformed
-from appliance.protocols.diameter.dictionary import Dictionary, current
-from appliance.protocols.diameter.text import Texts
+from appliance.protocols.diameter.message.codec import Malformed
+from appliance.protocols.diameter.message.dictionary import Dictionary, current
+from appliance.protocols.diameter.message.text import Texts
 
 #: Beginning and end of the files' names, with the date between them.
 PREFIX, SUFFIX = "diameter_accounting_", ".log"

@@ -5,7 +5,7 @@ default of the realm (``*@realm``) in the same order. Realms are compared withou
 """
 
 from appliance.aaa.settings import AaaServerSettings, User
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 
 
 def realm_of(nai: str) -> str:

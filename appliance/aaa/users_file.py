@@ -34,7 +34,7 @@ from attrs import fields
 from appliance.aaa.settings import User
 from appliance.aaa.users import fold_nai, realm_of
 from appliance.errors import ApplianceError
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 
 #: Users of a file, and characters of a line, at most.
 MOST_USERS, LONGEST_LINE = 1_000_000, 1_000

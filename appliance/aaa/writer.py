@@ -433,7 +433,8 @@ class RecordWriter:
                     self._note(fresh, 1)
 
     def _prune(self, begun: float) -> None:
-        before = round(time.time() * MICROSECONDS) - self._keep
+        # A record has to be there as long as a repeated one is to be recognised.
+        before = round(time.time() * MICROSECONDS) - max(self._keep, self._window)
         while self._queue.empty() and time.monotonic() - begun < PRUNE_SLICE:
             deleted = self._database.prune(before, PRUNE_ROWS)
             self.statistics.pruned += deleted

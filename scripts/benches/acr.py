@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from appliance.protocols.diameter.codec import HEADER, Message, frame
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import HEADER, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
 
 D = standard()
 CER, DWR, DPR, ACR = 257, 280, 282, 271

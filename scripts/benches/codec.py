@@ -9,12 +9,12 @@ import sys
 import timeit
 from collections.abc import Callable, Sequence
 
-from appliance.protocols.diameter.codec import HEADER_SIZE, Message, frame, size_of
-from appliance.protocols.diameter.describe import describe
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import check, check_relayed
-from appliance.protocols.diameter.grammar import Grammar
-from appliance.protocols.diameter.text import texts_of
+from appliance.protocols.diameter.message.codec import HEADER_SIZE, Message, frame, size_of
+from appliance.protocols.diameter.message.describe import describe
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check, check_relayed
+from appliance.protocols.diameter.message.grammar import Grammar
+from appliance.protocols.diameter.message.text import texts_of
 
 D = standard()
 VALUES = (

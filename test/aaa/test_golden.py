@@ -6,8 +6,8 @@ import hmac
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.events import Abort, Keep
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.faults import check
 from test.aaa.fakes import HOME_ADDRESS, KEY, D, World, changed, result, with_user
 from test.aaa.vectors import message
 

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa import rrq
 from appliance.aaa.events import Answer
-from appliance.protocols.diameter.codec import Message, frame
 from appliance.protocols.diameter.events import INSECURE, NO_PEER, Answered
-from appliance.protocols.diameter.types import BadValue
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.types import BadValue
 from test.aaa.fakes import (
     HA_ADDRESS,
     HOME_ADDRESS,

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.settings import HomeAgent
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.message.codec import Message
 from test.aaa.fakes import KEY, LMA_ADDRESS, PREFIX, D, World, avp, changed, result, with_user
 from test.aaa.vectors import message
 

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa import eap
 from appliance.aaa.eap import packet
-from appliance.protocols.diameter.codec import Group, Message
+from appliance.protocols.diameter.message.codec import Group, Message
 from test.aaa.fakes import (
     HOME_AGENTS,
     KEY,

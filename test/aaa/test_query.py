@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.aaa.query import Attribute, OpenSessions, Query, matcher
 from appliance.aaa.records import DAY, Record, Selection
 from appliance.aaa.sqlite import SqliteDatabase
-from appliance.protocols.diameter.parsing import TextError
+from appliance.protocols.diameter.message.parsing import TextError
 from test.aaa.fakes import D, avp
 from test.aaa.store_cases import record
 from test.aaa.vectors import message

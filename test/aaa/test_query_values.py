@@ -4,8 +4,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.query import Attribute, matcher
 from appliance.aaa.records import Record
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.parsing import TextError
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.parsing import TextError
 from test.aaa.store_cases import record
 
 D = standard()

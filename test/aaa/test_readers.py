@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.events import Abort, Reauthorize, Reply, Send
-from appliance.protocols.diameter.codec import frame
+from appliance.protocols.diameter.message.codec import frame
 from test.aaa.fakes import HOME_ADDRESS, HOME_AGENTS, LMA_ADDRESS, World, avp, with_user
 from test.aaa.test_mip4 import FA_HA, GOOD, MN_FA, MN_HA, amr, haa
 from test.aaa.test_pmip6 import ANY_IPV4, ANY_PREFIX, IPV4, S6B, aar, info

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.aaa import record_layouts
 from appliance.aaa.accounting import FIELDS, record_of
 from appliance.aaa.record_layouts import RecordLayouts
-from appliance.protocols.diameter.codec import HEADER_SIZE, Message, frame
+from appliance.protocols.diameter.message.codec import HEADER_SIZE, Message, frame
 from test.aaa.fakes import D, World, avp, result
 from test.aaa.test_server import acr
 

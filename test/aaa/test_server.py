@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.aaa.events import Abort, Full, Keep, Reauthorize, Reconfigure, Reply, Send, Stored, Told
 from appliance.aaa.records import MOST, NO_SUB_SESSION
 from appliance.aaa.sessions import PER_TICK
-from appliance.protocols.diameter.codec import Message, frame
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.faults import check
 from test.aaa.fakes import HOME_AGENTS, D, World, avp, changed, request, result, with_user
 from test.aaa.fakes import settings as server_settings
 from test.aaa.test_pmip6 import aar, info

@@ -4,7 +4,7 @@ Client ``lma1.home.example`` or ``ha1.home.example``, server ``aaa1.home.example
 mobile node ``mn1@home.example`` whose MN-AAA key is ``mn1-aaa-secret-0``.
 """
 
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.message.codec import Message
 from test.protocols.diameter.golden import MESSAGES
 
 NAMES = {

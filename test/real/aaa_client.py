@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from attrs import define
 
-from appliance.protocols.diameter.codec import Message, frame, size_of
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import Message, frame, size_of
+from appliance.protocols.diameter.message.dictionary import standard
 
 D = standard()
 IDENTITY, REALM = "lma1.home.example", "home.example"

@@ -22,11 +22,11 @@ from appliance.cli.shell import Shell
 from appliance.config import Configuration, load
 from appliance.diameter_service import DiameterService
 from appliance.files import Export
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.codec import RESULT_CODE, Message
-from appliance.protocols.diameter.counted import CountedNode, Exchanges
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import CountedNode, Exchanges
 from appliance.protocols.diameter.events import Advertised, Answered, Incoming, Submit
+from appliance.protocols.diameter.message.codec import RESULT_CODE, Message
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.timers import Now
 from appliance.record import chance
 from appliance.tap import Tap

@@ -16,13 +16,13 @@ from twisted.python import threadable
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.app import steady
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.codec import frame
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.driver import DiameterNode
 from appliance.protocols.diameter.events import Advertised, Answered, Incoming, Submit
+from appliance.protocols.diameter.message.codec import frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.node import readouts
 from appliance.protocols.diameter.settings import EndpointSettings, Listener, PeerSettings, RouteSettings
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport.link import packed
 from appliance.protocols.timers import Now
 
 D = standard()

@@ -26,7 +26,7 @@ from appliance.protocols.diameter.settings import (  # noqa: E402
     PeerSettings,
     RouteSettings,
 )
-from appliance.protocols.diameter.transport import packed  # noqa: E402
+from appliance.protocols.diameter.transport.link import packed  # noqa: E402
 from test.real.diameter_case import ACCOUNTING, ACR, REALM, Accountant, D, acr, clock  # noqa: E402
 
 WAIT = 20.0

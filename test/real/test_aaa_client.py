@@ -18,8 +18,8 @@ from appliance.aaa_service import AaaService
 from appliance.counters import LMA, CounterSet
 from appliance.diameter_hub import Hub
 from appliance.ports_aaa import RecordFilter
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.counted import Exchanges
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.diameter.settings import GroupSettings, Listener, PeerSettings, Server, ServerGroup
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility.aaa import ADMINISTRATIVE, Abandon, Account, Authorize

@@ -7,11 +7,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.names import authority, dns, server
 
-from appliance.protocols.diameter.dns import Resolver
 from appliance.protocols.diameter.events import Submit
-from appliance.protocols.diameter.node_events import Found, Lookup
+from appliance.protocols.diameter.node.events import Found, Lookup
 from appliance.protocols.diameter.settings import Listener, PeerSettings
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport.dns import Resolver
+from appliance.protocols.diameter.transport.link import packed
 from test.real.diameter_case import ACCOUNTING, Accountant, NodeCase, acr, free_port
 
 REALM = "home.test"

@@ -4,15 +4,15 @@ from typing import Any
 
 from attrs import evolve
 
-from appliance.protocols.diameter import readouts
 from appliance.protocols.diameter.events import Submit
+from appliance.protocols.diameter.node import readouts
 from appliance.protocols.diameter.settings import (
     EndpointSettings,
     Listener,
     PeerSettings,
     RouteSettings,
 )
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport.link import packed
 from test.real.diameter_case import ACCOUNTING, ACR, REALM, Accountant, D, NodeCase, acr, clock
 from test.real.freediameter import ITS, OURS, FreeDiameter, missing
 from test.real.pki import authority

@@ -7,9 +7,10 @@ import struct
 import time
 from typing import Any
 
-from appliance.protocols.diameter import connections, tcp, transport
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.node_events import Command
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.node.events import Command
+from appliance.protocols.diameter.transport import connections, tcp
+from appliance.protocols.diameter.transport import link as transport
 from appliance.strangers import Limits
 from test.real.diameter_case import ACCOUNTING, ACR, Accountant, D, NodeCase, acr, cer
 from test.real.pki import authority

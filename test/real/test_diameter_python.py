@@ -4,7 +4,7 @@ import importlib.util
 from typing import Any
 
 from appliance.protocols.diameter.settings import Listener, PeerSettings, RouteSettings
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport.link import packed
 from test.real.diameter_case import ACCOUNTING, EVENT, REALM, SUCCESS, Accountant, NodeCase, free_port
 
 ADDRESS = "127.0.0.1"

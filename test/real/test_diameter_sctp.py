@@ -10,11 +10,12 @@ from attrs import evolve
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import sctp, sctp_kernel, sctp_user, transport, usrsctp
 from appliance.protocols.diameter.events import Submit
-from appliance.protocols.diameter.sctp_base import PPID
 from appliance.protocols.diameter.settings import Listener
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport import link as transport
+from appliance.protocols.diameter.transport import sctp, sctp_kernel, sctp_user, usrsctp
+from appliance.protocols.diameter.transport.link import packed
+from appliance.protocols.diameter.transport.sctp_base import PPID
 from scripts.labnet import obstacle, run
 from test.real.diameter_case import ACCOUNTING, ACR, REALM, NodeCase, acr
 from test.real.two_hosts import ADDRESSES, TwoHosts

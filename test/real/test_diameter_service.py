@@ -9,7 +9,7 @@ from attrs import evolve
 from appliance.diameter_service import DiameterService
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.settings import EndpointSettings, Listener, PeerSettings, TlsSettings
-from appliance.protocols.diameter.transport import packed
+from appliance.protocols.diameter.transport.link import packed
 from appliance.tap import INBOUND, OUTBOUND, Tap, TappedDiameter
 from test.real.diameter_case import ACCOUNTING, REALM, Accountant, NodeCase, clock, free_port
 from test.real.pki import authority

@@ -9,10 +9,11 @@ from typing import Any
 from attrs import evolve
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import tcp, transport
 from appliance.protocols.diameter.events import Incoming, Submit
-from appliance.protocols.diameter.node_events import Command
+from appliance.protocols.diameter.node.events import Command
 from appliance.protocols.diameter.settings import Listener
+from appliance.protocols.diameter.transport import link as transport
+from appliance.protocols.diameter.transport import tcp
 from test.real.diameter_case import (
     ACCOUNTING,
     ACR,

@@ -85,7 +85,7 @@ class ConfiguredTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """Nor in an error about an address that cannot be read."""
-        with self.assertRaises(StoreError) as caught:
-            PostgresDatabase("postgresql://u:secret@[::1]x/db").open()
+        with self.assertRaises(ResourceError) as caught:
+            PostgresDatabase("postgresql://u:secret@[::1]x/db")
         self.assertNotIn("secret", str(caught.exception))
         self.assertIn("u@", str(caught.exception))

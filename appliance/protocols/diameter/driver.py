@@ -17,14 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.connections import Connections
-from appliance.protocols.diameter.dictionary import Dictionary
-from appliance.protocols.diameter.dns import Resolver
 from appliance.protocols.diameter.events import STOPPED, Answered, Application, Incoming, Submit
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.node import DiameterNode as Core
-from appliance.protocols.diameter.node_events import (
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import Dictionary
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.node.core import DiameterNode as Core
+from appliance.protocols.diameter.node.events import (
     REBOOTING,
     Answer,
     Cancel,
@@ -47,10 +45,12 @@ from appliance.protocols.diameter.node_events import (
     Usable,
     Withdraw,
 )
-from appliance.protocols.diameter.probe import Probe
-from appliance.protocols.diameter.sctp import unavailable
+from appliance.protocols.diameter.node.probe import Probe
 from appliance.protocols.diameter.settings import TRANSPORTS, EndpointSettings
-from appliance.protocols.diameter.tls import Certificates, read_certificates
+from appliance.protocols.diameter.transport.connections import Connections
+from appliance.protocols.diameter.transport.dns import Resolver
+from appliance.protocols.diameter.transport.sctp import unavailable
+from appliance.protocols.diameter.transport.tls import Certificates, read_certificates
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.timers import Now
 
@@ -69,8 +69,8 @@ def require(settings: EndpointSettings) -> None:
             raise ResourceError(why)
     if settings.tls is None and kinds & {"tls", "tls-inband"}:
         raise ResourceError(
-            "transport tls needs certificates; give them with 'tls certificate', 'tls private-key' and "
-            "'tls ca-certificate'"
+            "transport tls needs certificates; give them with "
+            "'tls certificate PATH private-key PATH ca-certificate PATH'"
         )
 
 

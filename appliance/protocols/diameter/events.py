@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import define
 
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.message.codec import Message
 
 
 @define(slots=True)

@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter.accounting_driver import AccountingDriver
-from appliance.protocols.diameter.codec import RETRANSMITTED, Message, frame
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.client.accounting_driver import AccountingDriver
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_worker import Job, Opened, Result, failed, perform
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Answered, Submit
+from appliance.protocols.diameter.message.codec import RETRANSMITTED, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_worker import Job, Opened, Result, failed, perform
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Account, Grant, SessionEnds, Subject, Usage
 from appliance.protocols.pmipv6.events import Notify

@@ -3,14 +3,14 @@
 from ipaddress import ip_address
 from typing import Any
 
-from appliance.protocols.diameter.auth_events import Ask, Got, Reconfigure, Reply, Requested, Usable
-from appliance.protocols.diameter.auth_requests import Origin
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.authorization import AuthorizationClient
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, Message, frame
-from appliance.protocols.diameter.dictionary import current, standard
+from appliance.protocols.diameter.client.auth_events import Ask, Got, Reconfigure, Reply, Requested, Usable
+from appliance.protocols.diameter.client.auth_requests import Origin
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.authorization import AuthorizationClient
 from appliance.protocols.diameter.events import NO_PEER, Answered
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, Message, frame
+from appliance.protocols.diameter.message.dictionary import current, standard
+from appliance.protocols.diameter.message.faults import check
 from appliance.protocols.diameter.settings import GroupSettings, Server, ServerGroup
 from appliance.protocols.mobility.aaa import (
     Abandon,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from appliance.protocols.diameter.codec import frame
-from appliance.protocols.diameter.definitions import ANY, AvpDef, CommandDef, Rule
-from appliance.protocols.diameter.dictionary import ANSWER_MESSAGE, Dictionary
+from appliance.protocols.diameter.message.codec import frame
+from appliance.protocols.diameter.message.definitions import ANY, AvpDef, CommandDef, Rule
+from appliance.protocols.diameter.message.dictionary import ANSWER_MESSAGE, Dictionary
 
 #: A value of each type; some AVPs need another, because readers look inside.
 VALUES: dict[str, Any] = {

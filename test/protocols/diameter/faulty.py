@@ -2,9 +2,9 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Avp, Message, cut, frame
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import Fault, check
+from appliance.protocols.diameter.message.codec import Avp, Message, cut, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import Fault, check
 
 D = standard()
 AAA, LMA, REALM = "aaa1.home.example", "lma1.home.example", "home.example"

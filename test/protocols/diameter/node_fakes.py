@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, Message, frame
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Advertised, Answered, Submit
-from appliance.protocols.diameter.node import DiameterNode
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node.core import DiameterNode
 from appliance.protocols.diameter.settings import EndpointSettings, PeerSettings
 from appliance.protocols.timers import Now
 

@@ -9,10 +9,10 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.accounting import IDLE, OPEN, PENDING_I, PENDING_S
-from appliance.protocols.diameter.accounting_events import SERVICE_UNAVAILABLE
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool_format import EVENT, INTERIM, START, STOP
+from appliance.protocols.diameter.client.accounting import IDLE, OPEN, PENDING_I, PENDING_S
+from appliance.protocols.diameter.client.accounting_events import SERVICE_UNAVAILABLE
+from appliance.protocols.diameter.client.spool_format import EVENT, INTERIM, START, STOP
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import SessionEnds, Usage
 from test.protocols.diameter.accounting_fakes import Rig

@@ -5,9 +5,9 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import delivery
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_format import INTERIM, START, STOP, Entry, route
+from appliance.protocols.diameter.client import delivery
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_format import INTERIM, START, STOP, Entry, route
 from appliance.protocols.mobility import aaa
 from test.protocols.diameter.accounting_fakes import EPOCH, Rig
 from test.protocols.diameter.test_accounting import NO_SPACE

@@ -2,11 +2,11 @@
 
 import attrs
 
-from appliance.protocols.diameter.accounting import OPEN
-from appliance.protocols.diameter.accounting_events import ADMIN_REBOOT
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.client.accounting import OPEN
+from appliance.protocols.diameter.client.accounting_events import ADMIN_REBOOT
+from appliance.protocols.diameter.client.spool_format import INTERIM, START, STOP
+from appliance.protocols.diameter.message.codec import Message
 from appliance.protocols.diameter.settings import ServerGroup
-from appliance.protocols.diameter.spool_format import INTERIM, START, STOP
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Grant, Usage
 from test.protocols.diameter.accounting_fakes import EPOCH

@@ -6,8 +6,8 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.auth_answers import BUSY, FAILED, Read, read
-from appliance.protocols.diameter.auth_requests import (
+from appliance.protocols.diameter.client.auth_answers import BUSY, FAILED, Read, read
+from appliance.protocols.diameter.client.auth_requests import (
     MIP6A,
     NASREQ,
     S6B,
@@ -16,8 +16,8 @@ from appliance.protocols.diameter.auth_requests import (
     termination,
     user_name,
 )
-from appliance.protocols.diameter.auth_sessions import AuthSession
-from appliance.protocols.diameter.codec import PROXIABLE, Group, Message, frame
+from appliance.protocols.diameter.client.auth_sessions import AuthSession
+from appliance.protocols.diameter.message.codec import PROXIABLE, Group, Message, frame
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Authorize, MobileProof
 from test.protocols.diameter.auth_fakes import (

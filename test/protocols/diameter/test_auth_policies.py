@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import auth_leaving, authorization
-from appliance.protocols.diameter.auth_requests import Origin
+from appliance.protocols.diameter.client import auth_leaving, authorization
+from appliance.protocols.diameter.client.auth_requests import Origin
 from appliance.protocols.diameter.events import FULL, MALFORMED, NO_PEER, STOPPED, TIMEOUT
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Account

@@ -13,12 +13,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.auth_events import Ask, Got, Reply, Requested, Usable
-from appliance.protocols.diameter.auth_events import Reconfigure as OtherGroup
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.authorization import AuthorizationClient
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, Message, frame
+from appliance.protocols.diameter.client.auth_events import Ask, Got, Reply, Requested, Usable
+from appliance.protocols.diameter.client.auth_events import Reconfigure as OtherGroup
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.authorization import AuthorizationClient
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Answered
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, Message, frame
 from appliance.protocols.mobility.aaa import (
     Abandon,
     Account,

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6.events import Notify

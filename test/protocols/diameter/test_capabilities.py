@@ -4,11 +4,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.codec import ERROR, Message
 from appliance.protocols.diameter.events import Advertised
+from appliance.protocols.diameter.message.codec import ERROR, Message
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import peer_states as st
+from appliance.protocols.diameter.node import readouts
 from appliance.protocols.diameter.settings import TlsSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import client_driver
-from appliance.protocols.diameter.auth_sessions import SessionIds
-from appliance.protocols.diameter.client_driver import AuthorizationDriver, Demands
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, Message, frame
-from appliance.protocols.diameter.counted import CountedNode, Exchanges
+from appliance.protocols.diameter.client import client_driver
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.client_driver import AuthorizationDriver, Demands
+from appliance.protocols.diameter.client.counted import CountedNode, Exchanges
 from appliance.protocols.diameter.events import CANCELLED, NO_PEER, Advertised, Answered, Incoming, Submit
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, Message, frame
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Authorized, Reauthorize, SessionEnds
 from appliance.protocols.timers import Now

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import faults
-from appliance.protocols.diameter.codec import (
+from appliance.protocols.diameter.message import faults
+from appliance.protocols.diameter.message.codec import (
     HEADER_SIZE,
     Avp,
     Group,
@@ -19,14 +19,14 @@ from appliance.protocols.diameter.codec import (
     size_of,
     spans,
 )
-from appliance.protocols.diameter.definitions import AvpDef
-from appliance.protocols.diameter.describe import LEVELS, describe
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import Fault, check, check_relayed, refuse
-from appliance.protocols.diameter.grammar import _TESTS
-from appliance.protocols.diameter.parsing import TextError, parse, parse_value
-from appliance.protocols.diameter.text import Texts
-from appliance.protocols.diameter.types import TYPES, BadValue, OtherAddress
+from appliance.protocols.diameter.message.definitions import AvpDef
+from appliance.protocols.diameter.message.describe import LEVELS, describe
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import Fault, check, check_relayed, refuse
+from appliance.protocols.diameter.message.grammar import _TESTS
+from appliance.protocols.diameter.message.parsing import TextError, parse, parse_value
+from appliance.protocols.diameter.message.text import Texts
+from appliance.protocols.diameter.message.types import TYPES, BadValue, OtherAddress
 from test.fuzz import CASES, DECODER_CASES
 from test.protocols.diameter.examples import all_messages
 from test.protocols.diameter.golden import MESSAGES

@@ -7,8 +7,7 @@ from typing import Any
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.counted import CountedNode, Exchange, Exchanges
+from appliance.protocols.diameter.client.counted import CountedNode, Exchange, Exchanges
 from appliance.protocols.diameter.events import (
     CANCELLED,
     NO_PEER,
@@ -18,6 +17,7 @@ from appliance.protocols.diameter.events import (
     Incoming,
     Submit,
 )
+from appliance.protocols.diameter.message.codec import Message, frame
 
 REQUEST = Message(frame(274, 1, 0xC0, 1, 2, b""))
 

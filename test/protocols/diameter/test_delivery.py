@@ -3,8 +3,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import delivery as module
-from appliance.protocols.diameter.delivery import (
+from appliance.protocols.diameter.client import delivery as module
+from appliance.protocols.diameter.client.delivery import (
     ACKNOWLEDGED,
     BUSY,
     KEPT,
@@ -15,8 +15,8 @@ from appliance.protocols.diameter.delivery import (
     UNSENT,
     Delivery,
 )
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool_format import DELIVERED, INTERIM, RELEASED, START, Entry, route
+from appliance.protocols.diameter.client.spool_format import DELIVERED, INTERIM, RELEASED, START, Entry, route
+from appliance.protocols.diameter.message.dictionary import standard
 
 SESSION_ID = standard()["Session-Id"]
 HOME = route(3, "home.example", "")

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.delivery import (
+from appliance.protocols.diameter.client.delivery import (
     ACKNOWLEDGED,
     BUSY,
     REFUSED,

@@ -2,8 +2,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.describe import (
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.describe import (
     LEVELS,
     MOST_AVPS,
     application_name,
@@ -11,7 +11,7 @@ from appliance.protocols.diameter.describe import (
     describe,
     result_text,
 )
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.dictionary import standard
 from test.protocols.diameter.examples import all_messages
 from test.protocols.diameter.golden import MESSAGES
 

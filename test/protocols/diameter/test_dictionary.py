@@ -5,11 +5,11 @@ from importlib import resources
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import dictionary as module
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.describe import describe
-from appliance.protocols.diameter.dia import LONGEST, MOST_LINES
-from appliance.protocols.diameter.dictionary import (
+from appliance.protocols.diameter.message import dictionary as module
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.describe import describe
+from appliance.protocols.diameter.message.dia import LONGEST, MOST_LINES
+from appliance.protocols.diameter.message.dictionary import (
     ANSWER_MESSAGE,
     FILES,
     Dictionary,
@@ -20,8 +20,8 @@ from appliance.protocols.diameter.dictionary import (
     standard,
     use,
 )
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.text import texts_of
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.text import texts_of
 from test.protocols.diameter.golden import MESSAGES
 
 SITE = """
@@ -52,7 +52,7 @@ SXR ::= < Diameter Header: 8388700, REQ, PXY, 16777999 > < Session-Id > { Origin
 
 class OwnFiles(SynchronousTestCase):
     def test_all_files_are_read(self) -> None:
-        folder = resources.files("appliance.protocols.diameter") / "dict"
+        folder = resources.files("appliance.protocols.diameter.message") / "dict"
         found = {entry.name.removesuffix(".dia") for entry in folder.iterdir()}
         self.assertEqual(found, {*FILES, "drafts"})
 

@@ -1,7 +1,7 @@
 """Every fault that a message can have: its Result-Code, and what goes into Failed-AVP."""
 
-from appliance.protocols.diameter.codec import Malformed, Message, size_of
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Malformed, Message, size_of
+from appliance.protocols.diameter.message.faults import check
 from test.protocols.diameter.faulty import (
     AAA,
     ACR,

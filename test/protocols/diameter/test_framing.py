@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import frame
-from appliance.protocols.diameter.framing import Framer
+from appliance.protocols.diameter.message.codec import frame
+from appliance.protocols.diameter.transport.framing import Framer
 
 
 def message(number: int, size: int) -> bytes:

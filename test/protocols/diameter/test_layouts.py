@@ -2,11 +2,11 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import faults
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.layouts import MOST_LAYOUTS, MOST_OF_A_LENGTH, TEACHES, Layouts
+from appliance.protocols.diameter.message import faults
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.layouts import MOST_LAYOUTS, MOST_OF_A_LENGTH, TEACHES, Layouts
 from test.protocols.diameter.examples import all_messages
 from test.protocols.diameter.golden import MESSAGES
 

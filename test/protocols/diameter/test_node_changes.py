@@ -6,10 +6,10 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.node_stats import rows
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import peer_states as st
+from appliance.protocols.diameter.node import readouts
+from appliance.protocols.diameter.node.stats import rows
 from appliance.protocols.diameter.settings import PeerSettings, RouteSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

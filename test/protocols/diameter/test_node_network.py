@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
+from appliance.protocols.diameter.node import events as ev
 from appliance.protocols.diameter.settings import PeerSettings, RouteSettings
 from test.fuzz import CASES
 from test.protocols.diameter.node_fakes import REALM, Endpoint, Wire, peer, settings, submit

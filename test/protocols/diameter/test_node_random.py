@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter.codec import HEADER_SIZE, Malformed, Message
+from appliance.protocols.diameter.message.codec import HEADER_SIZE, Malformed, Message
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import peer_states as st
 from appliance.protocols.diameter.settings import RouteSettings, TlsSettings
 from test.fuzz import CASES
 from test.protocols.diameter.node_fakes import (

@@ -2,9 +2,9 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter.codec import Message
 from appliance.protocols.diameter.events import Advertised
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.node import events as ev
 from appliance.protocols.diameter.settings import RouteSettings, TlsSettings
 from test.protocols.diameter import test_readers
 from test.protocols.diameter.node_fakes import (

@@ -4,10 +4,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import readouts
-from appliance.protocols.diameter.codec import ERROR, RETRANSMITTED, Message
 from appliance.protocols.diameter.events import NO_PEER, OVERLOADED
+from appliance.protocols.diameter.message.codec import ERROR, RETRANSMITTED, Message
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import readouts
 from appliance.protocols.diameter.settings import RouteSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

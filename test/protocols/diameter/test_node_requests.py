@@ -4,9 +4,16 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter.codec import ERROR, PROXIABLE, REQUEST, RETRANSMITTED, Message, frame
 from appliance.protocols.diameter.events import Advertised
+from appliance.protocols.diameter.message.codec import (
+    ERROR,
+    PROXIABLE,
+    REQUEST,
+    RETRANSMITTED,
+    Message,
+    frame,
+)
+from appliance.protocols.diameter.node import events as ev
 from appliance.protocols.diameter.settings import RouteSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

@@ -5,8 +5,6 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, RETRANSMITTED, frame
 from appliance.protocols.diameter.events import (
     CANCELLED,
     FULL,
@@ -17,6 +15,8 @@ from appliance.protocols.diameter.events import (
     TIMEOUT,
     Submit,
 )
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, RETRANSMITTED, frame
+from appliance.protocols.diameter.node import events as ev
 from appliance.protocols.diameter.settings import RouteSettings, TlsSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

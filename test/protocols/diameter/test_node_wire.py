@@ -4,11 +4,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter import watchdog as dog
-from appliance.protocols.diameter.codec import ERROR, RETRANSMITTED, Message
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT
+from appliance.protocols.diameter.message.codec import ERROR, RETRANSMITTED, Message
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import peer_states as st
+from appliance.protocols.diameter.node import watchdog as dog
 from appliance.protocols.diameter.settings import RouteSettings
 from test.protocols.diameter.node_fakes import (
     REALM,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Group, Message, frame
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Group, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check
 from test.protocols.diameter.examples import all_messages, example
 from test.protocols.diameter.golden import MESSAGES
 

@@ -1,7 +1,7 @@
 """What peers of drafts may do, what agents check, and the answers that tell a fault."""
 
-from appliance.protocols.diameter.codec import Group, Message, frame
-from appliance.protocols.diameter.faults import Fault, check, check_relayed, refuse
+from appliance.protocols.diameter.message.codec import Group, Message, frame
+from appliance.protocols.diameter.message.faults import Fault, check, check_relayed, refuse
 from test.protocols.diameter.faulty import AAA, ACR, ORIGIN, REALM, Case, D, E, P, R, acr, avp, message, raw
 from test.protocols.diameter.golden import MESSAGES
 

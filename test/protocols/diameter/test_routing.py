@@ -4,14 +4,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.duplicates import Duplicates, again
-from appliance.protocols.diameter.node_events import Reconfigure
-from appliance.protocols.diameter.overload import HOST, REALM, RECOVERY, Overload
-from appliance.protocols.diameter.proxying import KEY_SIZE, Proxy
-from appliance.protocols.diameter.readouts import routes
-from appliance.protocols.diameter.redirects import Target, parse_uri, uri_of
-from appliance.protocols.diameter.routing import RoutingTable
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.node.duplicates import Duplicates, again
+from appliance.protocols.diameter.node.events import Reconfigure
+from appliance.protocols.diameter.node.overload import HOST, REALM, RECOVERY, Overload
+from appliance.protocols.diameter.node.proxying import KEY_SIZE, Proxy
+from appliance.protocols.diameter.node.readouts import routes
+from appliance.protocols.diameter.node.redirects import Target, parse_uri, uri_of
+from appliance.protocols.diameter.node.routing import RoutingTable
 from appliance.protocols.diameter.settings import PeerSettings, RouteSettings
 from test.protocols.diameter.node_fakes import D, Endpoint, acr, avp, origin, settings
 

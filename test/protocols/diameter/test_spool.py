@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import spool_segment
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_format import (
+from appliance.protocols.diameter.client import spool_segment
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_format import (
     DELIVERED,
     EVENT,
     FINISHED,
@@ -29,6 +28,7 @@ from appliance.protocols.diameter.spool_format import (
     unpack,
     unpack_marks,
 )
+from appliance.protocols.diameter.message.dictionary import standard
 
 SESSION_ID = standard()["Session-Id"]
 HOME = route(3, "home.example", "")
@@ -282,7 +282,7 @@ class SpoolTests(Case):
         spool.append([entry(1), entry(2)])
         real = os.fdatasync
         for broken in ("os.fdatasync", "write"):
-            target = broken if "." in broken else "appliance.protocols.diameter.spool.write_all"
+            target = broken if "." in broken else "appliance.protocols.diameter.client.spool.write_all"
             with mock.patch(target, side_effect=OSError(28, "No space left on device")):
                 self.assertRaises(OSError, spool.append, [entry(spool.last + 1)])
         self.assertIs(os.fdatasync, real)
@@ -307,7 +307,7 @@ class SpoolTests(Case):
     def test_an_index_can_be_dropped(self) -> None:
         """With few indexes in memory everything is still found, marked and deleted."""
         spool = self.open()
-        with mock.patch("appliance.protocols.diameter.spool.MOST_INDEXED", 10):
+        with mock.patch("appliance.protocols.diameter.client.spool.MOST_INDEXED", 10):
             for n in range(1, 101):
                 spool.append([entry(n)])
             self.assertEqual(everything(spool), list(range(1, 101)))

@@ -9,8 +9,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_format import (
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_format import (
     DELIVERED,
     EVENT,
     FINISHED,

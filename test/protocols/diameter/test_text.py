@@ -2,10 +2,10 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Avp, Malformed, cut
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.parsing import TextError, find, parse, parse_value
-from appliance.protocols.diameter.text import Texts, quoted, texts_of
+from appliance.protocols.diameter.message.codec import Avp, Malformed, cut
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.parsing import TextError, find, parse, parse_value
+from appliance.protocols.diameter.message.text import Texts, quoted, texts_of
 
 D = standard()
 

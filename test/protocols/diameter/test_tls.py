@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter.tls import Keeper, certificate_names, read_certificates
+from appliance.protocols.diameter.transport.tls import Keeper, certificate_names, read_certificates
 from test.real.pki import authority
 
 

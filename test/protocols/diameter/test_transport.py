@@ -6,10 +6,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import transport
-from appliance.protocols.diameter.codec import Malformed, frame
-from appliance.protocols.diameter.sctp_base import Association, parse_sockaddrs, sockaddr
-from appliance.protocols.diameter.transport import Connection, TransportCounters, packed, text_of
+from appliance.protocols.diameter.message.codec import Malformed, frame
+from appliance.protocols.diameter.transport import link as transport
+from appliance.protocols.diameter.transport.link import Connection, TransportCounters, packed, text_of
+from appliance.protocols.diameter.transport.sctp_base import Association, parse_sockaddrs, sockaddr
 
 MESSAGE = frame(280, 0, 0x80, 1, 1, bytes(80))
 

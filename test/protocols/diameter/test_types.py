@@ -4,7 +4,7 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.types import TYPES, BadValue, OtherAddress, fold
+from appliance.protocols.diameter.message.types import TYPES, BadValue, OtherAddress, fold
 
 V4, V6 = bytes((192, 0, 2, 1)), bytes.fromhex("20010db8000000000000000000000001")
 
