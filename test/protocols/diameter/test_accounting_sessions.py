@@ -3,8 +3,10 @@
 import attrs
 
 from appliance.protocols.diameter.client.accounting import OPEN
+from appliance.protocols.diameter.client.accounting_driver import LEAST, TURN
 from appliance.protocols.diameter.client.accounting_events import ADMIN_REBOOT
 from appliance.protocols.diameter.client.spool_format import INTERIM, START, STOP
+from appliance.protocols.diameter.events import Answered
 from appliance.protocols.diameter.message.codec import Message
 from appliance.protocols.diameter.settings import ServerGroup
 from appliance.protocols.mobility import aaa
@@ -263,3 +265,24 @@ class SessionTests(Case):
         self.assertEqual(self.kinds(rig), [START, START, INTERIM])
         last: Message = rig.server.records[-1]
         self.assertEqual((last.application, last.first(_D["Acct-Application-Id"])), (1, 1))
+
+
+class PaceTests(Case):
+    """Records that have waited go slower while the loop has other work."""
+
+    def test_allowance(self) -> None:
+        """A quiet loop and one that slept give a whole turn; a busy one gives a share of its time."""
+        driver = self.rig().driver
+        driver._turn_end, driver._cost = 10.0, 50e-6
+        for later, answers, expected in (
+            (0.0001, 0, TURN),
+            (5.0, 0, TURN),
+            (0.005, 0, 4),
+            (0.050, 0, 40),
+            (0.0010, 0, LEAST),
+            # The time went by receiving our own answers.
+            (0.0024, 48, TURN),
+        ):
+            driver._answers.extend([(0, Answered(None, "timeout"))] * answers)
+            self.assertEqual(driver._allowance(10.0 + later), expected, later)
+            driver._answers.clear()

@@ -46,6 +46,9 @@ from appliance.protocols.timers import Now
 ACR = 271
 #: Answers that one turn handles, and records that it sends.
 TURN = 48
+#: What a turn may take of the time that others have had since the last one, once that is more than this many
+#: seconds; and how many records it sends all the same. Signalling comes before records that can wait.
+SHARE, QUIET_LOOP, LEAST = 0.04, 0.0003, 2
 #: How long a service that ends waits for its last records to be delivered, and how often it looks, seconds.
 LAST_WORDS, LOOK = 2.0, 0.01
 #: Seconds between two log lines about answers that refuse records.
@@ -130,6 +133,9 @@ class AccountingDriver:
         self._said: dict[int, tuple[int | None, int | None]] = {}
         self._refusals_told = -QUIET
         self._turn_call: Any = None
+        self._turn_end = 0.0
+        #: What a record costs a turn, seconds: a running mean.
+        self._cost = 50e-6
         self._look_call: Any = None
         self._unwatch: Callable[[], None] = lambda: None
         self._stopping: Deferred[None] | None = None
@@ -203,20 +209,35 @@ class AccountingDriver:
         self._turn_call = None
         now = self._clock().mono
         delivery, answers = self.store.delivery, self._answers
-        for _ in range(min(TURN, len(answers))):
+        most = self._allowance(now)
+        judged = min(TURN, len(answers))
+        for _ in range(judged):
             self._judge(*answers.popleft(), now)
         deadline = delivery.deadline
         if deadline is not None and deadline <= now:
             delivery.look(now)
-        delivery.pump(now, TURN)
+        delivery.pump(now, most)
         sends, delivery.sends = delivery.sends, []
         for entry, repeated in sends:
             self._send(entry, repeated)
         self._tell_core()
+        self._turn_end = self._clock().mono
+        if done := judged + len(sends):
+            self._cost += ((self._turn_end - now) / done - self._cost) / 16
         if answers or (sends and delivery.can_send):
             self._soon()
         self.store.kick()
         self._watch(now)
+
+    def _allowance(self, now: float) -> int:
+        """How many records this turn sends: fewer while the loop is busy with other things.
+
+        To receive an answer costs the loop about as much as it costs a turn, and is no work of others.
+        """
+        others = now - self._turn_end - len(self._answers) * self._cost
+        if not QUIET_LOOP < others < 1.0:
+            return TURN
+        return min(TURN, max(LEAST, int(SHARE * others / self._cost)))
 
     def _tell_core(self) -> None:
         """What became of records, to the sessions that they are of."""
