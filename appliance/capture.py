@@ -21,7 +21,7 @@ from appliance import __version__, pcapng
 from appliance.errors import ApplianceError, ResourceError
 from appliance.ports import CaptureView, TapFilter
 from appliance.protocols.timers import Now
-from appliance.tap import INBOUND, Subscription, Tapped, TappedMessage
+from appliance.tap import INBOUND, Subscription, Tapped, TappedDiameter, TappedEvent, TappedMessage
 from appliance.watch import Watch, filter_text
 
 #: Captures at a time.
@@ -185,14 +185,13 @@ class Capture:
     def _write(self, items: list[Tapped]) -> str:
         """Write messages; returns why this has to be the end, or an empty text."""
         for item in items:
-            if not isinstance(item, TappedMessage):
+            if isinstance(item, TappedEvent):
                 continue
             key = (item.kind, item.service)
             if key not in self._interfaces:
                 self._interfaces[key] = len(self._interfaces)
-                self._put(None, pcapng.interface(item.service, f"{item.kind}-service {item.service}"))
-            inbound = item.direction == INBOUND
-            block = pcapng.packet(self._interfaces[key], item.wall, pcapng.ip_packet(item), inbound)
+                self._put(None, _interface(item))
+            block = pcapng.packet(self._interfaces[key], item.wall, _framed(item), item.direction == INBOUND)
             reserved = STATISTICS * len(self._interfaces)
             if self._output.octets + self._waiting + len(block) + reserved > self._output.limit:
                 self._flush()
@@ -235,6 +234,19 @@ class Capture:
         except OSError as error:
             self.reason = _failed(error)
         self.view.octets = self._output.octets
+
+
+def _interface(item: TappedMessage | TappedDiameter) -> bytes:
+    """The block of an interface for messages of this service or endpoint."""
+    if isinstance(item, TappedDiameter):
+        title = f"diameter endpoint {item.service}"
+        return pcapng.interface(item.service, title, pcapng.LINKTYPE_UPPER_PDU)
+    return pcapng.interface(item.service, f"{item.kind}-service {item.service}")
+
+
+def _framed(item: TappedMessage | TappedDiameter) -> bytes:
+    """A message with what has to stand in front of it."""
+    return pcapng.exported_pdu(item) if isinstance(item, TappedDiameter) else pcapng.ip_packet(item)
 
 
 def _failed(error: OSError) -> str:

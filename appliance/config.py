@@ -179,8 +179,8 @@ def _context(section: Outline, memory: Memory) -> Context:
         address_pools=memory.each(("ip pool", name), section.entries("ip pool"), _address_pool),
         profiles=memory.each(("subscriber", name), section.all("subscriber"), _profile),
         default_profile=default[0] if default else None,
-        groups=memory.each(
-            ("aaa-group", name), section.all("aaa-group"), lambda group: make_group(group, name)
+        groups=tuple(
+            make_group(each, name, section.all("diameter-endpoint")) for each in section.all("aaa-group")
         ),
     )
 

@@ -6,25 +6,16 @@ are ours.
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from appliance.config import Configuration
+from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
+from appliance.config_findings import ERROR, INFO, WARNING, Finding
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
-ERROR, WARNING = "Error", "Warning"
 RULE = "#" * 86
 
-
-@frozen
-class Finding:
-    """One line of the audit."""
-
-    section: str
-    severity: str
-    text: str
-
-
-SECTIONS = ("LMA-service", "MAG-service", "Local Subscriber", "Administrator")
+SECTIONS = ("LMA-service", "MAG-service", DIAMETER, AAA, "Local Subscriber", "Administrator")
+#: Sections whose heading ends in other words.
+HEADINGS = {DIAMETER: "Diameter Configuration errors", AAA: "Global AAA-configuration errors"}
 
 
 def audit(configuration: Configuration) -> list[Finding]:
@@ -34,6 +25,7 @@ def audit(configuration: Configuration) -> list[Finding]:
         found += _lma(lma)
     for mag in configuration.mag_services:
         found += _mag(mag)
+    found += diameter_findings(configuration)
     found += _subscribers(configuration)
     found += _operators(configuration)
     return found
@@ -90,11 +82,14 @@ def screen(findings: list[Finding], verbose: bool) -> list[str]:
     lines: list[str] = []
     for section in SECTIONS:
         mine = [each for each in findings if each.section == section]
-        lines += [RULE, f"#{'':19}Displaying {section} system errors", RULE]
+        heading = HEADINGS.get(section, f"{section} system errors")
+        lines += [RULE, f"#{'':19}Displaying {heading}", RULE]
         for severity, mark, total in ((ERROR, "Error   : ", " !"), (WARNING, "Warning : ", "!")):
             chosen = [each for each in mine if each.severity == severity]
             if verbose:
                 lines += [mark + each.text for each in chosen]
             lines.append(f"Total {len(chosen)} {severity.lower()}(s) in this section{total}")
             lines.append("")
+        if verbose and (notes := [each.text for each in mine if each.severity == INFO]):
+            lines += [*(f"Info    : {text}" for text in notes), ""]
     return lines[:-1]

@@ -1,8 +1,10 @@
 """Diameter endpoints, AAA groups and AAA servers out of a tree, and what contradicts itself there."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.aaa.addresses import is_address, without_password
 from appliance.aaa.settings import AaaServerSettings, HomeAgent, Realm, TextLog, User
 from appliance.config_checks import Fault, Outline
 from appliance.config_memory import Memory
@@ -85,24 +87,30 @@ def _routes(section: Section) -> Iterator[RouteSettings]:
             )
 
 
-def make_group(section: Section, context: str) -> GroupSettings:
-    """``aaa group NAME``."""
+def make_group(section: Section, context: str, endpoints: list[Section]) -> GroupSettings:
+    """``aaa group NAME``; ``endpoints`` are those of its context."""
     return GroupSettings(
         name=section.name,
         context=context,
-        authentication=_side(section, "authentication"),
-        accounting=_side(section, "accounting"),
+        authentication=_side(section, "authentication", endpoints),
+        accounting=_side(section, "accounting", endpoints),
         **values_of(section, GroupSettings),
     )
 
 
-def _side(section: Section, side: str) -> ServerGroup:
+def _side(section: Section, side: str, endpoints: list[Section]) -> ServerGroup:
     values = {
         name: entry.args[name]
         for name in ("endpoint", "realm", "application", "request_timeout", "max_retries")
         for entry in section.entries(f"{side} {name}")
     }
     servers = tuple(Server(**entry.args) for entry in section.entries(f"{side} server"))
+    for endpoint in endpoints:
+        if endpoint.name == values.get("endpoint"):
+            values["identity"] = next(
+                (entry.args["identity"] for entry in endpoint.entries("origin host")), ""
+            )
+            values["origin_realm"] = next((entry.args["realm"] for entry in endpoint.entries("realm")), "")
     return ServerGroup(servers=servers, **values)
 
 
@@ -159,14 +167,18 @@ def _user(section: Section) -> User:
     )
 
 
+_HEXADECIMAL = re.compile(r"0[xX]((?:[0-9A-Fa-f]{2})*)\Z", re.ASCII)
+
+
 def secret_octets(text: str) -> bytes:
     """Octets of a key as it is typed: ``0x`` and hexadecimal digits, or the text itself."""
-    if text[:2].lower() == "0x":
-        try:
-            return bytes.fromhex(text[2:])
-        except ValueError:
-            return text.encode()
-    return text.encode()
+    found = _HEXADECIMAL.match(text)
+    return text.encode() if found is None else bytes.fromhex(found[1])
+
+
+def half_hexadecimal(text: str) -> bool:
+    """Whether a key looks as if octets were meant; as a text it would be another key than at the mobile."""
+    return text[:2].lower() == "0x" and _HEXADECIMAL.match(text) is None
 
 
 # ---- what contradicts itself
@@ -246,13 +258,18 @@ def _one_peer(entry: Entry, origins: list[Entry], title: str) -> Iterator[Fault]
 
 def _reference_faults(context: Outline) -> Iterator[Fault]:
     """What names an endpoint or a group names one of the same context."""
-    endpoints = {section.name for section in context.all("diameter-endpoint")}
+    endpoints = {
+        section.name: bool(section.entries("origin host")) for section in context.all("diameter-endpoint")
+    }
     groups = {section.name for section in context.all("aaa-group")}
     for group in context.all("aaa-group"):
         for side in ("authentication", "accounting"):
             for entry in group.entries(f"{side} endpoint"):
-                if entry.args["endpoint"] not in endpoints:
-                    yield entry.line, _missing(_title(group), "diameter endpoint", entry.args["endpoint"])
+                name = entry.args["endpoint"]
+                if name not in endpoints:
+                    yield entry.line, _missing(_title(group), "diameter endpoint", name)
+                elif not endpoints[name]:
+                    yield entry.line, f"{_title(group)}: diameter endpoint {name} has no 'origin host' line"
     for service in context.all("lma-service"):
         for entry in service.entries("aaa_group"):
             if entry.args["aaa_group"] not in groups:
@@ -267,7 +284,25 @@ def _reference_faults(context: Outline) -> Iterator[Fault]:
             if name in users:
                 yield entry.line, f"{title}: diameter endpoint {name} serves {users[name]} already"
             users.setdefault(name, title)
+        yield from _storage_faults(server, title)
         yield from _user_faults(server, title)
+
+
+def _storage_faults(server: Section, title: str) -> Iterator[Fault]:
+    for entry in server.entries("storage"):
+        address = entry.args.get("address", "")
+        if address and not is_address(address):
+            yield (
+                entry.line,
+                f"{title}: storage postgresql wants postgresql://USER@HOST/DATABASE or words of libpq, as "
+                "host=/run/postgresql dbname=aaa",
+            )
+        elif address != without_password(address):
+            # An address is shown to everybody who may look; 'secret' is not.
+            yield (
+                entry.line,
+                f"{title}: give the password of the database behind 'secret', not in its address",
+            )
 
 
 def _missing(title: str, kind: str, name: str) -> str:
@@ -282,5 +317,11 @@ def _user_faults(server: Section, title: str) -> Iterator[Fault]:
             yield user.line, f"{title}: user {user.name} is of realm '{realm}', which has no 'realm' line"
         for path in ("mn-aaa", "mn-ha"):
             for entry in user.entries(path):
-                if len(secret_octets(entry.args["key"])) < 4:
+                if half_hexadecimal(entry.args["key"]):
+                    yield (
+                        entry.line,
+                        f"{title}: user {user.name}: a key of {path} that begins with 0x has pairs of "
+                        "hexadecimal digits behind it",
+                    )
+                elif len(secret_octets(entry.args["key"])) < 4:
                     yield entry.line, f"{title}: user {user.name}: a key of {path} has 4 octets at least"

@@ -226,6 +226,9 @@ def _families(configuration: Configuration) -> set[int]:
             families.add(6)
         if settings.address_pools:
             families.add(4)
+        if settings.aaa is not None and settings.aaa.authentication.endpoint:
+            # A server may assign addresses of either version.
+            families |= {4, 6}
     return families
 
 

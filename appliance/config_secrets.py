@@ -28,7 +28,15 @@ _FORM = re.compile(
 )
 
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\S+)"""
-_SECRET = re.compile(rf"(?i)\b(?:pass\w*|secret)\s+({_WORD})")
+_SECRET = re.compile(
+    rf"""(?i)\b(?:pass\w*|secret)\s+({_WORD})
+    | \b\w*password\s*=\s*('(?:[^'\\]|\\.)*'?|[^\s"'&]+)  # in the address of a database
+    | ://[^:@/?\s]*:([^@/?\s]+)@""",
+    re.VERBOSE,
+)
+#: Lines that have a secret, however their words are abbreviated, and that word with what follows it.
+_KEYED = re.compile(r"(?i)\s*(?:do\s+)?(?:(?:default|no)\s+)?(?:mn-|mn\s|sto\S*\s+p|te\S*\s+a)")
+_ABBREVIATED = re.compile(rf"(?i)(?<!\S)s(?:e(?:c(?:re?)?)?)?\s+({_WORD})")
 #: A line that means a user, however its words are abbreviated or misspelled, up to the user's name.
 _USER = re.compile(rf"(?i)\bl[\w-]*\s+u[\w-]*\s+{_WORD}")
 _USER_WORDS = (
@@ -113,7 +121,14 @@ def _secrets(line: str) -> Iterator[tuple[int, int]]:
     """Where in a line the words stand that may be secrets."""
     user = _USER.search(line)
     if user is None:
-        yield from (found.span(1) for found in _SECRET.finditer(line))
+        found_ones = [each.span(each.lastindex or 0) for each in _SECRET.finditer(line)]
+        if _KEYED.match(line):
+            found_ones += [each.span(1) for each in _ABBREVIATED.finditer(line)]
+        last_end = 0
+        for begin, end in sorted(found_ones):
+            if begin >= last_end:
+                yield begin, end
+                last_end = end
         return
     before = ""
     for found in re.finditer(_WORD, line[user.end() :]):

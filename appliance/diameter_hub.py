@@ -12,6 +12,7 @@ configuration, attaches its node here; applications go with it.
 from collections.abc import Callable
 from itertools import count
 
+from appliance.protocols.diameter.client.client_driver import Demands
 from appliance.protocols.diameter.events import (
     CANCELLED,
     NO_PEER,
@@ -85,8 +86,9 @@ class HeldNode:
             told()
 
     def serve(self, application: Application) -> None:
-        """Give requests to ``application``, on whichever node runs."""
-        self._applications.append(application)
+        """Give requests to ``application``, on whichever node runs; said again, by what it says now."""
+        if application not in self._applications:
+            self._applications.append(application)
         if self._node is not None:
             self._node.serve(application)
 
@@ -144,7 +146,15 @@ class Hub:
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         self._soon = soon
         self._nodes: dict[tuple[str, str], HeldNode] = {}
+        self._demands: dict[tuple[str, str], Demands] = {}
 
     def node(self, context: str, endpoint: str) -> HeldNode:
         """The node of an endpoint that is there, that will be, or that was."""
         return self._nodes.setdefault((context, endpoint), HeldNode(self._soon))
+
+    def demands(self, context: str, endpoint: str) -> Demands:
+        """What servers want of the sessions of this endpoint's AAA clients: one application for all."""
+        key = context, endpoint
+        if key not in self._demands:
+            self._demands[key] = Demands(self.node(context, endpoint))
+        return self._demands[key]

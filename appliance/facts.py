@@ -59,6 +59,14 @@ def _peer(peer: Peer) -> str:
     return text if peer.allowed else f"{text} prohibited"
 
 
+def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
+    """The endpoint that the service's AAA group has for this."""
+    group = settings.aaa
+    if group is None:
+        return "None"
+    return (group.accounting if accounting else group.authentication).endpoint or "None"
+
+
 def lma_facts(settings: LmaSettings, state: str) -> Facts:
     """Label and value pairs of an LMA service in screen order; ``state`` as in ``ServicePort.state``."""
     facts = [
@@ -91,6 +99,9 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
         ("Unknown Subscriber Policy", settings.unknown_subscriber.capitalize()),
+        ("AAA Group", settings.aaa_group or "None"),
+        ("AAA Authentication Endpoint", _endpoint(settings, accounting=False)),
+        ("AAA Accounting Endpoint", _endpoint(settings, accounting=True)),
         ("Revocation", _switch(settings.revocation)),
     ]
     if settings.revocation:

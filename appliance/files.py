@@ -140,13 +140,15 @@ class Export:
             if error.errno == errno.ELOOP:
                 raise ApplianceError(f"{self._path} is a link; name the file itself") from error
             raise
-        with open(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ApplianceError(f"{self._path} is no regular file; name another")
             if self._replace is None:
                 raise ApplianceError(f"{self._path}: File exists; name another")
             begins = [text.encode() for text in self._replace]
-            head = file.read(max(map(len, begins), default=0))
+            head = os.read(descriptor, max(map(len, begins), default=0))
+        finally:
+            os.close(descriptor)
         if head and not head.startswith(tuple(begins)):
             text = f"{self._path} is no such file as this writes, and is not replaced; name another"
             raise ApplianceError(text)

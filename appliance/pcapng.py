@@ -1,19 +1,23 @@
 """Capture files in the pcapng format, as Wireshark and tcpdump read them. Octets only, no file.
 
 The format is draft-ietf-opsawg-pcapng: a section header, an interface description for each
-service, an enhanced packet for each message, and interface statistics at the end. The packets are raw IP
-(LINKTYPE_RAW, 101); the IP header in front of a message is made here, because the socket that
+service, an enhanced packet for each message, and interface statistics at the end. Mobility messages are raw
+IP packets (LINKTYPE_RAW, 101); the IP header in front of a message is made here, because the socket that
 the message went through did not show it: hop limit and traffic class are not those of the wire.
+
+A Diameter message went by a stream that it shared with others, or by TLS. It is written alone, as an exported
+PDU (LINKTYPE_WIRESHARK_UPPER_PDU, 252): its dissector's name, its addresses and ports, then its octets.
 """
 
 from struct import Struct
 
 from appliance.protocols.bits import internet_checksum, pseudo_header
-from appliance.tap import INBOUND, TappedMessage
+from appliance.tap import INBOUND, TappedDiameter, TappedMessage
 
-LINKTYPE_RAW = 101
-#: Longest packet that is kept whole; a mobility message has at most 4096 octets as we read it.
-SNAP_LENGTH = 65535
+LINKTYPE_RAW, LINKTYPE_UPPER_PDU = 101, 252
+#: Longest packet that is kept whole, which is what Wireshark reads. A mobility message has at most 4096
+#: octets as we read it; a longer Diameter message is cut.
+SNAP_LENGTH = 262_144
 
 _SECTION, _INTERFACE, _PACKET, _STATISTICS = 0x0A0D0D0A, 1, 6, 5
 _BYTE_ORDER = 0x1A2B3C4D
@@ -31,6 +35,11 @@ _IPV4 = Struct(">BBHHHBBH4s4s")
 _UDP = Struct(">HHHH")
 _MOBILITY_HEADER, _UDP_PROTOCOL, _PMIPV6_PORT = 135, 17, 5436
 _HOP_LIMIT = 64
+
+# Tags of exported PDUs, as Wireshark's epan/exported_pdu.h has them.
+_TAG = Struct(">HH")
+_TAG_DISSECTOR, _TAG_IPV4, _TAG_IPV6, _TAG_PORT_TYPE, _TAG_PORT = 12, 20, 22, 24, 25
+_PORT_SCTP, _PORT_TCP = 1, 2
 
 
 def _option(code: int, value: bytes) -> bytes:
@@ -60,9 +69,9 @@ def section(application: str, comment: str = "") -> bytes:
     return _block(_SECTION, body + _options(*options))
 
 
-def interface(name: str, description: str) -> bytes:
+def interface(name: str, description: str, linktype: int = LINKTYPE_RAW) -> bytes:
     """An interface; the first one in the file has number 0, the next 1."""
-    body = LINKTYPE_RAW.to_bytes(2, "little") + bytes(2) + SNAP_LENGTH.to_bytes(4, "little")
+    body = linktype.to_bytes(2, "little") + bytes(2) + SNAP_LENGTH.to_bytes(4, "little")
     return _block(
         _INTERFACE,
         body
@@ -75,7 +84,7 @@ def interface(name: str, description: str) -> bytes:
 
 
 def packet(number: int, wall: float, data: bytes, inbound: bool) -> bytes:
-    """A packet that interface ``number`` saw at ``wall`` (seconds since 1970), from its IP header on."""
+    """A packet that interface ``number`` saw at ``wall`` (seconds since 1970), from its first header on."""
     kept = data[:SNAP_LENGTH]
     body = number.to_bytes(4, "little") + _time(wall) + _LENGTHS.pack(len(kept), len(data))
     flags = _option(_EPB_FLAGS, (1 if inbound else 2).to_bytes(4, "little"))
@@ -117,3 +126,20 @@ def ip_packet(message: TappedMessage) -> bytes:
         *fields, internet_checksum(_IPV4.pack(*fields, 0, source, destination)), source, destination
     )
     return head + udp + data
+
+
+def exported_pdu(message: TappedDiameter) -> bytes:
+    """A Diameter message with the tags of an exported PDU in front."""
+    tags = [_tag(_TAG_DISSECTOR, b"diameter")]
+    for place, address in enumerate((message.source, message.destination)):
+        tags.append(_tag((_TAG_IPV6 if len(address) == 16 else _TAG_IPV4) + place, address))
+    carrier = _PORT_SCTP if message.transport in ("sctp", "dtls") else _PORT_TCP
+    tags.append(_tag(_TAG_PORT_TYPE, carrier.to_bytes(4, "big")))
+    for place, port in enumerate((message.source_port, message.destination_port)):
+        tags.append(_tag(_TAG_PORT + place, port.to_bytes(4, "big")))
+    return b"".join(tags) + _TAG.pack(0, 0) + message.data
+
+
+def _tag(number: int, value: bytes) -> bytes:
+    padded = value + bytes(-len(value) % 4)
+    return _TAG.pack(number, len(padded)) + padded

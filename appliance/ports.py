@@ -12,7 +12,7 @@ from attrs import define, field
 
 from appliance.counters import CounterSet
 from appliance.ports_aaa import AaaPort
-from appliance.tap import Tapped, TappedMessage
+from appliance.tap import Tapped, TappedDiameter, TappedMessage
 
 
 @define(slots=True, kw_only=True)
@@ -210,10 +210,10 @@ class TapPort(Protocol):
     def subscribe(self, wanted: TapFilter, limit: int) -> SubscriptionPort:
         """Begin to see what fits; at most ``limit`` wait to be taken. Raises ApplianceError."""
 
-    def describe(self, message: TappedMessage, level: int) -> list[str]:
+    def describe(self, message: TappedMessage | TappedDiameter, level: int) -> list[str]:
         """The message in words; ``level`` 1 (one line) to 5 (everything)."""
 
-    def hexdump(self, message: TappedMessage, text: bool) -> list[str]:
+    def hexdump(self, message: TappedMessage | TappedDiameter, text: bool) -> list[str]:
         """Its octets, also as characters if ``text``."""
 
 

@@ -99,12 +99,18 @@ class PendingView:
     endpoint: str
     peer: str
     """Empty: it waits for one."""
+    direction: str
+    """``out``: to a peer; ``in``: an application of ours has it."""
+    state: str
+    """``sent``, ``queued`` (for the peer's window), ``parked`` (for a peer), ``working`` (here)."""
     command: str
     application: str
     session_id: str
     hop_by_hop: int
+    """-1: not sent."""
     end_to_end: int
-    age: float
+    remaining: float
+    """Seconds until it is given up."""
     retransmitted: bool
 
 
@@ -274,11 +280,13 @@ class ServerView:
     storage: str
     """Where records go, without a password."""
     storage_state: str
-    """``Normal``, or what is wrong."""
+    """``Normal``, ``Opening`` after a start, or what is wrong."""
     records: int
     """Stored since the start."""
     waiting: int
-    """Records that wait to be stored."""
+    """Records on their way to the database."""
+    spool: int = 0
+    """Octets of the records that wait on disk for it."""
     counters: dict[str, int] = field(factory=dict)
 
 

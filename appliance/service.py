@@ -14,8 +14,11 @@ from typing import Any
 
 from appliance import views
 from appliance.counters import CounterSet
+from appliance.diameter_hub import Hub
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
 from appliance.protocols.access.events import MobileSeen
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.pmipv6.events import ClearSessions, Notify
 from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.rawsock import QUEUE_LIMIT
@@ -24,6 +27,9 @@ from appliance.record import Recorder, Sink, chance
 from appliance.tap import Tap
 from appliance.tun.engine import Engine
 from appliance.wildcards import is_wild
+
+#: Termination-Cause of sessions that end with the process (RFC 2866, RFC 7155 section 4.2.9).
+ADMIN_REBOOT = 17
 
 Clock = Callable[[], Now]
 Tell = Callable[[str, str], None]
@@ -64,7 +70,12 @@ class Service:
         tell: Tell,
         recorder: Recorder | None = None,
         tap: Tap | None = None,
+        hub: Hub | None = None,
+        exchanges: Exchanges | None = None,
+        session_ids: SessionIds | None = None,
+        state_directory: str = "",
     ) -> None:
+        """``hub``, ``exchanges``, ``session_ids`` and ``state_directory`` are for AAA; a gateway has none."""
         self.settings = settings
         self.name: str = settings.name
         self.context: str = settings.context
@@ -157,6 +168,12 @@ class Service:
             views.queue_view(self.label, each.address, each.socket, each.waiting, QUEUE_LIMIT)
             for each in sockets
         ]
+
+    async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
+        """Say what has to be said before :meth:`stop`; there are no new sessions from now on.
+
+        ``cause`` is the Termination-Cause of the sessions that there are.
+        """
 
     async def start(self) -> None:
         """Open sockets and tunnels; raises ResourceError, after which :meth:`stop` cleans up."""

@@ -7,17 +7,27 @@ from typing import Any
 import netifaces
 
 from appliance import files
+from appliance.aaa.settings import AaaServerSettings
+from appliance.aaa_desk import AaaDesk
+from appliance.aaa_port import AaaClient, AaaViews
+from appliance.aaa_service import AaaService
+from appliance.aaa_tester import AaaTester
 from appliance.capture import Captures
 from appliance.config import Builder, Configuration
 from appliance.config_plan import Key, Plan, Settings, compare, services
 from appliance.counters import CounterSet
 from appliance.desk import Desk
+from appliance.diameter_hub import HeldNode
+from appliance.diameter_service import DiameterService
 from appliance.errors import ApplianceError, ResourceError
 from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
 from appliance.ports import CapturePort, FilePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.ports_aaa import AaaPort
+from appliance.protocols.diameter.client.auth_sessions import SessionIds
+from appliance.protocols.diameter.client.counted import Exchanges
+from appliance.protocols.diameter.settings import EndpointSettings
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -84,7 +94,7 @@ class System:
         self._started = clock()
         self.kernel = Kernel(configuration.state_directory)
         tap = Tap()
-        watch = Watch(tap, self.services)
+        watch = Watch(tap, self.services, lambda: [each.name for each in self.configuration.endpoints])
         self._captures = Captures(watch, self.tell, clock, reactor.callLater, reactor.callFromThread)
         self.tap: TapPort = watch
         self.captures: CapturePort = self._captures
@@ -105,11 +115,29 @@ class System:
             "tell": self.tell,
             "recorder": recorder,
         }
+        self._aaa = AaaDesk(
+            self._make_endpoint, self._make_server, lambda function: reactor.callLater(0, function), self.tell
+        )
+        self._tools |= {"hub": self._aaa.hub, "state_directory": configuration.state_directory}
         self.running: dict[Key, AnyService] = {}
+        self.aaa: AaaPort = self._aaa_views(clock, random_bits)
         self._links: dict[str, tuple[bool, bool]] = {}
-        self._managers: list[Manage] = [self._desk.manage]
+        self._managers: list[Manage] = [self._desk.manage, self._aaa.manage]
         self._changing = asyncio.Lock()
         self._ready = self._stopping = False
+
+    def _aaa_views(self, clock: Callable[[], Now], random_bits: Callable[[int], int]) -> AaaViews:
+        """What the shell sees of AAA; also what clients of services count and number together."""
+        self._tools |= {"exchanges": Exchanges(), "session_ids": SessionIds(int(clock().wall))}
+        tester = AaaTester(
+            self._aaa.hub, lambda: self.configuration, clock, random_bits, self._tools["session_ids"]
+        )
+        exchanges: Exchanges = self._tools["exchanges"]
+        return AaaViews(self._aaa, lambda: self.configuration, self._clients, exchanges, tester)
+
+    def _clients(self) -> list[AaaClient]:
+        clients = (getattr(service, "aaa", None) for service in self.running.values())
+        return [client for client in clients if client is not None]
 
     def _adopt(self, configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
         """The same configuration as the builder makes it, so that changes share what stays with it.
@@ -137,7 +165,7 @@ class System:
         await self.kernel.start()
         await self.kernel.recover()
         boot = compare(Configuration(control_socket=self.configuration.control_socket), self.configuration)
-        await Change(self, boot, []).make()
+        await Change(self, boot, [self._aaa.manage]).make()
         for service in self.services():
             if service.state != "Started":
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
@@ -158,6 +186,14 @@ class System:
         if self._recorder is not None and self._ready:
             self._recorder.begin(service.label, settings)
         return service
+
+    def _make_endpoint(self, settings: EndpointSettings) -> DiameterService:
+        tools = {name: self._tools[name] for name in ("reactor", "clock", "random_bits", "tell", "tap")}
+        return DiameterService(settings, **tools)
+
+    def _make_server(self, settings: AaaServerSettings, node: HeldNode) -> AaaService:
+        tools = {name: self._tools[name] for name in ("reactor", "clock", "random_bits", "tell")}
+        return AaaService(settings, node, state_directory=self.configuration.state_directory, **tools)
 
     def require_addresses(self, service: AnyService) -> None:
         """Say what to do about an address that this host lacks before any socket does."""
@@ -181,8 +217,10 @@ class System:
             self._host.stop()
             await self._desk.stop()
             await self._captures.stop()
+            await asyncio.gather(*(service.farewell() for service in self.running.values()))
             for service in reversed(self.running.values()):
                 service.stop()
+            await self._aaa.stop()
             await self.kernel.close()
 
     def _link_changed(self, name: str, is_up: bool, present: bool) -> None:
@@ -207,6 +245,8 @@ class System:
         """Name the started services in one line."""
         started = (service for service in self.services() if service.state == "Started")
         names = [f"{service.kind}-service {service.name}" for service in started]
+        names += [f"diameter endpoint {name}" for name in self._aaa.endpoints]
+        names += [f"aaa-server {name}" for name in self._aaa.servers]
         return ", ".join(names) or "no services"
 
     # ---- the running configuration

@@ -18,6 +18,7 @@ from appliance.counters import CounterSet
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
 from appliance.protocols.access.events import MobileSeen
+from appliance.protocols.mobility.aaa import ADMINISTRATIVE
 from appliance.tun.kernel import Kernel
 
 AnyService = LmaService | MagService
@@ -90,7 +91,7 @@ class Change:
             if route.service in ended:
                 await self._remove_route(route)
         for change in plan.having("stop", "restart", "remove"):
-            self._stop(change)
+            await self._stop(change)
         for change in plan.having("start", "restart", "add"):
             await self._start(change)
         for route in plan.routes_gone:
@@ -169,11 +170,12 @@ class Change:
         service.retune(change.new)
         self._back(f"tunnels of {change.title}", back)
 
-    def _stop(self, change: ServiceChange) -> None:
+    async def _stop(self, change: ServiceChange) -> None:
         service = self._host.running.pop(change.key)
         self._counters[change.key] = service.counters
         self._mobiles[change.key] = service.mobiles()
         ended = service.dissolve() if service.state == "Started" else 0
+        await service.farewell(ADMINISTRATIVE)
         service.stop()
         if change.new is not None and not change.new.address:
             # It stays, bound to nothing.
@@ -199,6 +201,7 @@ class Change:
         self._host.running[change.key] = service
 
         async def back() -> None:
+            await service.farewell(ADMINISTRATIVE)
             service.stop()
             if former is not None:
                 # It was there without a bind address.
@@ -215,6 +218,7 @@ class Change:
         try:
             await service.start()
         except BaseException:
+            await service.farewell(ADMINISTRATIVE)
             service.stop()
             raise
 

@@ -1,5 +1,7 @@
 """Where signalling can be watched: drivers tell the one :class:`Tap` what they receive and send.
 
+Messages of mobility services and of Diameter endpoints, what becomes of sessions, and notes.
+
 ::
 
     socket ─▶ driver ─▶ core            Tap.saw(message) ─┬─▶ Subscription of a monitor ──take()──▶ terminal
@@ -22,6 +24,8 @@ MADE, ENDED, NOTE = "made", "ended", "note"
 
 #: Most subscriptions at a time; each costs every message one call.
 SUBSCRIPTIONS = 16
+#: Octets of messages that wait for one listener: Diameter messages can be long.
+OCTETS = 16 << 20
 #: Messages that the filter of one subscription may decode in a second (about 15 microseconds each).
 DECODINGS = 2000
 
@@ -53,6 +57,34 @@ class TappedMessage:
 
 
 @define(slots=True)
+class TappedDiameter:
+    """One Diameter message as it went by, in clear text whatever it came in; its keys are veiled."""
+
+    wall: float
+    """Seconds since 1970."""
+    service: str
+    """Name of the endpoint."""
+    direction: str
+    data: bytes
+    name: str
+    """Identity of the peer; empty: it has not said it yet."""
+    source: bytes
+    """Packed address."""
+    source_port: int
+    """0: not known."""
+    destination: bytes
+    destination_port: int
+    transport: str
+    """``tcp``, ``tls``, ``sctp`` ..."""
+    kind: str = "diameter"
+
+    @property
+    def peer(self) -> bytes:
+        """Packed address of the other side."""
+        return self.source if self.direction == INBOUND else self.destination
+
+
+@define(slots=True)
 class TappedEvent:
     """Something that happened to a session, or what a service has to say."""
 
@@ -69,7 +101,7 @@ class TappedEvent:
     """Packed home network prefixes and IPv4 home address of a session that was made."""
 
 
-Tapped = TappedMessage | TappedEvent
+Tapped = TappedMessage | TappedDiameter | TappedEvent
 
 
 class Wanted(Protocol):
@@ -111,6 +143,8 @@ class Subscription:
         self._waiting: deque[Tapped] = deque()
         self._second = -1
         self._left = 0
+        self._put = self._taken = 0
+        """Octets so far; each is written by one thread only."""
 
     @property
     def lost(self) -> int:
@@ -126,9 +160,10 @@ class Subscription:
             self.error = error
             self._end(self)
             return
-        if len(self._waiting) >= self.limit:
+        if len(self._waiting) >= self.limit or self._put - self._taken > OCTETS:
             self._lose(item)
             return
+        self._put += _size(item)
         self._waiting.append(item)
         if self._wake is not None:
             self._wake()
@@ -161,11 +196,17 @@ class Subscription:
         count = min(len(waiting), most or self.limit)
         if not count and self.error is not None:
             raise self.error
-        return [waiting.popleft() for _ in range(count)]
+        found = [waiting.popleft() for _ in range(count)]
+        self._taken += sum(map(_size, found))
+        return found
 
     def close(self) -> None:
         """Listen no more; what was not taken yet can still be."""
         self._end(self)
+
+
+def _size(item: Tapped) -> int:
+    return 0 if isinstance(item, TappedEvent) else len(item.data)
 
 
 class Tap:

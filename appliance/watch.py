@@ -6,7 +6,7 @@
                                               └─ sessions of the services: who has an address or call id
 
 A selector looks first whether the octets it looks for are in the message at all, which costs
-a hundredth of decoding it.
+a hundredth of decoding it. Of Diameter messages :mod:`appliance.watch_diameter` knows whose they are.
 """
 
 import re
@@ -17,6 +17,7 @@ from typing import Any
 
 from appliance.errors import ApplianceError
 from appliance.ports import ServicePort, SessionFilter, SessionView, TapFilter
+from appliance.protocols.diameter.message import describe as diameter
 from appliance.protocols.mobility.codec import decode
 from appliance.protocols.mobility.describe import describe, hexdump, identity
 from appliance.protocols.mobility.messages import BindingUpdate, Message
@@ -27,7 +28,19 @@ from appliance.protocols.mobility.options import (
     IPv4HomeAddressReply,
     IPv4HomeAddressRequest,
 )
-from appliance.tap import ENDED, MADE, NOTE, Subscription, Tap, Tapped, TappedEvent, TappedMessage, TooMany
+from appliance.tap import (
+    ENDED,
+    MADE,
+    NOTE,
+    Subscription,
+    Tap,
+    Tapped,
+    TappedDiameter,
+    TappedEvent,
+    TappedMessage,
+    TooMany,
+)
+from appliance.watch_diameter import DiameterSelector
 from appliance.wildcards import expression, is_wild
 
 Services = Callable[..., Iterable[ServicePort]]
@@ -109,6 +122,7 @@ class Selector:
         """Sessions that are followed, and whose they are."""
         self._followed: set[bytes] = set()
         self._pending: deque[tuple[int, bytes, bytes]] = deque(maxlen=_PENDING)
+        self._diameter = DiameterSelector()
         self._waiting = wanted.next_call
         """For a next call."""
         self._any = not (self._pattern or self._address or wanted.call_id or wanted.next_call)
@@ -166,6 +180,8 @@ class Selector:
             return False
         if self._any:
             return True
+        if isinstance(item, TappedDiameter):
+            return self._diameter.maybe(item, self._needles)
         data = item.data
         if any(needle in data for needle in self._needles):
             return True
@@ -192,6 +208,8 @@ class Selector:
             return True
         if isinstance(item, TappedEvent):
             return self._wants_event(item)
+        if isinstance(item, TappedDiameter):
+            return self._diameter.wants(item, self._address, self._fits, self._learn)
         message = decode(item.data).message
         if message is None:
             # What cannot be decoded may still be what is looked for: its octets are in there.
@@ -255,10 +273,11 @@ class Selector:
 class Watch:
     """The shell's face of the tap."""
 
-    def __init__(self, tap: Tap, services: Services) -> None:
-        """``services`` is ``SystemPort.services``."""
+    def __init__(self, tap: Tap, services: Services, endpoints: Callable[[], Iterable[str]] = tuple) -> None:
+        """``services`` is ``SystemPort.services``; ``endpoints`` gives the names of Diameter endpoints."""
         self._tap = tap
         self._services = services
+        self._endpoints = endpoints
 
     def _sessions(self, wanted: SessionFilter) -> Iterator[SessionView]:
         for service in self._services():
@@ -266,18 +285,21 @@ class Watch:
 
     def subscribe(self, wanted: TapFilter, limit: int, wake: Callable[[], Any] | None = None) -> Subscription:
         """Begin to see what fits; ``wake`` as in :meth:`Tap.subscribe`. Raises ApplianceError."""
-        if wanted.service and not any(one.name == wanted.service for one in self._services()):
-            raise ApplianceError(f"No service is named {wanted.service}")
+        names = {one.name for one in self._services()} | set(self._endpoints())
+        if wanted.service and wanted.service not in names:
+            raise ApplianceError(f"No service and no diameter endpoint is named {wanted.service}")
         selector = None if wanted == TapFilter() else Selector(wanted, self._sessions)
         try:
             return self._tap.subscribe(selector, limit, wake=wake)
         except TooMany as error:
             raise ApplianceError(str(error)) from error
 
-    def describe(self, message: TappedMessage, level: int) -> list[str]:
+    def describe(self, message: TappedMessage | TappedDiameter, level: int) -> list[str]:
         """The message in words."""
+        if isinstance(message, TappedDiameter):
+            return diameter.describe(message.data, level)
         return describe(message.data, level)
 
-    def hexdump(self, message: TappedMessage, text: bool) -> list[str]:
+    def hexdump(self, message: TappedMessage | TappedDiameter, text: bool) -> list[str]:
         """Its octets."""
         return hexdump(message.data, text)

@@ -77,7 +77,7 @@ class Demo:
         self.check("aaa, lma, mag1 and mag2 are ready", True, f"{time.monotonic() - begun:.1f} s")
 
         def connected() -> bool:
-            return "OPEN" in self.nodes["lma"].cli("show diameter peers")
+            return self.nodes["lma"].json("show diameter peers")[0]["state"] == "OPEN"
 
         wait_for("the anchor's connection to the AAA server is open", connected, 40)
 
@@ -204,7 +204,7 @@ class Demo:
         good = found[0] == "START" and found[-1] == "STOP" and "INTERIM" in found
         self.check("accounting: START, INTERIM at the handover, STOP", good, " ".join(found))
         stop = aaa.json(command)[-1]
-        used = stop["input_octets"], stop["output_octets"]
+        used = stop["octets_in"], stop["octets_out"]
         self.check("accounting: octets in both directions", min(used) > 1000, f"{used[0]} in, {used[1]} out")
 
     def _halt(self) -> None:

@@ -94,7 +94,7 @@ class Appliance:
                 text=True,
             )
 
-    def wait_ready(self, timeout: float = 15.0) -> None:
+    def wait_ready(self, timeout: float = 40.0) -> None:
         """Wait for the ready line; :class:`LabError` with the log's last lines when it ends instead."""
 
         def ready() -> bool:

@@ -88,6 +88,7 @@ def kind(value: Value) -> str:
         "IPV6": "IPv6 address",
         "IPV4": "IPv4 address",
         "ADDRESS": "IPv4 or IPv6 address",
+        "IP": "IPv4 or IPv6 address",
         "IPV6/LEN": "IPv6 prefix with its length",
         "IPV4/LEN": "IPv4 network with its length",
         "IPV6/HOST": "IPv6 address with the length of its link",
@@ -97,7 +98,13 @@ def kind(value: Value) -> str:
     }
     if value.kind in names:
         return names[value.kind]
-    what = {"NAI": "network access identifier", "PATH": "absolute path", "SECRET": "secret"}
+    what = {
+        "NAI": "network access identifier",
+        "PATH": "absolute path",
+        "SECRET": "secret",
+        "IDENTITY": "DiameterIdentity or realm",
+        "IDENTITY/ANY": "DiameterIdentity, `*.REALM` or `*`",
+    }
     return f"{what.get(value.kind, value.kind.lower())}, {value.low} to {value.high} characters"
 
 

@@ -179,6 +179,21 @@ class FaultTests(SynchronousTestCase):
                 "aaa-server s\nrealm b\nuser name a@b\nmn-aaa secret abc\nexit\nexit",
                 "a key of mn-aaa has 4 octets at least",
             ),
+            (
+                (),
+                "aaa-server s\nrealm b\nuser name a@b\nmn-ha secret 0x0123456\nexit\nexit",
+                "a key of mn-ha that begins with 0x has pairs of hexadecimal digits behind it",
+            ),
+            (
+                (),
+                "aaa-server s\nstorage postgresql db1\nexit",
+                "storage postgresql wants postgresql://USER@HOST/DATABASE or words of libpq, as host=",
+            ),
+            (
+                (),
+                "aaa-server s\nstorage postgresql postgresql://u:hidden@h/d\nexit",
+                "give the password of the database behind 'secret', not in its address",
+            ),
             ((), "exit\ncontext d\ndiameter endpoint e\nexit", "exists in another context"),
         ):
             found = faults(*lines, context=context)
@@ -194,6 +209,13 @@ class FaultTests(SynchronousTestCase):
         self.assertTrue(load(f"{head}{sctp}end\n", "f").endpoints)
         with self.assertRaisesRegex(ConfigurationErrors, "port 3868 is taken by diameter endpoint a already"):
             load(f"{head}{sctp}{one.format('b', 'b', incoming, '')}end\n", "f")
+
+    def test_another_identity(self) -> None:
+        """An 'origin host' line takes the place of the one with its address."""
+        text = "config\ncontext c\ndiameter endpoint e\norigin realm r\n"
+        lines = "origin host a.r address 127.0.0.1\norigin host b.r address 127.0.0.1 port 3999\nend\n"
+        (endpoint,) = load(text + lines, "f").endpoints
+        self.assertEqual((endpoint.identity, len(endpoint.addresses)), ("b.r", 1))
 
     def test_a_realm_is_wanted(self) -> None:
         """An identity without a realm is refused."""

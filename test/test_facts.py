@@ -6,6 +6,7 @@ from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.facts import lma_facts, mag_facts
+from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -37,6 +38,8 @@ OTHER: dict[str, Any] = {
     ),
     "profiles": (Profile(name="mn1"),),
     "default_profile": Profile(name="default"),
+    "aaa_group": "home",
+    "aaa": GroupSettings(name="home", accounting=ServerGroup(endpoint="aaa")),
     "lma": V4,
     "encapsulation": "ipip",
     "retransmission_policy": "normal",

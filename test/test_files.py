@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -92,3 +93,125 @@ class FileTests(SynchronousTestCase):
         self.assertIn("No space left on device", self.refused(files.write_text(self.path, "new")))
         self.assertEqual(Path(self.path).read_text(), "old")
         self.assertEqual(os.listdir(self.work), ["a.conf"])
+
+
+class ExportTests(SynchronousTestCase):
+    """Long files, written bit by bit."""
+
+    def setUp(self) -> None:
+        self.folder = os.path.abspath(self.mktemp())
+        os.mkdir(self.folder)
+        self.path = f"{self.folder}/out"
+
+    def write(self, *parts: list[str], replace: tuple[str, ...] | None = None) -> None:
+        """A whole file of these lines."""
+
+        async def go() -> None:
+            file = files.Export(self.path, replace)
+            try:
+                await file.begin()
+                for part in parts:
+                    await file.write(part)
+                await file.finish()
+            finally:
+                await file.discard()
+
+        asyncio.run(go())
+
+    def left(self) -> list[str]:
+        """What is in the directory."""
+        return sorted(os.listdir(self.folder))
+
+    def test_whole(self) -> None:
+        """All lines, for the owner only; text that is no UTF-8 does not end it."""
+        self.write(["a", "b"], [], ["\udcff"])
+        with open(self.path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "a\nb\n\\udcff\n")
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+        self.assertEqual(self.left(), ["out"])
+
+    def test_what_is_there(self) -> None:
+        """Only a file that begins rightly, or an empty one, is replaced; no link, FIFO or directory is."""
+        self.write(["head 1"])
+        self.assertRaises(ApplianceError, self.write, ["x"])
+        self.write(["head 2"], replace=("head", "other"))
+        error = self.assertRaises(ApplianceError, self.write, ["x"], replace=("y",))
+        self.assertIn("no such file", str(error))
+        os.truncate(self.path, 0)
+        self.write(["head 3"], replace=("y",))
+        os.rename(self.path, f"{self.folder}/kept")
+        for make, text in (
+            (lambda: os.symlink(f"{self.folder}/kept", self.path), "is a link"),
+            (lambda: os.symlink(f"{self.folder}/nowhere", self.path), "is a link"),
+            (lambda: os.mkfifo(self.path), "no regular file"),
+            (lambda: os.mkdir(self.path), "no regular file"),
+        ):
+            make()
+            error = self.assertRaises(ApplianceError, self.write, ["x"], replace=("head",))
+            self.assertIn(text, str(error))
+            self.assertEqual(self.left(), ["kept", "out"])
+            os.rmdir(self.path) if os.path.isdir(self.path) else os.unlink(self.path)
+        with open(f"{self.folder}/kept", encoding="utf-8") as file:
+            self.assertEqual(file.read(), "head 3\n")
+
+    def test_somebody_was_faster(self) -> None:
+        """What has got the name meanwhile is not replaced, also where there are no hard links."""
+
+        async def go() -> None:
+            file = files.Export(self.path, None)
+            await file.begin()
+            await file.write(["x"])
+            os.symlink("/nowhere", self.path)
+            await file.finish()
+
+        for link in (os.link, self.no_links):
+            self.patch(os, "link", link)
+            error = self.assertRaises(ApplianceError, asyncio.run, go())
+            self.assertIn("File exists", str(error))
+            self.assertEqual(self.left(), ["out"])
+            os.unlink(self.path)
+        self.write(["y"])
+        self.assertEqual(self.left(), ["out"])
+
+    @staticmethod
+    def no_links(*_args: object, **_options: object) -> None:
+        """A file system without hard links."""
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def test_faults(self) -> None:
+        """A directory that is not there, a full disk: nothing is left, and it is said what it was."""
+        self.path = f"{self.folder}/no/out"
+        self.assertIn("No such file", str(self.assertRaises(ApplianceError, self.write, ["x"])))
+        self.path = f"{self.folder}/out"
+
+        def full(_descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self.patch(os, "fsync", full)
+        error = self.assertRaises(ApplianceError, self.write, ["x"])
+        self.assertEqual(str(error), f"{self.path}: No space left on device; nothing was written")
+        self.assertEqual(self.left(), [])
+
+    def test_cancelled(self) -> None:
+        """Who wants no more leaves nothing behind, also while a thread is writing."""
+
+        async def go() -> None:
+            file = files.Export(self.path, None)
+
+            async def write() -> None:
+                try:
+                    await file.begin()
+                    while True:
+                        await file.write(["x" * 1_000] * 100)
+                finally:
+                    await file.discard()
+
+            task = asyncio.ensure_future(write())
+            while not self.left():
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.wait([task])
+            self.assertTrue(task.cancelled())
+
+        asyncio.run(go())
+        self.assertEqual(self.left(), [])

@@ -216,7 +216,7 @@ class FilterTest(SynchronousTestCase):
             (event(NOTE, "hello"), False),
         )
         error = self.assertRaises(ApplianceError, self.watch, world, service="lma9")
-        self.assertEqual(str(error), "No service is named lma9")
+        self.assertEqual(str(error), "No service and no diameter endpoint is named lma9")
 
     def test_too_many(self) -> None:
         """One subscription too many is an error with a text."""

@@ -4,7 +4,9 @@ The server is stateless here: it takes records in any order, also of sessions th
 repeated record is answered like the first one; that it is stored only once is the work of the store.
 """
 
-from typing import NamedTuple
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from appliance.aaa.context import (
     ACCOUNTING,
@@ -12,6 +14,7 @@ from appliance.aaa.context import (
     APPLICATION_UNSUPPORTED,
     COMMANDS,
     DRAFT_MOBILE_IP,
+    INVALID_AVP_VALUE,
     MIP6A,
     MIP6I,
     MISSING_AVP,
@@ -27,8 +30,11 @@ from appliance.aaa.context import (
     echo,
 )
 from appliance.aaa.events import Keep, Reply, Request
+from appliance.aaa.record_layouts import Fields, RecordLayouts
 from appliance.aaa.records import (
+    LONGEST_TEXT,
     MICROSECONDS,
+    MOST,
     NO_SUB_SESSION,
     START,
     Record,
@@ -37,10 +43,9 @@ from appliance.aaa.records import (
     signed,
 )
 from appliance.aaa.settings import AaaServerSettings
-from appliance.protocols.diameter.codec import ERROR, PROXIABLE, Group, Message, frame
-from appliance.protocols.diameter.definitions import AvpDef
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import BadValue
+from appliance.protocols.diameter.message.codec import ERROR, HEADER_SIZE, PROXIABLE, Group, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import EPOCH, BadValue
 from appliance.protocols.timers import Now
 
 _D = standard()
@@ -85,6 +90,7 @@ MOBILE_IPV4_REQUIRED = tuple(
 )
 #: What the answer says again (RFC 6733 section 9.7.2).
 ECHOED = (
+    SESSION_ID,
     RECORD_TYPE,
     RECORD_NUMBER,
     ACCT_APPLICATION_ID,
@@ -102,12 +108,19 @@ _TEXTS = {
     UNABLE_TO_COMPLY: "the database refuses the record",
 }
 _SUCCESS = RESULT_CODE.encode(SUCCESS)
-_from = int.from_bytes
 
 
-def _number(group: Group, avp: AvpDef) -> int | None:
-    data = group.raw(avp)
-    return None if data is None else counter(_from(data, "big"))
+_TEXTS_OF = tuple(avp.key for avp in (SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, USER_NAME, MULTI_SESSION))
+_WORDS_OF = tuple(
+    avp.key for avp in (RECORD_TYPE, RECORD_NUMBER, SESSION_TIME, TERMINATION_CAUSE, EVENT_TIMESTAMP)
+)
+_COUNTERS_OF = tuple(
+    avp.key for avp in (INPUT_OCTETS, OUTPUT_OCTETS, INPUT_PACKETS, OUTPUT_PACKETS, SUB_SESSION)
+)
+_ECHOED = tuple(avp.key for avp in ECHOED)
+FIELDS = Fields(_TEXTS_OF, _WORDS_OF, _COUNTERS_OF, _ECHOED, PROXY_INFO.key)
+_word = struct.Struct("!I").unpack_from
+_long = struct.Struct("!Q").unpack_from
 
 
 def record_of(group: Group, body: bytes, received: int, end_to_end: int, application: int) -> Record:
@@ -115,34 +128,75 @@ def record_of(group: Group, body: bytes, received: int, end_to_end: int, applica
 
     Raises BadValue and Malformed, both ValueErrors, for AVPs that cannot be read.
     """
-    raw = group.raw
-    sub = raw(SUB_SESSION)
-    number, type_ = raw(RECORD_NUMBER), raw(RECORD_TYPE)
-    if number is None or type_ is None:
-        raise BadValue("an ACR has to have Accounting-Record-Type and Accounting-Record-Number")
-    event = raw(EVENT_TIMESTAMP)
+    # This is done for each record: it reads where the index of the message points, and asks nobody.
+    index = group.walk()
+    try:
+        texts, words, counters = _columns(index.get, group.data)
+    except TypeError:
+        # One of them is there twice: the first one counts.
+        firsts = {key: place[0] if isinstance(place, list) else place for key, place in index.items()}
+        texts, words, counters = _columns(firsts.get, group.data)
+    session, host, realm, user, multi = texts
+    type_, number, duration, cause, event = words
+    octets_in, octets_out, packets_in, packets_out, sub = counters
+    if number is None or type_ is None or not session:
+        raise BadValue("an ACR has to have Session-Id, Accounting-Record-Type and Accounting-Record-Number")
+    for each in counters:
+        if each is not None and each > MOST:
+            octets_in, octets_out, packets_in, packets_out, _ = map(counter, counters)
+            break
     return Record(
         None,
         received,
         end_to_end,
-        _text(raw(ORIGIN_HOST)),
-        _text(raw(ORIGIN_REALM)),
-        _text(raw(SESSION_ID)),
-        NO_SUB_SESSION if sub is None else signed(_from(sub, "big")),
-        _from(number, "big"),
-        _from(type_, "big"),
-        _text(raw(USER_NAME)),
-        None if event is None else EVENT_TIMESTAMP.type.decode(event),
-        _number(group, SESSION_TIME),
-        _number(group, INPUT_OCTETS),
-        _number(group, OUTPUT_OCTETS),
-        _number(group, INPUT_PACKETS),
-        _number(group, OUTPUT_PACKETS),
-        _number(group, TERMINATION_CAUSE),
-        _text(raw(MULTI_SESSION)),
+        host,
+        realm,
+        session,
+        NO_SUB_SESSION if sub is None else signed(sub),
+        number,
+        type_,
+        user,
+        None if event is None else event - EPOCH + (0 if event >> 31 else 1 << 32),
+        duration,
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        cause,
+        multi,
         application,
         body,
     )
+
+
+def _columns(get: Callable[[int], Any], data: bytes) -> tuple[list[str], list[int | None], list[int | None]]:
+    """Texts, 32-bit and 64-bit numbers, in the order of the keys above. Raises BadValue, and TypeError."""
+    texts: list[str] = []
+    words: list[int | None] = []
+    counters: list[int | None] = []
+    try:
+        for key in _TEXTS_OF:
+            place = get(key)
+            texts.append("" if place is None else _text(data, place))
+        for key in _WORDS_OF:
+            place = get(key)
+            words.append(None if place is None else _word(data, place + 8)[0])
+        for key in _COUNTERS_OF:
+            place = get(key)
+            counters.append(None if place is None else _long(data, place + 8)[0])
+    except struct.error:
+        raise BadValue("an AVP of the record has the wrong length") from None
+    return texts, words, counters
+
+
+def _text(data: bytes, place: int) -> str:
+    size = _word(data, place + 4)[0] & 0xFFFFFF
+    try:
+        text = data[place + 8 : place + size].decode()
+    except UnicodeDecodeError:
+        # What the grammar calls text was checked; an old peer's identity may be anything.
+        text = data[place + 8 : place + size].decode("utf-8", "replace")
+    return text if len(text) <= LONGEST_TEXT else column_text(text)
 
 
 def parse(raw: bytes, received: int, end_to_end: int, application: int) -> Record:
@@ -150,21 +204,15 @@ def parse(raw: bytes, received: int, end_to_end: int, application: int) -> Recor
     return record_of(Group(raw), raw, received, end_to_end, application)
 
 
-def _text(data: bytes | None) -> str:
-    if data is None:
-        return ""
-    # What the grammar calls text was checked; an old peer's identity may be anything.
-    return column_text(data.decode("utf-8", "replace"))
-
-
 class Waiting(NamedTuple):
     """What the answer to an ACR needs, while its record is on the way to the disk."""
 
-    header: tuple[int, int, int, int]
-    """Application, flags, Hop-by-Hop and End-to-End Id."""
-    front: bytes
-    """Session-Id."""
-    echoed: bytes
+    application: int
+    flags: int
+    hop_by_hop: int
+    end_to_end: int
+    echoed: Sequence[bytes]
+    """Session-Id, and what else the answer says again."""
     policies: bytes
     """What the server wants of the client; only with success."""
     proxies: bytes
@@ -176,6 +224,7 @@ class Accounting:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: dict[int, Waiting] = {}
+        self._layouts = RecordLayouts(FIELDS)
         self.configure(context.settings)
 
     def configure(self, settings: AaaServerSettings) -> None:
@@ -187,33 +236,50 @@ class Accounting:
         """Take an ACR. Raises Refused."""
         message = request.message
         self._check(request, message)
-        record = record_of(
-            message, message.body, int(now.wall * MICROSECONDS), message.end_to_end, message.application
+        received, end_to_end = int(now.wall * MICROSECONDS), message.end_to_end
+        application, body = message.application, message.body
+        plan = self._layouts.find(message)
+        record = plan and plan.record(message.data, body, received, end_to_end, application)
+        if plan is None or record is None:
+            record = record_of(message, body, received, end_to_end, application)
+            echoed = self._echoed(message)
+        else:
+            echoed = plan.echo(message.data, HEADER_SIZE)
+        token = request.token
+        self._waiting[token] = Waiting(
+            application,
+            message.flags & PROXIABLE,
+            message.hop_by_hop,
+            end_to_end,
+            echoed,
+            self._policies(record.user) if record.type == START else b"",
+            b"" if plan is not None else echo(message, PROXY_INFO),
         )
-        self._waiting[request.token] = self._prepare(message, record)
-        self._context.out.append(Keep(request.token, record))
+        self._context.out.append(Keep(token, record))
 
     def _check(self, request: Request, message: Message) -> None:
         application = message.application
         if application not in APPLICATIONS and not (application == DRAFT_MOBILE_IP and request.compat):
             raise Refused(APPLICATION_UNSUPPORTED, f"no accounting for application {application}")
+        if message.raw(SESSION_ID) == b"":
+            raise Refused(INVALID_AVP_VALUE, "Session-Id is empty", SESSION_ID.encode(""))
         if application == MOBILE_IPV4 and not request.compat:
             for avp in MOBILE_IPV4_REQUIRED:
                 if message.raw(avp) is None:
                     example = avp.wrap(b"\0" * avp.type.minimum)
                     raise Refused(MISSING_AVP, f"{avp.name} missing", example)
 
-    def _prepare(self, message: Message, record: Record) -> Waiting:
-        octets = message.octets
-        echoed = b"".join([each for avp in ECHOED for each in octets(avp)])
-        policies = self._policies(record.user) if record.type == START else b""
-        return Waiting(
-            (message.application, message.flags & PROXIABLE, message.hop_by_hop, message.end_to_end),
-            octets(SESSION_ID)[0],
-            echoed,
-            policies,
-            echo(message, PROXY_INFO),
-        )
+    def _echoed(self, message: Message) -> list[bytes]:
+        index, data = message.walk(), message.data
+        echoed: list[bytes] = []
+        for key in _ECHOED:
+            place: Any = index.get(key)
+            if place is None:
+                continue
+            if place.__class__ is list:
+                place = place[0]
+            echoed.append(data[place : place + (_word(data, place + 4)[0] + 3 & 0xFFFFFC)])
+        return echoed
 
     def _policies(self, nai: str) -> bytes:
         user = self._context.users.find(nai)
@@ -234,16 +300,14 @@ class Accounting:
         waiting = self._waiting.pop(token, None)
         if waiting is None:
             return
-        context = self._context
-        application, flags, hop_by_hop, end_to_end = waiting.header
+        context, flags = self._context, waiting.flags
         if result == SUCCESS:
-            said, policies = _SUCCESS + context.origin, waiting.policies
+            said, policies = _SUCCESS, waiting.policies
         else:
-            said, policies = RESULT_CODE.encode(result) + context.origin, ERROR_MESSAGE.encode(_TEXTS[result])
+            said, policies = RESULT_CODE.encode(result), ERROR_MESSAGE.encode(_TEXTS[result])
             flags |= ERROR if result // 1000 == 3 else 0
-        body = b"".join(
-            (waiting.front, said, waiting.echoed, policies, context.state, waiting.proxies),
-        )
+        session, *echoed = waiting.echoed
+        body = b"".join((session, said, context.origin, *echoed, policies, context.state, waiting.proxies))
         context.statistics.answers[COMMANDS[ACR], result] += 1
-        answer = frame(ACR, application, flags, hop_by_hop, end_to_end, body)
+        answer = frame(ACR, waiting.application, flags, waiting.hop_by_hop, waiting.end_to_end, body)
         context.out.append(Reply(token, answer))

@@ -8,11 +8,11 @@ from appliance.aaa.events import Effect, Notify, Reply, Request, Send, Told
 from appliance.aaa.sessions import Session, Sessions
 from appliance.aaa.settings import AaaServerSettings, User
 from appliance.aaa.users import Users, fold_nai
-from appliance.protocols.diameter.codec import Group, Message, frame
-from appliance.protocols.diameter.definitions import AvpDef
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Answered, Submit
-from appliance.protocols.diameter.types import EPOCH
+from appliance.protocols.diameter.message.codec import Group, Message, frame
+from appliance.protocols.diameter.message.definitions import AvpDef
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import EPOCH
 from appliance.protocols.timers import Now
 
 _D = standard()

@@ -18,6 +18,7 @@ from appliance.aaa.events import (
     Notify,
     Origin,
     Reauthorize,
+    Reconfigure,
     Reply,
     Request,
     Send,
@@ -27,7 +28,7 @@ from appliance.aaa.events import (
 from appliance.aaa.server import ADVERTISED, MobileAaaServer
 from appliance.aaa.writer import RecordWriter
 from appliance.protocols.diameter.events import Advertised, Answered, Incoming, NodePort
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.timers import Now
 
@@ -79,8 +80,9 @@ class AaaServerDriver:
         self.writer.start()
         self._node.serve(self)
 
-    def stop(self) -> Callable[[], None]:
-        """Take no more requests; returns what waits, on another thread, until the rest is stored."""
+    def stop(self) -> Callable[[float], None]:
+        """Take no more requests; returns what waits, on another thread, until the rest is stored, or for so
+        many seconds."""
         self._node.withdraw(self)
         for number in list(self._sent.values()):
             self._node.cancel(number)
@@ -93,6 +95,13 @@ class AaaServerDriver:
         """The store has ended: nothing comes of the core any more."""
         self._driver.stop()
         self._replies.clear()
+
+    def reconfigure(self, event: Reconfigure) -> None:
+        """Go on by other settings."""
+        before = self.realms
+        self._driver.feed(event)
+        if self.realms != before:
+            self._node.serve(self)
 
     def feed(self, event: Any) -> None:
         """Give the core an event."""
@@ -109,7 +118,14 @@ class AaaServerDriver:
             self._driver.feed(Origin(*origin))
         token = next(self._numbers)
         self._replies[token] = incoming.reply
-        self._driver.feed(Request(token, incoming.message, incoming.peer, incoming.compat, incoming.secure))
+        try:
+            self._driver.feed(
+                Request(token, incoming.message, incoming.peer, incoming.compat, incoming.secure)
+            )
+        except Exception:
+            # The node answers it; nothing of it may stay here.
+            self._replies.pop(token, None)
+            raise
 
     def _reply(self, effect: Reply) -> None:
         reply = self._replies.pop(effect.token, None)

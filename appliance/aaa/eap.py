@@ -27,6 +27,7 @@ from appliance.aaa.context import (
     AUTHORIZE_ONLY,
     INVALID_AVP_VALUE,
     MULTI_ROUND_AUTH,
+    ORIGIN_HOST,
     SESSION_ID,
     SUCCESS,
     TOO_BUSY,
@@ -40,8 +41,9 @@ from appliance.aaa.events import Request
 from appliance.aaa.pmip6 import ProxyMobileIpv6
 from appliance.aaa.sessions import ACCESS
 from appliance.aaa.settings import User
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 
 _D = standard()
@@ -54,8 +56,16 @@ IDENTITY, NAK, MD5_CHALLENGE = 1, 3, 4
 CHALLENGE_OCTETS = 16
 #: Seconds that the mobile node may take for its response.
 PATIENCE = 30
-#: Exchanges at one time.
-MOST = 10_000
+#: Exchanges at one time, and octets of the requests that are kept for them.
+MOST, MOST_OCTETS = 10_000, 64 << 20
+
+
+Key = tuple[str, str]
+
+
+def _key(message: Message) -> Key:
+    """Whose exchange it is: another client cannot end it, whatever Session-Id it sends."""
+    return fold(message.first(ORIGIN_HOST)), message.first(SESSION_ID)
 
 
 def packet(code: int, identifier: int, data: bytes = b"") -> bytes:
@@ -82,8 +92,9 @@ class Eap:
     def __init__(self, context: Context, proxy: ProxyMobileIpv6) -> None:
         self._context = context
         self._proxy = proxy
-        #: By Session-Id, in the order in which they end.
-        self._exchanges: OrderedDict[str, Exchange] = OrderedDict()
+        #: By Origin-Host and Session-Id, in the order in which they end.
+        self._exchanges: OrderedDict[Key, Exchange] = OrderedDict()
+        self._octets = 0
 
     @property
     def deadline(self) -> float | None:
@@ -93,7 +104,14 @@ class Eap:
     def tick(self, now: Now) -> None:
         """Forget those who never responded."""
         while self._exchanges and next(iter(self._exchanges.values())).until <= now.mono:
-            self._exchanges.popitem(last=False)
+            self._take(next(iter(self._exchanges)))
+
+    def _take(self, key: Key) -> Exchange | None:
+        """The exchange of a client and session, which is over with that."""
+        exchange = self._exchanges.pop(key, None)
+        if exchange is not None:
+            self._octets -= len(exchange.first.data)
+        return exchange
 
     def request(self, request: Request, now: Now) -> None:
         """Take a DER. Raises Refused, and ValueErrors of the codec."""
@@ -135,18 +153,19 @@ class Eap:
             raise self._fail(payload, why.result, why.text) from None
         if not user.key:
             raise self._fail(payload, AUTHENTICATION_REJECTED, "user has no MN-AAA key")
-        if len(self._exchanges) >= MOST:
+        key, size = _key(message), len(message.data)
+        self._take(key)
+        if len(self._exchanges) >= MOST or self._octets + size > MOST_OCTETS:
             raise Refused(TOO_BUSY, "too many authentications at one time")
         identifier, challenge = payload[1] + 1 & 0xFF, self._context.random(CHALLENGE_OCTETS)
-        session_id = message.first(SESSION_ID)
-        self._exchanges.pop(session_id, None)
-        self._exchanges[session_id] = Exchange(message, nai, user, identifier, challenge, now.mono + PATIENCE)
+        self._exchanges[key] = Exchange(message, nai, user, identifier, challenge, now.mono + PATIENCE)
+        self._octets += size
         name = self._context.identity.encode()
         data = bytes((MD5_CHALLENGE, CHALLENGE_OCTETS)) + challenge + name
         self._go_on(request, packet(REQUEST, identifier, data))
 
     def _respond(self, request: Request, payload: bytes, now: Now) -> None:
-        exchange = self._exchanges.pop(request.message.first(SESSION_ID), None)
+        exchange = self._take(_key(request.message))
         if exchange is None:
             raise self._fail(payload, AUTHENTICATION_REJECTED, "nothing was asked of this session")
         if payload[4] == NAK:

@@ -13,8 +13,8 @@ from attrs import define
 
 from appliance.aaa.records import Record
 from appliance.aaa.settings import AaaServerSettings, User
-from appliance.protocols.diameter.codec import Message
 from appliance.protocols.diameter.events import Answered, Submit
+from appliance.protocols.diameter.message.codec import Message
 from appliance.protocols.pmipv6.events import Notify
 
 # Events.

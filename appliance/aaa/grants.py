@@ -25,9 +25,9 @@ from appliance.aaa.context import (
 from appliance.aaa.sessions import ACCESS, ANCHOR, End, Session
 from appliance.aaa.settings import User
 from appliance.aaa.users import fold_nai
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 
 _D = standard()
@@ -84,6 +84,18 @@ def service(message: Message, user: User) -> str:
     return asked
 
 
+def own(context: Context, message: Message, session_id: str, nai: str) -> Session | None:
+    """The session of a Session-Id, which has to be the user's and of this client. Raises Refused."""
+    found = context.sessions.find(session_id)
+    if found is None:
+        return None
+    if not found.belongs(session_id, fold(message.first(ORIGIN_HOST))):
+        raise Refused(UNABLE_TO_COMPLY, "the Session-Id is another client's")
+    if fold_nai(found.user) != fold_nai(nai):
+        raise Refused(UNABLE_TO_COMPLY, "the session is another user's")
+    return found
+
+
 def session_of(context: Context, message: Message, nai: str, user: User, kind: str) -> Session | None:
     """The session that a request is of; ``None``: it begins one. Raises Refused.
 
@@ -93,10 +105,8 @@ def session_of(context: Context, message: Message, nai: str, user: User, kind: s
     session_id = message.first(SESSION_ID)
     if not session_id:
         raise Refused(MISSING_AVP, "Session-Id is missing", SESSION_ID.encode(""))
-    found = context.sessions.find(session_id)
+    found = own(context, message, session_id, nai)
     if found is not None:
-        if fold_nai(found.user) != fold_nai(nai):
-            raise Refused(UNABLE_TO_COMPLY, "the session is another user's")
         return found
     mine = [each for each in context.sessions.of_user(fold_nai(nai)) if each.kind == kind]
     if user.max_sessions and len(mine) >= user.max_sessions:

@@ -37,14 +37,16 @@ from appliance.aaa.context import (
     result_of,
 )
 from appliance.aaa.events import Request
+from appliance.aaa.grants import own
 from appliance.aaa.mip4_agent import choose, configured_address
 from appliance.aaa.mip4_request import CO_LOCATED, Registration, read
 from appliance.aaa.sessions import MIP4, End, Session
 from appliance.aaa.users import fold_nai
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import INSECURE, Answered, Submit
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import current, standard
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.mobility.aaa import LOGOUT
 from appliance.protocols.timers import Now
 
@@ -82,6 +84,7 @@ class MobileIpv4:
     def request(self, request: Request, now: Now) -> None:
         """Take an AMR. Raises Refused, and ValueErrors of the codec."""
         registration = read(self._context, request)
+        own(self._context, request.message, request.message.first(SESSION_ID), registration.nai)
         registration.home_address = self._home_address(registration)
         registration.session = self._match(registration)
         self._limits(registration)
@@ -191,21 +194,26 @@ class MobileIpv4:
         ]
 
     def _answered(self, registration: Registration, answered: Answered, now: Now) -> None:
+        # The exceptions are not kept in a name of ours: they would be a cycle with this frame.
         try:
             self._home_agent_said(registration, answered, now)
-        except Refused as refused:
-            why = refused
+        except Refused as why:
+            self._context.refuse(registration.request, why, *head(registration.message))
         except ValueError as error:
-            why = Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {error}")
-        else:
-            return
-        self._context.refuse(registration.request, why, *head(registration.message))
+            self._context.refuse(
+                registration.request,
+                Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {error}"),
+                *head(registration.message),
+            )
 
     def _home_agent_said(self, registration: Registration, answered: Answered, now: Now) -> None:
         message = answered.message
         if message is None:
             keys.check_secure(answered.reason != INSECURE)
             raise Refused(HA_NOT_AVAILABLE, f"home agent {registration.agent_host}: {answered.reason}")
+        fault = check(message, current())
+        if fault is not None:
+            raise Refused(UNABLE_TO_COMPLY, f"unusable answer of the home agent: {fault.text}")
         reply = message.first(REG_REPLY)
         said = b"" if reply is None else REG_REPLY.encode(reply)
         result = result_of(answered)

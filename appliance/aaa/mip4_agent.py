@@ -16,8 +16,8 @@ from appliance.aaa.context import (
     echo,
 )
 from appliance.aaa.mip4_request import Registration
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 
 _D = standard()
 CANDIDATE_HOME_AGENT_HOST = _D["MIP-Candidate-Home-Agent-Host"]

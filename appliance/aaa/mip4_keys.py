@@ -11,8 +11,8 @@
 from appliance.aaa import rrq
 from appliance.aaa.context import END_TO_END_MIP_KEY_ENCRYPTION, Context, Refused
 from appliance.aaa.mip4_request import NEVER, Registration
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
 
 _D = standard()
 ALGORITHM_TYPE = _D["MIP-Algorithm-Type"]

@@ -23,9 +23,9 @@ from appliance.aaa.rrq import RegistrationRequest
 from appliance.aaa.sessions import Session
 from appliance.aaa.settings import User
 from appliance.aaa.users import fold_nai
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.types import BadValue
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import BadValue
 
 _D = standard()
 AUTHORIZATION_LIFETIME = _D["Authorization-Lifetime"]

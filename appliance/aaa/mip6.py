@@ -39,8 +39,8 @@ from appliance.aaa.events import Request
 from appliance.aaa.grants import Grant
 from appliance.aaa.sessions import ANCHOR, Session
 from appliance.aaa.settings import User
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.timers import Now
 
 _D = standard()

@@ -24,8 +24,8 @@ from appliance.aaa.context import (
 )
 from appliance.aaa.events import Abort, Reauthorize
 from appliance.aaa.sessions import DISCONNECT_SECONDS, DISCONNECTED, MIP4, OPEN, End, Session
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Answered, Submit
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.mobility.aaa import ADMINISTRATIVE
 from appliance.protocols.timers import Now
 

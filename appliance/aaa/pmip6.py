@@ -39,8 +39,8 @@ from appliance.aaa.mip4_keys import check_secure
 from appliance.aaa.mip6 import agent_info
 from appliance.aaa.sessions import ACCESS, ANCHOR, Session
 from appliance.aaa.settings import User
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.timers import Now
 
 _D = standard()

@@ -25,7 +25,8 @@ EVENT, START, INTERIM, STOP = 1, 2, 3, 4
 NO_SUB_SESSION = -1
 #: Longest text of a column, in characters; longer ones are cut and told apart by their hash.
 LONGEST_TEXT = 512
-_SIGN, _WRAP, _MOST = 1 << 63, 1 << 64, (1 << 63) - 1
+#: Largest number of a column.
+MOST = (1 << 63) - 1
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
@@ -78,9 +79,13 @@ class Record(NamedTuple):
     """All AVPs as they were received."""
 
     @property
-    def key(self) -> tuple[str, int, int, int]:
-        """What tells it from every other record (RFC 6733 section 9.4)."""
-        return (self.session, self.sub, self.number, self.type)
+    def key(self) -> tuple[str, int, int, int, str]:
+        """What tells it from every other record (RFC 6733 section 9.4).
+
+        The Origin-Host is a part of it, so that no client can keep the records of another one out by sending
+        its own under that one's Session-Id before.
+        """
+        return (self.session, self.sub, self.number, self.type, self.host)
 
 
 #: Names of the columns, in order.
@@ -89,12 +94,12 @@ COLUMNS = Record._fields
 
 def signed(number: int) -> int:
     """An Unsigned64 as the 64 bits of a signed column."""
-    return number - _WRAP if number >= _SIGN else number
+    return number - (1 << 64) if number > MOST else number
 
 
-def counter(number: int) -> int:
+def counter(number: int | None) -> int | None:
     """A counter for a column: what does not fit stays at the largest number (``raw`` keeps it exactly)."""
-    return number if number < _SIGN else _MOST
+    return None if number is None else min(number, MOST)
 
 
 def column_text(text: str) -> str:
@@ -144,6 +149,10 @@ class UserDay:
 class Database(Protocol):
     """A database that records are written to, by one thread. All calls block."""
 
+    @property
+    def description(self) -> str:
+        """What it is, for operators; without a password."""
+
     def open(self) -> None:
         """Connect, and make the tables that are missing. Raises StoreError."""
 
@@ -170,6 +179,12 @@ class Database(Protocol):
         That of the newest row, if there is none. Raises StoreError.
         """
 
+    def row_of(self, begin: int, end: int, end_to_end: int) -> int | None:
+        """The newest row received from one microsecond to before another with this End-to-End Id.
+
+        Raises StoreError.
+        """
+
     def reader(self) -> "RecordReader":
         """A new reader for another thread."""
 
@@ -177,14 +192,19 @@ class Database(Protocol):
 class RecordReader(Protocol):
     """Reads records on its own connection. All calls block; one thread at a time."""
 
-    def page(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
-        """At most ``limit`` records behind a place, in the order of reception. Raises StoreError."""
+    def page(
+        self, wanted: Selection, behind: Place | None, limit: int, backwards: bool = False
+    ) -> list[Record]:
+        """At most ``limit`` records behind a place, in the order of reception or backwards.
+
+        Raises StoreError.
+        """
 
     def open_sessions(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
         """START records of sessions without a STOP, as pages. Raises StoreError."""
 
-    def newest(self, session: str, sub: int) -> Record | None:
-        """The newest record of a session: of the highest number. Raises StoreError."""
+    def newest(self, session: str, sub: int, host: str) -> Record | None:
+        """The newest record of a client's session: of the highest number. Raises StoreError."""
 
     def summary(self, wanted: Selection) -> Iterator[UserDay]:
         """By user and day: each session once, on the day of its newest record. Raises StoreError."""

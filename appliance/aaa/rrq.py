@@ -17,7 +17,7 @@ import struct
 
 from attrs import define
 
-from appliance.protocols.diameter.types import BadValue
+from appliance.protocols.diameter.message.types import BadValue
 
 REGISTRATION_REQUEST = 1
 FIXED = 24

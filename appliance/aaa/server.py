@@ -68,10 +68,10 @@ from appliance.aaa.pmip6 import ProxyMobileIpv6
 from appliance.aaa.sessions import MIP4, Session, Sessions
 from appliance.aaa.settings import AaaServerSettings
 from appliance.aaa.users import Users, fold_nai
-from appliance.protocols.diameter.codec import Malformed, Message
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Advertised
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.codec import Malformed, Message
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     AUTH_EXPIRED,
@@ -191,8 +191,10 @@ class MobileAaaServer:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        times = [each for each in (self.sessions.deadline, self._eap.deadline) if each is not None]
-        return min(times) if times else None
+        first, second = self._context.sessions.deadline, self._eap.deadline
+        if first is None or second is None:
+            return first if second is None else second
+        return min(first, second)
 
     def tick(self, now: Now) -> None:
         """End the sessions whose time is over, and those whose client has started anew."""
@@ -247,7 +249,8 @@ class MobileAaaServer:
         message = request.message
         session_id, cause = message.first(SESSION_ID), message.first(TERMINATION_CAUSE)
         session = self.sessions.find(session_id) if session_id else None
-        if session is None:
+        if session is None or not session.belongs(session_id, fold(message.first(ORIGIN_HOST))):
+            # Another client's session is none that this one can know of.
             raise Refused(UNKNOWN_SESSION_ID, "")
         foreign, home = session.foreign, session.home
         if (

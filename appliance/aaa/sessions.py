@@ -110,6 +110,10 @@ class Session:
         """The ends that there are; the home agent's first, whom an ASR goes to."""
         return [end for end in (self.home, self.foreign) if end is not None]
 
+    def belongs(self, session_id: str, host: str) -> bool:
+        """Whether the end with this Session-Id is at a host (folded)."""
+        return any(end.session == session_id and end.host == host for end in self.ends)
+
     @property
     def id(self) -> str:
         """The Session-Id that it is shown by."""
@@ -220,10 +224,7 @@ class Sessions:
         """A host says its Origin-State-Id: a higher one ends its older sessions (RFC 6733 section 8.16)."""
         if not state_id or host not in self._by_host:
             return
-        known = self._states.get(host)
-        if known is None:
-            self._states[host] = state_id
-        elif state_id > known:
+        if state_id > self._states.get(host, 0):
             self._states[host] = state_id
             self._stale[host] = None
 

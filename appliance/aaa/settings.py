@@ -93,7 +93,7 @@ class AaaServerSettings:
     users: tuple[User, ...] = ()
     home_agents: tuple[HomeAgent, ...] = ()
     database: str = ""
-    """``sqlite`` path or ``postgresql://`` address; empty: a SQLite file below the state directory."""
+    """Path of SQLite, or address of PostgreSQL; empty: a SQLite file below the state directory."""
     text_log: TextLog | None = None
     storage_failure: str = "out-of-space"
     """What an ACR gets while the database is down: ``out-of-space`` (4002), ``too-busy`` (3004), or

@@ -104,7 +104,7 @@ class Spool:
             assert self._file is not None
             self._write(self._file, data)
         except OSError as error:
-            self.seal()
+            self._give_up()
             raise StoreError(f"spool {self.directory}: {error.strerror}") from error
         self._written += len(data)
         self.size += len(data)
@@ -132,6 +132,17 @@ class Spool:
             # Nobody is told that these were kept: they must not come back later as if they had been.
             os.ftruncate(file, self._written)
             raise
+
+    def _give_up(self) -> None:
+        """The file takes no more; an empty one goes, or a full disk would get another one each time."""
+        empty = self._file is not None and not self._written
+        self.seal()
+        if empty:
+            try:
+                self._waiting.pop().unlink()
+            except OSError:
+                # It is empty: whoever finds it loses nothing by it.
+                return
 
     def seal(self) -> None:
         """Close the file that is written to; the next record begins another one."""
@@ -197,6 +208,17 @@ class Spool:
             raise StoreError(f"spool {path}: {error.strerror}") from error
         self._waiting.remove(path)
         self.size -= size
+
+    def pass_over(self) -> None:
+        """Leave the oldest file where it is, and go on with the next; another start looks at it again."""
+        del self._waiting[0]
+        self.size = 0
+        for path in self._waiting:
+            try:
+                self.size += path.stat().st_size
+            except OSError:
+                # It is gone, or unreadable: that is told when its turn comes.
+                continue
 
     def close(self) -> None:
         """Close the file; what waits stays."""

@@ -21,11 +21,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from appliance.aaa import sql
 from appliance.aaa.records import (
     COLUMNS,
     DAY,
-    NO_SUB_SESSION,
-    STOP,
     Place,
     Record,
     RecordError,
@@ -33,7 +32,6 @@ from appliance.aaa.records import (
     StoreError,
     UserDay,
 )
-from appliance.wildcards import is_wild
 
 #: Rows of one statement: each size is prepared once, so there are few.
 CHUNKS = (256, 64, 16, 4, 1)
@@ -44,6 +42,9 @@ BUSY_SECONDS = 2.0
 #: Newest layout of the tables that this code knows.
 VERSION = 1
 
+# Both indexes grow at few places: keys at the newest session of each client, times at the end. An index by
+# user would touch another page for each record, which costs more than all the rest. The records of a user are
+# found by a walk along the times, without a look at those of others.
 SCHEMA = (
     """CREATE TABLE record (
         id INTEGER PRIMARY KEY, received INTEGER NOT NULL, end_to_end INTEGER NOT NULL, host TEXT NOT NULL,
@@ -51,23 +52,21 @@ SCHEMA = (
         type INTEGER NOT NULL, user TEXT NOT NULL, event INTEGER, duration INTEGER, octets_in INTEGER,
         octets_out INTEGER, packets_in INTEGER, packets_out INTEGER, cause INTEGER, multi TEXT NOT NULL,
         application INTEGER NOT NULL, raw BLOB NOT NULL, again INTEGER NOT NULL DEFAULT 0)""",
-    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, again)",
-    "CREATE INDEX record_user ON record (user, received)",
-    "CREATE INDEX record_received ON record (received)",
+    "CREATE UNIQUE INDEX record_key ON record (session, sub, number, type, host, again)",
+    "CREATE INDEX record_received ON record (received, user)",
     f"PRAGMA user_version = {VERSION}",
 )
-_NAMES = ", ".join(COLUMNS)
 _ROW = "(" + "?," * len(COLUMNS) + "{again})"
 _INSERT = {
-    size: f"INSERT INTO record ({_NAMES}, again) VALUES {','.join([_ROW.format(again=0)] * size)} "
-    "ON CONFLICT (session, sub, number, type, again) DO NOTHING"
+    size: f"INSERT INTO record ({sql.NAMES}, again) VALUES {','.join([_ROW.format(again=0)] * size)} "
+    "ON CONFLICT (session, sub, number, type, host, again) DO NOTHING"
     for size in CHUNKS
 }
-_INSERT_AGAIN = f"INSERT INTO record ({_NAMES}, again) VALUES {_ROW.format(again='?')}"
-_KEYS = "SELECT session, sub, number, type FROM record WHERE id > ?"
+_INSERT_AGAIN = f"INSERT INTO record ({sql.NAMES}, again) VALUES {_ROW.format(again='?')}"
+_KEYS = "SELECT session, sub, number, type, host FROM record WHERE id > ?"
 _OLDEST = (
     "SELECT received, again FROM record WHERE session = ? AND sub = ? AND number = ? AND type = ? "
-    "ORDER BY again DESC LIMIT 1"
+    "AND host = ? ORDER BY again DESC LIMIT 1"
 )
 
 
@@ -238,7 +237,7 @@ class SqliteDatabase:
             return [
                 Record._make(row)
                 for row in connection.execute(
-                    f"SELECT {_NAMES} FROM record WHERE id > ? ORDER BY id LIMIT ?", (id_, limit)
+                    f"SELECT {sql.NAMES} FROM record WHERE id > ? ORDER BY id LIMIT ?", (id_, limit)
                 )
             ]
         except sqlite3.Error as error:
@@ -257,6 +256,18 @@ class SqliteDatabase:
             raise _why(self.path, error) from error
         return int(found[0])
 
+    def row_of(self, begin: int, end: int, end_to_end: int) -> int | None:
+        """See :class:`appliance.aaa.records.Database`."""
+        connection = self._open()
+        try:
+            found = connection.execute(
+                "SELECT max(id) FROM record WHERE received >= ? AND received < ? AND end_to_end = ?",
+                (begin, end, end_to_end),
+            ).fetchone()[0]
+        except sqlite3.Error as error:
+            raise _why(self.path, error) from error
+        return None if found is None else int(found)
+
     def reader(self) -> "SqliteReader":
         """A new reader for another thread."""
         return SqliteReader(self.path)
@@ -267,33 +278,8 @@ def pattern(user: str) -> str:
     return "".join({"$": "?", "*": "*", "?": "[?]", "[": "[[]"}.get(letter, letter) for letter in user)
 
 
-def conditions(wanted: Selection) -> tuple[list[str], list[Any]]:
-    """SQL conditions of a selection, with their values."""
-    where: list[str] = []
-    values: list[Any] = []
-    if wanted.user:
-        wild = is_wild(wanted.user)
-        where.append("user GLOB ?" if wild else "user = ?")
-        values.append(pattern(wanted.user) if wild else str(wanted.user))
-    for column, value, operator in (
-        ("session", wanted.session or None, "="),
-        ("received", wanted.after, ">="),
-        ("received", wanted.before, "<"),
-    ):
-        if value is not None:
-            where.append(f"{column} {operator} ?")
-            values.append(value)
-    if wanted.types:
-        where.append(f"type IN ({','.join('?' * len(wanted.types))})")
-        values.extend(wanted.types)
-    return where, values
-
-
-#: A session is open as long as neither it nor the session as a whole has a STOP.
-OPEN = (
-    f"NOT EXISTS (SELECT 1 FROM record AS stop WHERE stop.session = record.session AND stop.type = {STOP} "
-    f"AND (stop.sub = record.sub OR stop.sub = {NO_SUB_SESSION}) AND stop.again >= record.again)"
-)
+DIALECT = sql.Dialect("?", "GLOB", pattern)
+_NEWEST = sql.newest(DIALECT)
 
 
 class SqliteReader:
@@ -311,45 +297,31 @@ class SqliteReader:
         except sqlite3.Error as error:
             raise _why(self._path, error) from error
 
-    def _page(
-        self, wanted: Selection, behind: Place | None, limit: int, more: tuple[str, ...] = ()
-    ) -> list[Record]:
-        where, values = conditions(wanted)
-        where.extend(more)
-        if behind is not None:
-            where.append("(received, id) > (?, ?)")
-            values.extend(behind)
-        condition = f"WHERE {' AND '.join(where)} " if where else ""
-        statement = f"SELECT {_NAMES} FROM record {condition}ORDER BY received, id LIMIT ?"
+    def _records(self, statement: str, values: Sequence[Any]) -> list[Record]:
         try:
-            return [Record._make(row) for row in self._run(statement, [*values, limit])]
+            return [Record._make(row) for row in self._run(statement, values)]
         except sqlite3.Error as error:
             raise _why(self._path, error) from error
 
-    def page(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
+    def page(
+        self, wanted: Selection, behind: Place | None, limit: int, backwards: bool = False
+    ) -> list[Record]:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        return self._page(wanted, behind, limit)
+        return self._records(*sql.page(wanted, DIALECT, behind, limit, backwards))
 
     def open_sessions(self, wanted: Selection, behind: Place | None, limit: int) -> list[Record]:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        return self._page(wanted, behind, limit, ("type = 2", OPEN))
+        return self._records(*sql.page(wanted, DIALECT, behind, limit, more=(sql.OPEN,)))
 
-    def newest(self, session: str, sub: int) -> Record | None:
+    def newest(self, session: str, sub: int, host: str) -> Record | None:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        statement = (
-            f"SELECT {_NAMES} FROM record WHERE session = ? AND sub = ? "
-            "ORDER BY again DESC, number DESC, type DESC LIMIT 1"
-        )
-        try:
-            row = self._run(statement, (session, sub)).fetchone()
-        except sqlite3.Error as error:
-            raise _why(self._path, error) from error
-        return None if row is None else Record._make(row)
+        rows = self._records(_NEWEST, (session, sub, host))
+        return rows[0] if rows else None
 
     def summary(self, wanted: Selection) -> Iterator[UserDay]:
         """See :class:`appliance.aaa.records.RecordReader`."""
-        where, values = conditions(wanted)
-        condition = f"WHERE {' AND '.join(where)} " if where else ""
+        where, values = sql.conditions(wanted, DIALECT)
+        condition = sql.where_clause(where)
         # Bare columns of a query with max() are those of the row that has it. Sums of 64-bit counters could
         # overflow: they are taken in two halves.
         sums = ", ".join(
@@ -359,7 +331,7 @@ class SqliteReader:
         statement = (
             f"SELECT user, received / {DAY}, count(*), total(duration), {sums} FROM ("
             "SELECT user, received, duration, octets_in, octets_out, packets_in, packets_out, "
-            f"max(number * 8 + type) FROM record {condition}GROUP BY session, sub, again) "
+            f"max(number * 8 + type) FROM record {condition}GROUP BY session, sub, host, again) "
             f"GROUP BY user, received / {DAY} ORDER BY user, received / {DAY}"
         )
         try:

@@ -5,7 +5,7 @@ default of the realm (``*@realm``) in the same order. Realms are compared withou
 """
 
 from appliance.aaa.settings import AaaServerSettings, User
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 
 
 def realm_of(nai: str) -> str:
@@ -39,8 +39,11 @@ class Users:
 
     def find(self, nai: str) -> User | None:
         """The user with this NAI; ``None``: unknown, or not of one of our realms."""
+        exact = self._configured.get(nai)
+        if exact is not None and nai.rpartition("@")[2] in self.realms:
+            return exact
         folded = fold_nai(nai)
-        realm = realm_of(folded)
+        realm = folded.rpartition("@")[2] if "@" in folded else ""
         if realm not in self.realms:
             return None
         configured, loaded = self._configured, self._files.get(realm, {})
@@ -49,6 +52,10 @@ class Users:
             if found is not None:
                 return found
         return None
+
+    def configured(self, nai: str) -> bool:
+        """Whether the configuration has an entry of that (folded) name."""
+        return nai in self._configured
 
     def counts(self) -> dict[str, int]:
         """How many users each realm has."""

@@ -25,6 +25,7 @@ a quote and two backslashes for one.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,7 +34,7 @@ from attrs import fields
 from appliance.aaa.settings import User
 from appliance.aaa.users import fold_nai, realm_of
 from appliance.errors import ApplianceError
-from appliance.protocols.diameter.types import fold
+from appliance.protocols.diameter.message.types import fold
 
 #: Users of a file, and characters of a line, at most.
 MOST_USERS, LONGEST_LINE = 1_000_000, 1_000
@@ -42,6 +43,8 @@ LONGEST_NAI = 253
 LONGEST_KEY = 64
 #: Lines between two calls of ``breathe``.
 BREATH = 200
+#: A name may have a # in it (RFC 7542 section 2.2).
+_COMMENT = re.compile(r"\s+#")
 
 
 class UsersFileError(ApplianceError):
@@ -167,7 +170,7 @@ class _Reader:
                 self._attribute(line)
             else:
                 self._finish()
-                self._begin(line.partition("#")[0].rstrip())
+                self._begin(_COMMENT.split(line, maxsplit=1)[0])
         self._finish()
         return self._users
 

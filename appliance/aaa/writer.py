@@ -60,6 +60,15 @@ class Journal(Protocol):
 
 
 @define(slots=True)
+class Change:
+    """Other settings for the thread."""
+
+    journal: Journal | None
+    window: int
+    keep: int
+
+
+@define(slots=True)
 class WriterStatistics:
     """Numbers of a writer; each is changed by one thread only."""
 
@@ -106,6 +115,8 @@ class RecordWriter:
         self.statistics = WriterStatistics()
         self.error = ""
         """Why the database is down; empty: it is not."""
+        self.opened = False
+        """Whether it was up at any time."""
         self._reactor = reactor
         self._database = database
         self._done = done
@@ -118,12 +129,16 @@ class RecordWriter:
         self._journal_error = ""
         self._window = window
         self._keep = keep
-        self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Item] | Change | None] = SimpleQueue()
         self._batch: list[Item] = []
+        self._unanswered = 0
+        """Of the records that the thread has in hand."""
         self._flush: Any = None
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._pause = FIRST_PAUSE
+        self._told = ""
+        """What was said of it last; it is said again only after records were stored."""
         self._retry = 0.0
         self._pruned = 0.0
         self._segment: Segment | None = None
@@ -164,7 +179,20 @@ class RecordWriter:
         numbers.waiting_octets -= octets
         self._done(tokens, outcome)
 
-    def stop(self) -> Callable[[], None]:
+    @property
+    def spool_octets(self) -> int:
+        """Octets of the records that wait on disk for the database."""
+        return self._spool.size
+
+    def reconfigure(self, journal: Journal | None, window: int, keep: int) -> None:
+        """Go on with another journal and other times."""
+        if self._thread is not None:
+            self._hand_over()
+            self._queue.put(Change(journal, window, keep))
+        else:
+            self._change(Change(journal, window, keep))
+
+    def stop(self) -> Callable[[float], None]:
         """Take nothing more; what was taken is still written. Returns what waits for it, for a thread."""
         self._stopping = True
         if self._flush is not None:
@@ -172,7 +200,7 @@ class RecordWriter:
             self._hand_over()
         self._queue.put(None)
         thread = self._thread
-        return thread.join if thread is not None else lambda: None
+        return thread.join if thread is not None else lambda _: None
 
     # On the writer thread.
 
@@ -188,6 +216,7 @@ class RecordWriter:
         going, due = True, 0.0
         while going:
             batch, going = self._next()
+            self._unanswered = len(batch)
             try:
                 if batch:
                     self._take(batch)
@@ -196,7 +225,9 @@ class RecordWriter:
                     self._housekeeping()
             except Exception as error:  # noqa: BLE001 - the thread has to live, and the clients to be answered
                 self._say("error", f"storing records: {type(error).__name__}: {error}")
-                self._answer(batch, FAILED)
+                if self._unanswered:
+                    # Those before were answered already, and are not counted twice.
+                    self._answer(batch[-self._unanswered :], FAILED)
         self._spool.close()
         if self._journal is not None:
             self._journal.close()
@@ -212,13 +243,26 @@ class RecordWriter:
         try:
             part = self._queue.get(timeout=0.05 if self._busy() else IDLE)
             while part is not None:
-                batch.extend(part)
+                if isinstance(part, Change):
+                    self._change(part)
+                else:
+                    batch.extend(part)
                 if len(batch) >= BATCH:
                     return batch, True
                 part = self._queue.get_nowait()
         except Empty:
             return batch, True
         return batch, False
+
+    def _change(self, change: "Change") -> None:
+        self._window, self._keep = change.window, change.keep
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = change.journal
+        self._behind = change.journal is not None
+        self._journal_error = ""
+        if not self.error:
+            self._look_after_journal()
 
     def _take(self, batch: list[Item]) -> None:
         if self.error and time.monotonic() >= self._retry:
@@ -264,6 +308,7 @@ class RecordWriter:
     def _answer(self, batch: list[Item], outcome: str) -> None:
         if outcome == FAILED:
             self.statistics.failed += len(batch)
+        self._unanswered -= len(batch)
         tokens = [token for token, _ in batch]
         octets = sum(len(record.raw) for _, record in batch)
         self._reactor.callFromThread(self._finished, tokens, octets, outcome)
@@ -282,10 +327,10 @@ class RecordWriter:
         self._answer(batch, STORED)
 
     def _down(self, error: StoreError) -> None:
-        if not self.error:
+        if str(error) != self._told:
             kept = "kept on disk" if self._spooling else "refused"
             self._say("error", f"{error}; records are {kept} until it can be written again")
-        self.error = str(error)
+        self.error = self._told = str(error)
         self._retry = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._database.close()
@@ -298,13 +343,17 @@ class RecordWriter:
             self._down(error)
             return
         # That it can be opened does not mean that it can be written: the next batch will show.
-        self.error = ""
+        self.error, self.opened = "", True
         if not was:
             self._pause = FIRST_PAUSE
+        if self._behind:
+            # Before anything is stored: a log that is new begins here.
+            self._look_after_journal()
 
     def _note(self, fresh: list[Record], given: int) -> None:
         """Count what was stored, and tell the journal; what it cannot take now it gets from the database."""
         self._pause = FIRST_PAUSE
+        self._told = ""
         self.statistics.stored += len(fresh)
         self.statistics.repeated += given - len(fresh)
         if self._journal is None or self._behind or not fresh:
@@ -342,7 +391,11 @@ class RecordWriter:
         """Give the database the next records of the oldest file of the spool."""
         segment = self._segment
         if segment is None:
-            segment = self._segment = self._spool.oldest()
+            try:
+                segment = self._segment = self._spool.oldest()
+            except StoreError as error:
+                self._pass_over(error)
+                return
             self._drained = 0
             if segment.damaged and not segment.torn:
                 aside, kept = segment.path.with_suffix(".damaged").name, len(segment.records)
@@ -357,10 +410,18 @@ class RecordWriter:
             self._drained += len(part)
             self.statistics.drained += len(part)
         if self._drained >= len(segment.records):
-            self._spool.remove(segment)
+            try:
+                self._spool.remove(segment)
+            except StoreError as error:
+                self._pass_over(error)
             self._segment = None
             if not self._spool:
                 self._say("info", "all records that waited on disk are in the database")
+
+    def _pass_over(self, error: StoreError) -> None:
+        """A file of the spool makes trouble: that is no reason to take the database for broken."""
+        self._say("error", f"{error}; the file is left alone until the next start")
+        self._spool.pass_over()
 
     def _store_again(self, part: list[Record]) -> None:
         try:
@@ -372,7 +433,8 @@ class RecordWriter:
                     self._note(fresh, 1)
 
     def _prune(self, begun: float) -> None:
-        before = round(time.time() * MICROSECONDS) - self._keep
+        # A record has to be there as long as a repeated one is to be recognised.
+        before = round(time.time() * MICROSECONDS) - max(self._keep, self._window)
         while self._queue.empty() and time.monotonic() - begun < PRUNE_SLICE:
             deleted = self._database.prune(before, PRUNE_ROWS)
             self.statistics.pruned += deleted

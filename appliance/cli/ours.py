@@ -93,16 +93,17 @@ NO_PEERS = "No peers match the specified criteria"
 PEER_LINE = "{:<36}  {:<16}  {:<14}  {:<8}  {:<9}  {:<26}  {:>7}  {:>6}".format
 PEER_HEADINGS = ("Peer", "Endpoint", "State", "Watchdog", "Transport", "Address", "Pending", "Queued")
 PEER_DASHES = (36, 16, 14, 8, 9, 26, 7, 6)
-QUEUE_LINE = "{:<16}  {:<32}  {:<7}  {:<24}  {:<10}  {:<10}  {:>8}  {:<1}  {}".format
+QUEUE_LINE = "{:<16}  {:<32}  {:<3}  {:<7}  {:<7}  {:<30}  {:<10}  {:<10}  {:>9}  {:<1}  {}".format
 QUEUE_HEADINGS = (
-    "Endpoint", "Peer", "Command", "Application", "Hop-by-Hop", "End-to-End", "Age", "T", "Session-Id",
+    "Endpoint", "Peer", "Way", "State", "Command", "Application", "Hop-by-Hop", "End-to-End", "Time Left",
+    "T", "Session-Id",
 )  # fmt: skip
-QUEUE_DASHES = (16, 32, 7, 24, 10, 10, 8, 1, 10)
-DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<24}  {:<32}  {:>9}  {}".format
+QUEUE_DASHES = (16, 32, 3, 7, 7, 30, 10, 10, 9, 1, 10)
+DIAMETER_SESSION_LINE = "{:<6}  {:<12}  {:<8}  {:<32}  {:<34}  {:<32}  {:>9}  {}".format
 DIAMETER_SESSION_HEADINGS = (
     "Role", "Owner", "State", "Username", "Application", "Peer", "Time Left", "Session-Id",
 )  # fmt: skip
-DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 24, 32, 9, 10)
+DIAMETER_SESSION_DASHES = (6, 12, 8, 32, 34, 32, 9, 10)
 
 #: Users of AAA servers.
 USER_LINE = "{:<36}  {:<12}  {:<7}  {:<24}  {:<3}  {:>8}  {:>5}  {}".format
@@ -128,8 +129,29 @@ TECH_SUPPORT = (
     "show ip pool", "show ipv6 pool", "show subscribers summary", "show session progress",
     "show session duration", "show session disconnect-reasons verbose", "show lma-service all",
     "show lma-service statistics", "show mag-service all", "show mag-service statistics",
-    "show administrators", "show logs last 500",
+    "show diameter endpoint all", "show diameter peers verbose", "show diameter routes",
+    "show diameter statistics", "show diameter aaa-statistics", "show aaa group", "show aaa clients",
+    "show aaa servers", "show aaa statistics", "show accounting spool", "show administrators",
+    "show logs last 500",
 )  # fmt: skip
+
+#: The menu behind option 75 of ``monitor``: key, name, application ids. The digits are StarOS's, which has
+#: more of them; the letters, and which ids belong where, are ours. What is in none belongs to the last.
+MONITORED: dict[str, tuple[str, tuple[int, ...]]] = {
+    "1": ("DIABASE", (0,)),
+    "7": ("Rf", (3,)),
+    "8": ("EAP/STa/S6a/S6d/S6b/S13/SWm/SGd", (5, 16777250, 16777251, 16777264, 16777272, 16777313)),
+    "N": ("NASREQ", (1,)),
+    "M": ("Mobile IPv4/MIP6I/MIP6A", (2, 7, 8)),
+    "O": ("Other applications", ()),
+}
+
+
+def monitored(application: int) -> str:
+    """Key of the menu that an application belongs to."""
+    found = (key for key, (_, ids) in MONITORED.items() if application in ids)
+    return next(found, list(MONITORED)[-1])
+
 
 #: Debian packages of the programs behind ``ping`` and ``traceroute``.
 PACKAGES = {"ping": "iputils-ping", "traceroute": "traceroute", "tracepath": "iputils-tracepath"}

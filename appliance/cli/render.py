@@ -11,7 +11,7 @@ What comes from a database in pages is waited for as :mod:`appliance.cli.waiting
 """
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -127,6 +127,8 @@ class FactsScreen:
     """Label and value lists, one object below the other; the first fact names the object."""
 
     objects: Sequence[Facts]
+    lists: Collection[str] = ()
+    """Labels whose data is a list always, however many there are; ``None`` alone is an empty one."""
 
     def lines(self, width: int) -> list[str]:
         """Return one fact a line as ``Label: value``, below the first one two columns deeper."""
@@ -141,14 +143,21 @@ class FactsScreen:
     def data(self) -> list[dict[str, str | list[str]]]:
         """Return one dict an object, keyed by the labels in lower case with underscores.
 
-        A label that an object has several times (its peers, its pools) becomes a list.
+        A label that an object has several times (its peers, its pools) becomes a list, and one of ``lists``.
         """
         out: list[dict[str, str | list[str]]] = []
+        always = {key_of(label) for label in self.lists}
         for facts in self.objects:
             found: dict[str, list[str]] = {}
             for label, value in facts:
                 found.setdefault(key_of(label), []).append(value)
-            out.append({key: texts if len(texts) > 1 else texts[0] for key, texts in found.items()})
+            row: dict[str, str | list[str]] = {}
+            for key, texts in found.items():
+                if key in always:
+                    row[key] = [] if texts == ["None"] else texts
+                else:
+                    row[key] = texts if len(texts) > 1 else texts[0]
+            out.append(row)
         return out
 
 
@@ -267,3 +276,36 @@ class TextScreen:
     def data(self) -> Any:
         """Return the data."""
         return self.values
+
+
+def rows_or_blocks(
+    views: Iterable[Any],
+    block: Callable[[Any], Iterable[str]] | None,
+    row: Callable[[Any], str],
+    head: Sequence[str],
+    empty: str,
+    noun: str,
+) -> Iterator[str | None]:
+    """A line for each view below ``head``, or with ``block`` a block for each; at last how many there were.
+
+    A view that is ``None`` is passed on: still looking. ``empty``: the only line when there is no view.
+    """
+    count = 0
+    for view in views:
+        if view is None:
+            yield None
+            continue
+        if block is not None:
+            if count:
+                yield ""
+            yield from block(view)
+        else:
+            if not count:
+                yield from head
+            yield row(view)
+        count += 1
+    if not count:
+        yield empty
+        return
+    yield ""
+    yield f"Total {noun}: {count}"

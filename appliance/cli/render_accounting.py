@@ -19,13 +19,15 @@ from appliance.cli.values import visible
 from appliance.cli.waiting import pause
 from appliance.ports_aaa import RecordView, UsageView
 
-#: Columns of an exported table; with ``full`` one more, an object of all attributes.
-COLUMNS = (
-    "server", "received", "end_to_end", "origin", "user", "session_id", "kind", "number", "seconds",
-    "octets_in", "octets_out", "packets_in", "packets_out", "cause",
-)  # fmt: skip
+#: Columns of an exported table, and what they are of a view; with ``full`` one more, for all attributes.
+COLUMNS = {
+    "server": "server", "received": "received", "end_to_end": "end_to_end", "origin_host": "origin",
+    "username": "user", "session_id": "session_id", "type": "kind", "number": "number", "seconds": "seconds",
+    "octets_in": "octets_in", "octets_out": "octets_out", "packets_in": "packets_in",
+    "packets_out": "packets_out", "cause": "cause",
+}  # fmt: skip
 #: How files begin that an export may replace: those of an export.
-CSV_HEAD, JSON_HEAD = ",".join(COLUMNS[:2]), f'{{"{COLUMNS[0]}": '
+CSV_HEAD, JSON_HEAD = "server,received,", '{"server": '
 #: With these a spreadsheet takes a text for a formula; a user's name comes from a stranger.
 FORMULA = ("=", "+", "-", "@", "\t")
 _json = json.JSONEncoder(ensure_ascii=False).encode
@@ -36,7 +38,7 @@ def record_data(view: RecordView, full: bool) -> dict[str, Any]:
 
     An attribute that it has several times becomes a list.
     """
-    data: dict[str, Any] = {name: getattr(view, name) for name in COLUMNS}
+    data: dict[str, Any] = {key: getattr(view, name) for key, name in COLUMNS.items()}
     data["received"] = moment(view.received, 3)
     data["end_to_end"] = f"0x{view.end_to_end:08x}"
     if full:
@@ -138,7 +140,8 @@ class UsageScreen:
                 continue
             for name, number in zip(sums, _numbers(view), strict=True):
                 sums[name] += number
-            yield asdict(view)
+            found = asdict(view)
+            yield {"username" if name == "user" else name: value for name, value in found.items()}
 
 
 def _numbers(view: UsageView) -> tuple[int, int, int, int]:

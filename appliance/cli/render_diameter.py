@@ -11,7 +11,8 @@ from typing import Any
 from attrs import asdict, define, field
 
 from appliance.cli import ours
-from appliance.cli.render import STEP, columns, key_of, pair
+from appliance.cli.render import STEP, columns, key_of, pair, rows_or_blocks
+from appliance.cli.values import visible
 from appliance.counters import slug
 from appliance.ports_aaa import (
     DiameterSessionView,
@@ -22,7 +23,7 @@ from appliance.ports_aaa import (
     PendingView,
 )
 
-OPEN, CLOSED = "OPEN", "CLOSED"
+OPEN, CLOSED, DISABLED = "OPEN", "CLOSED", "DISABLED"
 
 
 def moment(wall: float, digits: int = 0) -> str:
@@ -78,8 +79,9 @@ class PeerListScreen:
                 yield ours.PEER_LINE(*ours.PEER_HEADINGS)
                 yield ours.PEER_LINE(*("-" * count for count in ours.PEER_DASHES))
             totals.add(view)
+            state = view.state if view.enabled else DISABLED
             yield ours.PEER_LINE(
-                view.name, view.endpoint, view.state, view.watchdog, view.transport, view.address or "-",
+                view.name, view.endpoint, state, view.watchdog, view.transport, view.address or "-",
                 view.pending, view.queued,
             )  # fmt: skip
         if not totals.total:
@@ -269,9 +271,9 @@ class QueueScreen:
                 yield ours.QUEUE_LINE(*("-" * dashes for dashes in ours.QUEUE_DASHES))
             count += 1
             yield ours.QUEUE_LINE(
-                view.endpoint, view.peer or "-", view.command, view.application, f"{view.hop_by_hop:08x}",
-                f"{view.end_to_end:08x}", f"{view.age:.1f}", "T" if view.retransmitted else "-",
-                view.session_id,
+                view.endpoint, view.peer or "-", view.direction, view.state, view.command, view.application,
+                _hop(view.hop_by_hop), f"{view.end_to_end:08x}", f"{view.remaining:.1f}",
+                "T" if view.retransmitted else "-", visible(view.session_id),
             )  # fmt: skip
         if not count:
             yield "No requests wait"
@@ -287,10 +289,14 @@ class QueueScreen:
                 if view is None
                 else {
                     **asdict(view),
-                    "hop_by_hop": f"{view.hop_by_hop:08x}",
+                    "hop_by_hop": _hop(view.hop_by_hop),
                     "end_to_end": f"{view.end_to_end:08x}",
                 }
             )
+
+
+def _hop(number: int) -> str:
+    return "-" if number < 0 else f"{number:08x}"
 
 
 @define(slots=True)
@@ -302,29 +308,12 @@ class DiameterSessionScreen:
 
     def lines(self, width: int) -> Iterator[str | None]:
         """Yield the sessions, then how many there were."""
-        count = 0
-        for view in self.sessions:
-            if view is None:
-                yield None
-                continue
-            if self.full:
-                if count:
-                    yield ""
-                yield from _session(view)
-            else:
-                if not count:
-                    yield ours.DIAMETER_SESSION_LINE(*ours.DIAMETER_SESSION_HEADINGS)
-                    yield ours.DIAMETER_SESSION_LINE(*("-" * n for n in ours.DIAMETER_SESSION_DASHES))
-                yield ours.DIAMETER_SESSION_LINE(
-                    view.role, view.owner, view.state, view.user or "-", view.application, view.peer or "-",
-                    _left(view.authorization_left), view.session_id,
-                )  # fmt: skip
-            count += 1
-        if not count:
-            yield ours.NO_SESSIONS
-            return
-        yield ""
-        yield f"Total Sessions: {count}"
+        head = (
+            ours.DIAMETER_SESSION_LINE(*ours.DIAMETER_SESSION_HEADINGS),
+            ours.DIAMETER_SESSION_LINE(*("-" * dashes for dashes in ours.DIAMETER_SESSION_DASHES)),
+        )
+        block = _session if self.full else None
+        return rows_or_blocks(self.sessions, block, _session_row, head, ours.NO_SESSIONS, "Sessions")
 
     def data(self) -> Iterator[dict[str, Any] | None]:
         """Yield all fields of every session."""
@@ -334,11 +323,19 @@ class DiameterSessionScreen:
                 continue
             details = {key_of(label): value for label, value in view.details}
             call_id = f"{view.call_id:08x}" if view.call_id else ""
-            yield {**asdict(view), "call_id": call_id, "details": details}
+            found = {**asdict(view), "call_id": call_id, "details": details}
+            yield {"username" if name == "user" else name: value for name, value in found.items()}
 
 
 def _left(seconds: float | None) -> str:
     return "-" if seconds is None else str(max(0, int(seconds)))
+
+
+def _session_row(view: DiameterSessionView) -> str:
+    return ours.DIAMETER_SESSION_LINE(
+        view.role, view.owner, view.state, visible(view.user) or "-", view.application,
+        view.peer or "-", _left(view.authorization_left), visible(view.session_id),
+    )  # fmt: skip
 
 
 def _session(view: DiameterSessionView) -> Iterator[str]:

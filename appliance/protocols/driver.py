@@ -57,6 +57,7 @@ class CoreDriver:
         self._timer: Any = None
         self._armed: float | None = None
         self._stopped = False
+        self._settling = False
 
     def feed(self, event: Any) -> None:
         """Give the core one event, carry out what it wants, and re-arm the timer."""
@@ -66,12 +67,28 @@ class CoreDriver:
         self._core.receive(event, now)
         self._settle()
 
+    def join(self, event: Any) -> None:
+        """As :meth:`feed`; but if it comes out of an effect, what it causes follows behind the other effects.
+
+        For the many small events that come back from one large one: they share what follows.
+        """
+        if not self._settling:
+            self.feed(event)
+            return
+        now = self._clock()
+        if self._record is not None:
+            self._record(event, now)
+        self._core.receive(event, now)
+
     def _settle(self) -> None:
         perform = self._perform
+        before, self._settling = self._settling, True
         try:
-            for effect in self._core.take():
-                perform[type(effect)](effect)
+            while effects := self._core.take():
+                for effect in effects:
+                    perform[type(effect)](effect)
         finally:
+            self._settling = before
             # Whatever an effect ran into, the other sessions still need their timer.
             self._arm()
 

@@ -5,8 +5,9 @@
 * ``sink ADDRESS PORT``: a server that answers every ACR at once and stores nothing; a line on stdin makes it
   print what it has counted.
 * ``rival ADDRESS PORT``: python-diameter's ``SimpleThreadingApplication``, which answers and stores nothing.
+* ``client ADDRESS PORT``: our own node as a client, to be told like ``load``.
 
-The messages are made and read by hand here, so that the generator is not what is measured.
+The first two make and read messages by hand, so that they are not what is measured.
 """
 
 import json
@@ -15,11 +16,12 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from typing import Any
 
-from appliance.protocols.diameter.codec import HEADER, Message, frame
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.message.codec import HEADER, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
 
 D = standard()
 CER, DWR, DPR, ACR = 257, 280, 282, 271
@@ -40,7 +42,7 @@ def capabilities(identity: str, address: str, result: int | None = None) -> byte
         *head,
         ("Origin-Host", identity),
         ("Origin-Realm", REALM),
-        ("Host-IP-Address", socket.inet_aton(address)),
+        ("Host-IP-Address", ip_address(address).packed),
         ("Vendor-Id", 0),
         ("Product-Name", "bench"),
         ("Acct-Application-Id", BASE_ACCOUNTING),
@@ -157,7 +159,8 @@ class Sink:
     """The server: answers at once, and counts."""
 
     def __init__(self, address: str, port: int) -> None:
-        self._listener = socket.create_server((address, port), reuse_port=False)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family)
         self._address = address
         self._tail = avps(("Origin-Host", SERVER), ("Origin-Realm", REALM))
         self._success = avps(("Result-Code", 2001))
@@ -183,7 +186,7 @@ class Sink:
                     try:
                         each.sendall(b"".join(map(self._answer, links[each].messages())))
                     except ConnectionError:
-                        links.pop(each).messages  # noqa: B018 - the reader goes with its connection
+                        del links[each]
                         each.close()
 
     def _tell(self) -> None:
@@ -259,9 +262,12 @@ def main(argv: Sequence[str]) -> int:
         sink = Sink(address, port)
         print("ready", flush=True)
         sink.run()
+    elif role == "rival":
+        rival(address, port)
     else:
-        roles: dict[str, Callable[[str, int], None]] = {"rival": rival}
-        roles[role](address, port)
+        from scripts.benches import acr_client
+
+        acr_client.run(address, port)
     return 0
 
 

@@ -17,10 +17,10 @@ from appliance.aaa.events import (
 )
 from appliance.aaa.server import MobileAaaServer
 from appliance.aaa.settings import AaaServerSettings, HomeAgent, Realm, User
-from appliance.protocols.diameter.codec import Message, frame
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Answered
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check
 from appliance.protocols.timers import Now
 
 D = standard()

@@ -6,8 +6,8 @@ import hmac
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.events import Abort, Keep
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.faults import check
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.faults import check
 from test.aaa.fakes import HOME_ADDRESS, KEY, D, World, changed, result, with_user
 from test.aaa.vectors import message
 
@@ -51,7 +51,7 @@ class GoldenTests(SynchronousTestCase):
         (keep,) = [each for each in world.give(message("ACR_STOP")) if isinstance(each, Keep)]
         record = keep.record
         self.assertEqual(record.received, 1_795_417_200_000_000)
-        self.assertEqual(record.key, ("lma1.home.example;3973075200;1", 1, 2, 4))
+        self.assertEqual(record.key, ("lma1.home.example;3973075200;1", 1, 2, 4, "lma1.home.example"))
         self.assertEqual((record.user, record.host), ("mn1@home.example", "lma1.home.example"))
         self.assertEqual((record.octets_in, record.octets_out), (5 << 30, 7 << 30))
         self.assertEqual((record.packets_in, record.packets_out), (4_194_304, 5_242_880))

@@ -132,6 +132,15 @@ class PeerTests(AaaCase):
         counters = self.shell.data("show aaa statistics server home")[0]["counters"]
         self.assertEqual(counters, {"requests/aar": 4, "requests/acr": 12, "answers/2001": 16})
 
+    def test_lists_as_data(self) -> None:
+        """What there may be several of is a list always."""
+        for realms, expected in ((("r",), ["r"]), ((), []), (("r", "s"), ["r", "s"])):
+            self.aaa.server_views = [server_view(realms=realms)]
+            self.assertEqual(self.shell.data("show aaa servers")[0]["realm"], expected)
+        for each in self.shell.data("show diameter endpoint"):
+            self.assertIsInstance(each["application"], list)
+            self.assertIsInstance(each["listening_at"], list)
+
 
 class MessageTests(AaaCase):
     """``show diameter aaa-statistics``."""
@@ -235,6 +244,7 @@ class ClientAndServerTests(AaaCase):
             ("authenticate", *who, b"", 0), ("authenticate", *who, b"\0\xff", 256),
             ("authenticate", *who, b"abcd", 256), ("account", *who),
         ])  # fmt: skip
+        self.assertIn("hexadecimal", self.refused(f"{line} spi 100 secret 0x00f"))
         self.assertIn("No aaa group is named x", self.refused("test aaa accounting group x user mn1"))
 
     def test_secret_is_not_audited(self) -> None:
@@ -385,7 +395,7 @@ class ExportTests(AaaCase):
         lines = self.shell.run(f"export accounting records {self.path} csv user mn1@home.example")
         self.assertEqual(lines, [f"Info: 3 records written to {self.path}"])
         rows = list(csv.DictReader(self.read().splitlines()))
-        self.assertEqual([row["kind"] for row in rows], ["START", "INTERIM", "STOP"])
+        self.assertEqual([row["type"] for row in rows], ["START", "INTERIM", "STOP"])
         self.assertEqual(rows[2]["octets_out"], "70000000000")
         self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
         self.assertEqual(os.listdir(self.folder), ["out"])
@@ -442,8 +452,8 @@ class ExportTests(AaaCase):
             ('a,"b"', 'a,"b"'), ("=1+1", "'=1+1"), ("@x", "'@x"), ("a\nb", "a\\u000ab"), ("-5", "'-5"),
         ):  # fmt: skip
             (row,) = csv.DictReader([head, line(record(user=user))])
-            self.assertEqual(row["user"], expected)
-        self.assertEqual(json.loads(json_line(record(user="=1+1")))["user"], "=1+1")
+            self.assertEqual(row["username"], expected)
+        self.assertEqual(json.loads(json_line(record(user="=1+1")))["username"], "=1+1")
 
     def test_many(self) -> None:
         """A long export lets others run and keeps nothing."""

@@ -54,7 +54,7 @@ SCREEN = [
     "Monitoring all services...",
     "",
     "C - Control Events  (ON )      48 - Mobile IPv6 (ON )",
-    "E - EventID Info    (ON )",
+    "E - EventID Info    (ON )      75 - App Specific Diameter (ON )",
     "I - Inbound Events  (ON )",
     "O - Outbound Events (ON )",
     "T - Timestamps      (ON )",

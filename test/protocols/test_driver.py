@@ -50,6 +50,24 @@ class CoreDriverTests(SynchronousTestCase):
         self.driver.feed("send")
         self.assertEqual(self.done, ["send"])
 
+    def test_events_out_of_effects(self) -> None:
+        """What is fed out of an effect happens at once; what joins, behind the effects that there are."""
+        outcome: list[str] = []
+
+        def perform(effect: str) -> None:
+            outcome.append(effect)
+            if effect == "feed":
+                self.driver.feed("fed")
+            if effect == "join":
+                self.driver.join("joined")
+
+        driver = self.driver = CoreDriver(self.reactor, lambda: Now(0.0, 0.0), self.core, {str: perform})
+        self.core._effects = ["feed", "one", "join", "two"]
+        driver.feed("three")
+        self.assertEqual(outcome, ["feed", "fed", "one", "join", "two", "three", "joined"])
+        driver.join("alone")
+        self.assertEqual(outcome[-1], "alone")
+
     def test_one_timer_for_the_deadline(self) -> None:
         """The core is ticked when its deadline comes, and its effects are carried out."""
         self.driver.feed(5.0)

@@ -11,9 +11,9 @@ from attrs import asdict, define
 
 from appliance.cli import ours
 from appliance.cli.grammar import command
-from appliance.cli.render import STEP, FactsScreen, Screen, pair
+from appliance.cli.render import STEP, FactsScreen, Screen, pair, rows_or_blocks
 from appliance.cli.render_diameter import counter_data, counter_lines
-from appliance.config_diameter import secret_octets
+from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.errors import ApplianceError
 from appliance.facts_aaa import group_facts
 from appliance.ports_aaa import ClientView, ServerView, UserView
@@ -153,6 +153,7 @@ def server_facts(view: ServerView) -> list[tuple[str, str]]:
         ("Storage State", view.storage_state),
         ("Records Stored", str(view.records)),
         ("Records Waiting", str(view.waiting)),
+        ("Octets In Spool", str(view.spool)),
     ]
 
 
@@ -167,7 +168,7 @@ def some_servers(shell: Any, name: str) -> list[ServerView]:
 
 @command("exec", "show aaa servers [ all | name <name:NAME> ]", help=HELP)
 def _servers(shell: Any, args: dict[str, Any]) -> Screen:
-    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))])
+    return FactsScreen([server_facts(view) for view in some_servers(shell, args.get("name", ""))], ("Realm",))
 
 
 @define(slots=True)
@@ -220,34 +221,25 @@ class UserScreen:
 
     def lines(self, width: int) -> Iterator[str | None]:
         """Yield the users, then how many there were."""
-        count = 0
-        for view in self.users:
-            if view is None:
-                yield None
-                continue
-            if self.full:
-                if count:
-                    yield ""
-                yield from _user_block(view)
-            else:
-                if not count:
-                    yield ours.USER_LINE(*ours.USER_HEADINGS)
-                    yield ours.USER_LINE(*("-" * dashes for dashes in ours.USER_DASHES))
-                yield ours.USER_LINE(
-                    view.user, view.server, "yes" if view.enabled else "no", ",".join(view.services) or "-",
-                    "yes" if view.key else "no", view.sessions, view.max_sessions or "-", view.source,
-                )  # fmt: skip
-            count += 1
-        if not count:
-            yield "No users match the specified criteria"
-            return
-        yield ""
-        yield f"Total Users: {count}"
+        head = (
+            ours.USER_LINE(*ours.USER_HEADINGS),
+            ours.USER_LINE(*("-" * dashes for dashes in ours.USER_DASHES)),
+        )
+        block = _user_block if self.full else None
+        empty = "No users match the specified criteria"
+        return rows_or_blocks(self.users, block, _user_row, head, empty, "Users")
 
     def data(self) -> Iterator[dict[str, Any] | None]:
         """Yield all fields of every user."""
         for view in self.users:
             yield None if view is None else {**asdict(view), "details": [list(pair) for pair in view.details]}
+
+
+def _user_row(view: UserView) -> str:
+    return ours.USER_LINE(
+        view.user, view.server, "yes" if view.enabled else "no", ",".join(view.services) or "-",
+        "yes" if view.key else "no", view.sessions, view.max_sessions or "-", view.source,
+    )  # fmt: skip
 
 
 def _user_block(view: UserView) -> Iterator[str]:
@@ -296,6 +288,8 @@ async def _reload(shell: Any, args: dict[str, Any]) -> list[str]:
 )
 async def _authenticate(shell: Any, args: dict[str, Any]) -> list[str]:
     context, group = the_group(shell, args["name"])
+    if half_hexadecimal(args.get("key", "")):
+        raise ApplianceError("A key that begins with 0x has pairs of hexadecimal digits behind it")
     key = secret_octets(args["key"]) if "key" in args else b""
     lines: list[str] = await shell.system.aaa.authenticate(
         context, group, args["nai"], key, args.get("number", 0)

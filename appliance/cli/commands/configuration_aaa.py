@@ -89,6 +89,7 @@ def _group() -> None:
         words=HELP,
     )
     for path, syntax, text in (
+        ("authorize_on_handoff", "authorization on-handoff", "The servers are asked again at each handover"),
         ("interim_on_handoff", "accounting interim-on handoff", "An interim record at each handover"),
         ("interim_on_refresh", "accounting interim-on refresh", "An interim record at each re-registration"),
         ("event_on_denial", "accounting event-on-denial", "An event record for each refused registration"),

@@ -62,11 +62,11 @@ def _endpoint() -> None:
         "origin host",
         "origin host <identity:IDENTITY> address <address:IP> [ port <port:NUMBER 1-65535> ]"
         " [ accept-incoming-connections ]",
-        keys=("identity", "address"),
+        keys=("address",),
         no="origin host <identity:IDENTITY> address <address:IP>",
         help={
             **HELP,
-            "identity": "Origin-Host; the same in every such line",
+            "identity": "Origin-Host; the same in every such line. A line replaces that of its address",
             "address": "Address of this host to connect from and to listen at; a line for each",
             "accept-incoming-connections": "Peers may connect to it by TCP",
         },

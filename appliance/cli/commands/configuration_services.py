@@ -102,7 +102,11 @@ def _lma() -> None:
         mode, "revocation retransmission-timeout <revocation_timeout:NUMBER>", "Time to wait for an answer"
     )
     toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
-    _stored(mode, "setup-timeout <setup_timeout:NUMBER>", "Longest time to set up a session")
+    number(
+        mode,
+        "setup-timeout <setup_timeout:NUMBER>",
+        "Longest time that a registration waits for the AAA server",
+    )
     _stored(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
     toggle(
         mode,

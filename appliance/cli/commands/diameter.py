@@ -21,6 +21,7 @@ from appliance.cli.render_diameter import (
     StatisticsScreen,
     endpoint_facts,
 )
+from appliance.cli.waiting import items
 from appliance.errors import ApplianceError
 from appliance.ports_aaa import AaaPort, DiameterRouteView, DiameterSessionView, PeerView
 
@@ -125,7 +126,7 @@ def _endpoints(shell: Any, args: dict[str, Any]) -> Screen:
     found = [view for view in port.endpoints() if name in ("", view.name)]
     if not found:
         raise ApplianceError("No diameter endpoint is configured")
-    return FactsScreen([endpoint_facts(view) for view in found])
+    return FactsScreen([endpoint_facts(view) for view in found], ("Listening At", "Application"))
 
 
 @command("exec", f"show diameter routes [ {ENDPOINT} ]", help=HELP)
@@ -202,19 +203,24 @@ def _sessions(shell: Any, args: dict[str, Any]) -> Screen:
     help=HELP,
     rights="administrator",
 )
-async def _clear_session(shell: Any, args: dict[str, Any]) -> list[str]:
+async def _clear_session(shell: Any, args: dict[str, Any]) -> Iterator[Any]:
     found = [session_id async for session_id in _server_sessions(shell, args)]
     if not found:
         raise CommandError("No AAA server of this appliance has such a session; see 'show diameter sessions'")
     number = f"{len(found)} session{'' if len(found) == 1 else 's'}"
     await shell.confirm(args, [f"This asks clients to end {number}"])
+    return items(_aborting(shell.system.aaa, found))
+
+
+async def _aborting(port: AaaPort, found: list[str]) -> AsyncIterator[list[str]]:
+    """Abort some sessions after the other, a line each; who wants no more leaves the rest alone."""
     ended = 0
     for begin in range(0, len(found), ABORTED_AT_ONCE):
         part = found[begin : begin + ABORTED_AT_ONCE]
-        answers = await asyncio.gather(*(_abort(shell.system.aaa, session_id) for session_id in part))
+        answers = await asyncio.gather(*(_abort(port, session_id) for session_id in part))
         ended += sum(done for done, _ in answers)
-        await shell.face.write([text for _, text in answers])
-    return [f"Number of Diameter sessions aborted: {ended}"]
+        yield [text for _, text in answers]
+    yield [f"Number of Diameter sessions aborted: {ended}"]
 
 
 async def _server_sessions(shell: Any, args: dict[str, Any]) -> AsyncIterator[str]:
@@ -232,6 +238,7 @@ async def _server_sessions(shell: Any, args: dict[str, Any]) -> AsyncIterator[st
 async def _abort(port: AaaPort, session_id: str) -> tuple[bool, str]:
     """Abort one session; a client that does not answer is no reason to keep the others."""
     try:
-        return True, f"{session_id}: {await port.abort(session_id)}"
+        done, text = True, await port.abort(session_id)
     except ApplianceError as error:
-        return False, f"{session_id}: {error}"
+        done, text = False, str(error)
+    return done, text if session_id in text else f"{session_id}: {text}"

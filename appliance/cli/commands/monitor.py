@@ -1,9 +1,9 @@
 """``monitor protocol`` and ``monitor subscriber``: signalling in words while it happens, until Q.
 
-The option screen, its keys and replies, ``***CONTROL***`` lines and the end of a call are as StarOS
-captures show them. Ours, for want of a capture: the line above a message, all event numbers, the line of
-addresses, the replies to SPACE and to unknown keys, and the options ``verbosity``, ``count`` and
-``duration``, which are for scripts.
+The option screen, its keys and replies, ``***CONTROL***`` lines, the menu behind 75 and the end of a call are
+as StarOS captures show them. Ours, for want of a capture: the line above a message, all event numbers, the
+line of addresses, the replies to SPACE and to unknown keys, which applications of Diameter are which entry
+of the menu, and the options ``only``, ``verbosity``, ``count`` and ``duration``, which are for scripts.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ import time
 from ipaddress import ip_address
 from typing import Any
 
+from appliance.cli import ours
 from appliance.cli.grammar import CommandError, command
 from appliance.ports import SubscriptionPort, TapFilter
-from appliance.tap import ENDED, INBOUND, MADE, NOTE, Tapped, TappedEvent, TappedMessage
+from appliance.tap import ENDED, INBOUND, MADE, NOTE, Tapped, TappedDiameter, TappedEvent, TappedMessage
 
 #: Messages that wait for the terminal.
 LIMIT = 1000
@@ -38,13 +39,14 @@ LETTERS = (
     ("A", "PDU Hex/Ascii", False),
 )
 #: Protocols in screen order: code and name. All are on at first.
-PROTOCOLS = (("48", "Mobile IPv6"),)
-#: Columns of the option screen: state of the letters, protocols, their state.
-STATE, FIRST, FIRST_STATE = 20, 31, 48
+MOBILITY, DIAMETER = "48", "75"
+PROTOCOLS = ((MOBILITY, "Mobile IPv6"), (DIAMETER, "App Specific Diameter"))
+#: Columns of the option screen: state of the letters, protocols, their state; of the menu: the state.
+STATE, FIRST, FIRST_STATE, MENU_STATE = 20, 31, 48, 48
 
-#: Event numbers, ours: 48000 and the MH type for messages, and these.
+#: Event numbers, ours: 48000 and the MH type, 75000 and the command code for messages, and these.
 EVENTS = {NOTE: 48100, MADE: 48101, ENDED: 48102}
-MESSAGES = 48000
+MESSAGES, DIAMETER_MESSAGES, MOST_CODE = 48000, 75000, 999
 
 FINISHED = ["", "***", "*** Call Finished - Waiting to trace next matching call", "***"]
 
@@ -61,6 +63,9 @@ WORDS = {
     "callid": "By the call id of its session",
     "call": "Call id as show sessions prints it",
     "next-call": "The next mobile node that gets a session",
+    "only": "Only one protocol at first",
+    "diameter": "Diameter",
+    "mobile-ipv6": "Mobile IPv6, with what becomes of sessions",
     "verbosity": "How much is shown at first",
     "level": "1 one line for each message, 2 header, 3 options, 4 all fields, 5 all octets",
     "count": "Ends after so many messages and events",
@@ -69,7 +74,7 @@ WORDS = {
     "seconds": "Number of seconds",
 }
 _ENDS = (
-    "[ verbosity <level:NUMBER 1-5> ] [ count <events:NUMBER 1-1000000> ]"
+    "[ only { mobile-ipv6 | diameter } ] [ verbosity <level:NUMBER 1-5> ] [ count <events:NUMBER 1-1000000> ]"
     " [ duration <seconds:NUMBER 1-86400> ]"
 )
 
@@ -82,16 +87,25 @@ class Options:
         self.level = level
         self.paused = False
         self.ended = False
-        self.on = {code: on for code, _, on in LETTERS} | {code: True for code, _ in PROTOCOLS}
+        self.on = {code: on for code, _, on in LETTERS} | {MOBILITY: True}
         self._names = {code: name for code, name, _ in LETTERS} | dict(PROTOCOLS)
         self._digit = ""
+        self.menu: Menu | None = None
+        """While it is open, its keys are typed and nothing is shown."""
+        self.applications = dict.fromkeys(ours.MONITORED, True)
+        """Entries of the menu that are on."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is to be shown now."""
+        return self.paused or self.ended or self.menu is not None
 
     def screen(self) -> list[str]:
         """The lines of the screen."""
         left = [f"{f'{code} - {name}':<{STATE}}({self._state(code)})" for code, name, _ in LETTERS]
         left.append(f"{'+/- Verbosity Level':<{STATE}}({self.level:>3})")
         right = [
-            f"{f'{code} - {name}':<{FIRST_STATE - FIRST}}({self._state(code)})" for code, name in PROTOCOLS
+            f"{f'{code} - {name} ':<{FIRST_STATE - FIRST}}({self._state(code)})" for code, name in PROTOCOLS
         ]
         right += [""] * (len(left) - len(right))
         rows = [f"{one:<{FIRST}}{two}".rstrip() for one, two in zip(left, right, strict=True)]
@@ -100,10 +114,18 @@ class Options:
         return ["", "", self.title, "", *rows, "", keys]
 
     def _state(self, code: str) -> str:
-        return "ON " if self.on[code] else "OFF"
+        on = any(self.applications.values()) if code == DIAMETER else self.on[code]
+        return "ON " if on else "OFF"
+
+    def only(self, protocol: str) -> None:
+        """Show but one protocol at first."""
+        self.on[MOBILITY] = protocol == MOBILITY
+        self.applications = dict.fromkeys(self.applications, protocol == DIAMETER)
 
     def press(self, key: str) -> list[str]:
         """Do what a key asks for; returns the reply."""
+        if self.menu is not None:
+            return self._choose(key)
         key = key.upper()
         first, self._digit = self._digit, ""
         if key in ("Q", "\x1b", "ESCAPE"):
@@ -123,7 +145,20 @@ class Options:
             return []
         return self._toggle(first + key)
 
+    def _choose(self, key: str) -> list[str]:
+        menu = self.menu
+        assert menu is not None
+        reply = menu.press(key)
+        self.ended = menu.ended
+        if not menu.open:
+            self.menu = None
+            return reply if reply or self.ended else self.screen()
+        return reply
+
     def _toggle(self, code: str) -> list[str]:
+        if code == DIAMETER:
+            self.menu = Menu(self.applications)
+            return self.menu.screen()
         if code not in self.on:
             return [f"*** No option {code} ***"]
         self.on[code] = not self.on[code]
@@ -133,7 +168,45 @@ class Options:
         """Whether an item is to be shown."""
         if isinstance(item, TappedEvent):
             return self.on["C"]
-        return self.on["48"] and self.on["I" if item.direction == INBOUND else "O"]
+        on = self.on[MOBILITY]
+        if isinstance(item, TappedDiameter):
+            on = self.applications[ours.monitored(int.from_bytes(item.data[8:12], "big"))]
+        return on and self.on["I" if item.direction == INBOUND else "O"]
+
+
+class Menu:
+    """The menu of Diameter applications: a key for each, and those that lead away."""
+
+    def __init__(self, on: dict[str, bool]) -> None:
+        """``on``: what is on, by key; changed in place."""
+        self._on = on
+        self.open = True
+        self.ended = False
+
+    def screen(self) -> list[str]:
+        """The lines of the menu, as far as they are the capture's: the last two."""
+        rows = [
+            f"{f'{key} - {name} ':<{MENU_STATE}}({'ON ' if self._on[key] else 'OFF'})"
+            for key, (name, _) in ours.MONITORED.items()
+        ]
+        keys = "(B)egin Protocol Decoding  (Q)uit,   <ESC> Prev Menu,   <ENTER> Re-Display Options"
+        return ["", *rows, "", keys, "Select: "]
+
+    def press(self, key: str) -> list[str]:
+        """Do what a key asks for; returns the reply."""
+        key = key.upper()
+        if key in ("Q", "B"):
+            self.open, self.ended = False, key == "Q"
+            return ["*** Going on ***"] if key == "B" else []
+        if key in ("\x1b", "ESCAPE"):
+            self.open = False
+            return []
+        if key in ("\r", "\n", "ENTER", "C-M", "C-J"):
+            return self.screen()
+        if key not in self._on:
+            return [f"*** No option {key} ***"]
+        self._on[key] = not self._on[key]
+        return [f"*** {ours.MONITORED[key][0]} ({'ON' if self._on[key] else 'OFF'}) ***"]
 
 
 class Monitor:
@@ -160,7 +233,7 @@ class Monitor:
         while not self._options.ended and loop.time() < end:
             await self._listen(min(PAUSE, max(0.0, end - loop.time())))
             for _ in range(0, SHOWN, CHUNK):
-                if self._options.paused or self._options.ended or not await self._show(count):
+                if self._options.holds or not await self._show(count):
                     break
                 await self._listen(0)
             if count and self.shown >= count:
@@ -209,11 +282,11 @@ class Monitor:
         """The text of one message or event."""
         if isinstance(item, TappedEvent):
             head = self._head("***CONTROL***", item, f"{EVENTS[item.what]}")
-            return ["", head, f"{item.kind}-service {item.service}: {item.text}"]
+            title = "diameter endpoint" if item.kind == "diameter" else f"{item.kind}-service"
+            return ["", head, f"{title} {item.service}: {item.text}"]
         options = self._options
         mark = "INBOUND>>>>>" if item.direction == INBOUND else "<<<<OUTBOUND"
-        number = MESSAGES + (item.data[2] if len(item.data) > 2 else 0)
-        lines = ["", self._head(f"{mark} ", item, f"{number}(48)"), _route(item)]
+        lines = ["", self._head(f"{mark} ", item, _event(item)), _route(item)]
         lines += self._tap.describe(item, options.level)
         if (options.on["X"] or options.on["A"]) and options.level < LEVELS[-1]:
             lines += [f"  {line}" for line in self._tap.hexdump(item, options.on["A"])]
@@ -226,17 +299,38 @@ class Monitor:
         return f"{mark} Eventid:{number}" if self._options.on["E"] else mark.rstrip()
 
 
-def _route(message: TappedMessage) -> str:
+def _event(message: TappedMessage | TappedDiameter) -> str:
+    """Number of a message, and of its protocol."""
+    if isinstance(message, TappedDiameter):
+        code = min(int.from_bytes(message.data[5:8], "big"), MOST_CODE)
+        return f"{DIAMETER_MESSAGES + code}({DIAMETER})"
+    return f"{MESSAGES + (message.data[2] if len(message.data) > 2 else 0)}({MOBILITY})"
+
+
+def _route(message: TappedMessage | TappedDiameter) -> str:
     """Who sent a message to whom."""
-    source, destination = ip_address(message.source), ip_address(message.destination)
+    if isinstance(message, TappedDiameter):
+        source = _place(message.source, message.source_port)
+        destination = _place(message.destination, message.destination_port)
+        name = f", peer {message.name}" if message.name else ""
+        way = f"{source} -> {destination} [{message.transport.upper()}]{name}"
+        return f"diameter endpoint {message.service}: {way}"
     over = f", UDP port {message.port} of the peer" if message.port else ""
-    return f"{message.kind}-service {message.service}: {source} -> {destination}{over}"
+    way = f"{ip_address(message.source)} -> {ip_address(message.destination)}{over}"
+    return f"{message.kind}-service {message.service}: {way}"
+
+
+def _place(address: bytes, port: int) -> str:
+    text = str(ip_address(address))
+    return text if not port else f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
 
 
 async def _monitor(shell: Any, args: dict[str, Any], wanted: TapFilter, title: str) -> None:
     subscription = shell.system.tap.subscribe(wanted, LIMIT)
     try:
         options = Options(title, args.get("level", LEVELS[0]))
+        if "diameter" in args or "mobile-ipv6" in args:
+            options.only(DIAMETER if "diameter" in args else MOBILITY)
         monitor = Monitor(shell, options, subscription, wanted != TapFilter())
         await monitor.run(args.get("events", 0), args.get("seconds", 0))
     finally:

@@ -17,14 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.connections import Connections, Tap
-from appliance.protocols.diameter.dictionary import Dictionary
-from appliance.protocols.diameter.dns import Resolver
-from appliance.protocols.diameter.events import Answered, Application, Incoming, Submit
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.node import DiameterNode as Core
-from appliance.protocols.diameter.node_events import (
+from appliance.protocols.diameter.events import STOPPED, Answered, Application, Incoming, Submit
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.dictionary import Dictionary
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.node.core import DiameterNode as Core
+from appliance.protocols.diameter.node.events import (
     REBOOTING,
     Answer,
     Cancel,
@@ -47,9 +45,12 @@ from appliance.protocols.diameter.node_events import (
     Usable,
     Withdraw,
 )
-from appliance.protocols.diameter.sctp import unavailable
+from appliance.protocols.diameter.node.probe import Probe
 from appliance.protocols.diameter.settings import TRANSPORTS, EndpointSettings
-from appliance.protocols.diameter.tls import Certificates, read_certificates
+from appliance.protocols.diameter.transport.connections import Connections
+from appliance.protocols.diameter.transport.dns import Resolver
+from appliance.protocols.diameter.transport.sctp import unavailable
+from appliance.protocols.diameter.transport.tls import Certificates, read_certificates
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.timers import Now
 
@@ -68,8 +69,8 @@ def require(settings: EndpointSettings) -> None:
             raise ResourceError(why)
     if settings.tls is None and kinds & {"tls", "tls-inband"}:
         raise ResourceError(
-            "transport tls needs certificates; give them with 'tls certificate', 'tls private-key' and "
-            "'tls ca-certificate'"
+            "transport tls needs certificates; give them with "
+            "'tls certificate PATH private-key PATH ca-certificate PATH'"
         )
 
 
@@ -84,7 +85,7 @@ class DiameterNode:
     """A Diameter node on the reactor (``events.NodePort``).
 
     ``clock`` gives both clocks, ``random_bits(n)`` an n-bit number; ``tell(level, text)`` takes log lines,
-    ``tap(direction, connection, octets)`` each message as it comes or goes; ``record`` as of CoreDriver.
+    ``probe`` is told of each message as it comes or goes; ``record`` as of CoreDriver.
     """
 
     def __init__(
@@ -96,18 +97,19 @@ class DiameterNode:
         random_bits: Callable[[int], int],
         tell: Callable[[str, str], None],
         record: Callable[[Any, Now], None] | None = None,
-        tap: Tap | None = None,
+        probe: Probe | None = None,
         dictionary: Dictionary | None = None,
     ) -> None:
         self.settings = settings
         self.identity = settings.identity
         self.realm = settings.realm
+        self.origin_state_id = 0
         self.core = Core(settings, random_bits, check, dictionary)
         """For read-outs only."""
         self._reactor = reactor
         self._clock = clock
         self._tell = tell
-        self.connections = Connections(reactor, settings, self._feed, self._say, tap)
+        self.connections = Connections(reactor, settings, self._feed, self._identify, self._say, probe)
         self._resolver = Resolver(reactor)
         self._driver = CoreDriver(reactor, clock, self.core, self._effects(), record)
         self._applications: dict[int, Application] = {}
@@ -117,6 +119,7 @@ class DiameterNode:
         self._sending = 0
         self._told: list[Callable[[], None]] = []
         self._stopped: Deferred[None] | None = None
+        self._ended = False
         self.running = False
 
     def _effects(self) -> dict[type, Callable[[Any], object]]:
@@ -148,6 +151,7 @@ class DiameterNode:
             raise
         self.running = True
         self._driver.feed(Start())
+        self.origin_state_id = self.core.origin_state_id
 
     async def reconfigure(self, settings: EndpointSettings) -> None:
         """Go on by other settings of the same name, context and identity; certificates are read again.
@@ -181,20 +185,22 @@ class DiameterNode:
         await self.connections.listen(())
         if self.running:
             self.running = False
-            self._stopped = Deferred()
+            stopped: Deferred[None] = Deferred()
+            self._stopped = stopped
             patience = self._reactor.callLater(self.settings.dpa_timeout + STOP_TIME, self._has_stopped, None)
             self._driver.feed(Stop(cause))
-            await self._stopped.asFuture(asyncio.get_running_loop())
+            await stopped.asFuture(asyncio.get_running_loop())
             if patience.active():
                 patience.cancel()
+        self._ended = True
         self._driver.stop()
-        self.connections.abort()
+        self.connections.end()
         self._resolver.stop()
         self._applications.clear()
         self._told.clear()
         # Whoever still waits has to know that nothing will come.
         for token in list(self._done):
-            self._done.pop(token)(Answered(None, "stopped"))
+            self._answer(Answer(token, Answered(None, STOPPED)))
 
     def _has_stopped(self, _effect: Stopped | None) -> None:
         if self._stopped is not None and not self._stopped.called:
@@ -204,9 +210,14 @@ class DiameterNode:
 
     def command(self, command: Command) -> None:
         """Carry out what an operator wants of peers."""
-        self._driver.feed(command)
+        self._feed(command)
 
     # ---- applications
+
+    @property
+    def applications(self) -> list[Application]:
+        """Who serves requests here."""
+        return list(self._applications.values())
 
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; said again, by what it advertises now."""
@@ -215,14 +226,14 @@ class DiameterNode:
             self._last_application += 1
             number = self._last_application
             self._applications[number] = application
-        self._driver.feed(Serve(number, application.advertised, application.realms))
+        self._feed(Serve(number, application.advertised, application.realms))
 
     def withdraw(self, application: Application) -> None:
         """Give it no more requests."""
         number = self._number(application)
         if number:
             del self._applications[number]
-            self._driver.feed(Withdraw(number))
+            self._feed(Withdraw(number))
 
     def _number(self, application: Application) -> int:
         found = (number for number, each in self._applications.items() if each is application)
@@ -246,7 +257,8 @@ class DiameterNode:
         return message.answer(UNABLE_TO_COMPLY, self.identity, self.realm)
 
     def _reply(self, key: int, answer: bytes) -> None:
-        self._driver.feed(Reply(key, answer))
+        if not self._ended:
+            self._driver.join(Reply(key, answer))
 
     # ---- users
 
@@ -255,9 +267,12 @@ class DiameterNode:
         self._last_token += 1
         token = self._last_token
         self._done[token] = done
+        if self._ended:
+            self._reactor.callLater(0, self._answer, Answer(token, Answered(None, STOPPED)))
+            return token
         before, self._sending = self._sending, token
         try:
-            self._driver.feed(Send(token, submit))
+            self._driver.join(Send(token, submit))
         finally:
             self._sending = before
         return token
@@ -265,7 +280,7 @@ class DiameterNode:
     def cancel(self, number: int) -> None:
         """Forget a request: ``done`` is called with ``CANCELLED``."""
         if number in self._done:
-            self._driver.feed(Cancel(number))
+            self._feed(Cancel(number))
 
     def _answer(self, effect: Answer) -> None:
         if effect.token == self._sending:
@@ -296,12 +311,21 @@ class DiameterNode:
 
     def _usable(self, _effect: Usable) -> None:
         for told in list(self._told):
-            told()
+            try:
+                told()
+            except Exception:  # noqa: BLE001 - logged
+                # The others want to know it, too.
+                _log.failure("what a peer makes possible could not be done")
 
     # ---- the rest of the effects
 
     def _feed(self, event: Any) -> None:
-        self._driver.feed(event)
+        if not self._ended:
+            self._driver.feed(event)
+
+    def _identify(self, number: int) -> str:
+        link = self.core.context.links.get(number)
+        return link.peer.name if link is not None and link.peer is not None else ""
 
     def _say(self, level: str, text: str) -> None:
         self._tell(level, f"Diameter endpoint {self.settings.name}: {text}")
@@ -317,5 +341,4 @@ class DiameterNode:
         self._resolver.find(effect, frozenset(usable)).addCallback(self._found)
 
     def _found(self, found: Found) -> None:
-        if self.running:
-            self._driver.feed(found)
+        self._feed(found)

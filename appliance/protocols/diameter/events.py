@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import define
 
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.message.codec import Message
 
 
 @define(slots=True)
@@ -107,10 +107,17 @@ class Application(Protocol):
 class NodePort(Protocol):
     """A running Diameter node as its users see it."""
 
-    identity: str
-    realm: str
-    origin_state_id: int
-    """Origin-State-Id of its CER, for the answers of applications."""
+    @property
+    def identity(self) -> str:
+        """Origin-Host."""
+
+    @property
+    def realm(self) -> str:
+        """Origin-Realm."""
+
+    @property
+    def origin_state_id(self) -> int:
+        """Origin-State-Id of its CER, for the answers of applications."""
 
     def serve(self, application: Application) -> None:
         """Give requests to ``application`` from now on; peers that are open already are told at their next

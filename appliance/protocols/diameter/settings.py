@@ -62,7 +62,8 @@ class RouteSettings:
     application: int | None = None
     """``None``: any."""
     action: str = "relay"
-    """``local``, ``relay``, ``proxy`` or ``redirect``; what an endpoint itself sends goes the same way."""
+    """``local``, ``relay`` (as the endpoint's ``agent`` says), ``proxy`` or ``redirect``; what an endpoint
+    itself sends goes the same way."""
     peer: str = ""
     """Empty with ``local``."""
     priority: int = number(1, 1, 1_000)
@@ -139,6 +140,10 @@ class ServerGroup:
 
     endpoint: str = ""
     """Name of the endpoint of the same context; empty: not at all."""
+    identity: str = ""
+    """Origin-Host of that endpoint."""
+    origin_realm: str = ""
+    """Origin-Realm of that endpoint."""
     realm: str = ""
     """Destination-Realm; empty: that of the user name, else that of the endpoint."""
     servers: tuple[Server, ...] = ()

@@ -3,28 +3,31 @@
 ::
 
             MobilitySocket ─┐                    ┌─▶ MobilitySocket.send
-                            ├─▶ LMA or MAG core ─┼─▶ Engine.install / remove
+       AAA client of an LMA ├─▶ LMA or MAG core ─┼─▶ Engine.install / remove, routes, AAA client
      AccessLink core ◀──────┘   (CoreDriver)     └─▶ AccessLink core (Advertise, Withdraw)
         ▲      └─ MobileAttached / MobileDetached ─▶ MAG core
         └─ control frames, activity ── Engine ◀── SendFrame
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
 from appliance.protocols.driver import CoreDriver
+from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
     Advertise,
     Install,
     MobileAttached,
     MobileDetached,
     Notify,
+    Reach,
     Reconfigure,
     Remove,
     Send,
     SendIcmp,
+    Unreach,
     Withdraw,
 )
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -98,8 +101,34 @@ class Signalling:
             self._icmp.send(effect.data, effect.destination)
 
 
+class AaaPort(Protocol):
+    """An AAA client as an anchor sees it. It answers by events, never before these return."""
+
+    def authorize(self, question: Authorize) -> None:
+        """Ask."""
+
+    def abandon(self, dropped: Abandon) -> None:
+        """Forget a question."""
+
+    def account(self, account: Account) -> None:
+        """Hear what became of a session; the counters of its tunnel can be read now."""
+
+
+class Routes(Protocol):
+    """Routes to the tunnel device besides those of pools."""
+
+    def add(self, prefix: bytes, length: int) -> None:
+        """Make one; that it could not be made is logged."""
+
+    def remove(self, prefix: bytes, length: int) -> None:
+        """Take it away."""
+
+
 class LmaDriver:
-    """Runs an LMA core with its sockets and its tunnel engine."""
+    """Runs an LMA core with its sockets and its tunnel engine.
+
+    A core whose settings have an AAA group needs ``aaa`` and ``routes``.
+    """
 
     def __init__(
         self,
@@ -110,6 +139,8 @@ class LmaDriver:
         tell: Tell,
         record: Sink = None,
         probe: Probe | None = None,
+        aaa: AaaPort | None = None,
+        routes: Routes | None = None,
     ) -> None:
         self._core = core
         self._probe = probe
@@ -120,6 +151,13 @@ class LmaDriver:
             Remove: lambda effect: engine.remove(effect.call_id),
             Notify: tell,
         }
+        if aaa is not None:
+            perform |= {Authorize: aaa.authorize, Abandon: aaa.abandon, Account: aaa.account}
+        if routes is not None:
+            perform |= {
+                Reach: lambda effect: routes.add(effect.prefix, effect.length),
+                Unreach: lambda effect: routes.remove(effect.prefix, effect.length),
+            }
         if probe is not None:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)

@@ -15,7 +15,6 @@ from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
     LOGOUT,
-    Account,
     Authorized,
     Reauthorize,
     SessionEnds,
@@ -87,10 +86,6 @@ class LocalMobilityAnchor:
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
         return ended
 
-    def farewell(self, cause: int) -> Iterator[Account]:
-        """What the AAA client has to know before the core goes; ``cause`` is a Termination-Cause."""
-        return self._sessions.farewell(cause)
-
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
         self.counters.values[ACK_ERROR] += 1
@@ -119,7 +114,10 @@ class LocalMobilityAnchor:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
         if self._sessions.suspects:
             return 0.0
-        wheel, waiting = self._sessions.wheel.deadline, self._updates.deadline
+        wheel, updates = self._sessions.wheel.deadline, self._updates
+        if not updates.waiting and not updates.questions.open:
+            return wheel
+        waiting = updates.deadline
         return wheel if waiting is None else waiting if wheel is None else min(waiting, wheel)
 
     def tick(self, now: Now) -> None:

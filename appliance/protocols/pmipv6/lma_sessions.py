@@ -23,8 +23,8 @@ from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
-from appliance.protocols.pmipv6.wheel import Wheel
 from appliance.protocols.timers import Now
+from appliance.protocols.wheel import Wheel
 
 #: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
 SESSIONS_PER_MOBILE = 32
@@ -47,7 +47,7 @@ class Sessions:
         self.settings = settings
         self.cache = BindingCache()
         self.pools = HomePools(settings)
-        self.wheel = Wheel()
+        self.wheel: Wheel[BindingCacheEntry] = Wheel()
         self.effects: list[Any] = []
         self._homes = Homes(self.pools, self.cache)
         #: Call ids that AAA knows sessions by which are still to be made.
@@ -239,11 +239,6 @@ class Sessions:
         """The AAA server that has authorized the sessions is not the one to ask any more."""
         for entry in self.cache.calls.values():
             entry.ends = None
-
-    def farewell(self, cause: int) -> Iterator[Account]:
-        """The end of every session, for a service that stops; changes nothing."""
-        for entry in list(self.cache.calls.values()) if self._accounts else ():
-            yield _report(aaa.STOP, entry, aaa.LOGOUT if entry.deleting else cause)
 
     def _account(self, what: str, entry: BindingCacheEntry, cause: int = 0) -> None:
         self.effects.append(_report(what, entry, cause))

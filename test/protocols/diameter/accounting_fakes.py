@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter.accounting_driver import AccountingDriver
-from appliance.protocols.diameter.codec import RETRANSMITTED, Message, frame
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.client.accounting_driver import AccountingDriver
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_worker import Job, Opened, Result, failed, perform
 from appliance.protocols.diameter.events import NO_PEER, TIMEOUT, Answered, Submit
+from appliance.protocols.diameter.message.codec import RETRANSMITTED, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_worker import Job, Opened, Result, failed, perform
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Account, Grant, SessionEnds, Subject, Usage
 from appliance.protocols.pmipv6.events import Notify
@@ -169,6 +169,8 @@ class InlineWorker:
         self.clock = clock
         self.spool = Spool(folder, limit, segment_size)
         self.jobs: list[Job] = []
+        self.queue: list[Job] = []
+        """Submitted, and not begun."""
         self.lives = True
         self.broken: Exception | None = None
 
@@ -180,10 +182,12 @@ class InlineWorker:
         return succeed(Opened(self.spool.boundary, self.spool.last, self.spool.alive_until))
 
     def submit(self, job: Job, done: Callable[[Result], object]) -> None:
+        self.queue.append(job)
         self.clock.callLater(0, self._work, job, done)
 
     def _work(self, job: Job, done: Callable[[Result], object]) -> None:
         if self.lives:
+            self.queue.remove(job)
             self.jobs.append(job)
             if self.broken is not None:
                 done(failed(self.spool, job, self.broken))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from appliance.protocols.diameter.codec import HEADER_SIZE
+from appliance.protocols.diameter.message.codec import HEADER_SIZE
 
 FILE = Path(__file__).parents[2] / "golden" / "diameter" / "messages.txt"
 

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter.codec import PROXIABLE, REQUEST, Message, frame
-from appliance.protocols.diameter.dictionary import standard
 from appliance.protocols.diameter.events import Advertised, Answered, Submit
-from appliance.protocols.diameter.node import DiameterNode
+from appliance.protocols.diameter.message.codec import PROXIABLE, REQUEST, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node.core import DiameterNode
 from appliance.protocols.diameter.settings import EndpointSettings, PeerSettings
 from appliance.protocols.timers import Now
 
@@ -22,10 +22,6 @@ D = standard()
 WALL = 1_795_417_200.0
 REALM = "home.example"
 ACCT, AUTH = 3, 1
-
-
-def no_fault(message: Message, dictionary: Any, strict: bool, compat: bool) -> None:
-    """A check that finds nothing."""
 
 
 def avp(name: str, value: Any) -> bytes:
@@ -117,6 +113,7 @@ def submit(session: str = "s;1;1", realm: str = REALM, host: str = "", **more: A
     return Submit(271, ACCT, body, realm, host, accounting=True, **more)
 
 
+LOCAL = (b"\x0a\0\0\x62",)
 SERVED = (Advertised(AUTH, auth=True), Advertised(ACCT, acct=True))
 
 
@@ -135,8 +132,7 @@ class Endpoint:
     """One core with what it said; ``application`` answers what is delivered (``None``: later, by hand)."""
 
     def __init__(self, made: EndpointSettings, seed: int = 1, serve: bool = True, **more: Any) -> None:
-        check = more.pop("check", no_fault)
-        self.core = DiameterNode(made, random.Random(seed).getrandbits, check, **more)
+        self.core = DiameterNode(made, random.Random(seed).getrandbits, **more)
         self.identity = made.identity
         self.mono = 1000.0
         self.effects: list[Any] = []
@@ -311,12 +307,12 @@ class Wire:
         self.queue.append(
             (
                 end.identity,
-                ev.Connected(effect.connection, remote, 3868, (), (target.identity,) if secure else None),
+                ev.Connected(effect.connection, remote, 3868, LOCAL, (target.identity,) if secure else None),
             )
         )
         transport = effect.transport if secure else "tcp"
         accepted = ev.Accepted(
-            number, b"\x0a\0\0\x63", 40_000, transport, (), (end.identity,) if secure else None
+            number, b"\x0a\0\0\x63", 40_000, transport, LOCAL, (end.identity,) if secure else None
         )
         self.queue.append((target.identity, accepted))
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Group
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.spool_format import RELEASED, START, STOP
+from appliance.protocols.diameter.client.spool_format import RELEASED, START, STOP
+from appliance.protocols.diameter.message.codec import Group
+from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.mobility import aaa
 from test.protocols.diameter.accounting_fakes import Rig
 

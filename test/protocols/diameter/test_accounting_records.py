@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.accounting_records import (
+from appliance.protocols.diameter.client.accounting_records import (
     APPLICATIONS,
     NOTHING,
     Facts,
@@ -15,11 +15,11 @@ from appliance.protocols.diameter.accounting_records import (
     closing,
     mobile_addresses,
 )
-from appliance.protocols.diameter.codec import Group, Message, frame
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.spool_format import EVENT, INTERIM, START, STOP
-from appliance.protocols.diameter.text import texts_of
+from appliance.protocols.diameter.client.spool_format import EVENT, INTERIM, START, STOP
+from appliance.protocols.diameter.message.codec import Group, Message, frame
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.text import texts_of
 from appliance.protocols.mobility.aaa import Grant, Subject, Usage
 from test.protocols.diameter.accounting_fakes import subject
 from test.protocols.diameter.golden import MESSAGES

@@ -1,20 +1,18 @@
-"""What the records of a session tell, and when there are some."""
+"""What the records of the accounting client tell of a session, from its beginning to its end."""
 
 import attrs
 
-from appliance.protocols.diameter.accounting import OPEN
-from appliance.protocols.diameter.accounting_events import ADMIN_REBOOT
-from appliance.protocols.diameter.codec import Message
-from appliance.protocols.diameter.dictionary import standard
+from appliance.protocols.diameter.client.accounting import OPEN
+from appliance.protocols.diameter.client.accounting_driver import LEAST, TURN
+from appliance.protocols.diameter.client.accounting_events import ADMIN_REBOOT
+from appliance.protocols.diameter.client.spool_format import INTERIM, START, STOP
+from appliance.protocols.diameter.events import Answered
+from appliance.protocols.diameter.message.codec import Message
 from appliance.protocols.diameter.settings import ServerGroup
-from appliance.protocols.diameter.spool_format import INTERIM, START, STOP
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Grant, Usage
-from test.protocols.diameter.accounting_case import Case
 from test.protocols.diameter.accounting_fakes import EPOCH
-
-_D = standard()
-LOSE = "grant-and-lose"
+from test.protocols.diameter.test_accounting import _D, LOSE, Case
 
 
 class SessionTests(Case):
@@ -190,6 +188,15 @@ class SessionTests(Case):
         self.assertIn(INTERIM, self.kinds(rig))
         self.assertIn(rig.server.records[-1].first(_D["Acct-Session-Time"]), (80, 81))
 
+    def test_a_handover_by_way_of_a_pause(self) -> None:
+        """The former gateway has de-registered first: the handover is one all the same."""
+        rig = self.rig(interim_on_handoff=True)
+        rig.begin()
+        rig.account(aaa.PAUSE)
+        rig.account(aaa.HANDOFF)
+        rig.run(0.3)
+        self.assertEqual(self.kinds(rig), [START, INTERIM])
+
     def test_older_than_its_accounting(self) -> None:
         """A session that is there when accounting begins gets its START at the next refresh."""
         rig = self.rig()
@@ -258,3 +265,24 @@ class SessionTests(Case):
         self.assertEqual(self.kinds(rig), [START, START, INTERIM])
         last: Message = rig.server.records[-1]
         self.assertEqual((last.application, last.first(_D["Acct-Application-Id"])), (1, 1))
+
+
+class PaceTests(Case):
+    """Records that have waited go slower while the loop has other work."""
+
+    def test_allowance(self) -> None:
+        """A quiet loop and one that slept give a whole turn; a busy one gives a share of its time."""
+        driver = self.rig().driver
+        driver._turn_end, driver._cost = 10.0, 50e-6
+        for later, answers, expected in (
+            (0.0001, 0, TURN),
+            (5.0, 0, TURN),
+            (0.005, 0, 4),
+            (0.050, 0, 40),
+            (0.0010, 0, LEAST),
+            # The time went by receiving our own answers.
+            (0.0024, 48, TURN),
+        ):
+            driver._answers.extend([(0, Answered(None, "timeout"))] * answers)
+            self.assertEqual(driver._allowance(10.0 + later), expected, later)
+            driver._answers.clear()

@@ -2,17 +2,110 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import delivery as module
-from appliance.protocols.diameter.delivery import (
+from appliance.protocols.diameter.client import delivery as module
+from appliance.protocols.diameter.client import unstored
+from appliance.protocols.diameter.client.delivery import (
     ACKNOWLEDGED,
     BUSY,
     KEPT,
+    LOST,
+    NO_ROOM,
     REFUSED,
     SILENT,
     UNSENT,
+    Delivery,
 )
-from appliance.protocols.diameter.spool_format import DELIVERED, INTERIM, START, Entry, route
-from test.protocols.diameter.delivery_fakes import AWAY, HOME, SESSION_ID, Disk
+from appliance.protocols.diameter.client.spool_format import DELIVERED, INTERIM, START, Entry, route
+from appliance.protocols.diameter.message.dictionary import standard
+
+SESSION_ID = standard()["Session-Id"]
+HOME = route(3, "home.example", "")
+AWAY = route(3, "away.example", "")
+
+
+class Disk:
+    """A delivery with its disk; ``up`` are the routes with a server."""
+
+    def __init__(self, boundary: int = 1, retries: int = 1, window: int = 8) -> None:
+        self.up = {HOME, AWAY}
+        self.records: dict[int, Entry] = {}
+        self.now = 0.0
+        self.serial = boundary - 1
+        self.boundary = boundary
+        self.delivery = Delivery(lambda where: where in self.up, boundary, 0, retries, lambda: 0.5, window)
+        self.sent: list[tuple[int, bool]] = []
+
+    def make(self, session: str, where: bytes = HOME, kind: int = START, call_id: int = 0) -> Entry:
+        """A record with the next serial."""
+        self.serial += 1
+        body = SESSION_ID.encode(session)
+        return Entry(kind, 1.0, self.serial, where, body, call_id or self.serial, serial=self.serial)
+
+    def left(self, count: int, where: bytes = HOME) -> None:
+        """Records that an earlier process has left, each of another session."""
+        for serial in range(1, count + 1):
+            self.records[serial] = Entry(START, 1.0, serial, where, SESSION_ID.encode(f"old{serial}"), 5)
+            self.records[serial].serial = serial
+        self.delivery.last = max(self.delivery.last, count)
+
+    def store(self, *entries: Entry) -> None:
+        """They are on the disk."""
+        for entry in entries:
+            self.records[entry.serial] = entry
+        self.delivery.stored(list(entries))
+
+    def read(self) -> bool:
+        """Do one read, as the spool would: fresh entries, those that are not marked."""
+        read = self.delivery.wanted()
+        self.mark()
+        if read is None:
+            return False
+        found: list[Entry] = []
+        upto = read.until
+        for serial in sorted(self.records):
+            if not read.after < serial <= read.until:
+                continue
+            if len(found) == read.limit:
+                upto = serial - 1
+                break
+            entry = self.records[serial]
+            if read.only in (b"", entry.route) and entry.route not in read.skip:
+                found.append(
+                    Entry(
+                        entry.kind, entry.made, entry.end_to_end, entry.route, entry.body, entry.call_id,
+                        serial=serial,
+                    )
+                )  # fmt: skip
+        self.delivery.loaded(found, upto)
+        return True
+
+    def mark(self) -> None:
+        """Write the marks."""
+        for mark in self.delivery.marks:
+            if mark & DELIVERED:
+                self.records.pop(mark >> 2, None)
+        self.delivery.marks.clear()
+
+    def pump(self, most: int = 100) -> list[int]:
+        """Look at lanes that are due, and send; returns serials."""
+        deadline = self.delivery.deadline
+        if deadline is not None and deadline <= self.now:
+            self.delivery.look(self.now)
+        self.delivery.pump(self.now, most)
+        sends, self.delivery.sends = self.delivery.sends, []
+        self.sent += [(entry.serial, repeated) for entry, repeated in sends]
+        return [entry.serial for entry, _ in sends]
+
+    def answer(self, how: str, *serials: int) -> None:
+        """End tries of records."""
+        for serial in serials:
+            self.delivery.answered(serial, how, self.now)
+
+    def outcomes(self) -> list[tuple[int, str]]:
+        """What sessions were told."""
+        found = [(entry.serial, what) for entry, what in self.delivery.outcomes]
+        self.delivery.outcomes.clear()
+        return found
 
 
 class OrderTests(SynchronousTestCase):
@@ -275,3 +368,84 @@ class TryTests(SynchronousTestCase):
         disk.answer(ACKNOWLEDGED, 3)
         disk.delivery.loaded([disk.records[2], disk.records[3]], 3)
         self.assertEqual(disk.pump(), [2])
+
+
+class MemoryTests(SynchronousTestCase):
+    def test_what_the_disk_refuses(self) -> None:
+        """It is sent from memory; without a server its session hears that there is no room."""
+        disk = Disk()
+        entry = disk.make("a")
+        disk.delivery.refused([entry])
+        self.assertEqual(disk.pump(), [1])
+        disk.answer(ACKNOWLEDGED, 1)
+        self.assertEqual(disk.delivery.marks, [])
+        self.assertEqual(disk.delivery.unstored.entries, {})
+        disk.up = set()
+        disk.delivery.refused([disk.make("b")])
+        disk.pump()
+        self.assertEqual(disk.outcomes(), [(1, ACKNOWLEDGED), (2, NO_ROOM)])
+        disk.up = {HOME}
+        disk.delivery.wake(0.0)
+        self.assertEqual(disk.pump(), [2])
+
+    def test_memory_has_an_end(self) -> None:
+        """Beyond it records are lost, and their sessions hear so."""
+        disk = Disk()
+        disk.up = set()
+        lost = disk.delivery.refused([disk.make(f"s{n}") for n in range(unstored.MOST + 3)])
+        self.assertEqual(len(lost), 3)
+        self.assertEqual([what for _, what in disk.outcomes()].count(LOST), 3)
+
+    def test_rescue(self) -> None:
+        """When the disk takes records again those of memory go to it, whole sessions, in their order."""
+        disk = Disk()
+        disk.up = set()
+        entries = [disk.make(name) for name in ("a", "b", "a", "c")]
+        disk.delivery.refused(entries)
+        disk.pump()
+        self.assertTrue(disk.delivery.unstored.has(b"a"))
+        saved = disk.delivery.rescue(2)
+        self.assertEqual([each.key for each in saved], [b"a", b"b", b"a"])
+        self.assertFalse(disk.delivery.unstored.has(b"a"))
+        self.assertTrue(disk.delivery.unstored.has(b"c"))
+        self.assertEqual(sorted(disk.delivery.unstored.entries), [4])
+        for each in saved:
+            disk.serial += 1
+            each.serial = disk.serial
+        disk.store(*saved)
+        disk.up = {HOME}
+        disk.delivery.wake(0.0)
+        for _ in range(8):
+            disk.answer(ACKNOWLEDGED, *disk.pump())
+            disk.read()
+        self.assertEqual(disk.delivery.unstored.entries, {})
+        self.assertEqual([serial for serial, _ in disk.sent], [4, 5, 6, 7])
+
+    def test_what_is_under_way_is_not_rescued(self) -> None:
+        """Nor is what waits behind it."""
+        disk = Disk()
+        disk.delivery.refused([disk.make("a"), disk.make("a"), disk.make("b")])
+        self.assertEqual(disk.pump(), [1])
+        self.assertEqual([each.key for each in disk.delivery.rescue(9)], [b"b"])
+        disk.answer(ACKNOWLEDGED, 1)
+        self.assertEqual(disk.pump(), [2])
+
+    def test_memory_does_not_grow_with_the_backlog(self) -> None:
+        """Of many records that wait a bounded number is in memory, also when new ones come."""
+        disk = Disk(boundary=20_001)
+        disk.left(20_000)
+        most = 0
+        done = 0
+        for turn in range(12_000):
+            if turn < 500:
+                disk.store(disk.make(f"new{turn}"))
+            disk.read()
+            sent = disk.pump()
+            disk.answer(ACKNOWLEDGED, *sent)
+            done += len(sent)
+            most = max(most, len(disk.delivery.memory))
+            if done == 20_500:
+                break
+        self.assertEqual(done, 20_500)
+        self.assertLess(most, module.BUFFER + 600)
+        self.assertEqual([serial for serial, _ in disk.sent], list(range(1, 20_501)))

@@ -5,12 +5,12 @@ import hmac
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.codec import Group, Message, cut, frame
-from appliance.protocols.diameter.describe import LEVELS, describe
-from appliance.protocols.diameter.dictionary import standard
-from appliance.protocols.diameter.faults import check
-from appliance.protocols.diameter.parsing import parse
-from appliance.protocols.diameter.text import Texts
+from appliance.protocols.diameter.message.codec import Group, Message, cut, frame
+from appliance.protocols.diameter.message.describe import LEVELS, describe
+from appliance.protocols.diameter.message.dictionary import standard
+from appliance.protocols.diameter.message.faults import check
+from appliance.protocols.diameter.message.parsing import parse
+from appliance.protocols.diameter.message.text import Texts
 from test.protocols.diameter.golden import MESSAGES
 
 D = standard()

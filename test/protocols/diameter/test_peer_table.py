@@ -4,9 +4,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import node_events as ev
-from appliance.protocols.diameter import peer_states as st
-from appliance.protocols.diameter.codec import Message
+from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.node import events as ev
+from appliance.protocols.diameter.node import peer_states as st
 from test.protocols.diameter.node_fakes import (
     REALM,
     D,

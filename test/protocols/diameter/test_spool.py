@@ -2,30 +2,88 @@
 
 import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.errors import ResourceError
-from appliance.protocols.diameter import spool_segment
-from appliance.protocols.diameter.spool import Spool
-from appliance.protocols.diameter.spool_format import (
+from appliance.protocols.diameter.client import spool_segment
+from appliance.protocols.diameter.client.spool import Spool
+from appliance.protocols.diameter.client.spool_format import (
     DELIVERED,
     EVENT,
     FINISHED,
     HOLDS,
     START,
     STOP,
+    Entry,
     pack,
     pack_marks,
+    route,
     route_parts,
     scan,
     unpack,
     unpack_marks,
 )
-from test.protocols.diameter.spool_case import AWAY, HOME, SLOW, Case, entry, everything
+from appliance.protocols.diameter.message.dictionary import standard
+
+SESSION_ID = standard()["Session-Id"]
+HOME = route(3, "home.example", "")
+AWAY = route(3, "away.example", "aaa9.away.example")
+SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+
+
+def entry(serial: int, kind: int = EVENT, session: str = "s", where: bytes = HOME, **more: Any) -> Entry:
+    """A record with some octets in it."""
+    body = SESSION_ID.encode(session) + bytes((serial * 7 + n) & 255 for n in range(serial % 64 * 4))
+    return Entry(kind, 1_795_417_200.0 + serial, serial, where, body, serial=serial, **more)
+
+
+class Case(SynchronousTestCase):
+    """Makes spools in a directory of its own."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.spools: list[Spool] = []
+        self.addCleanup(self.close)
+
+    def close(self) -> None:
+        for spool in self.spools:
+            spool.close()
+
+    def open(self, folder: Path | None = None, limit: int = 1 << 30, size: int = 2_000) -> Spool:
+        """A spool with small segments, as a new process would find it."""
+        spool = Spool(folder or self.folder, limit, size)
+        spool.open()
+        self.spools.append(spool)
+        return spool
+
+    def crash(self, spool: Spool) -> None:
+        """Drop everything that only the process has."""
+        for descriptor in (spool._output, spool._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        spool._output = spool._lock = -1
+        spool._current = None
+        spool.segments.clear()
+        self.spools.remove(spool)
+
+
+def everything(spool: Spool, **how: Any) -> list[int]:
+    """Serials of all records that wait, read a few at a time."""
+    while spool.count():
+        pass
+    found: list[int] = []
+    after = 0
+    while after < spool.last:
+        got = spool.read(after, spool.last, 7, **how)
+        assert got.upto > after or not got.entries
+        found += [each.serial for each in got.entries]
+        after = max(got.upto, after)
+    return found
 
 
 class FormatTests(SynchronousTestCase):
@@ -224,7 +282,7 @@ class SpoolTests(Case):
         spool.append([entry(1), entry(2)])
         real = os.fdatasync
         for broken in ("os.fdatasync", "write"):
-            target = broken if "." in broken else "appliance.protocols.diameter.spool.write_all"
+            target = broken if "." in broken else "appliance.protocols.diameter.client.spool.write_all"
             with mock.patch(target, side_effect=OSError(28, "No space left on device")):
                 self.assertRaises(OSError, spool.append, [entry(spool.last + 1)])
         self.assertIs(os.fdatasync, real)
@@ -249,7 +307,7 @@ class SpoolTests(Case):
     def test_an_index_can_be_dropped(self) -> None:
         """With few indexes in memory everything is still found, marked and deleted."""
         spool = self.open()
-        with mock.patch("appliance.protocols.diameter.spool.MOST_INDEXED", 10):
+        with mock.patch("appliance.protocols.diameter.client.spool.MOST_INDEXED", 10):
             for n in range(1, 101):
                 spool.append([entry(n)])
             self.assertEqual(everything(spool), list(range(1, 101)))

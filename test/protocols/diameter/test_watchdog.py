@@ -2,8 +2,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter import watchdog as dog
-from appliance.protocols.diameter.watchdog import DOWN, INITIAL, NEVER, OKAY, REOPEN, SUSPECT, Watchdog
+from appliance.protocols.diameter.node import watchdog as dog
+from appliance.protocols.diameter.node.watchdog import DOWN, INITIAL, NEVER, OKAY, REOPEN, SUSPECT, Watchdog
 
 #: Status, Pending, NumDWA; event; what there is to do; status, Pending, NumDWA after it.
 CELLS = (

@@ -8,7 +8,7 @@ from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.reports import Budget
 from appliance.protocols.pmipv6.settings import Peer
-from appliance.protocols.pmipv6.wheel import Wheel
+from appliance.protocols.wheel import Wheel
 from test.protocols.pmipv6.lma_fakes import BAD_MAG, LL2, MAG1, MAG2, MAG_IPV4, MN1, World, packed
 
 
