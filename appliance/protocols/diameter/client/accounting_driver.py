@@ -368,8 +368,9 @@ class AccountingDriver:
             left_behind=self.core.left_behind,
             full=store.full,
         )
+        made.counted = state is not None and state.counted and not state.more_left
         if state is not None:
-            made.waiting_octets, made.counted = state.octets, state.counted
+            made.waiting_octets = state.octets
             made.oldest = min(filter(None, (state.oldest, delivery.oldest())), default=0.0)
         now = self._clock().mono
         for lane in delivery.lanes.values():

@@ -67,6 +67,7 @@ class RecordStore:
         """Why the disk takes no records; empty: it does."""
         self.open = False
         self._new: list[Entry] = []
+        self._storing: list[Entry] = []
         self._serial = 0
         self._alive_until = 0.0
         self._busy = False
@@ -127,7 +128,7 @@ class RecordStore:
     def waiting(self) -> list[int]:
         """Records without an answer, by Accounting-Record-Type."""
         found = list(self.state.kinds) if self.state is not None else [0] * 5
-        for entry in (*self._new, *self.delivery.unstored.entries.values()):
+        for entry in (*self._new, *self._storing, *self.delivery.unstored.entries.values()):
             found[entry.kind] += 1
         return found
 
@@ -177,7 +178,7 @@ class RecordStore:
         if not job.count and self._core.sessions and now.mono - self._last_alive >= ALIVE:
             self._last_alive = now.mono
             job.alive = now.wall
-        self._busy = True
+        self._busy, self._storing = True, job.entries
         self._last_job = now.mono
         self._worker.submit(job, self._done)
 
@@ -208,7 +209,7 @@ class RecordStore:
             self.counts[entry.kind].lost += 1
 
     def _done(self, result: Result) -> None:
-        self._busy = False
+        self._busy, self._storing = False, []
         self.state = result
         job, delivery = result.job, self.delivery
         if job.entries:
