@@ -251,7 +251,7 @@ class Server:
                 "audit": self._system.notes,
                 "operators": [[each.user, each.tty, each.number] for each in self.operators.list()],
                 "memory": int(Path("/proc/self/statm").read_text().split()[1]) * 4,
-                "open": self.ssh.logins.unauthenticated,
+                "open": self.ssh.logins.waiting,
             }
         return {}
 

@@ -55,8 +55,8 @@ class ChangeTests(LabTests):
     def setUp(self) -> None:
         """Start both."""
         super().setUp()
-        self.lma_text = demo_config("lma").read_text()
-        self.mag_text = demo_config("mag1").read_text()
+        self.lma_text = demo_config("lma")
+        self.mag_text = demo_config("mag1")
         self.lma = self.reloading("lma", self.lma_text)
         self.mag = self.reloading("mag1", self.mag_text)
 

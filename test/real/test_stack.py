@@ -105,7 +105,6 @@ class TrafficTests(LabTests):
         fast = self.work / "fast.conf"
         fast.write_text(
             demo_config("mag1")
-            .read_text()
             .replace("encapsulation ipip", "encapsulation ipip\n reachable-time 1\n probe timeout 200")
         )
         self.mag.stop()
@@ -138,7 +137,7 @@ class GreTests(LabTests):
 
     def test_keys_end_to_end(self) -> None:
         """Gateway and anchor agree on keys, and all traffic goes by GRE and nothing else."""
-        config = demo_config("mag1").read_text().replace("encapsulation ipip", "encapsulation gre")
+        config = demo_config("mag1").replace("encapsulation ipip", "encapsulation gre")
         lma = self.started(demo_config("lma"), "lma")
         self.started(config, "mag1")
         self.lab.attach()
