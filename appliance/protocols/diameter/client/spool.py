@@ -195,6 +195,9 @@ class Spool:
                 self.drop(segment)
             else:
                 self.write_marks(segment, news)
+        if not self.totals.records:
+            # Nothing will be read soon.
+            self._cached = None
 
     def write_marks(self, segment: Segment, marks: list[int]) -> None:
         """Append marks to a segment's file; what cannot be written is kept in memory for the next time."""
