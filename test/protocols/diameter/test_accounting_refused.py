@@ -65,6 +65,25 @@ class RefusedTests(SynchronousTestCase):
         self.rig.restart()
         self.check(START, INTERIM, STOP)
 
+    def test_sent_from_memory_and_killed(self) -> None:
+        """Sessions that the full disk missed get an INTERIM when it is not, and end with their process."""
+        self.full()
+        self.rig.begin(2)
+        self.handoff()
+        self.assertEqual([kind for _, _, kind in self.rig.server.stored()], [START, START, INTERIM])
+        self.broken.stop()
+        self.rig.begin(3)
+        self.rig.wait(15)
+        self.assertEqual([kind for _, _, kind in self.rig.server.stored()][3:], [START, INTERIM, INTERIM])
+        self.rig.wait(30)
+        self.rig.restart()
+        self.rig.wait(5)
+        kinds = [kind for _, _, kind in self.rig.server.stored()]
+        self.assertEqual((kinds.count(START), kinds.count(INTERIM), kinds.count(STOP)), (3, 3, 3))
+        for session in {name for name, _, _ in self.rig.server.stored()}:
+            numbers = [number for name, number, _ in self.rig.server.stored() if name == session]
+            self.assertEqual(numbers, sorted(set(numbers)))
+
     def test_repeated(self) -> None:
         """What was sent in vain before it was rescued has the T flag afterwards."""
         self.rig.node.become("silent")
@@ -138,3 +157,38 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(spool.append([make(1, START, one, 500), make(2, START, two, 500)]), [])
         later = [make(3, INTERIM, one, 660), make(4, STOP, one, 660), make(5, STOP, two, 660)]
         self.assertEqual([each.serial for each in spool.append(later)], [3, 4])
+
+    def test_the_log(self) -> None:
+        """A limit that some records exceed and others do not makes two lines, not one for every record."""
+        rig = Rig(Path(self.mktemp()), spool_limit=1 << 20, event_on_denial=True).start()
+        self.addCleanup(rig.kill)
+        rig.worker.spool.limit = 20_000
+        rig.node.become("down")
+        for number in range(1, 60):
+            rig.begin(number)
+            rig.run(0.05)
+            if number % 2:
+                rig.end(number)
+            rig.run(0.05)
+        lines = [each.text for each in rig.said]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("and the spool limit is 20000", lines[0])
+        rig.node.become("up")
+        rig.wait(20)
+        self.assertEqual([each.text for each in rig.said][1:], ["accounting records are stored again"])
+
+    def test_refused_registrations(self) -> None:
+        """Their records have half the limit, then they are lost; there is no alarm, and memory stays free."""
+        rig = Rig(Path(self.mktemp()), event_on_denial=True).start()
+        self.addCleanup(rig.kill)
+        rig.worker.spool.limit = 20_000
+        rig.node.become("down")
+        for number in range(1, 60):
+            rig.account(aaa.DENIED, number, cause=153)
+            rig.run(0.02)
+        found = rig.driver.statistics()
+        self.assertGreater(found.kinds["event"].lost, 10)
+        self.assertEqual((found.in_memory_only, found.full, rig.said), (0, "", []))
+        rig.begin(100)
+        rig.run(0.2)
+        self.assertEqual(rig.driver.statistics().waiting_kinds["start"], 1)

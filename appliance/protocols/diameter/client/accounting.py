@@ -34,6 +34,7 @@ from appliance.protocols.diameter.client.accounting_events import (
     Reconfigure,
     Release,
     Store,
+    StoredAgain,
 )
 from appliance.protocols.diameter.client.accounting_records import (
     NOTHING,
@@ -55,6 +56,8 @@ PENDING_S, OPEN, PENDING_I, IDLE = "PendingS", "Open", "PendingI", "Idle"
 
 #: Interim records that one tick makes; the rest waits for the next.
 MOST_INTERIMS = 64
+#: Seconds over which the sessions are spread that get an INTERIM when the disk takes records again.
+SPREAD = 10.0
 #: Sub-sessions of one accounting session; each has as many record numbers.
 SUB_SESSIONS, NUMBERS = 4_095, 1 << 20
 
@@ -101,6 +104,8 @@ class Session:
     """The server has refused its START: there is no STOP."""
     held: int = 0
     """Serial of the entry that its STOP would be made of, if the process died."""
+    loose: bool = False
+    """Its latest record was sent from memory: the disk does not know of it."""
     interim: int = 0
     """Serial of an interim record that has no answer yet."""
 
@@ -155,6 +160,7 @@ class AccountingClient:
             LeftBehind: self._left,
             Reconfigure: self._reconfigure,
             Finish: self._finish,
+            StoredAgain: self._stored_again,
         }
 
     # ---- the shape of a core
@@ -176,9 +182,10 @@ class AccountingClient:
     def tick(self, now: Now) -> None:
         """Make the interim records that are due."""
         for session in self._interims.pop_due(now.mono, MOST_INTERIMS):
-            # Not from now: the times of a session keep their distance, whatever the delay.
-            session.due = max(session.due + session.interval, now.mono)
-            self._interims.put(session)
+            if session.interval:
+                # Not from now: the times of a session keep their distance, whatever the delay.
+                session.due = max(session.due + session.interval, now.mono)
+                self._interims.put(session)
             self._interim(session, now)
 
     # ---- what the mobility core says
@@ -343,6 +350,7 @@ class AccountingClient:
         session = entry.owner
         if session is None:
             return 0
+        session.loose = False
         before: int = session.held
         session.held = entry.serial if entry.flags & HOLDS else 0
         return before
@@ -360,9 +368,11 @@ class AccountingClient:
         done = event.what in (ACKNOWLEDGED, REFUSED)
         if done and entry.kind == INTERIM and session.interim == entry.serial:
             session.interim = 0
-        if done and entry.kind == STOP and entry.volatile and session.held:
-            # It was never on the disk, so what it could have been made of was kept.
-            self._effects.append(Release(session.held))
+        if done and entry.volatile:
+            session.loose = True
+            if entry.kind == STOP and session.held:
+                # It was never on the disk, so what it could have been made of was kept.
+                self._effects.append(Release(session.held))
         if event.what == ACKNOWLEDGED and entry.kind != STOP:
             self._policies(session, event, now)
         if entry.kind in (START, INTERIM) and not session.ending:
@@ -430,6 +440,13 @@ class AccountingClient:
                 # What a server has said stays.
                 if session.interval == before.interim_interval and session.grant.interim_interval is None:
                     self._set_interval(session, event.settings.interim_interval, now)
+
+    def _stored_again(self, _event: StoredAgain, now: Now) -> None:
+        """What the disk has of a session is what its STOP would be made of, if the process died."""
+        for session in self.sessions.values():
+            if session.loose:
+                session.due = now.mono + SPREAD * self._random_bits(16) / 65536
+                self._interims.put(session)
 
     def _finish(self, event: Finish, now: Now) -> None:
         for session in list(islice(self.sessions.values(), event.most)):

@@ -5,7 +5,8 @@
     LMA, HA core ──Account──▶ AccountingClient ──Store──────▶ spool, delivery ──▶ node
     delivery ──────Outcome──▶                  ──SessionEnds▶ LMA, HA core
     spool ─────────LeftBehind▶                 ──Release────▶ spool
-    operator ──────Reconfigure, Finish▶        ──Notify─────▶ log
+    spool ─────────StoredAgain▶                ──Notify─────▶ log
+    operator ──────Reconfigure, Finish▶
 """
 
 from attrs import define, field
@@ -51,6 +52,11 @@ class Reconfigure:
     """The AAA group is this from now on."""
 
     settings: GroupSettings
+
+
+@define(slots=True)
+class StoredAgain:
+    """The disk takes records again: sessions that it does not know, or not well, get an INTERIM soon."""
 
 
 @define(slots=True)

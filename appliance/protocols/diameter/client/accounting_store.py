@@ -15,9 +15,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from appliance.protocols.diameter.client.accounting import AccountingClient
-from appliance.protocols.diameter.client.accounting_events import Counts, LeftBehind
+from appliance.protocols.diameter.client.accounting_events import Counts, LeftBehind, StoredAgain
 from appliance.protocols.diameter.client.delivery import Delivery
-from appliance.protocols.diameter.client.spool_format import KINDS, RELEASED, Entry
+from appliance.protocols.diameter.client.spool_format import EVENT, KINDS, RELEASED, Entry
 from appliance.protocols.diameter.client.spool_worker import Job, Opened, Result
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.timers import Now
@@ -36,7 +36,7 @@ class RecordStore:
     """The spool of one service as the reactor sees it.
 
     ``worker``: runs the spool (:class:`~.spool_worker.SpoolWorker`); ``delivery(boundary, last)``: makes the
-    delivery; ``left``: takes the sessions of dead processes; ``moved``: called when there may be something
+    delivery; ``feed``: gives the core an event; ``moved``: called when there may be something
     to send; ``tell``: takes a :class:`Notify`.
     """
 
@@ -47,7 +47,7 @@ class RecordStore:
         worker: Any,
         delivery: Callable[[int, int], Delivery],
         core: AccountingClient,
-        left: Callable[[LeftBehind], None],
+        feed: Callable[[LeftBehind | StoredAgain], None],
         moved: Callable[[], None],
         tell: Callable[[Notify], object],
     ) -> None:
@@ -56,7 +56,7 @@ class RecordStore:
         self._worker = worker
         self._make_delivery = delivery
         self._core = core
-        self._left = left
+        self._feed = feed
         self._moved = moved
         self._tell = tell
         self.delivery = delivery(1, 0)
@@ -65,6 +65,7 @@ class RecordStore:
         """What the thread said last."""
         self.full = ""
         """Why the disk takes no records; empty: it does."""
+        self._disk_full = False
         self.open = False
         self._new: list[Entry] = []
         self._storing: list[Entry] = []
@@ -201,7 +202,7 @@ class RecordStore:
             late = delivery.unstored and delivery.unstored.has(entry.key)
             (kept if late else entries).append(entry)
         if kept:
-            self._lost(delivery.refused(kept))
+            self._refused(kept, by_disk=True)
         return entries
 
     def _lost(self, entries: list[Entry]) -> None:
@@ -212,12 +213,14 @@ class RecordStore:
         self._busy, self._storing = False, []
         self.state = result
         job, delivery = result.job, self.delivery
+        if job.entries or (self.full and not self._disk_full):
+            self._room(result)
         if job.entries:
             self._committed(job.entries, result)
         if job.read is not None:
             delivery.loaded(result.found, result.upto)
         if result.left:
-            self._left(LeftBehind(result.left, self._alive_until))
+            self._feed(LeftBehind(result.left, self._alive_until))
         for text in result.reports:
             self._tell(Notify("warning", text))
         self._moved()
@@ -225,14 +228,10 @@ class RecordStore:
 
     def _committed(self, entries: list[Entry], result: Result) -> None:
         delivery, refused = self.delivery, result.refused
-        for entry in refused:
-            if entry.replaces:
-                delivery.restore(entry.route, entry.replaces)
         if refused:
             gone = {entry.serial for entry in refused}
             entries = [entry for entry in entries if entry.serial not in gone]
-            self._lost(delivery.refused(refused))
-        self._room(result, bool(refused))
+            self._refused(refused, bool(result.error))
         delivery.stored(entries)
         for entry in entries:
             count = self.counts[entry.kind]
@@ -242,16 +241,29 @@ class RecordStore:
             if held:
                 delivery.marks.append(held << 2 | RELEASED)
 
-    def _room(self, result: Result, refused: bool) -> None:
-        """Say once that the disk takes no records, and once that it does again."""
-        why = result.error or (f"{result.octets} octets wait, which is the spool limit" if refused else "")
-        if bool(why) != bool(self.full):
-            if why:
+    def _refused(self, entries: list[Entry], by_disk: bool) -> None:
+        """Records that were not stored; those of refused registrations have half the limit, and no more."""
+        for entry in entries:
+            if entry.replaces:
+                self.delivery.restore(entry.route, entry.replaces)
+        events = [] if by_disk else [entry for entry in entries if entry.kind == EVENT]
+        self._lost(events)
+        self._lost(self.delivery.refused([entry for entry in entries if entry not in events]))
+
+    def _room(self, result: Result) -> None:
+        """Say once that records cannot be stored, and once that they can again."""
+        why = result.error
+        if not why and any(entry.kind != EVENT for entry in result.refused):
+            why = f"{result.octets} octets wait, and the spool limit is {result.limit}"
+        if why:
+            if not self.full:
                 text = f"accounting records cannot be stored: {why}; they are only in memory until they can"
                 self._tell(Notify("error", text))
-            else:
-                self._tell(Notify("info", "accounting records are stored again"))
-        self.full = why
+            self.full, self._disk_full = why, bool(result.error)
+        elif self.full and result.octets <= result.limit - (result.limit >> 3):
+            self.full = ""
+            self._tell(Notify("info", "accounting records are stored again"))
+            self._feed(StoredAgain())
 
 
 def _nothing(_result: object) -> None:

@@ -25,7 +25,7 @@ from functools import partial
 from attrs import define
 
 from appliance.protocols.diameter.client.lanes import PUT_OFF, Lane, PutOff
-from appliance.protocols.diameter.client.spool_format import DELIVERED, Entry
+from appliance.protocols.diameter.client.spool_format import DELIVERED, EVENT, Entry
 from appliance.protocols.diameter.client.unstored import MOST, Unstored
 
 # How a try ended: answered, answered with a lasting failure, or with a passing one, not answered, not sent.
@@ -131,7 +131,8 @@ class Delivery:
         """Records that the disk would not take: they can only be sent from memory. Returns those lost."""
         lost: list[Entry] = []
         for entry in entries:
-            if len(self.unstored) >= MOST:
+            # Refused registrations must not crowd out sessions.
+            if len(self.unstored) >= (MOST // 2 if entry.kind == EVENT else MOST):
                 lost.append(entry)
                 self._tell(entry, LOST)
                 continue

@@ -14,6 +14,7 @@ Everything here blocks: it is for the worker thread (:mod:`.spool_worker`). Form
 
 import fcntl
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,13 @@ from attrs import define
 from appliance.errors import ResourceError
 from appliance.protocols.diameter.client import spool_recovery, spool_tidy
 from appliance.protocols.diameter.client.spool_format import DELIVERED, EVENT, FINISHED, STOP, Entry, pack
-from appliance.protocols.diameter.client.spool_segment import Segment, Totals, sync_directory, write_all
+from appliance.protocols.diameter.client.spool_segment import (
+    SLICE,
+    Segment,
+    Totals,
+    sync_directory,
+    write_all,
+)
 
 #: A segment is closed and another begun when it has as many octets.
 SEGMENT_SIZE = 4 << 20
@@ -109,7 +116,12 @@ class Spool:
         taken, refused = self._fitting(entries)
         if taken:
             segment = self._writable(taken[0].serial)
-            parts = [pack(entry) for entry in taken]
+            parts: list[bytes] = []
+            for at, entry in enumerate(taken):
+                if not at % SLICE:
+                    # The reactor wants its turn too.
+                    time.sleep(0)
+                parts.append(pack(entry))
             self._write(segment, b"".join(parts))
             for entry, part in zip(taken, parts, strict=True):
                 segment.add(entry, len(part))
@@ -270,6 +282,8 @@ class Spool:
                 if serial > until or not looks or len(found) >= limit:
                     return Found(found, min(until, serial - 1))
                 looks -= 1
+                if not looks % SLICE:
+                    time.sleep(0)
                 if not segment.waits(at):
                     continue
                 entry = segment.entry(data, at)

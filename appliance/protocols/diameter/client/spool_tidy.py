@@ -5,11 +5,12 @@ The new file takes the name of the first of them; the others are deleted after i
 dies between, :func:`.spool_recovery.load` finds them out by their serials. Blocks; for the worker thread.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from appliance.protocols.diameter.client.spool_format import pack_marks
 from appliance.protocols.diameter.client.spool_recovery import replace
-from appliance.protocols.diameter.client.spool_segment import Segment
+from appliance.protocols.diameter.client.spool_segment import SLICE, Segment
 
 if TYPE_CHECKING:
     from appliance.protocols.diameter.client.spool import Spool
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 #: The newest segments are left alone: their records are under way.
 YOUNG = 4
 #: Segments that are written together at most, and small ones that are worth it though nothing is finished.
-MOST, MANY = 16, 8
+MOST, MANY = 8, 8
 
 
 def step(spool: "Spool") -> bool:
@@ -62,7 +63,12 @@ def _join(spool: "Spool", run: list[Segment]) -> None:
         if not spool.load(segment):
             return
         data = segment.records.read_bytes()
-        parts += [segment.octets(data, at) for at in range(len(segment.serials or ())) if segment.lives(at)]
+        for at in range(len(segment.serials or ())):
+            if not at % SLICE:
+                # The reactor wants its turn too.
+                time.sleep(0)
+            if segment.lives(at):
+                parts.append(segment.octets(data, at))
     first, others = run[0], run[1:]
     marks = [mark for segment in run for mark in segment.partial_marks()]
     # Marks first: with them twice nothing is wrong, without them records would be sent again.

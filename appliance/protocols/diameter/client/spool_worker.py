@@ -59,6 +59,8 @@ class Result:
     counted: bool = True
     waiting: int = 0
     octets: int = 0
+    limit: int = 0
+    """Octets that may wait."""
     kinds: list[int] = field(factory=list)
     oldest: float = 0.0
     reports: list[str] = field(factory=list)
@@ -104,10 +106,16 @@ def perform(spool: Spool, job: Job) -> Result:
     if job.tidy:
         spool.tidy()
         result.oldest = spool.oldest()
+    result.reports, spool.reports = spool.reports, []
+    return _measured(spool, result)
+
+
+def _measured(spool: Spool, result: Result) -> Result:
+    """What there is after a job."""
     totals = spool.totals
     result.waiting, result.octets, result.kinds = totals.records, totals.octets, list(totals.kinds)
     result.counted, result.more_left = not spool.uncounted, bool(spool.left.serials)
-    result.reports, spool.reports = spool.reports, []
+    result.limit = spool.limit
     return result
 
 
@@ -123,12 +131,9 @@ def _settled(entries: Iterable[Entry]) -> Iterator[int]:
 def failed(spool: Spool, job: Job, error: Exception) -> Result:
     """The result of a job that met a fault: its records are only in memory, and nothing was read."""
     result = Result(job, job.entries, str(error) or type(error).__name__)
-    result.counted, result.more_left = not spool.uncounted, bool(spool.left.serials)
     result.upto = job.read.after if job.read is not None else 0
-    totals = spool.totals
-    result.waiting, result.octets, result.kinds = totals.records, totals.octets, list(totals.kinds)
     result.reports = [f"accounting spool {spool.folder}: {''.join(traceback.format_exception(error))}"]
-    return result
+    return _measured(spool, result)
 
 
 class SpoolWorker:
