@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.events", 1),
     ("appliance.protocols.pmipv6.settings", 1),
     ("appliance.protocols.pmipv6.events", 1),
+    ("appliance.protocols.pmipv6.extras", 1),
     ("appliance.tun.encap", 1),
     ("appliance.protocols.diameter.settings", 1),
     ("appliance.protocols.diameter.events", 1),

@@ -8,6 +8,7 @@ a Proxy Binding Update means is decided by :meth:`BindingCache.look_up` (section
 from collections.abc import Iterable, Iterator
 
 from appliance.protocols.mobility.aaa import Grant
+from appliance.protocols.pmipv6.extras import Extras
 
 #: Handoff Indicator values (RFC 5213 section 8.4).
 HI_INTERFACES, HI_GATEWAYS, HI_UNKNOWN, HI_REFRESH = 2, 3, 4, 5
@@ -29,6 +30,7 @@ class BindingCacheEntry:
         "deleting",
         "due",
         "ends",
+        "extras",
         "fingerprint",
         "grant",
         "gre",
@@ -90,6 +92,8 @@ class BindingCacheEntry:
         self.grant: Grant | None = None
         #: Until when it is authorized, in monotonic seconds; ``None``: AAA, if any, is still to be asked.
         self.ends: float | None = None
+        #: What features keep about it; ``None`` for a plain session.
+        self.extras: Extras | None = None
         #: The last answer as sent, and what it answered, for retransmitted requests.
         self.answer = b""
         self.fingerprint = 0

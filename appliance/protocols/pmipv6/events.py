@@ -77,6 +77,10 @@ class Install:
     """MAG only: link-layer address of the mobile node."""
     ipv4_router: bytes | None = None
     """MAG only: default router address to answer ARP for."""
+    tlv: bool = False
+    """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
+    port: int = 0
+    """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
 
 
 @define(slots=True)

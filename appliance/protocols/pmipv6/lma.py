@@ -22,6 +22,7 @@ from appliance.protocols.mobility.aaa import (
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_intake import Intake
@@ -51,8 +52,9 @@ class LocalMobilityAnchor:
         reports = Reports()
         self._sessions = Sessions(settings, random_bits)
         self._cache = self._sessions.cache
-        self._intake = Intake(counters, reports, self._sessions)
-        self._updates = Updates(settings, counters, reports, self._sessions)
+        self._features = Features()
+        self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._updates = Updates(settings, counters, reports, self._sessions, self._features)
 
     # What the service asks.
 
@@ -114,11 +116,13 @@ class LocalMobilityAnchor:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
         if self._sessions.suspects:
             return 0.0
-        wheel, updates = self._sessions.wheel.deadline, self._updates
-        if not updates.waiting and not updates.questions.open:
-            return wheel
-        waiting = updates.deadline
-        return wheel if waiting is None else waiting if wheel is None else min(waiting, wheel)
+        earliest, updates = self._sessions.wheel.deadline, self._updates
+        if updates.waiting or updates.questions.open:
+            waiting = updates.deadline
+            if waiting is not None and (earliest is None or waiting < earliest):
+                earliest = waiting
+        feature = self._features.deadline
+        return feature if earliest is None or (feature is not None and feature < earliest) else earliest
 
     def tick(self, now: Now) -> None:
         """End the sessions that are due, and the waiting of updates that waited long enough."""
@@ -132,6 +136,7 @@ class LocalMobilityAnchor:
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1
             self._updates.end(entry, LOGOUT if entry.deleting else LINK_BROKEN, now)
         self._updates.tick(now)
+        self._features.tick(now)
 
     def take(self) -> list[Any]:
         """The effects since the last call."""
@@ -153,6 +158,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self._sessions.reconfigure(settings)
         self._drop_uncovered(now)

@@ -94,9 +94,8 @@ class Answers:
         if settings.refresh_advice_option and request.lifetime:
             # RFC 6275 section 6.2.4: less than the granted lifetime.
             advice = entry.lifetime * settings.refresh_interval_percent // 100
-        mh = pba.acceptance(
-            request, entry, self._sessions.status(request), self._sessions.subnet(entry), advice
-        )
+        status = request.answer_status or self._sessions.status(request)
+        mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice)
         self._count(request, kind)
         entry.answer = self._send(request, mh)
         entry.fingerprint = request.fingerprint

@@ -20,6 +20,7 @@ from appliance.protocols.mobility.aaa import Account
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRESH, BindingCacheEntry, Found
+from appliance.protocols.pmipv6.features import Before, Feature, Features
 from appliance.protocols.pmipv6.lma_aaa import subject_of_denied
 from appliance.protocols.pmipv6.lma_answers import Answers
 from appliance.protocols.pmipv6.lma_counts import (
@@ -57,9 +58,15 @@ class Decisions:
     """
 
     def __init__(
-        self, settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions
+        self,
+        settings: LmaSettings,
+        counters: CounterSet,
+        reports: Reports,
+        sessions: Sessions,
+        features: Features,
     ) -> None:
         self.counters = counters
+        self._features = features
         self._answers = Answers(settings, counters, reports, sessions)
         self._reports = reports
         self._sessions = sessions
@@ -102,6 +109,7 @@ class Decisions:
     def end(self, entry: BindingCacheEntry, cause: int, now: Now) -> None:
         """End a session for a Termination-Cause; an update that waited for that goes on."""
         self._sessions.end(entry, cause)
+        self._features.ended(entry, now)
         self._release(entry, now)
 
     def update(self, request: Request, now: Now) -> None:
@@ -177,7 +185,7 @@ class Decisions:
     def _proceed(self, request: Request, found: Found, now: Now) -> None:
         """Rules 6 and following of RFC 5213 section 5.3.1, once the session and the order are clear."""
         kind = self._answers.classify(request)
-        verdict = self._contradiction(request, found)
+        verdict = self._contradiction(request, found, now)
         if verdict is not None:
             self._refuse(request, kind, verdict, now)
             return
@@ -193,11 +201,23 @@ class Decisions:
             return
         sessions = self._sessions
         entry = request.entry
+        concerned = self._features.concerned(request)
+        before = Before(entry) if concerned else None
         verdict = sessions.create(request) if entry is None else sessions.update(request, entry)
         if verdict is not None:
             self._refuse(request, kind, verdict, now)
             return
+        if before is not None:
+            self._accepted(request, concerned, before, now)
         self._answers.accept(request, kind)
+
+    def _accepted(
+        self, request: Request, concerned: tuple[Feature, ...], before: Before, now: Now
+    ) -> None:
+        entry = request.entry
+        assert entry is not None
+        for feature in concerned:
+            feature.accepted(request, entry, before, now)
 
     def _refuse(self, request: Request, kind: Kind, verdict: Verdict, now: Now) -> None:
         if request.grant is not None:
@@ -226,14 +246,16 @@ class Decisions:
     def _unused(self, request: Request) -> None:
         """What AAA has granted for an update is not made use of by it."""
 
-    def _contradiction(self, request: Request, found: Found) -> Verdict | None:
+    def _contradiction(self, request: Request, found: Found, now: Now) -> Verdict | None:
         for check in checks.CONTENT:
             verdict = check(self.policy, request)
             if verdict is not None:
                 return verdict
         if found.owner is not None:
             return verdicts.NOT_YOUR_PREFIX if request.prefixes else verdicts.NOT_YOUR_ADDRESS
-        return verdicts.OTHER_PREFIXES if found.mismatch else None
+        if found.mismatch:
+            return verdicts.OTHER_PREFIXES
+        return self._features.check(request, found, now)
 
     def _deregister(self, request: Request, found: Found, now: Now) -> None:
         """RFC 5213 section 5.3.5: only the serving gateway de-registers; anybody else is ignored silently."""
@@ -246,7 +268,11 @@ class Decisions:
             self._refuse(request, DEREGISTRATION, verdicts.DROP_NO_SESSION, now)
             return
         request.entry = entry
+        concerned = self._features.concerned(request)
+        before = Before(entry) if concerned else None
         whole = self._sessions.deregister(request, entry)
+        if before is not None:
+            self._accepted(request, concerned, before, now)
         self._answers.accept(request, DEREGISTRATION)
         if not whole:
             return

@@ -11,10 +11,11 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.codec import decode, verify
-from appliance.protocols.mobility.messages import BindingUpdate
+from appliance.protocols.mobility.messages import BindingUpdate, Message
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Features, reason
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
     OTHER_IGNORED,
@@ -33,12 +34,15 @@ _BINDING_UPDATE = BindingUpdate.TYPE
 class Intake:
     """Reads the messages of one service; its effects go to those of ``sessions``."""
 
-    __slots__ = ("_counters", "_reports", "_sessions")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions")
 
-    def __init__(self, counters: CounterSet, reports: Reports, sessions: Sessions) -> None:
+    def __init__(
+        self, counters: CounterSet, reports: Reports, sessions: Sessions, features: Features
+    ) -> None:
         self._counters = counters
         self._reports = reports
         self._sessions = sessions
+        self._features = features
 
     def read(self, event: PacketReceived, now: Now) -> Request | None:
         """The update that a message is; ``None``: it is none that can be used, and all is done about it."""
@@ -47,7 +51,7 @@ class Intake:
         is_update = size < 3 or data[2] == _BINDING_UPDATE
         # What of the payload lies behind Header Len is no part of the message.
         if size < 8 or (data[1] + 1) * 8 > size:
-            self._drop(verdicts.DROP_LENGTH) if is_update else self._ignore()
+            self._drop(verdicts.DROP_LENGTH) if is_update else self._unusable(event, LENGTH, now)
             return None
         if len(event.source) == 4 and not event.port:
             # RFC 768: source port 0 wants no answer, and it is not to be taken for a message in IPv6.
@@ -55,11 +59,11 @@ class Intake:
             return None
         # RFC 5844 section 4.1.3.1: over UDP the host has verified the UDP checksum; ours is zero.
         if not event.port and not verify(data[: (data[1] + 1) * 8], event.source, event.destination):
-            self._drop(verdicts.DROP_CHECKSUM) if is_update else self._ignore()
+            self._drop(verdicts.DROP_CHECKSUM) if is_update else self._unusable(event, CHECKSUM, now)
             return None
         message, faults = decode(data)
         if not is_update:
-            self._other(event, faults, now)
+            self._other(event, message, faults, now)
         elif faults or not isinstance(message, BindingUpdate):
             self._faulty(event, faults, now)
         else:
@@ -73,6 +77,15 @@ class Intake:
         values = self._counters.values
         values[OTHER_RECEIVED] += 1
         values[OTHER_IGNORED] += 1
+
+    def _unusable(self, event: PacketReceived, why: str, now: Now) -> None:
+        """A message of another type that cannot be used: its handler counts it, if it has one."""
+        handler = self._features.handlers.get(event.data[2])
+        if handler is None:
+            self._ignore()
+            return
+        self._counters.values[OTHER_RECEIVED] += 1
+        handler.discarded(event, why, now)
 
     def _faulty(self, event: PacketReceived, faults: tuple[Any, ...], now: Now) -> None:
         """RFC 6275 section 9.2: a binding update that cannot be read."""
@@ -93,10 +106,21 @@ class Intake:
                     self._counters.values[PROBLEM_SENT] += 1
                 return
 
-    def _other(self, event: PacketReceived, faults: tuple[Any, ...], now: Now) -> None:
+    def _other(
+        self, event: PacketReceived, message: Message | None, faults: tuple[Any, ...], now: Now
+    ) -> None:
         """A mobility message that is no binding update."""
         values = self._counters.values
         values[OTHER_RECEIVED] += 1
+        handler = self._features.handlers.get(event.data[2])
+        if handler is not None:
+            if message is not None and not faults:
+                handler.receive(event, message, now)
+            else:
+                kinds = {fault.kind for fault in faults}
+                handler.discarded(event, reason(kinds), now)
+                self._problem(event, faults, now)
+            return
         if not any(fault.kind == "unknown-type" for fault in faults):
             values[OTHER_IGNORED] += 1
             self._problem(event, faults, now)

@@ -108,6 +108,8 @@ class Request:
 
     __slots__ = (
         "address",
+        "answer_options",
+        "answer_status",
         "care_of",
         "data",
         "destination",
@@ -125,6 +127,7 @@ class Request:
         "mn",
         "mn_id",
         "now",
+        "others",
         "port",
         "prefix_options",
         "prefixes",
@@ -180,6 +183,11 @@ class Request:
         self.several_addresses = False
         self.gre: Any = None
         self.service: Any = None
+        #: Options that features look for; most updates have none.
+        self.others: list[Any] = []
+        #: What features add to the answer of an accepted update, and their status for it.
+        self.answer_options: list[Any] = []
+        self.answer_status = 0
         # A retransmission differs in sequence number and checksum at most (first 8 octets).
         self.fingerprint = hash((event.data[8:], event.source, event.port)) & 0x3FFFFFFF
         self._sort(update.options)
@@ -216,6 +224,15 @@ class Request:
                 self.service = item
             elif kind == _ALTERNATE:
                 self.care_of = item.address
+            else:
+                self.others.append(item)
+
+    def other(self, cls: type[Any]) -> Any:
+        """The first option of a class that is not among the fields; ``None``: there is none."""
+        for item in self.others:
+            if item.__class__ is cls:
+                return item
+        return None
 
     @property
     def link_layer_id(self) -> bytes:

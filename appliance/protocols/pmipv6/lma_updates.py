@@ -18,6 +18,7 @@ from appliance.protocols.mobility.aaa import Abandon, Authorized
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.lma_aaa import (
     ATTEMPTS,
     FAILED,
@@ -54,12 +55,17 @@ class Updates(Decisions):
     """Decides about the updates of one service, with AAA if there is a group for it."""
 
     def __init__(
-        self, settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions
+        self,
+        settings: LmaSettings,
+        counters: CounterSet,
+        reports: Reports,
+        sessions: Sessions,
+        features: Features,
     ) -> None:
         self.questions = Questions()
         #: Questions to an AAA server that is not the one to ask any more.
         self._outdated: deque[int] = deque()
-        super().__init__(settings, counters, reports, sessions)
+        super().__init__(settings, counters, reports, sessions, features)
 
     def _prepare(self, settings: LmaSettings) -> None:
         super()._prepare(settings)

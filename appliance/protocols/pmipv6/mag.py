@@ -68,7 +68,8 @@ class MobileAccessGateway:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is wanted next, in monotonic seconds."""
-        return self._sessions.deadlines.next
+        due, feature = self._sessions.deadlines.next, self._sessions.features.deadline
+        return feature if due is None or (feature is not None and feature < due) else due
 
     @property
     def session_count(self) -> int:
@@ -128,6 +129,7 @@ class MobileAccessGateway:
             else:
                 self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
             self._sessions.arm(entry)
+        self._sessions.features.tick(now)
 
     # ---- attachment ------------------------------------------------------------------------
 
@@ -244,7 +246,7 @@ class MobileAccessGateway:
         if entry.bound:
             self._sessions.count(f"total-disconnects/{reason}")
         if not entry.maybe_bound:
-            self._sessions.list.remove(entry)
+            self._sessions.remove(entry)
             return
         entry.state = DEREGISTERING
         entry.expires = None
@@ -270,6 +272,7 @@ class MobileAccessGateway:
         assert isinstance(settings, MagSettings)
         policies, links = PolicyTable(settings), _technologies(settings)
         before, sessions.settings = sessions.settings, settings
+        sessions.features.reconfigure(settings, now)
         for entry in list(sessions.list.by_call_id.values()):
             if entry.state == DEREGISTERING:
                 continue
@@ -315,7 +318,7 @@ class MobileAccessGateway:
         settings = self._sessions.settings
         if entry.exchange == DEREG:
             if entry.attempts >= DEREGISTRATIONS:
-                self._sessions.list.remove(entry)
+                self._sessions.remove(entry)
             else:
                 self._sessions.send(entry, now)
             return

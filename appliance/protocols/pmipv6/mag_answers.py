@@ -6,6 +6,7 @@ from appliance.protocols.mobility.codec import decode, encode, from_timestamp, m
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingError
 from appliance.protocols.pmipv6 import mag_status
 from appliance.protocols.pmipv6.events import PacketReceived, Send, Withdraw
+from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Handler, reason
 from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, INIT, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_messages import (
     STATE_UNKNOWN,
@@ -41,8 +42,9 @@ class AnswerReader:
     def receive(self, event: PacketReceived, now: Now) -> None:
         """Take a mobility message: checks of RFC 6275 section 9.2, then RFC 5213 section 6.9.1.2."""
         data = event.data
+        handler = self._sessions.features.handlers.get(mh_type(data))
         if len(data) < 8 or len(data) < 8 * data[1] + 8:
-            self._sessions.count(_ERRORS + "invalid-buffer-length")
+            self._unusable(handler, event, LENGTH, "invalid-buffer-length", now)
             return
         if len(event.source) == 4 and not event.port:
             # RFC 768: source port 0 wants no answer, and it is not to be taken for a message in IPv6.
@@ -50,7 +52,10 @@ class AnswerReader:
             return
         # Over UDP the kernel has verified the checksum that counts (RFC 5844 section 4.1.3.1).
         if event.port == 0 and not verify(data, event.source, event.destination):
-            self._sessions.count(_ERRORS + "checksum-error")
+            self._unusable(handler, event, CHECKSUM, "checksum-error", now)
+            return
+        if handler is not None:
+            self._handled(handler, event, now)
             return
         if mh_type(data) != BindingAcknowledgement.TYPE:
             self._other(event, now)
@@ -67,9 +72,27 @@ class AnswerReader:
         elif not answer.fits(entry):
             self._mismatched(entry, now)
         else:
-            self._answered(entry, answer, now)
+            self._answered(entry, answer, decoded.message, now)
             if entry.call_id in self._sessions.list.by_call_id:
                 self._sessions.arm(entry)
+
+    def _unusable(
+        self, handler: Handler | None, event: PacketReceived, why: str, row: str, now: Now
+    ) -> None:
+        """A message that cannot be used: its handler counts it, or it is taken for an acknowledgement."""
+        if handler is None:
+            self._sessions.count(_ERRORS + row)
+            return
+        self._sessions.count(_OTHER + "received")
+        handler.discarded(event, why, now)
+
+    def _handled(self, handler: Handler, event: PacketReceived, now: Now) -> None:
+        self._sessions.count(_OTHER + "received")
+        message, faults = decode(event.data)
+        if message is not None and not faults:
+            handler.receive(event, message, now)
+        else:
+            handler.discarded(event, reason({fault.kind for fault in faults}), now)
 
     def _other(self, event: PacketReceived, now: Now) -> None:
         """Count a message that is no acknowledgement; tell its sender of a type that nobody knows."""
@@ -115,7 +138,9 @@ class AnswerReader:
         else:
             self._sessions.wait(entry, None, now)
 
-    def _answered(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+    def _answered(
+        self, entry: BindingUpdateListEntry, answer: Answer, message: BindingAcknowledgement, now: Now
+    ) -> None:
         kind = entry.exchange
         self._sessions.count(exchange_rows(kind)[2])
         what = mag_status.reaction(answer.status)
@@ -129,7 +154,7 @@ class AnswerReader:
         if kind == DEREG:
             self._dereg_answered(entry, answer, what)
         elif what == mag_status.ACCEPT:
-            self._accepted(entry, answer, now)
+            self._accepted(entry, answer, message, now)
         else:
             self._denied(entry, answer, what, now)
 
@@ -138,11 +163,13 @@ class AnswerReader:
             entry.sequence, entry.own_sequence = answer.sequence, True
         elif what != mag_status.AGAIN:
             # Accepted, or denied for good: nothing of this session is left for us to do.
-            self._sessions.list.remove(entry)
+            self._sessions.remove(entry)
 
     # ---- acceptance ------------------------------------------------------------------------
 
-    def _accepted(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
+    def _accepted(
+        self, entry: BindingUpdateListEntry, answer: Answer, message: BindingAcknowledgement, now: Now
+    ) -> None:
         """Take over what was granted (RFC 5213 section 6.9.1.2 items 12-14, RFC 5844 section 3.2.3)."""
         ipv4 = answer.ipv4_status is not None and answer.ipv4_status < 128 and any(answer.ipv4_address)
         if not answer.prefixes and not ipv4:
@@ -164,6 +191,7 @@ class AnswerReader:
         if answer.status == codes.GRE_KEY_OPTION_NOT_REQUIRED:
             entry.gre_wanted = False
         self._granted(entry, answer, now)
+        self._sessions.features.answered(entry, message, now)
         self._sessions.install(entry)
         self._sessions.advertise(entry, now)
 

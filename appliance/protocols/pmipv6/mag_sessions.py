@@ -13,6 +13,7 @@ from appliance.protocols.pmipv6.mag_entry import (
     BindingUpdateList,
     BindingUpdateListEntry,
 )
+from appliance.protocols.pmipv6.mag_features import MagFeatures
 from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.settings import MagSettings
@@ -39,9 +40,15 @@ class MagSessions:
         self.limiter = NoticeLimiter()
         self.refused: dict[bytes, set[str]] = {}
         self.effects: list[Any] = []
+        self.features = MagFeatures()
         self._values = counters.values
         self._index = counters.table.index
         self._sequence = sequence & 0xFFFF
+
+    def remove(self, entry: BindingUpdateListEntry) -> None:
+        """Forget an entry whose mobile node has gone."""
+        self.list.remove(entry)
+        self.features.ended(entry)
 
     def _due(self, call_id: int) -> float | None:
         entry = self.list.by_call_id.get(call_id)
@@ -115,6 +122,7 @@ class MagSessions:
         if entry.exchange == DEREG and entry.bound:
             wishes.ipv4 = entry.ipv4_address is not None
         message = proxy_binding_update(entry, wishes, timestamp)
+        self.features.request(entry, message, now)
         data = seal(encode(message), settings.address, entry.lma)
         self.effects.append(Send(data, settings.address, entry.lma))
         self.count(exchange_rows(entry.exchange)[1 if entry.attempts else 0])
@@ -144,6 +152,7 @@ class MagSessions:
         entry.prefixes, entry.ipv4_address, entry.ipv4_router = (), None, None
         entry.lifetime, entry.expires, entry.gre, entry.send_key = 0, None, False, None
         entry.gre_wanted = self.settings.encapsulation == "gre"
+        self.features.ended(entry)
 
     def wait(self, entry: BindingUpdateListEntry, delay: float | None, now: Now) -> None:
         """Leave an attached mobile node without service; ``None``: until it or an operator acts."""

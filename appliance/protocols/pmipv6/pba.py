@@ -109,6 +109,8 @@ def acceptance(
         found.append(GreKey(entry.receive_key if entry.send_key is not None else None))
     if refresh_interval:
         found.append(BindingRefreshAdvice(refresh_interval))
+    if request.answer_options:
+        found += request.answer_options
     lifetime = entry.lifetime if request.lifetime else 0
     return encode(BindingAcknowledgement(status, BA_P, request.sequence, lifetime, found))
 

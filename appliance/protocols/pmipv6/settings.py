@@ -129,16 +129,25 @@ class LmaSettings:
     """That group, as it is configured."""
     aaa_accounting: bool = True
     """False: the group only authorizes."""
+    # ---- heartbeat (RFC 5847)
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     """0 (not in the range, the factory state): no heartbeats."""
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
+    # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    # ---- congestion control, new calls
+    # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
+    # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     """Traffic class (0..255) of outer headers without its ECN bits; ``None``: copied from inside."""
+    # ---- who and what is known
     peers: tuple[Peer, ...] = ()
     prefix_pools: tuple[PrefixPool, ...] = ()
     address_pools: tuple[AddressPool, ...] = ()
@@ -204,11 +213,19 @@ class MagSettings:
     probe_count: int = number(3, 1, 10)
     router_lifetime: int = number(1_800, 0, 9_000, "seconds")
     router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
+    # ---- IPv4 (RFC 5844), DHCP
+    # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
+    # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
+    # ---- heartbeat (RFC 5847)
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
+    # ---- access links
     link_local: bytes = FIXED_LINK_LOCAL
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()

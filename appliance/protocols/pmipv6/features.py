@@ -1,0 +1,169 @@
+"""What an anchor does beside the plain registration, one class a feature, and where each may take part.
+
+::
+
+    message of another type ─▶ Handler.receive          (revocation, heartbeat, notifications)
+    update ─▶ checks, look-up ─▶ Feature.check ─▶ Sessions ─▶ Feature.accepted ─▶ PBA
+                                                   └─ ended ─▶ Feature.ended
+    time ─▶ Feature.tick
+
+A plain update of a plain session costs no call: features are asked only about an update that has options
+of theirs, about a session that has :class:`Extras`, or if they say that they ``watch`` all of them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
+from appliance.protocols.mobility.rows import Message
+from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
+from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.lma_request import Request, Verdict
+from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.timers import Now
+
+#: Why :meth:`Handler.discarded` is called.
+LENGTH, CHECKSUM, MALFORMED, KIND = "length", "checksum", "malformed", "kind"
+
+
+def reason(kinds: set[str]) -> str:
+    """What a handler is told of a message with faults of these kinds."""
+    if TOO_SHORT in kinds:
+        return LENGTH
+    return KIND if REVOCATION_TYPE in kinds else MALFORMED
+
+
+class Handler(Protocol):
+    """Takes the messages of one MH type (other than 5 and 6) that came in."""
+
+    def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
+        """Take one that could be read without a fault, with its checksum right."""
+
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Count one that cannot be used: ``length``, ``checksum``, ``malformed``, or ``kind`` (a Binding
+        Revocation type that is neither 1 nor 2)."""
+
+
+class Feature:
+    """Base of all features of an anchor; each hook does nothing.
+
+    ``settings`` are the service's; a feature looks at them at each :meth:`reconfigure`.
+    """
+
+    #: Whether :meth:`check` and :meth:`accepted` want every update, not only those with options or extras.
+    watches = False
+
+    def reconfigure(self, settings: LmaSettings, now: Now) -> None:
+        """Go on by other settings. Called once before anything else."""
+
+    def check(self, request: Request, found: Found, now: Now) -> Verdict | None:
+        """Why an update is refused; called after the checks of RFC 5213, before AAA is asked."""
+        return None
+
+    def accepted(self, request: Request, entry: BindingCacheEntry, before: "Before", now: Now) -> None:
+        """Take part in an update that is accepted: its session is made, extended, moved or de-registered.
+
+        Options for the answer go to ``request.answer_options``; another status below 128, or 179, to
+        ``request.answer_status``.
+        """
+
+    def ended(self, entry: BindingCacheEntry, now: Now) -> None:
+        """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` is wanted next, in monotonic seconds.
+
+        It is asked after each tick; whoever makes it earlier between two ticks says so to
+        :attr:`schedule`.
+        """
+        return None
+
+    #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
+    schedule: Callable[[float], None]
+
+    def tick(self, now: Now) -> None:
+        """Do what has become due; a bounded amount of it."""
+
+
+class Before:
+    """What a session was like before an update; of a new one all fields are empty."""
+
+    __slots__ = ("care_of", "deleting", "local", "new", "port", "technology")
+
+    def __init__(self, entry: BindingCacheEntry | None) -> None:
+        self.new = entry is None
+        self.care_of = b"" if entry is None else entry.care_of
+        self.local = b"" if entry is None else entry.local
+        self.technology = 0 if entry is None else entry.technology
+        self.deleting = entry is not None and entry.deleting
+        self.port = 0 if entry is None or entry.extras is None else entry.extras.port
+
+    def moved(self, entry: BindingCacheEntry) -> bool:
+        """Whether the update has handed the session over to another gateway."""
+        return not self.new and self.care_of != entry.care_of
+
+
+class Features:
+    """All features of one anchor."""
+
+    __slots__ = ("all", "deadline", "handlers", "watching")
+
+    def __init__(self) -> None:
+        self.all: tuple[Feature, ...] = ()
+        #: By MH type.
+        self.handlers: dict[int, Handler] = {}
+        self.watching: tuple[Feature, ...] = ()
+        #: When :meth:`tick` is wanted next, in monotonic seconds.
+        self.deadline: float | None = None
+
+    def add(self, feature: Feature, *types: int) -> None:
+        """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
+        feature.schedule = self._schedule
+        self.all += (feature,)
+        handler: Any = feature
+        self.handlers |= dict.fromkeys(types, handler)
+
+    def _schedule(self, mono: float) -> None:
+        if self.deadline is None or mono < self.deadline:
+            self.deadline = mono
+
+    def reconfigure(self, settings: LmaSettings, now: Now) -> None:
+        """Tell all of them."""
+        for feature in self.all:
+            feature.reconfigure(settings, now)
+        self.watching = tuple(feature for feature in self.all if feature.watches)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        self.deadline = min((each.deadline for each in self.all if each.deadline is not None), default=None)
+
+    def concerned(self, request: Request) -> tuple[Feature, ...]:
+        """Those that want to hear of an update."""
+        entry = request.entry
+        if request.others or (entry is not None and entry.extras is not None):
+            return self.all
+        return self.watching
+
+    def check(self, request: Request, found: Found, now: Now) -> Verdict | None:
+        """The first verdict of those concerned."""
+        for feature in self.concerned(request):
+            verdict = feature.check(request, found, now)
+            if verdict is not None:
+                return verdict
+        return None
+
+    def ended(self, entry: BindingCacheEntry, now: Now) -> None:
+        """Tell those concerned."""
+        for feature in self.watching if entry.extras is None else self.all:
+            feature.ended(entry, now)
+
+    def tick(self, now: Now) -> None:
+        """Let those act that are due."""
+        if self.deadline is None or self.deadline > now.mono:
+            return
+        for feature in self.all:
+            deadline = feature.deadline
+            if deadline is not None and deadline <= now.mono:
+                feature.tick(now)
+        self._rearm()

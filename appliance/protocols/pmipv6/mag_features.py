@@ -1,0 +1,103 @@
+"""What a gateway does beside the plain registration, one class a feature, and where each may take part.
+
+::
+
+    PBU being built ─▶ MagFeature.request      PBA accepted ─▶ MagFeature.answered
+    message of another type ─▶ Handler.receive   session over ─▶ MagFeature.ended
+    time ─▶ MagFeature.tick
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
+from appliance.protocols.pmipv6.features import Handler
+from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
+from appliance.protocols.pmipv6.settings import MagSettings
+from appliance.protocols.timers import Now
+
+
+class MagFeature:
+    """Base of all features of a gateway; each hook does nothing."""
+
+    #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
+    schedule: Callable[[float], None]
+
+    def reconfigure(self, settings: MagSettings, now: Now) -> None:
+        """Go on by other settings. Called once before anything else."""
+
+    def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
+        """Add options and flags to an update that is about to be sent; ``entry.exchange`` says its kind."""
+
+    def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
+        """Take from an accepted registration (not a de-registration) what is the feature's; the session is
+        installed after this."""
+
+    def ended(self, entry: BindingUpdateListEntry) -> None:
+        """Let go of a binding that is no more."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` is wanted next, in monotonic seconds; as of :class:`features.Feature`."""
+        return None
+
+    def tick(self, now: Now) -> None:
+        """Do what has become due; a bounded amount of it."""
+
+
+class MagFeatures:
+    """All features of one gateway."""
+
+    __slots__ = ("all", "deadline", "handlers")
+
+    def __init__(self) -> None:
+        self.all: tuple[MagFeature, ...] = ()
+        #: By MH type.
+        self.handlers: dict[int, Handler] = {}
+        #: When :meth:`tick` is wanted next, in monotonic seconds.
+        self.deadline: float | None = None
+
+    def add(self, feature: MagFeature, *types: int) -> None:
+        """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
+        feature.schedule = self._schedule
+        self.all += (feature,)
+        handler: Any = feature
+        self.handlers |= dict.fromkeys(types, handler)
+
+    def _schedule(self, mono: float) -> None:
+        if self.deadline is None or mono < self.deadline:
+            self.deadline = mono
+
+    def reconfigure(self, settings: MagSettings, now: Now) -> None:
+        """Tell all of them."""
+        for feature in self.all:
+            feature.reconfigure(settings, now)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        self.deadline = min((each.deadline for each in self.all if each.deadline is not None), default=None)
+
+    def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
+        """Let all of them add to an update."""
+        for feature in self.all:
+            feature.request(entry, update, now)
+
+    def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
+        """Let all of them take from an answer."""
+        for feature in self.all:
+            feature.answered(entry, answer, now)
+
+    def ended(self, entry: BindingUpdateListEntry) -> None:
+        """Tell all of them."""
+        for feature in self.all:
+            feature.ended(entry)
+
+    def tick(self, now: Now) -> None:
+        """Let those act that are due."""
+        if self.deadline is None or self.deadline > now.mono:
+            return
+        for feature in self.all:
+            deadline = feature.deadline
+            if deadline is not None and deadline <= now.mono:
+                feature.tick(now)
+        self._rearm()
