@@ -56,6 +56,8 @@ class SessionView:
     octets_in: int
     packets_out: int
     octets_out: int
+    details: tuple[tuple[str, str], ...] = ()
+    """What only some sessions have: label and text, in the order of the full screen."""
 
 
 @define(slots=True, kw_only=True)

@@ -234,6 +234,7 @@ class Service:
             "created": entry.created,
             "updated": entry.updated,
             "handoffs": entry.handoffs,
+            "details": self._core.details(entry),
             **dict(zip(("packets_in", "octets_in", "packets_out", "octets_out"), usage, strict=True)),
         }
 

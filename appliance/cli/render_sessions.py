@@ -22,7 +22,12 @@ Views = Iterable[SessionView | None]
 
 def session_data(view: SessionView) -> dict[str, Any]:
     """All fields of a session; the call id as it is shown and typed."""
-    return {**asdict(view), "call_id": f"{view.call_id:08x}", "prefixes": list(view.prefixes)}
+    return {
+        **asdict(view),
+        "call_id": f"{view.call_id:08x}",
+        "prefixes": list(view.prefixes),
+        "details": {key_of(label): text for label, text in view.details},
+    }
 
 
 def safe(text: str) -> str:
@@ -275,6 +280,8 @@ class SessionFullScreen:
             for label, show in _FIELDS:
                 if text := show(view):
                     yield pair(label, text, STEP)
+            for label, text in view.details:
+                yield pair(label, safe(text), STEP)
         if not some:
             yield NO_SESSIONS
 

@@ -70,6 +70,10 @@ class Feature:
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
 
+    def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
+        """What an operator is shown of a session with extras: labels and texts."""
+        return []
+
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds.

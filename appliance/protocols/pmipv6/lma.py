@@ -75,6 +75,12 @@ class LocalMobilityAnchor:
         """Prefix length and default router that go with the session's IPv4 home address."""
         return self._sessions.subnet(entry)
 
+    def details(self, entry: BindingCacheEntry) -> tuple[tuple[str, str], ...]:
+        """What an operator is shown of a session beside the fields that all of them have."""
+        if entry.extras is None:
+            return ()
+        return tuple(pair for feature in self._features.all for pair in feature.details(entry))
+
     def affected(self, settings: LmaSettings) -> Iterator[bool]:
         """For each session that ``settings`` may end, whether they do; changes nothing."""
         return affected(self.settings, settings, self._cache)

@@ -89,6 +89,10 @@ class MobileAccessGateway:
         """
         return self._sessions.list.find(mn_id, address, call_id)
 
+    def details(self, entry: BindingUpdateListEntry) -> tuple[tuple[str, str], ...]:
+        """What an operator is shown of a session beside the fields that all of them have."""
+        return tuple(pair for feature in self._sessions.features.all for pair in feature.details(entry))
+
     def affected(self, settings: MagSettings) -> Iterator[bool]:
         """For each session, whether ``settings`` would end it; changes nothing."""
         policies, links = PolicyTable(settings), _technologies(settings)

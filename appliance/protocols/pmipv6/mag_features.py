@@ -36,6 +36,10 @@ class MagFeature:
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Let go of a binding that is no more."""
 
+    def details(self, entry: BindingUpdateListEntry) -> list[tuple[str, str]]:
+        """What an operator is shown of a session: labels and texts."""
+        return []
+
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds; as of :class:`features.Feature`."""
