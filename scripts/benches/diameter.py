@@ -188,14 +188,15 @@ def measure_spool(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str
         script = Script(str(anchor.socket))
         load.phase("attach", options.spool, options.window)
         wait_for("all records on the disk", lambda: waiting(script) == options.spool, 60)
-        alone = [load.phase("refresh", options.refreshes, options.window)["rate"] for _ in range(3)]
+        some = min(2_000, options.refreshes)
+        alone = [load.phase("refresh", some, options.window)["rate"] for _ in range(15)]
         lag(script)
         sinks.append(End(lab, "aaa", "sink", AAA_ADDRESS, SINK_PORT))
         wait_for("the first record", lambda: sinks[0].ask()["records"] > 0, 30)
         begun, before = time.perf_counter(), sinks[0].ask()["records"]
         beside = []
         while time.perf_counter() - begun < options.full_load:
-            beside.append(load.phase("refresh", min(2_000, options.refreshes), options.window)["rate"])
+            beside.append(load.phase("refresh", some, options.window)["rate"])
         between, middle = time.perf_counter(), sinks[0].ask()["records"]
         while (seen := sinks[0].ask())["records"] < options.spool:
             if time.perf_counter() - begun > 300:

@@ -35,6 +35,9 @@ D = standard()
 AVPS = tuple(D.avps.values())
 STARTS = [golden.octets for golden in MESSAGES.values()] + list(all_messages(D).values())
 
+#: Checks and texts start from what a decoder has read, which has cases enough of its own.
+CHECKS = max(CASES, DECODER_CASES // 5)
+
 octets = st.binary(max_size=80)
 numbers = st.one_of(st.integers(0, 40), st.integers(0, (1 << 32) - 1))
 
@@ -171,7 +174,7 @@ class Checks(SynchronousTestCase):
                 self.assertTrue("Session-Id (" in wrong.text or "Proxy-Info (" in wrong.text, wrong.text)
         return fault
 
-    @settings(max_examples=DECODER_CASES, deadline=None)
+    @settings(max_examples=CHECKS, deadline=None)
     @given(
         st.sampled_from([command.code for command in D.commands.values()] + [9999]),
         st.sampled_from([*D.applications, 77]),
@@ -187,7 +190,7 @@ class Checks(SynchronousTestCase):
         for level in LEVELS:
             describe(message.data, level)
 
-    @settings(max_examples=DECODER_CASES, deadline=None)
+    @settings(max_examples=CHECKS, deadline=None)
     @given(st.sampled_from(STARTS), st.lists(avps(), max_size=2), st.randoms(use_true_random=False))
     def test_good_messages_with_something_changed(
         self, start: bytes, more: list[bytes], dice: random.Random
@@ -219,7 +222,7 @@ def dictionary_knows(answer: Message) -> bool:
 
 
 class Text(SynchronousTestCase):
-    @settings(max_examples=DECODER_CASES, deadline=None)
+    @settings(max_examples=CHECKS, deadline=None)
     @given(values(), st.booleans(), st.sampled_from(("", "seed")))
     @example((D["Bandwidth"], b"\x7f\xc0\0\1"), False, "")
     @example((D["Host-IP-Address"], b"\0\x08ab"), False, "")
@@ -230,7 +233,7 @@ class Text(SynchronousTestCase):
         self.assertTrue(text.isprintable())
         self.assertEqual(cut(parse(text, D)), [Avp(avp.code, avp.vendor, avp.flags, data)], text)
 
-    @settings(max_examples=DECODER_CASES, deadline=None)
+    @settings(max_examples=CHECKS, deadline=None)
     @given(st.sampled_from(AVPS), octets)
     def test_any_data_there_and_back(self, avp: AvpDef, data: bytes) -> None:
         texts = Texts(D)
@@ -240,7 +243,7 @@ class Text(SynchronousTestCase):
         if not avp.grouped:
             self.assertEqual(again, data, text)
 
-    @settings(max_examples=DECODER_CASES, deadline=None)
+    @settings(max_examples=CHECKS, deadline=None)
     @given(st.text(max_size=60))
     def test_any_text(self, text: str) -> None:
         for read in (

@@ -48,7 +48,7 @@ ACR = 271
 TURN = 48
 #: What a turn may take of the time that others have had since the last one, once that is more than this many
 #: seconds; and how many records it sends all the same. Signalling comes before records that can wait.
-SHARE, QUIET_LOOP, LEAST = 0.04, 0.0003, 2
+SHARE, QUIET_LOOP, LEAST = 0.015, 0.0003, 1
 #: How long a service that ends waits for its last records to be delivered, and how often it looks, seconds.
 LAST_WORDS, LOOK = 2.0, 0.01
 #: Seconds between two log lines about answers that refuse records.
