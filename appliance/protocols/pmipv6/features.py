@@ -125,6 +125,7 @@ class Features:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
         feature.schedule = self._schedule
         self.all += (feature,)
+        self.watching = tuple(each for each in self.all if each.watches)
         handler: Any = feature
         self.handlers |= dict.fromkeys(types, handler)
 
