@@ -10,6 +10,7 @@ from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
 from appliance.ports import PoolView, SessionFilter, SessionView
+from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
 from appliance.protocols.pmipv6.events import Notify
@@ -57,7 +58,7 @@ class LmaService(Service):
         return settings if self._client is not None else evolve(settings, aaa=None)
 
     def _make_cores(self) -> None:
-        self._core = LocalMobilityAnchor(self._known(self.settings), self.counters, self._random())
+        self._core = make_anchor(self._known(self.settings), self.counters, self._random())
 
     async def start(self) -> None:
         """Open sockets and TUN device; raises ResourceError. Routes to the device are the caller's."""
