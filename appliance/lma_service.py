@@ -9,8 +9,10 @@ from appliance import counters, facts, views
 from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
+from appliance.errors import ResourceError
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.mipv6.anchor import make_anchor
+from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
 from appliance.protocols.pmipv6.events import Notify
@@ -88,12 +90,24 @@ class LmaService(Service):
             self._probe(),
             self._client,
             self._routes,
+            HostSide(self._reactor, settings.address, self.notify, self._probe()),
         )
         if self._client is not None:
             self._client.attach(self._driver.feed, self._engine.usage)
             await self._client.start()
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
         self.state = "Started"
+
+    def retune(self, settings: Any) -> None:
+        """Give tunnels and sockets the values of ``settings``; raises ResourceError, then they are as before."""
+        if self._driver is not None:
+            self._driver.serve_hosts(settings.mipv6)
+        try:
+            super().retune(settings)
+        except ResourceError:
+            if self._driver is not None:
+                self._driver.serve_hosts(self.settings.mipv6)
+            raise
 
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))
