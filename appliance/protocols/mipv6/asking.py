@@ -20,10 +20,10 @@ VERDICTS: dict[str, Verdict] = {
 }
 
 
-def question(request: HostRequest, token: int, call_id: int, patience: float) -> Authorize:
-    """The effect that asks about an update; its MN-AAA option is the proof."""
+def subject(request: HostRequest, call_id: int) -> Subject:
+    """The host of an update as AAA sees it."""
     entry = request.entry
-    subject = Subject(
+    return Subject(
         call_id=call_id,
         mn_id=request.mn_id,
         local=request.destination,
@@ -32,9 +32,13 @@ def question(request: HostRequest, token: int, call_id: int, patience: float) ->
         service=b"" if request.service is None else request.service.identifier,
         created=request.now.wall if entry is None else entry.created,
     )
+
+
+def question(request: HostRequest, token: int, call_id: int, patience: float) -> Authorize:
+    """The effect that asks about an update; its MN-AAA option is the proof."""
     return Authorize(
         token=token,
-        subject=subject,
+        subject=subject(request, call_id),
         ipv6=False,
         lifetime=4 * request.lifetime,
         proof=proof(request),

@@ -16,7 +16,7 @@ from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.answers import acknowledgement
-from appliance.protocols.mipv6.asking import Asking, proved, question
+from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.events import AddressTested, OptionsReceived, StopTest, TestAddress
@@ -27,7 +27,7 @@ from appliance.protocols.mipv6.several import Plan, plan
 from appliance.protocols.mipv6.views import details
 from appliance.protocols.mipv6.waiting import Waiting, WaitingRoom
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Abandon, Authorized
+from appliance.protocols.mobility.aaa import Abandon, Account, Authorized
 from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
 from appliance.protocols.mobility.messages import BU_L, BindingUpdate
 from appliance.protocols.mobility.options import BindingIdentifier
@@ -95,6 +95,8 @@ class Hosts(Feature):
         self._policy = checks.HostPolicy(settings, self._sessions.cache, self._sessions.pools)
         self._authenticator = Authenticator(settings)
         self._registrations.reconfigure(settings)
+        group = settings.aaa
+        self._reports_denials = group is not None and settings.aaa_accounting and group.event_on_denial
 
     # ---- the shape of a feature
 
@@ -327,6 +329,12 @@ class Hosts(Feature):
             fresh=verdict is not verdicts.REPLAYED,
         )
         self._sessions.effects.append(answer)
+        if kind is INITIAL and request.key and self._reports_denials:
+            # Only of a host that has proved who it is: strangers do not get to write records.
+            call_id = self._sessions.reserve()
+            self._sessions.unreserve(call_id)
+            about = subject(request, call_id)
+            self._sessions.effects.append(Account(what=aaa.DENIED, subject=about, cause=verdict.status))
         if verdict is verdicts.NO_SERVICE and entry is not None and entry.mn_id == request.mn_id:
             # RFC 5149 section 3: the binding of a refused service goes.
             values[OTHER_ENDED] += 1
