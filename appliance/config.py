@@ -126,7 +126,8 @@ class Builder:
     def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
-        faults = [*find_faults(found, memory), *diameter_faults(found), *host_faults(found), *management_faults(tree)]
+        faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults += host_faults(found)
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))

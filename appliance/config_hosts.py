@@ -46,7 +46,10 @@ def host_faults(contexts: list[Outline]) -> Iterator[Fault]:
                 if not subscriber.name:
                     yield entry.line, "subscriber default: a home address needs a subscriber name"
                 elif address in owners:
-                    yield entry.line, f"subscriber {name}: home address of subscriber {owners[address]} already"
+                    yield (
+                        entry.line,
+                        f"subscriber {name}: home address of subscriber {owners[address]} already",
+                    )
                 owners.setdefault(address, name)
 
 

@@ -99,7 +99,7 @@ class LmaService(Service):
         self.state = "Started"
 
     def retune(self, settings: Any) -> None:
-        """Give tunnels and sockets the values of ``settings``; raises ResourceError, then they are as before."""
+        """Give tunnels and sockets the values of ``settings``; as :meth:`Service.retune`."""
         if self._driver is not None:
             self._driver.serve_hosts(settings.mipv6)
         try:

@@ -10,6 +10,7 @@ from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    Association,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -28,6 +29,13 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "mipv6_pools": ("HOSTS",),
+    "mipv6_home_link": "home0",
+    "mipv6_authentication": "optional",
+    "mipv6_unauthenticated": "discard",
+    "mipv6_h_bit": "discard",
+    "mipv6_multiple": "single",
+    "mipv6_associations": (Association(spi=256, key=bytes(16)),),
     "unknown_subscriber": "reject",
     "gre": "required",
     "tunnel_traffic_class": 0xB8,
@@ -106,7 +114,7 @@ class LmaFactsTest(SynchronousTestCase):
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
         base = LmaSettings(
-            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True
+            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True, mipv6=True
         )
         for attribute in fields(LmaSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})

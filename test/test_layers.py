@@ -146,9 +146,9 @@ TWISTED = {"twisted", "zope"}
 TERMINAL_USERS = {
     f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
 }
-#: What another protocol package may read: events, settings, and the MAG's table of subscribers.
-SHARED = ("events", "settings", "mag_policy")
-#: Host bindings stand on the anchor's binding cache and on its way of counting: these may read all of the other.
+#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
+SHARED = ("events", "settings", "mag_policy", "ndp")
+#: Host bindings stand on the anchor's binding cache and on its way of counting.
 BUILT_ON = {"mipv6": "pmipv6"}
 
 

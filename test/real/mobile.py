@@ -1,9 +1,9 @@
-"""A mobile node of a few lines, for a kernel without Mobile IPv6: raw sockets, struct and hmac, nothing of ours.
+"""A mobile node of a few lines, for a kernel without Mobile IPv6: raw sockets, struct, hmac, nothing of ours.
 
 Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command prints one JSON object:
 
 ``register``  sends a Binding Update by Home Address option and tells the acknowledgement
-``ping``      sends an echo request through the reverse tunnel and tells the answer that comes through the tunnel
+``ping``      sends an echo request through the reverse tunnel and tells the answer out of the tunnel
 ``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
 """
 
@@ -177,4 +177,6 @@ def data(want: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"register": register, "ping": ping, "data": data}[sys.argv[1]](json.loads(sys.argv[2]))))
+    print(
+        json.dumps({"register": register, "ping": ping, "data": data}[sys.argv[1]](json.loads(sys.argv[2])))
+    )

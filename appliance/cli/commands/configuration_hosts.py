@@ -90,7 +90,9 @@ def _service() -> None:
 
 def _subscriber() -> None:
     mode = SUBSCRIBER
-    toggle(mode, "mipv6", "permission mipv6", "Bindings of the host itself; without it status 129", words=HELP)
+    toggle(
+        mode, "mipv6", "permission mipv6", "Bindings of the host itself; without it status 129", words=HELP
+    )
     syntax = "mipv6-home-address <address:IPV6>"
     text = "Home address that is this host's and nobody else's"
     setting(

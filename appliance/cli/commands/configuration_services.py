@@ -107,7 +107,7 @@ def _lma() -> None:
         "setup-timeout <setup_timeout:NUMBER>",
         "Longest time that a registration waits for the AAA server",
     )
-    number(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one host at a time (RFC 5648)")
+    number(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of a host at a time (RFC 5648)")
     toggle(
         mode,
         "timestamp_option_validation",

@@ -1,4 +1,4 @@
-"""Duplicate address detection on a home link, for hosts that are away (RFC 6275 section 10.3.1, RFC 4862 5.4).
+"""Duplicate address detection on a home link, for hosts that are away (RFC 6275 10.3.1, RFC 4862 5.4).
 
 ::
 
@@ -167,6 +167,4 @@ def solicitation(address: bytes, link_layer: bytes) -> bytes:
     """The frame that asks for the holder of an address in the way of RFC 4862 section 5.4.2."""
     group = ndp.solicited_node(address)
     message = ndp.NeighborSolicitation(address, b"")
-    return ndp.build(
-        ndp.Received(link_layer, _MULTICAST + group[12:], ndp.UNSPECIFIED, group, message)
-    )
+    return ndp.build(ndp.Received(link_layer, _MULTICAST + group[12:], ndp.UNSPECIFIED, group, message))

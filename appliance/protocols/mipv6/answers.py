@@ -1,4 +1,4 @@
-"""The Binding Acknowledgement of a host's update (RFC 6275 sections 6.1.8, 9.5.4 and 10.3; RFC 4285; RFC 5648).
+"""The Binding Acknowledgement of a host's update (RFC 6275 sections 6.1.8, 9.5.4, 10.3; RFC 4285; RFC 5648).
 
 ::
 
@@ -37,7 +37,7 @@ def acknowledgement(
 ) -> Send | SendRouted:
     """The effect that answers an update.
 
-    ``sequence``: the last accepted one, for status 135; ``lifetime`` and ``refresh`` (advice) in units of 4 s;
+    ``sequence``: the last accepted one, for 135; ``lifetime`` and ``refresh`` (advice) in units of 4 s;
     ``statuses``: of the Binding Identifier options; ``fresh``: whether its MESG-ID was accepted.
 
     The K flag stays clear: no key of ours moves with a host (RFC 6275 section 10.3.1).
@@ -62,7 +62,7 @@ def acknowledgement(
 
 
 def _protected(mh: bytes, request: HostRequest) -> bytes:
-    """RFC 4285 section 5.1: the last option is the authenticator, over all that stands before its own octets."""
+    """RFC 4285 section 5.1: the authenticator is over all that stands before it."""
     end = len(mh) - rfc4285.MN_HA_OCTETS
     care_of = request.care_of
     return mh[:end] + rfc4285.mn_ha_authenticator(request.key, care_of, request.home, mh[:end])

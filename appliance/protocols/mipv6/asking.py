@@ -1,4 +1,4 @@
-"""Hosts that the AAA server has a say about: its question, and how its answer is counted (RFC 5778 section 5)."""
+"""What the AAA server is asked about hosts, and how its answer is counted (RFC 5778 section 5)."""
 
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import request as verdicts

@@ -9,13 +9,13 @@
 
 from collections import OrderedDict
 
+from appliance.protocols.mipv6 import request as verdicts
+from appliance.protocols.mipv6.binding import HostBinding, host_of
+from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility import rfc4285
 from appliance.protocols.mobility.aaa import MobileProof
 from appliance.protocols.mobility.codec import to_ntp
 from appliance.protocols.mobility.messages import BU_H
-from appliance.protocols.mipv6 import request as verdicts
-from appliance.protocols.mipv6.binding import HostBinding, host_of
-from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.pmipv6.lma_aaa import NO_ANSWER, asks
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings, Profile

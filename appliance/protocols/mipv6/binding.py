@@ -59,4 +59,6 @@ def others(several: dict[int, CareOf] | None, first: bytes) -> tuple[bytes, ...]
     """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
     if several is None:
         return ()
-    return tuple({care.address: None for care in several.values() if care.address != first and not care.at_home})
+    return tuple(
+        {care.address: None for care in several.values() if care.address != first and not care.at_home}
+    )

@@ -1,7 +1,7 @@
 """The checks on a Binding Update of a host, in their order (RFC 6275 sections 9.5.1 and 10.3.1).
 
-Two tables of small functions, one check each, around the authentication: :data:`BEFORE` and :data:`AFTER`. Each
-gives the verdict that ends the processing, or ``None``.
+Tables of small functions, one check each, before and after the authentication. Each gives the verdict that
+ends the processing, or ``None``.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def _addresses(policy: HostPolicy, request: HostRequest) -> Verdict | None:
 
 
 def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
-    """RFC 6275 section 9.5.1: no Nonce Indices in a home registration; section 10.3.1: by Home Address option."""
+    """RFC 6275 section 9.5.1: no Nonce Indices with H; section 10.3.1: a Home Address option."""
     if request.flags & BU_H and request.nonces is not None:
         return verdicts.DROP_OTHER
     at_home = request.leaves or any(each.home for each in request.identifiers)
@@ -86,7 +86,7 @@ def _sequence(policy: HostPolicy, request: HostRequest) -> Verdict | None:
 
 
 def _type(policy: HostPolicy, request: HostRequest) -> Verdict | None:
-    """RFC 6275 section 9.5.1: what is a home registration stays one; a gateway's session is none of the host's."""
+    """RFC 6275 section 9.5.1: a home registration stays one; a gateway's session is none."""
     entry = request.entry
     if entry is None:
         return None
@@ -147,7 +147,7 @@ def _care_of(policy: HostPolicy, request: HostRequest) -> Verdict | None:
 
 
 def _holder(policy: HostPolicy, request: HostRequest) -> Verdict | None:
-    """The home address is another's: on a virtual home link this is what duplicate address detection can find."""
+    """The home address is another's: this is what can be found on a virtual home link."""
     entry = request.entry
     if entry is not None and entry.mn_id != request.mn_id:
         return verdicts.DUPLICATE

@@ -10,12 +10,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
 from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, StopTest, TestAddress
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
-from appliance.protocols.bits import DecodeError
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
 from appliance.protocols.pmipv6.probe import Perform, Probe
 
@@ -38,7 +38,7 @@ class HostSide:
         self._silenced = False
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
-        """Give events to ``feed`` from now on, call ``lost`` for an answer that cannot be sent; the performers."""
+        """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
         self._feed, self._lost = feed, lost
         return {SendRouted: self._send, TestAddress: self._tester.begin, StopTest: self._tester.end}
 
@@ -64,7 +64,7 @@ class HostSide:
             self._silenced = True
         except OSError as error:
             text = (
-                f"the kernel's ICMPv6 answers to Home Address options cannot be switched off ({error.strerror}): "
+                f"the kernel's answers to Home Address options cannot be switched off ({error.strerror}): "
                 "on a kernel without CONFIG_IPV6_MIP6 hosts get an error beside each acknowledgement"
             )
             self._tell(Notify("warning", text))

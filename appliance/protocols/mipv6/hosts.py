@@ -57,7 +57,7 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
-#: RFC 4862 section 5.4 with its factory values: one Neighbor Solicitation, and this many seconds for an answer.
+#: RFC 4862 section 5.4 with its factory values: one question, and this many seconds for an answer.
 TEST_SECONDS = 1.0
 #: Waiting updates that go on in one tick; the rest comes in the next one.
 PER_TICK = 500
@@ -292,9 +292,7 @@ class Hosts(Feature):
         values[DEREGISTRATION.received] += 1
         values[DEREGISTRATION.accepted] += 1
         values[ACK_DEREGISTERED] += 1
-        self._sessions.effects.append(
-            acknowledgement(request, now, wanted.status, statuses=wanted.statuses)
-        )
+        self._sessions.effects.append(acknowledgement(request, now, wanted.status, statuses=wanted.statuses))
 
     def _discard(self, request: HostRequest, verdict: Verdict) -> None:
         self._values[verdict.counter] += 1
@@ -399,7 +397,7 @@ class Hosts(Feature):
         request.now = now
         accepted = answer.verdict == aaa.ACCEPT
         if accepted:
-            request.grant, request.aaa_granted = answer.grant, True
+            request.grant = answer.grant
             request.token = waiting.token
             request.granted_call = waiting.call_id if waiting.new else 0
         elif waiting.new:

@@ -1,4 +1,4 @@
-"""Packets with a Home Address option, as a raw socket for Destination Options gives them (RFC 6275 section 6.3).
+"""Packets with a Home Address option (RFC 6275 section 6.3) as a raw socket gives them.
 
 ::
 

@@ -16,8 +16,15 @@ from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.events import OptionsReceived
 from appliance.protocols.mipv6.incoming import Carried, carried
-from appliance.protocols.mobility.codec import MOBILITY_HEADER, PAYLOAD_PROTO, TOO_SHORT, UNKNOWN_TYPE, Fault
-from appliance.protocols.mobility.codec import decode, verify
+from appliance.protocols.mobility.codec import (
+    MOBILITY_HEADER,
+    PAYLOAD_PROTO,
+    TOO_SHORT,
+    UNKNOWN_TYPE,
+    Fault,
+    decode,
+    verify,
+)
 from appliance.protocols.mobility.messages import BU_P, BindingUpdate
 from appliance.protocols.mobility.packet import DESTINATION_OPTIONS
 from appliance.protocols.mobility.status import BE_UNKNOWN_BINDING, BE_UNKNOWN_MH_TYPE
@@ -35,7 +42,7 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
 Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now], None]
-#: Encapsulating Security Payload and Authentication Header: what is behind them is for the kernel to see first.
+#: Encapsulating Security Payload and Authentication Header: the kernel sees first what is behind them.
 _SECURED = (50, 51)
 
 
@@ -65,7 +72,7 @@ class HostIntake:
             self._unbound(event, found.home, now)
 
     def _unbound(self, event: OptionsReceived, home: bytes, now: Now) -> None:
-        """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a care-of address of its binding may stand there."""
+        """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""
         entry = self._sessions.cache.prefixes.get(home)
         host = host_of(entry)
         if entry is not None and host is not None and not entry.deleting:
@@ -121,7 +128,12 @@ class HostIntake:
             values[OTHER_IGNORED] += 1
 
     def _problem(
-        self, event: OptionsReceived, found: Carried, packet: PacketReceived, faults: tuple[Any, ...], now: Now
+        self,
+        event: OptionsReceived,
+        found: Carried,
+        packet: PacketReceived,
+        faults: tuple[Any, ...],
+        now: Now,
     ) -> None:
         """RFC 6275 section 9.2: tell the sender by ICMPv6 which field is wrong."""
         for fault in faults:

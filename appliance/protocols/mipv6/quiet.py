@@ -1,9 +1,10 @@
 """Keep the kernel from answering hosts that an anchor serves.
 
-A kernel without CONFIG_IPV6_MIP6 does not know the Home Address option. It gives raw sockets their copy of such a
-packet, then drops it and tells the sender by ICMPv6 Parameter Problem, code 2; a mobile node would conclude that its
-home agent does not speak Mobile IPv6 (RFC 6275 section 11.3.5). One XFRM policy blocks exactly this message from
-exactly our address: Linux takes ICMPv6 type and code for ports. It needs no firewall and no program.
+A kernel without CONFIG_IPV6_MIP6 does not know the Home Address option. It gives raw sockets their copy of
+such a packet, then drops it and tells the sender by ICMPv6 Parameter Problem, code 2; a mobile node would
+conclude that its home agent does not speak Mobile IPv6 (RFC 6275 section 11.3.5). One XFRM policy blocks
+exactly this message from exactly our address: Linux takes ICMPv6 type and code for ports. It needs no
+firewall and no program.
 """
 
 import os

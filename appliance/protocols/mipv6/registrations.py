@@ -1,7 +1,7 @@
-"""Making, moving and ending the bindings of hosts (RFC 6275 sections 10.3.1 and 10.3.2, RFC 5648 section 6.2).
+"""Making, moving and ending the bindings of hosts (RFC 6275 sections 10.3.1, 10.3.2, RFC 5648 section 6.2).
 
-The entries are in the anchor's binding cache, on its wheel and under its call ids: so operators, accounting, the
-tunnel engine and changes of the configuration treat them as they treat the sessions of gateways.
+The entries are in the anchor's binding cache, on its wheel and under its call ids: so operators, accounting,
+the tunnel engine and changes of the configuration treat them as they treat the sessions of gateways.
 """
 
 from math import inf

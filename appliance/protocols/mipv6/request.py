@@ -68,15 +68,14 @@ class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "aaa_granted", "by_option", "care_of", "destination", "entry", "event", "flags", "grant", "granted_call",
-        "home", "identifiers", "key", "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at",
-        "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "profile", "sequence", "service", "source", "spi", "token",
+        "by_option", "care_of", "destination", "entry", "flags", "grant", "granted_call", "home",
+        "identifiers", "key", "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha",
+        "mn_ha_at", "mn_id", "nonces", "now", "profile", "sequence", "service", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
         self, event: PacketReceived, update: messages.BindingUpdate, home: bytes | None, now: Now
     ) -> None:
-        self.event = event
         #: The message as far as its Header Len says.
         self.mh = event.data[: 8 * event.data[1] + 8]
         self.source, self.destination = event.source, event.destination
@@ -107,7 +106,6 @@ class HostRequest:
         self.key = b""
         self.spi = 0
         self.grant: Grant | None = None
-        self.aaa_granted = False
         #: Call id that AAA knows the binding by which is still to be made; 0: none.
         self.granted_call = 0
         self.token = 0

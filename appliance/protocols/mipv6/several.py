@@ -1,7 +1,7 @@
 """Several care-of addresses for one home address (RFC 5648 section 6.2).
 
-A plan says what the care-of addresses will be when the update is accepted, and what each Binding Identifier option is
-answered with. Making one changes nothing.
+A plan says what the care-of addresses will be when the update is accepted, and what each Binding Identifier
+option is answered with. Making one changes nothing.
 """
 
 from typing import NamedTuple
@@ -35,10 +35,8 @@ class Plan(NamedTuple):
 PLAIN = Plan(None)
 
 
-def plan(
-    request: HostRequest, host: HostBinding | None, settings: LmaSettings, due: float
-) -> Plan | Verdict:
-    """What to do about the Binding Identifier options; ``due``: when a care-of address ends that is granted now."""
+def plan(request: HostRequest, host: HostBinding | None, settings: LmaSettings, due: float) -> Plan | Verdict:
+    """What to do about the options; ``due``: when a care-of address ends that is granted now."""
     if request.malformed:
         return MCOA[codes.MCOA_MALFORMED]
     options = request.identifiers
@@ -63,7 +61,7 @@ def plan(
 
 
 def _summed_up(found: Several, statuses: list[tuple[int, int]]) -> Plan | Verdict:
-    """RFC 5648 section 6.2: what is true of one binding only stands in its option, and the whole is status 4."""
+    """RFC 5648 section 6.2: what fails of some only stands in their options, the whole is status 4."""
     failed = [code for _, code in statuses if code >= codes.REASON_UNSPECIFIED]
     if len(failed) == len(statuses):
         return MCOA[failed[0]]
@@ -90,7 +88,12 @@ def _removed(request: HostRequest, known: Several | None) -> Plan | Verdict:
 
 
 def _register(
-    request: HostRequest, option: BindingIdentifier, known: Several, found: Several, settings: LmaSettings, due: float
+    request: HostRequest,
+    option: BindingIdentifier,
+    known: Several,
+    found: Several,
+    settings: LmaSettings,
+    due: float,
 ) -> int:
     """Put the care-of address of one option into ``found``; returns the option's status."""
     bid: int = option.bid
@@ -102,7 +105,7 @@ def _register(
         # An IPv4 care-of address is DSMIPv6's (RFC 5648 section 8).
         return codes.MCOA_PROHIBITED
     if at_home:
-        # RFC 5648 section 5.6: the home agent goes on to intercept, so no Neighbor Discovery for the home address.
+        # RFC 5648 section 5.6: we go on to intercept, so the host does no Neighbor Discovery for it.
         if not settings.mipv6_home_and_foreign:
             return codes.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED
         address = request.home

@@ -2,8 +2,8 @@
 
 ::
 
-    raw socket, Next Header 60 ──▶ on_packet(OptionsReceived)      a copy, before the kernel looks at the options
-    send(SendRouted) ──▶ raw socket for whole packets              the kernel refuses to make a type 2 header
+    raw socket, Next Header 60 ──▶ on_packet(OptionsReceived)   a copy, before the kernel looks at the options
+    send(SendRouted) ──▶ raw socket for whole packets            the kernel refuses to make a type 2 header
 """
 
 import socket
@@ -28,8 +28,9 @@ DESTINATION_OPTIONS, WHOLE_PACKETS = 60, 255
 LARGEST = 8192
 #: Seconds between two log lines about packets that raised an exception.
 SILENCE = 10.0
-# A Home Address option needs 24 octets, so a header of 8 or 16 is none, unless another one follows: tunnel packets
-# with an encapsulation limit (RFC 2473 section 4.1.1) stay out. ldb [1]; jge 2; ldb [0]; jeq 60; jeq 43; ret.
+# A Home Address option needs 24 octets, so a header of 8 or 16 is none, unless another one follows: tunnel
+# packets with an encapsulation limit (RFC 2473 section 4.1.1) stay out.
+# ldb [1]; jge 2; ldb [0]; jeq 60; jeq 43; ret.
 _FILTER = [
     (0x30, 0, 0, 1), (0x35, 3, 0, 2), (0x30, 0, 0, 0), (0x15, 1, 0, 60), (0x15, 0, 1, 43),
     (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),

@@ -1,7 +1,7 @@
 """Updates of hosts that wait: for the AAA server, or for the test of their home address on the home link.
 
-One update waits for a home address at a time. The waiting of each kind all last equally long, so the first one is
-the first to be over.
+One update waits for a home address at a time. Those of each kind all wait equally long, so the first one
+is the first to be over.
 """
 
 from collections import OrderedDict

@@ -60,7 +60,7 @@ def build_ipv6(packet: MobilityPacket) -> bytes:
 
 
 def routed(mh: bytes, source: bytes, destination: bytes, home: bytes) -> bytes:
-    """A sealed message to the home address of a host behind a type 2 routing header (RFC 6275 section 6.4)."""
+    """A packet with a sealed message for a home address in a type 2 routing header (RFC 6275 6.4)."""
     body = _PREFIX.pack(MOBILITY_HEADER, 2, 2, 1, 0) + home + mh
     return _IPV6.pack(6 << 28, len(body), ROUTING, 64, source, destination) + body
 

@@ -163,9 +163,9 @@ class LmaSettings:
     mipv6_home_link: str = ""
     """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
     mipv6_authentication: str = "mn-ha"
-    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``, ``mn-aaa-always``:
-    the MN-AAA option in the first one, in all; ``optional``: none for a subscriber without a key, whose home
-    address is in its profile."""
+    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
+    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
+    without a key, whose home address is in its profile."""
     mipv6_unauthenticated: str = "deny"
     """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
     mipv6_h_bit: str = "deny"

@@ -58,7 +58,7 @@ class HostWorld(World):
     def update(self, **what: Any) -> bytes:
         """The octets of an update from Payload Proto on, sealed over the home address.
 
-        Keywords: mn, home, care_of, alternate, lifetime, sequence, flags, bids (of BindingIdentifier), time (of
+        Keywords: mn, home, care_of, alternate, lifetime, sequence, flags, bids, time (of the
         MESG-ID, None: without), key and spi (None: no MN-HA), aaa (octets of the MN-AAA authenticator, None:
         without), aaa_spi, extra (options), tail (options behind the authentication).
         """
@@ -141,7 +141,8 @@ class HostWorld(World):
         ) and value(_UPDATES + "total-denied") == sum(
             value(row.key)
             for row in LMA.rows
-            if row.key.startswith("binding-update-deny-reasons/") and row.key.count("/") == 1
+            if row.key.startswith("binding-update-deny-reasons/")
+            and row.key.count("/") == 1
             and row.label != "Total Denied"
         )
 

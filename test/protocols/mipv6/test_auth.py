@@ -5,6 +5,7 @@ import hmac
 import subprocess
 from typing import Any
 
+from appliance.protocols.mipv6.events import SendRouted
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize, Authorized, Grant, Reauthorize
 from appliance.protocols.mobility.codec import to_ntp
@@ -14,7 +15,6 @@ from appliance.protocols.mobility.options import (
     MessageIdentification,
     MobileNodeIdentifier,
 )
-from appliance.protocols.mipv6.events import SendRouted
 from appliance.protocols.pmipv6.settings import Association, Profile
 from test.protocols.mipv6.fakes import AAA_KEY, ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI, HostWorld
 from test.protocols.mipv6.test_hosts import ADMIN, DENY, REFRESH, HostCase
@@ -96,7 +96,7 @@ class KeyTests(HostCase):
         self.denied(129, f"{ADMIN}/mn-aaa-auth-option-missing", REFRESH)
 
     def test_known_by_address_only(self) -> None:
-        """``optional``: a subscriber with a home address and no key needs none; the old home agents of the field."""
+        """``optional``: a subscriber with a home address and no key needs none."""
         named = Profile(name="alice", mn_id=ALICE, home_addresses=(HOME,))
         self.with_settings(mipv6_authentication="optional", profiles=(named,))
         answer = self.world.host(mn=None, key=None)
@@ -118,7 +118,7 @@ class MesgIdTests(HostCase):
     """Replay protection (section 6)."""
 
     def test_echo_and_order(self) -> None:
-        """The timestamp comes back; the same or an older one gets 144 with our seconds; sequence numbers are free."""
+        """The timestamp comes back; the same or an older one gets 144 with our seconds."""
         wall = self.world.now.wall
         answer = self.world.host(time=wall + 3)
         self.assertEqual(option(answer, MessageIdentification).timestamp, to_ntp(wall + 3))

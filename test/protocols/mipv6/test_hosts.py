@@ -92,7 +92,7 @@ class RegistrationTests(HostCase):
         self.assertTrue(world.balanced())
 
     def test_a_late_update_meets_the_remembered_binding(self) -> None:
-        """For MAX_DELETE_BCE_TIMEOUT an old sequence number gets 135; a new one revives; then all is forgotten."""
+        """For MAX_DELETE_BCE_TIMEOUT an old sequence number gets 135, and a new one revives."""
         self.world.host(sequence=10)
         self.world.host(sequence=11, lifetime=0)
         self.denied(135, f"{DENY}/sequence-out-of-window", REFRESH, sequence=11)
@@ -101,7 +101,9 @@ class RegistrationTests(HostCase):
         self.assertEqual((answer.status, len(self.world.of_kind(Install))), (0, 1))
         self.world.host(sequence=13, lifetime=0)
         self.world.pass_time(10.5)
-        self.assertEqual((self.world.lma.session_count, self.world.value("total-disconnects/deregistrations")), (0, 1))
+        self.assertEqual(
+            (self.world.lma.session_count, self.world.value("total-disconnects/deregistrations")), (0, 1)
+        )
         self.denied(133, f"{DENY}/other", LEAVE, sequence=14, lifetime=0)
 
     def test_sequence_numbers_go_round(self) -> None:
@@ -115,7 +117,7 @@ class RegistrationTests(HostCase):
         self.assertEqual(answer.status, 0)
 
     def test_lifetime_alternate_and_advice(self) -> None:
-        """The lifetime is cut, the Alternate CoA counts, the answer goes to the source, A is not needed, K is not ours."""
+        """The lifetime is cut, the Alternate CoA counts, the answer goes to the source, K is not ours."""
         world = self.with_settings(reg_lifetime=400, refresh_advice_option=True)
         answer = world.host(lifetime=65535, alternate=CARE2, flags=BU_H | BU_K)
         self.assertEqual((answer.status, answer.lifetime, answer.flags), (0, 100, 0))
@@ -158,12 +160,14 @@ class RegistrationTests(HostCase):
         self.assertEqual(self.world.host().status, 0)
 
     def test_without_hosts_all_is_as_before(self) -> None:
-        """Not enabled: status 131 for a home registration that comes without the option; nothing else is heard."""
+        """Not enabled: nobody listens for the option."""
         world = self.with_settings(mipv6=False)
         self.assertIsNone(world.host())
         self.assertEqual(world.moved(), {})
         world.plain(world.update(care_of=CARE1), CARE1)
-        self.assertEqual(world.value(f"{DISCARD}/other") + world.value(f"{DENY}/not-authorized-for-proxy-reg"), 1)
+        self.assertEqual(
+            world.value(f"{DISCARD}/other") + world.value(f"{DENY}/not-authorized-for-proxy-reg"), 1
+        )
 
     def test_switched_on_later(self) -> None:
         """A change of the configuration starts it."""
@@ -179,7 +183,7 @@ class RefusalTests(HostCase):
     """Each status under its own counter."""
 
     def test_where_the_home_is(self) -> None:
-        """132 for a strange prefix; 129 for an address that is another's by profile, or not one of one's own."""
+        """132 for a strange prefix; 129 for an address that is another's by profile."""
         self.denied(132, f"{DENY}/not-home-subnet", home=packed("2001:db8:999::1"))
         mine = Profile(name="a", mn_id=ALICE, associations=PROFILE.associations, home_addresses=(HOME,))
         self.with_settings(profiles=(mine, BOB_PROFILE))

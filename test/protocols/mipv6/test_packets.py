@@ -1,4 +1,4 @@
-"""Packets with a Home Address option, errors about them, the test of home addresses, and packets of others."""
+"""Packets with a Home Address option, errors about them, the test of home addresses, foreign packets."""
 
 import shutil
 import struct
@@ -48,7 +48,11 @@ class VectorTests(HostCase):
         home, care_of = packed("2001:db8:ffff::100"), packed("2001:db8:f:0:60f1:7eff:fec0:3707")
         agent = packed("2001:db8:ffff::1")
         pool = type(HOSTS)(
-            name="HOSTS", prefix=packed("2001:db8:ffff::"), prefix_length=64, delegated_length=128, static=True
+            name="HOSTS",
+            prefix=packed("2001:db8:ffff::"),
+            prefix_length=64,
+            delegated_length=128,
+            static=True,
         )
         profile = Profile(name="c", mn_id=b"c@example.org", home_addresses=(home,))
         world = self.with_settings(
@@ -132,7 +136,10 @@ class ErrorTests(HostCase):
     def test_unusable_messages(self) -> None:
         """Length, checksum, Payload Proto and unknown types as RFC 6275 section 9.2 wants it."""
         good = build_ipv6(MobilityPacket(CARE1, LMA_ADDRESS, self.world.update(), home_source=HOME))[40:]
-        for change, row in ((good[:-8], "invalid-buffer-length"), (good[:30] + b"\1" + good[31:], "checksum-error")):
+        for change, row in (
+            (good[:-8], "invalid-buffer-length"),
+            (good[:30] + b"\1" + good[31:], "checksum-error"),
+        ):
             self.world.octets(change, CARE1)
             self.assertEqual(self.world.moved(), {f"{DISCARD}/{row}": 1})
         mh = self.world.update()
@@ -224,7 +231,9 @@ class StrangerTests(SynchronousTestCase):
                     mn=data.draw(st.sampled_from((ALICE, BOB, None))),
                     lifetime=data.draw(st.sampled_from((0, 5, 150))),
                     flags=data.draw(st.integers(0, 0xFFFF)),
-                    bids=[bid(number, CARE2) for number in data.draw(st.lists(st.integers(0, 3), max_size=3))],
+                    bids=[
+                        bid(number, CARE2) for number in data.draw(st.lists(st.integers(0, 3), max_size=3))
+                    ],
                 )
             )
             for at in data.draw(st.lists(st.integers(0, len(mh) - 1), max_size=2)):

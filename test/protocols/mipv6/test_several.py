@@ -81,7 +81,9 @@ class SeveralTests(HostCase):
         self.assertEqual(self.world.host(flags=OVERWRITE, bids=[bid(1, CARE1)]).status, 0)
         self.world.host(bids=[bid(2, CARE2)])
         self.world.host(flags=OVERWRITE, bids=[bid(3, CARE3)])
-        self.assertEqual((self.world.of_kind(Install)[0].peer, self.world.of_kind(Install)[0].others), (CARE3, ()))
+        self.assertEqual(
+            (self.world.of_kind(Install)[0].peer, self.world.of_kind(Install)[0].others), (CARE3, ())
+        )
         self.world.host(care_of=CARE2)
         self.assertEqual(self.world.of_kind(Install)[0].peer, CARE2)
         self.denied(165, f"{DENY}/other", REFRESH, bids=[bid(3, CARE2)])
