@@ -15,7 +15,7 @@ DENY_REASONS = (
     ("MN Auth Failure", 146, "MN-HA or MN-AAA authenticator wrong, or credentials rejected by AAA (146)."),
     ("Admin Prohibited", 129, "Refused by policy (status 129)."),
     ("Msg ID Required", 145, "Policy wants a message identification option and there was none (145)."),
-    ("DAD Failed", 134, "Duplicate address detection found the home address in use (134)."),
+    ("DAD Failed", 134, "The home address is another binding's, or a node's on the home link (134)."),
     ("Not Home Subnet", 132, "The home address is on no prefix that is served here (132)."),
     ("Sequence Out Of Window", 135, "Sequence number not newer than the last accepted one (135)."),
     ("Reg Type Change Disallowed", 139, "Home registration or proxy flag differs from the binding's (139)."),
@@ -163,13 +163,13 @@ _DENIED = (
         event("No Memory", "The process is at its hard limit of sessions or memory."),
         event("Session Manager Rejected", "The service holds its configured maximum of subscribers."),
         event("Input-Q Exceeded", "The queue of requests still being worked on is full."),
-        event("Simul Bindings Exceeded", "More care-of addresses at once than the service allows."),
+        event("Simul Bindings Exceeded", "More care-of addresses or sessions of one mobile than allowed."),
         event("Address Alloc Failed", "No prefix or address is left in the pool."),
         extra("Other", "Status 130 for another reason."),
     ),
     *group(
         "Update Denied - Admin Prohibited Reasons",
-        event("MN-AAA Auth Option Missing", "The service wants an MN-AAA authentication option: none there."),
+        event("MN-AAA Auth Option Missing", "An authentication option of a host is wanted: none there."),
         event("H-bit Not Set", "Home registration flag clear in a binding update."),
         event("Invalid MN-AAA Option SPI", "The SPI of the MN-AAA option is not one we accept."),
         event("Invalid MN-HA Option SPI", "No security association has the SPI of the MN-HA option."),
@@ -197,7 +197,7 @@ _DENIED = (
         event("Decode Failure", "An option or a fixed field that cannot be read."),
         event("Invalid Buffer Length", "Shorter than its header says, or than its type needs."),
         event("Revocation Pending", "The session is being revoked."),
-        extra("Other", "Dropped for another reason: unknown peer with silent policy, no unicast source."),
+        extra("Other", "Dropped for another reason: ignored by policy, or no unicast source."),
     ),
 )
 

@@ -133,7 +133,7 @@ class LocalMobilityAnchor:
                 self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):
             entry = self._cache.calls.get(event.call_id)
-            if entry is not None and entry.extras is not None and entry.extras.host is not None:
+            if entry is not None and entry.of_host:
                 self.hosts.reauthorize(entry)
             else:
                 self._updates.reauthorize(event.call_id, now)

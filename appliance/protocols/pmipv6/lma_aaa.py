@@ -217,13 +217,12 @@ def question_again(entry: BindingCacheEntry, token: int, patience: float) -> Aut
 
 def subject_of(entry: BindingCacheEntry) -> Subject:
     """A session as AAA sees it."""
-    is_host = entry.extras is not None and entry.extras.host is not None
     return Subject(
         call_id=entry.call_id,
         mn_id=entry.mn_id,
         local=entry.local,
         care_of=entry.care_of,
-        home_address=(entry.prefix or b"") if is_host else b"",
+        home_address=(entry.prefix or b"") if entry.of_host else b"",
         prefixes=entry.prefixes,
         ipv4_address=entry.ipv4_address,
         link_layer=entry.link_layer,

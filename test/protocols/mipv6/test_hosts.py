@@ -240,9 +240,10 @@ class RefusalTests(HostCase):
     def test_a_second_interface_is_no_change_of_type(self) -> None:
         """A gateway may serve another interface of the host."""
         self.world.host()
-        answer = self.world.send(mn=ALICE)
-        assert answer is not None
-        self.assertEqual(answer.status, 0)
+        for indicator in (1, 4):
+            answer = self.world.send(mn=ALICE, hi=indicator, ll=bytes((2, 0, 0, 0, 0, indicator)))
+            assert answer is not None
+            self.assertEqual(answer.status, 0)
 
     def test_care_of_addresses(self) -> None:
         """174 inside a home network; silence for what is not unicast routable, and for our own."""
