@@ -7,6 +7,7 @@ Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command 
 ``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
 """
 
+import hashlib
 import hmac
 import json
 import select
@@ -43,19 +44,30 @@ def header(source: bytes, destination: bytes, following: int, body: bytes) -> by
     return struct.pack(">IHBB", 6 << 28, len(body), following, 64) + source + destination + body
 
 
+def pad(octets: int) -> bytes:
+    """Padding of so many octets (RFC 6275 sections 6.2.2 and 6.2.3)."""
+    return bytes(octets) if octets < 2 else bytes((1, octets - 2)) + bytes(octets - 2)
+
+
 def authenticated(mh: bytearray, want: dict[str, Any], care_of: bytes, home: bytes) -> bytes:
-    """The update with an MN-HA option at its end (RFC 4285 section 5.1), and Header Len right."""
-    if want.get("key"):
-        gap = -(len(mh) + 19) % 8
-        mh += bytes((0,)) if gap == 1 else bytes((1, gap - 2)) + bytes(gap - 2) if gap else b""
-        mh += struct.pack(">BBBI", 9, 17, 1, want["spi"])
-        mh[1] = (len(mh) + 12) // 8 - 1
-        key = bytes.fromhex(want["key"])
-        mh += hmac.new(key, care_of + home + bytes(mh), "sha1").digest()[:12]
+    """The update with its authentication options at the end (RFC 4285 section 5), and Header Len right."""
+    key, aaa = bytes.fromhex(want.get("key", "")), bytes.fromhex(want.get("aaa_key", ""))
+    behind = (19 if key else 0) + (27 if aaa else 0)
+    if key and aaa:
+        # Type octets at 4n+1, and the last option ends the message.
+        mh += pad((1 - len(mh)) % 4)
+        between = -(len(mh) + behind) % 8
     else:
-        gap = -len(mh) % 8
-        mh += bytes((0,)) if gap == 1 else bytes((1, gap - 2)) + bytes(gap - 2) if gap else b""
-        mh[1] = len(mh) // 8 - 1
+        mh += pad(-(len(mh) + behind) % 8)
+        between = 0
+    mh[1] = (len(mh) + behind + between) // 8 - 1
+    if key:
+        mh += struct.pack(">BBBI", 9, 17, 1, want["spi"])
+        mh += hmac.new(key, care_of + home + bytes(mh), "sha1").digest()[:12]
+    if aaa:
+        mh += pad(between) + struct.pack(">BBBI", 9, 25, 2, want.get("aaa_spi", 3))
+        digest = hashlib.sha1(care_of + home + bytes(mh)).digest()
+        mh += hmac.new(aaa, digest, "sha1").digest()
     return bytes(mh)
 
 
@@ -103,9 +115,12 @@ def register(want: dict[str, Any]) -> dict[str, Any]:
         mh += bytes((8, 1 + len(name), 1)) + name
     for number, address in want.get("bids", []):
         body = packed(address) if address else b""
-        gap = (2 - len(mh)) % 8 if body else len(mh) % 2
-        mh += bytes((0,)) if gap == 1 else bytes((1, gap - 2)) + bytes(gap - 2) if gap else b""
+        mh += pad((2 - len(mh)) % 8 if body else len(mh) % 2)
         mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 0) + body
+    if "time" in want:
+        # NTP: seconds since 1900, and their 2^32nd parts.
+        stamp = round((time.time() + want["time"] + 2_208_988_800) * 2**32)
+        mh += pad((2 - len(mh)) % 8) + struct.pack(">BBQ", 10, 8, stamp)
     mh_octets = authenticated(mh, want, care_of, home)
     check = checksum(home, agent, MH, mh_octets)
     mh_octets = mh_octets[:4] + struct.pack(">H", check) + mh_octets[6:]

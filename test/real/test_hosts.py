@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from scripts.labnet import CN_ADDRESS, LMA_ADDRESS, MAG_ADDRESSES, run
-from scripts.labrun import environment, find_counter
+from scripts.labrun import environment, find_counter, wait_for
 from test.real.common import LabTests
 
 ALICE = "alice@example.org"
@@ -29,7 +29,33 @@ exit
 exit
 end
 """
-INITIAL, REFRESH, HANDOFF = (f"{each} Requests" for each in ("Initial Binding Update", "", "Handoff"))
+INITIAL, REFRESH, HANDOFF = (
+    f"{each} Requests" for each in ("Initial Binding Update", "Refresh Binding Update", "Handoff")
+)
+DENY, ADMIN = "Binding Update Deny Reasons", "Update Denied - Admin Prohibited Reasons"
+AAA = """diameter endpoint client
+origin realm example.org
+origin host lma1.example.org address 127.0.0.1
+peer aaa1.example.org realm example.org address 127.0.0.1
+exit
+diameter endpoint server
+origin realm example.org
+origin host aaa1.example.org address 127.0.0.1 accept-incoming-connections
+peer lma1.example.org
+exit
+aaa group home
+diameter authentication endpoint client
+diameter accounting endpoint client
+exit
+aaa-server home
+diameter endpoint server
+realm example.org
+user name bob@example.org
+mn-aaa spi 3 secret 0x11223344556677889900aabbccddeeff
+exit
+exit
+lma-service"""
+AAA_KEY = "11223344556677889900aabbccddeeff"
 
 
 class HostTests(LabTests):
@@ -126,3 +152,45 @@ class HostTests(LabTests):
         anchor.cli(*lines, "no mipv6 enable", "end")
         self.assertNotIn("status", self.register("mag1", 3, wait=0.5))
         self.assertEqual(run("ip", "-n", self.lab.name("lma"), "xfrm", "policy"), "")
+
+    def moves(self, anchor: Any, heading: str, label: str, status: int | None, **want: Any) -> None:
+        """An update gets a status, and moves a counter by one."""
+        before = anchor.counter("lma", heading, label)
+        answer = self.register("mag1", **{"wait": 0.4 if status is None else 3, **want})
+        self.assertEqual(answer.get("status"), status, (label, want))
+        self.assertEqual(anchor.counter("lma", heading, label), before + 1, label)
+
+    def test_counters_of_hosts(self) -> None:
+        """Each counter that hosts alone can move, by a packet that does."""
+        anchor = self.started(CONFIG % "mipv6 timestamp-tolerance 30")
+        lines = ("configure", "context anchor")
+        self.moves(anchor, DENY, "Not Home Subnet", 132, sequence=1, home="2001:db8:1:200::5")
+        self.moves(anchor, ADMIN, "Invalid MN-HA Option SPI", 129, sequence=1, spi=999)
+        self.moves(anchor, ADMIN, "Invalid MN-AAA Option SPI", 129, sequence=1, aaa_key=KEY, aaa_spi=9)
+        self.moves(anchor, ADMIN, "MN-AAA Auth Option Missing", 129, sequence=1, key="")
+        self.moves(anchor, ADMIN, "H-bit Not Set", 129, sequence=1, flags=0x8000)
+        self.moves(anchor, DENY, "Mismatched ID", 144, sequence=1, time=-40)
+        self.moves(anchor, INITIAL, "Accepted", 0, sequence=1, time=0)
+        self.moves(anchor, REFRESH, "Accepted", 0, sequence=1, time=5)
+        self.moves(anchor, DENY, "Reg Type Change Disallowed", 139, sequence=2, flags=0x8000)
+        anchor.cli(*lines, "lma-service lma1", "mipv6 timestamp-replay-protection", "end")
+        self.moves(anchor, DENY, "Msg ID Required", 145, sequence=3)
+        anchor.cli(*lines, f"subscriber name {ALICE}", "no permission mipv6", "end")
+        self.moves(anchor, ADMIN, "No Permission", 129, sequence=4, time=8)
+        anchor.cli(
+            *lines, f"subscriber name {ALICE}", "permission mipv6", f"mipv6-home-address {FREE}", "end"
+        )
+        self.moves(anchor, ADMIN, "HoA Not Authorized", 129, sequence=5, time=11)
+
+    def test_a_key_from_the_aaa_server(self) -> None:
+        """MN-AAA is checked by the server (MIR), and its key protects the answer and the next updates."""
+        text = (CONFIG % "aaa group home").replace("lma-service", AAA, 1)
+        anchor = self.started(text)
+        wait_for("the server", lambda: anchor.cli("show diameter peers").count("OPEN") >= 2, 20)
+        bob = {"mn": "bob@example.org", "key": "", "aaa_key": AAA_KEY}
+        self.moves(anchor, "MIP AAA Authentication", "Success", 0, sequence=1, **bob)
+        shown = anchor.cli("show lma-service session full")
+        self.assertIn("key from AAA", shown)
+        self.moves(anchor, DENY, "MN Auth Failure", 146, sequence=2, home=FREE, **{**bob, "aaa_key": KEY})
+        self.assertEqual(anchor.counter("lma", "MIP AAA Authentication", "Actual Auth Failures"), 1)
+        self.assertEqual(anchor.counter("lma", "MIP AAA Authentication", "Attempts"), 2)
