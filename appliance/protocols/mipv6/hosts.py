@@ -345,7 +345,7 @@ class Hosts(Feature):
         if self._room.full:
             self._refuse(request, QUEUE_FULL, now)
             return
-        waiting = self._room.put(request, now.mono + TEST_SECONDS, tested=True)
+        waiting = self._room.test(request, now.mono + TEST_SECONDS)
         self._values[PENDING] += 1
         addresses = [request.home]
         if request.flags & BU_L:
@@ -373,14 +373,13 @@ class Hosts(Feature):
         if tested is not None:
             verdict = verdicts.DROP_PENDING
         elif verdict is None and not bound:
-            verdict = sessions.room(request.mn_id, self._room.new())
+            verdict = sessions.room(request.mn_id, self._room.new)
         if verdict is not None:
             self._refuse(request, verdict, now)
             return
         patience = self._settings.setup_timeout
-        waiting = self._room.put(request, now.mono + patience + GRACE, tested=False)
-        waiting.new = not bound
-        waiting.call_id = entry.call_id if bound and entry is not None else sessions.reserve()
+        call_id = entry.call_id if bound and entry is not None else sessions.reserve()
+        waiting = self._room.ask(request, now.mono + patience + GRACE, call_id, new=not bound)
         self._values[PENDING] += 1
         self._asking.asked()
         sessions.effects.append(question(request, waiting.token, waiting.call_id, patience))

@@ -5,6 +5,7 @@ is the first to be over.
 """
 
 from collections import OrderedDict
+from itertools import islice
 
 from appliance.protocols.mipv6.events import FIRST_TOKEN
 from appliance.protocols.mipv6.request import HostRequest
@@ -33,13 +34,15 @@ class Waiting:
 class WaitingRoom:
     """All updates of a service that wait."""
 
-    __slots__ = ("_asking", "_homes", "_testing", "_token")
+    __slots__ = ("_asking", "_homes", "_testing", "_token", "new")
 
     def __init__(self) -> None:
         self._homes: dict[bytes, Waiting] = {}
         self._asking: OrderedDict[int, Waiting] = OrderedDict()
         self._testing: OrderedDict[int, Waiting] = OrderedDict()
         self._token = FIRST_TOKEN
+        #: How many bindings are still to be made that AAA is asked about.
+        self.new = 0
 
     def __len__(self) -> int:
         return len(self._homes)
@@ -53,12 +56,23 @@ class WaitingRoom:
         """The update that waits for a home address."""
         return self._homes.get(home)
 
-    def put(self, request: HostRequest, until: float, tested: bool) -> Waiting:
-        """Let an update wait; there is none for its home address."""
+    def test(self, request: HostRequest, until: float) -> Waiting:
+        """Let an update wait for the test of its address; there is none that waits for the same."""
+        waiting = self._put(request, until, True)
+        self._testing[waiting.token] = waiting
+        return waiting
+
+    def ask(self, request: HostRequest, until: float, call_id: int, new: bool) -> Waiting:
+        """Let an update wait for AAA; ``new``: ``call_id`` is kept for a binding that is still to be made."""
+        waiting = self._put(request, until, False)
+        waiting.call_id, waiting.new = call_id, new
+        self.new += new
+        self._asking[waiting.token] = waiting
+        return waiting
+
+    def _put(self, request: HostRequest, until: float, tested: bool) -> Waiting:
         self._token += 1
-        waiting = Waiting(request, self._token, until, tested)
-        self._homes[request.home] = waiting
-        (self._testing if tested else self._asking)[waiting.token] = waiting
+        waiting = self._homes[request.home] = Waiting(request, self._token, until, tested)
         return waiting
 
     def pop(self, token: int) -> Waiting | None:
@@ -66,11 +80,8 @@ class WaitingRoom:
         waiting = self._asking.pop(token, None) or self._testing.pop(token, None)
         if waiting is not None:
             del self._homes[waiting.request.home]
+            self.new -= waiting.new
         return waiting
-
-    def new(self) -> int:
-        """How many bindings are still to be made that AAA is asked about."""
-        return sum(waiting.new for waiting in self._asking.values())
 
     @property
     def deadline(self) -> float | None:
@@ -82,7 +93,7 @@ class WaitingRoom:
         """Those whose time is over, at most so many of each kind; they are gone now."""
         found = []
         for room in (self._testing, self._asking):
-            for waiting in list(room.values())[:limit] if room else ():
+            for waiting in islice(room.values(), limit):
                 if waiting.until > mono:
                     break
                 found.append(waiting)

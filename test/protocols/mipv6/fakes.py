@@ -1,6 +1,7 @@
 """An anchor that serves hosts, with a small world round it, and a host that writes its own updates."""
 
 import hmac
+import random
 from struct import pack
 from typing import Any
 
@@ -51,8 +52,8 @@ class HostWorld(World):
             **changes,
         }
         super().__init__(random_bits, **fields)
-        anchor = make_anchor(self.settings, self.counters, __import__("random").Random(7).getrandbits)
-        self.lma = anchor
+        bits = random_bits or random.Random(7).getrandbits
+        self.lma = make_anchor(self.settings, self.counters, bits)
         self.sequence = 0
 
     def update(self, **what: Any) -> bytes:

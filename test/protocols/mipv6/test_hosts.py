@@ -258,6 +258,19 @@ class RefusalTests(HostCase):
         self.discarded("decode-failure", extra=[AlternateCareOfAddress(CARE1), AlternateCareOfAddress(CARE2)])
         self.discarded("other", flags=BU_A | BU_H | BU_P)
 
+    def test_addresses_go_back(self) -> None:
+        """What a profile names, and what the pool gives, is free again afterwards, and counted once."""
+        mine = Profile(name="a", mn_id=ALICE, associations=PROFILE.associations, home_addresses=(HOME,))
+        self.with_settings(profiles=(mine, BOB_PROFILE))
+        pool = self.world.lma.pools.prefixes[1]
+        for number in range(3):
+            for mn, home, used in ((ALICE, HOME, 0), (BOB, HOME2, 1)):
+                answer = self.world.host(mn=mn, home=home, sequence=number)
+                assert answer is not None
+                self.assertEqual((answer.status, pool.in_use), (0, used))
+                self.world.lma.receive(ClearSessions(mn_id=mn), self.world.now)
+                self.assertEqual(pool.in_use, 0)
+
     def test_no_room(self) -> None:
         """The service is full: 130."""
         self.with_settings(max_subscribers=1)
