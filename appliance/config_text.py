@@ -9,6 +9,7 @@ from appliance.cli.commands import (
     configuration,
     configuration_aaa,
     configuration_diameter,
+    configuration_policy,
     configuration_services,
     management,
 )
@@ -21,6 +22,7 @@ COMMAND_MODULES = (
     configuration_services,
     configuration_diameter,
     configuration_aaa,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT
