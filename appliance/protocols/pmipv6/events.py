@@ -133,6 +133,16 @@ class Reconfigure:
 
 
 @define(slots=True)
+class Capacity:
+    """What process and host can carry; said when it changes. With less, an anchor takes no new sessions."""
+
+    memory: bool = True
+    """False: the process uses more memory than ``max-memory`` allows."""
+    tunnel: bool = True
+    """False: the tunnel device is down, or gone."""
+
+
+@define(slots=True)
 class MobileAttached:
     """The access side (or an operator) says that a mobile node is on a link."""
 

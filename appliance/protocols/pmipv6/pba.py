@@ -3,7 +3,7 @@
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.codec import encode, seal, to_timestamp
+from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
@@ -17,9 +17,9 @@ from appliance.protocols.mobility.options import (
     LinkLocalAddress,
     MobileNodeIdentifier,
     NatDetection,
-    Timestamp,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.interop import own_time
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 
 NO_KEEPALIVES = 0xFFFFFFFF
@@ -54,7 +54,7 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     if request.timestamp is not None:
         # RFC 5213 section 5.3.6: on these two the gateway is told our time.
         if verdict.status in (codes.TIMESTAMP_MISMATCH, codes.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED):
-            found.append(Timestamp(to_timestamp(request.now.wall)))
+            found.append(own_time(request))
         else:
             found.append(request.timestamp)
     if request.ipv4 is not None:
