@@ -34,7 +34,8 @@ MAG = (
     "mag-local-routing", "encapsulation ipip", "access-interface acc0", "access-interface acc1",
     "access-interface acc0 access-technology 3", "mobile-node 02:00:5e:10:00:01 nai mn1@example.org",
     "mobile-node 02:00:5e:10:00:02 nai mn2@example.org ipv4", "router lifetime 900", "reachable-time 9",
-    "fixed-link-layer-address 02:00:00:00:00:09", "lma-peer 2001:db8:ffff::1 plain-acknowledgement no-revocation",
+    "fixed-link-layer-address 02:00:00:00:00:09",
+    "lma-peer 2001:db8:ffff::1 plain-acknowledgement no-revocation",
 )  # fmt: skip
 
 

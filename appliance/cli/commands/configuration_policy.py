@@ -1,6 +1,16 @@
 """Configuration commands of what is refused, and of peers that are not as others are."""
 
-from appliance.cli.commands.configuration import LMA, MAG, SUBSCRIBER, WORDS, choice, number, toggle
+from appliance.cli.commands.configuration import (
+    GROUP,
+    LMA,
+    MAG,
+    SUBSCRIBER,
+    USER,
+    WORDS,
+    choice,
+    number,
+    toggle,
+)
 from appliance.cli.grammar import setting
 from appliance.config_peers import ANCHOR_WORDS, PEER_HELP, SWITCHES, optional
 
@@ -32,17 +42,46 @@ def _mag() -> None:
     setting(
         MAG,
         "lma-peer",
-        f"lma-peer <address:IPV6> {SWITCHES} {optional(ANCHOR_WORDS)}",
+        f"lma-peer <address:IP> {SWITCHES} {optional(ANCHOR_WORDS)}",
         keys=("address",),
-        no="lma-peer <address:IPV6>",
+        no="lma-peer <address:IP>",
         help={
             "lma-peer": "An anchor that is not as others are",
-            "address": "Its IPv6 address",
+            "address": "Its address, IPv6 or IPv4",
             **PEER_HELP,
             **ANCHOR_WORDS,
         },
     )
 
 
-for _declare in (_lma, _subscriber, _mag):
+def _aaa() -> None:
+    newer = "Refusals because a newer session of the user is elsewhere (3GPP result 5453)"
+    setting(
+        GROUP,
+        "newer-session",
+        "newer-session host <host:IDENTITY> detected-by <detector:pcrf|pcs>",
+        keys=("host",),
+        no="newer-session host <host:IDENTITY>",
+        help={
+            "newer-session": newer,
+            "host": "Error-Reporting-Host of the answer, or else its Origin-Host",
+            "detected-by": "What this host is; others are AAA servers",
+            "detector": "Policy and charging rules function, or policy and charging server",
+        },
+    )
+    setting(
+        USER,
+        "newer_session",
+        "newer-session host <newer_session:IDENTITY>",
+        no="newer-session",
+        default="newer-session",
+        help={
+            "newer-session": "Every request for Proxy Mobile IPv6 is refused with 3GPP result 5453",
+            "host": "Who has seen the newer session",
+            "newer_session": "Error-Reporting-Host of the answer",
+        },
+    )
+
+
+for _declare in (_lma, _subscriber, _mag, _aaa):
     _declare()

@@ -1,7 +1,7 @@
 """Peers that are not as the RFCs say: what they send is read as they mean it.
 
-Implementations of about 2008 to 2015 are still in the field, some in closed boxes. What an anchor bears with is
-a word of the gateway's ``mag-peer`` line; gateways without such words cost nothing, and get nothing of this.
+Implementations of about 2008 to 2015 are still in the field, some in closed boxes. What an anchor bears with
+is a word of the gateway's ``mag-peer`` line; gateways without such words cost nothing, and get none of this.
 
 What was read otherwise than it came is echoed as it came: its sender compares.
 """
@@ -22,6 +22,7 @@ from appliance.protocols.pmipv6.settings import (
     TECHNOLOGY_0,
     WHOLE_PAYLOAD,
     LmaSettings,
+    shortened,
 )
 from appliance.protocols.timers import Now
 
@@ -76,10 +77,7 @@ def reread(request: Request, words: tuple[str, ...]) -> None:
     """Take the options of an update as its gateway means them."""
     request.interop = words
     if PREFIX_128 in words:
-        request.prefixes = [
-            (prefix, 64 if length == 128 and not any(prefix[8:]) else length)
-            for prefix, length in request.prefixes
-        ]
+        request.prefixes = [shortened(prefix, length) for prefix, length in request.prefixes]
     if TECHNOLOGY_0 in words and request.technology is not None and not request.technology.value:
         request.technology = Echoed(request.technology, _VIRTUAL)
     if SWAPPED_TIMESTAMP in words and request.timestamp is not None:

@@ -42,6 +42,11 @@ ANCHOR_WORDS = {
 SESSIONS_PER_MOBILE = 32
 
 
+def shortened(prefix: bytes, length: int) -> tuple[bytes, int]:
+    """What :data:`PREFIX_128` makes of a home network prefix."""
+    return prefix, 64 if length == 128 and not any(prefix[8:]) else length
+
+
 def number(default: int, low: int, high: int, unit: str = "") -> Any:
     """A whole number with its default, its range (both ends allowed) and its unit."""
     return field(default=default, metadata={"range": (low, high), "unit": unit})
@@ -145,8 +150,8 @@ class LmaSettings:
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
     simul_bindings: int = number(0, 1, 3)
-    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the range,
-    the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
+    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
+    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
@@ -189,7 +194,7 @@ class LmaSettings:
     shutdown: bool = False
     """True: no update is answered; the sessions that there are last until their lifetimes end."""
     newcall_policy: str = "none"
-    """``reject`` (status 129) or ``busyout`` (130, no session manager) for new sessions; ``none``: welcome."""
+    """For new sessions: ``reject`` (status 129), ``busyout`` (130, no session manager), ``none``: welcome."""
     max_memory: int = number(0, 64, 1_048_576, "MiB")
     """Memory of the process above which there are no new sessions; 0 (not in the range): any."""
     max_pending: int = number(10_000, 1, 10_000)
