@@ -50,16 +50,12 @@ class Intake:
 
     def read(self, event: PacketReceived, now: Now) -> Request | None:
         """The update that a message is; ``None``: it is none that can be used, and all is done about it."""
+        words: tuple[str, ...] = ()
         if self.odd_peers is not None:
             peer = self.odd_peers.find(event.source)
             if peer is not None and peer.interop:
-                request = self._read(whole(event, peer.interop), now)
-                if request is not None:
-                    reread(request, peer.interop)
-                return request
-        return self._read(event, now)
-
-    def _read(self, event: PacketReceived, now: Now) -> Request | None:
+                words = peer.interop
+                event = whole(event, words)
         data = event.data
         size = len(data)
         is_update = size < 3 or data[2] == _BINDING_UPDATE
@@ -81,7 +77,10 @@ class Intake:
         elif faults or not isinstance(message, BindingUpdate):
             self._faulty(event, faults, now)
         else:
-            return Request(event, message, now)
+            request = Request(event, message, now)
+            if words:
+                reread(request, words)
+            return request
         return None
 
     def _drop(self, verdict: Verdict) -> None:
