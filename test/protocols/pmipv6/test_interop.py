@@ -309,10 +309,9 @@ class TestAnchors(mag_fakes.MagTestCase):
     def test_options_left_out(self) -> None:
         """No Timestamp, link-layer identifier and link-local address (A): no word is needed."""
         request = self.odd()
-        self.reply(
-            request, opt.HomeNetworkPrefix(64, mag_fakes.HNP[0][0]), opt.HandoffIndicator(request_hi(request)),
-            opt.AccessTechnologyType(4), flags=BA_P,
-        )  # fmt: skip
+        indicator = mag_fakes.one(request, opt.HandoffIndicator)
+        home = opt.HomeNetworkPrefix(64, mag_fakes.HNP[0][0])
+        self.reply(request, home, indicator, opt.AccessTechnologyType(4), flags=BA_P)
         self.assertEqual(self.entry().state, "active")
 
     def test_zero_prefix(self) -> None:
@@ -326,12 +325,6 @@ class TestAnchors(mag_fakes.MagTestCase):
         for words, length in (((), 128), ((PREFIX_128,), 64)):
             self.reply(self.odd(*words), opt.HomeNetworkPrefix(128, mag_fakes.HNP[0][0]), flags=BA_P)
             self.assertEqual(self.entry().prefixes, ((mag_fakes.HNP[0][0], length),))
-
-
-def request_hi(request: Any) -> int:
-    """The Handoff Indicator of an update."""
-    value: int = mag_fakes.one(request, opt.HandoffIndicator).value
-    return value
 
 
 TEXT = """config
