@@ -1,4 +1,4 @@
-"""Policies and limits of a running anchor, moved by real packets and real lines: no session manager, no memory."""
+"""Policies and limits of a running anchor, moved by real packets and real lines."""
 
 import sys
 from typing import Any
@@ -18,9 +18,9 @@ from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.codec import decode, encode, to_timestamp
 from appliance.protocols.mobility.messages import BU_A, BU_P, BindingUpdate
 source, target, name = sys.argv[1:]
-found = [opt.MobileNodeIdentifier(1, name.encode()), opt.HomeNetworkPrefix(0, bytes(16)), opt.HandoffIndicator(1),
-         opt.AccessTechnologyType(4), opt.MobileNodeLinkLayerIdentifier(name.encode()[:6]),
-         opt.Timestamp(to_timestamp(time.time()))]
+found = [opt.MobileNodeIdentifier(1, name.encode()), opt.HomeNetworkPrefix(0, bytes(16)),
+         opt.HandoffIndicator(1), opt.AccessTechnologyType(4),
+         opt.MobileNodeLinkLayerIdentifier(name.encode()[:6]), opt.Timestamp(to_timestamp(time.time()))]
 sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135)
 sock.bind((source, 0))
 sock.settimeout(1.0)
