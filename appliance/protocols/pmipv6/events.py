@@ -187,8 +187,9 @@ class Advertise:
     """Largest packet that fits the tunnel, octets."""
     ipv4_router: bytes | None = None
     ipv4_address: bytes | None = None
-    """For the DHCP server of the link; ``None``: IPv4 is not served, or by a server elsewhere."""
     ipv4_prefix_length: int = 0
+    dhcp_server: bool = False
+    """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
 
 
 @define(slots=True)
