@@ -1,6 +1,7 @@
 """The UDP port that a gateway relays DHCP by."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,6 +18,7 @@ class RelayPort(DatagramProtocol):
 
     def __init__(self, feed: Callable[[DhcpRelayed], None]) -> None:
         self._feed = feed
+        #: The port in listening; also what is written to.
         self._port: Any = None
 
     def open(self, reactor: Any, address: bytes) -> None:
@@ -35,11 +37,9 @@ class RelayPort(DatagramProtocol):
 
     def send(self, effect: RelayDhcp) -> None:
         """Send to a server; what the host refuses is lost, and the client asks again."""
-        if self.transport is not None:
-            try:
-                self.transport.write(effect.data, (str(ip_address(effect.server)), SERVER_PORT))
-            except OSError:
-                return
+        if self._port is not None:
+            with suppress(OSError):
+                self._port.write(effect.data, (str(ip_address(effect.server)), SERVER_PORT))
 
     def close(self) -> None:
         """Listen no more."""
