@@ -100,7 +100,7 @@ class Answers:
             # RFC 6275 section 6.2.4: less than the granted lifetime.
             advice = entry.lifetime * settings.refresh_interval_percent // 100
         status = request.answer_status or self._sessions.status(request)
-        mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice)
+        mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice, settings.dhcp_mode)
         self._count(request, kind)
         entry.answer = self._send(request, mh)
         entry.fingerprint = request.fingerprint

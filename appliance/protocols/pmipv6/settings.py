@@ -188,6 +188,8 @@ class LmaSettings:
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    dhcp_mode: str = "server"
+    """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- congestion control, new calls
@@ -225,6 +227,8 @@ class MobilePolicy:
     """LMA address; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
+    ipv4_on_demand: bool = False
+    """Ask for IPv4 only once the mobile node asks by DHCP."""
     service: bytes = b""
     """Service Selection identifier to send; empty: none."""
     prefixes: tuple[tuple[bytes, int], ...] = ()
@@ -271,6 +275,12 @@ class MagSettings:
     router_lifetime: int = number(1_800, 0, 9_000, "seconds")
     router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
     # ---- IPv4 (RFC 5844), DHCP
+    dhcp_lease_time: int = number(3_600, 60, 31_536_000, "seconds")
+    """Of its own: it needs not be that of the binding (RFC 5844 section 3.4.3)."""
+    dhcp_dns_servers: tuple[bytes, ...] = ()
+    dhcp_domain_name: str = ""
+    dhcp_relay_server: bytes | None = None
+    """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
