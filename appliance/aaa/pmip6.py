@@ -22,7 +22,6 @@ from appliance.aaa.context import (
     AUTHORIZATION_REJECTED,
     AUTHORIZE_ONLY,
     INVALID_AVP_VALUE,
-    LATE_OVERLAPPING_REQUEST,
     NO_APN_SUBSCRIPTION,
     NO_NON_3GPP_SUBSCRIPTION,
     S6B,
@@ -42,14 +41,12 @@ from appliance.aaa.sessions import ACCESS, ANCHOR, Session
 from appliance.aaa.settings import User
 from appliance.protocols.diameter.message.codec import Message
 from appliance.protocols.diameter.message.dictionary import standard
-from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.timers import Now
 
 _D = standard()
 AMBR = _D["AMBR"]
 APN_CONFIGURATION = _D["APN-Configuration"]
 CONTEXT_IDENTIFIER = _D["Context-Identifier"]
-ERROR_REPORTING_HOST = _D["Error-Reporting-Host"]
 FEATURE_VECTOR = _D["MIP6-Feature-Vector"]
 HOME_AGENT_ADDRESS = _D["MIP-Home-Agent-Address"]
 HOME_AGENT_HOST = _D["MIP-Home-Agent-Host"]
@@ -137,8 +134,6 @@ class ProxyMobileIpv6:
             # RFC 5779 section 4.2.1; there are no passwords here that could authenticate anyone.
             raise Refused(UNABLE_TO_COMPLY, "only AUTHORIZE_ONLY is supported in AAR")
         user = self._user(nai, s6b)
-        if user.newer_session:
-            self._refuse_older(user)
         asked = read(message)
         kind = ANCHOR if asked.named or s6b else ACCESS
         named = self._service(message, user, s6b)
@@ -168,13 +163,6 @@ class ProxyMobileIpv6:
                 raise Refused(NO_NON_3GPP_SUBSCRIPTION, text, vendor=VENDOR_3GPP)
             raise Refused(AUTHORIZATION_REJECTED, text)
         return user
-
-    def _refuse_older(self, user: User) -> None:
-        """3GPP TS 29.273: a newer session of the user is elsewhere; RFC 6733 section 7.4: who says so."""
-        host = user.newer_session
-        said = b"" if fold(host) == fold(self._context.identity) else ERROR_REPORTING_HOST.encode(host)
-        text = "a newer session of the user is elsewhere"
-        raise Refused(LATE_OVERLAPPING_REQUEST, text, vendor=VENDOR_3GPP, more=said)
 
     def _service(self, message: Message, user: User, s6b: bool) -> str:
         try:

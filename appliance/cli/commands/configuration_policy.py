@@ -76,7 +76,7 @@ def _aaa() -> None:
         no="newer-session",
         default="newer-session",
         help={
-            "newer-session": "Every request for Proxy Mobile IPv6 is refused with 3GPP result 5453",
+            "newer-session": "Every request about the user is refused with 3GPP result 5453",
             "host": "Who has seen the newer session",
             "newer_session": "Error-Reporting-Host of the answer",
         },
