@@ -1,10 +1,14 @@
 """Every row of the statistics screen about binding updates: a packet that moves it, and what goes with it."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import settings as profile_of
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import LMA
@@ -15,8 +19,10 @@ from appliance.protocols.mobility.messages import BU_A, BU_P
 from appliance.protocols.mobility.options import HomeNetworkPrefix, ServiceSelection
 from appliance.protocols.pmipv6.events import Capacity, Reconfigure
 from appliance.protocols.pmipv6.settings import Profile
+from test.fuzz import CASES
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
 from test.protocols.pmipv6.lma_fakes import LL2, MAG1, MAG2, STRANGER, World
+from test.protocols.pmipv6.test_lma_random import random_update
 
 DENY, DROP = "binding-update-deny-reasons/", "binding-updates-discard-reasons/"
 RESOURCE = "update-denied-insufficient-resource-reasons/"
@@ -191,7 +197,24 @@ def queue_full() -> World:
     return world
 
 
-class TestEach(SynchronousTestCase):
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"newcall_policy": "reject"}, {"newcall_policy": "busyout"}, {"newcall_policy": "none"},
+    {"shutdown": True}, {"shutdown": False}, {"shutdown": False},
+    {"simul_bindings": 1}, {"simul_bindings": 0},
+    {"max_pending": 1}, {"max_pending": 10_000}, {"max_subscribers": 2}, {"max_subscribers": 1_000},
+    profile(enabled=False), profile(ipv4=True),
+)  # fmt: skip
+
+
+class Balance(SynchronousTestCase):
+    """What every test needs."""
+
+    def reconfigure(self, world: World, **changes: Any) -> None:
+        """Give the anchor other settings."""
+        world.settings = evolve(world.settings, **changes)
+        world.lma.receive(Reconfigure(world.settings), world.now)
+        world.lma.take()
+
     def check(self, world: World) -> None:
         """What balances whatever happens."""
         value = world.value
@@ -213,6 +236,8 @@ class TestEach(SynchronousTestCase):
             parts = [row.key for row in LMA.rows if row.key.startswith(heading)]
             self.assertEqual(value(DENY + label), sum(map(value, parts)))
 
+
+class TestEach(Balance):
     def moves(self, world: World, *rows: str) -> dict[str, int]:
         """These rows went up by one by the last packet, and the identities hold; returns all that moved."""
         self.check(world)
@@ -275,7 +300,7 @@ class TestEach(SynchronousTestCase):
                 self.assertIn(key, tried)
 
 
-class TestPolicies(SynchronousTestCase):
+class TestPolicies(Balance):
     def test_known_sessions_go_on(self) -> None:
         """Whatever new sessions meet: known ones are refreshed, moved and de-registered."""
         for change in ({"newcall_policy": "reject"}, {"newcall_policy": "busyout"}, {"max_subscribers": 0}):
@@ -285,11 +310,6 @@ class TestPolicies(SynchronousTestCase):
                 answer = world.send(**what)
                 assert answer is not None
                 self.assertEqual(answer.status, 0, (change, what))
-
-    def reconfigure(self, world: World, **changes: Any) -> None:
-        """Give the anchor other settings."""
-        world.settings = evolve(world.settings, **changes)
-        world.lma.receive(Reconfigure(world.settings), world.now)
 
     def test_capacity_comes_back(self) -> None:
         """A tunnel device that is down, or memory, refuses new sessions until they are there again."""
@@ -359,3 +379,35 @@ class TestPolicies(SynchronousTestCase):
         answer = world.send(mn=b"mn2@example.org", flags=BU_A | BU_P)
         assert answer is not None
         self.assertEqual(answer.status, 0)
+
+
+class TestRandom(Balance):
+    @profile_of(max_examples=min(CASES, 400), deadline=None)
+    @given(st.integers(0, 1 << 32))
+    def test_any_order(self, seed: int) -> None:
+        """Policies that come and go among updates, answers of AAA and time: everything is counted once."""
+        chance = random.Random(seed)
+        world = AaaWorld() if chance.random() < 0.5 else World(**profile(any_prefix=True, ipv4=True))
+        sent = 0
+        for _ in range(25):
+            pick = chance.randrange(10)
+            if pick == 0:
+                self.reconfigure(world, **chance.choice(CHANGES))
+            elif pick == 1:
+                capacity = Capacity(chance.random() < 0.7, chance.random() < 0.7)
+                world.lma.receive(capacity, world.now)
+            elif pick == 2:
+                world.pass_time(chance.choice([0.2, 2.0, 70.0]))
+            elif pick == 3:
+                verdict = chance.choice([aaa.ACCEPT, aaa.NEWER, aaa.NEWER_PCRF, aaa.NEWER_PCS, aaa.ROAMING])
+                world.lma.receive(aaa.Authorized(token=chance.randrange(1, 9), verdict=verdict), world.now)
+                world.lma.take()
+            else:
+                world.mono += 0.01
+                world.packet(*world.build(**random_update(chance, world)))
+                sent += 1
+            self.check(world)
+        world.pass_time(400)
+        self.check(world)
+        self.assertEqual(world.value(RECEIVED + "pending"), 0)
+        self.assertEqual(world.value(RECEIVED + "total-received"), sent)
