@@ -44,6 +44,7 @@ class LmaService(Service):
     _core: LocalMobilityAnchor
     _client: AaaClient | None = None
     _routes: SingleRoutes | None = None
+    _memory_look: LoopingCall | None = None
 
     def __init__(self, settings: LmaSettings, values: CounterSet | None = None, **tools: Any) -> None:
         """``values``: counters to go on with; ``tools`` as of :class:`Service`; no hub: no AAA."""
@@ -51,9 +52,7 @@ class LmaService(Service):
             wanted = {name: tools[name] for name in CLIENT_TOOLS}
             self._client = AaaClient(settings, tell=self.notify, **wanted)
         self._capacity = Capacity()
-        self._memory_look = LoopingCall(self._look_at_memory)
         super().__init__(settings, values or CounterSet(counters.LMA), **tools)
-        self._memory_look.clock = self._reactor
 
     @property
     def aaa(self) -> AaaClient | None:
@@ -105,12 +104,19 @@ class LmaService(Service):
 
     def _limit_memory(self) -> None:
         """Look at the memory from time to time if there is a limit."""
-        look, limited = self._memory_look, bool(self.settings.max_memory)
-        if look.running and not limited:
-            look.stop()
+        if not self.settings.max_memory:
+            self._stop_looking()
             self._carry(memory=True)
-        elif limited and not look.running:
+        elif self._memory_look is None:
+            look = self._memory_look = LoopingCall(self._look_at_memory)
+            look.clock = self._reactor
             look.start(MEMORY_INTERVAL)
+
+    def _stop_looking(self) -> None:
+        # It knows this service: kept, it would keep the service in memory, with all its sessions.
+        look, self._memory_look = self._memory_look, None
+        if look is not None and look.running:
+            look.stop()
 
     def _look_at_memory(self) -> None:
         self._carry(memory=resident_memory() <= self.settings.max_memory * _MEBI)
@@ -150,8 +156,7 @@ class LmaService(Service):
 
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
-        if self._memory_look.running:
-            self._memory_look.stop()
+        self._stop_looking()
         self._capacity = Capacity()
         if self._routes is not None:
             self._routes.close()
