@@ -103,6 +103,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
         ("Max Memory", f"{settings.max_memory} MiB" if settings.max_memory else "None"),
         ("Max Pending Registrations", str(settings.max_pending)),
+        ("DHCP Support Mode", settings.dhcp_mode.capitalize()),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
@@ -136,6 +137,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
 def _mobile(policy: MobilePolicy) -> str:
     """One mobile node of a MAG: who, where, and what it asks for, as on its configuration line."""
     families = [name for name, on in (("ipv6", policy.ipv6), ("ipv4", policy.ipv4)) if on]
+    if policy.ipv4_on_demand:
+        families[-1] += "-on-demand"
     words = [_link_layer(policy.link_layer), policy.mn_id.decode("utf-8", "backslashreplace"), *families]
     if policy.interface:
         words.append(f"interface {policy.interface}")
@@ -175,6 +178,10 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
         ("Access Link-Local Address", _address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
+        ("DHCP Lease Time", f"{settings.dhcp_lease_time} seconds"),
+        ("DHCP DNS Servers", ", ".join(_address(each) for each in settings.dhcp_dns_servers) or "None"),
+        ("DHCP Domain Name", settings.dhcp_domain_name or "None"),
+        ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
     ]
