@@ -176,6 +176,9 @@ class Hosts(Feature):
     ) -> None:
         """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option."""
         request = HostRequest(event, message, home, now)
+        if self._settings.shutdown:
+            self._discard(request, verdicts.NOT_READY)
+            return
         for fault in faults:
             if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
                 self._discard(request, verdicts.DROP_MALFORMED)

@@ -16,6 +16,8 @@ from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings
 
 Several = dict[int, CareOf]
+#: Care-of addresses of one host where ``simul-bindings`` does not say how many.
+CARE_OF_ADDRESSES = 3
 #: Status of one option that is accepted; of the answer when an option has another.
 FINE = 0
 
@@ -113,7 +115,7 @@ def _register(
         if bid not in known:
             return codes.MCOA_UNKNOWN_COA
         address = known[bid].address
-    if bid not in found and len(found) >= settings.simul_bindings:
+    if bid not in found and len(found) >= (settings.simul_bindings or CARE_OF_ADDRESSES):
         return codes.INSUFFICIENT_RESOURCES
     found[bid] = CareOf(address, due, at_home)
     return codes.MCOA_RETURNHOME_WO_NDP if at_home else FINE

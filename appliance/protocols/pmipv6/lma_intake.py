@@ -16,6 +16,8 @@ from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Features, reason
+from appliance.protocols.pmipv6.interop import reread, whole
+from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
     OTHER_IGNORED,
@@ -50,7 +52,7 @@ class HostsPort(Protocol):
 class Intake:
     """Reads the messages of one service; its effects go to those of ``sessions``."""
 
-    __slots__ = ("_counters", "_features", "_reports", "_sessions", "hosts")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions", "hosts", "odd_peers")
 
     def __init__(
         self, counters: CounterSet, reports: Reports, sessions: Sessions, features: Features
@@ -61,9 +63,17 @@ class Intake:
         self._features = features
         #: Takes the updates of hosts themselves (P flag clear); ``None``: there are none.
         self.hosts: HostsPort | None = None
+        #: The gateways, if some of them are not as others are; ``None``: all of them are as they should be.
+        self.odd_peers: Peers | None = None
 
     def read(self, event: PacketReceived, now: Now) -> Request | None:
         """The update that a message is; ``None``: it is none that can be used, and all is done about it."""
+        words: tuple[str, ...] = ()
+        if self.odd_peers is not None:
+            peer = self.odd_peers.find(event.source)
+            if peer is not None and peer.interop:
+                words = peer.interop
+                event = whole(event, words)
         data = event.data
         size = len(data)
         is_update = size < 3 or data[2] == _BINDING_UPDATE
@@ -87,7 +97,10 @@ class Intake:
         elif faults or not isinstance(message, BindingUpdate):
             self._faulty(event, faults, now)
         else:
-            return Request(event, message, now)
+            request = Request(event, message, now)
+            if words:
+                reread(request, words)
+            return request
         return None
 
     def _takes(self, event: PacketReceived) -> bool:

@@ -271,6 +271,11 @@ class RefusalTests(HostCase):
                 self.world.lma.receive(ClearSessions(mn_id=mn), self.world.now)
                 self.assertEqual(pool.in_use, 0)
 
+    def test_not_ready(self) -> None:
+        """While the service is shut down nothing is answered."""
+        self.with_settings(shutdown=True)
+        self.discarded("hamgr-not-ready")
+
     def test_no_room(self) -> None:
         """The service is full: 130."""
         self.with_settings(max_subscribers=1)
