@@ -98,6 +98,8 @@ class HostTests(LabTests):
             "show lma-service all", "show logs", "show lma-service session full | json", check=False
         )
         self.assertNotIn(KEY, shown + told)
+        for command in ("show subscribers full", "show subscribers summary", "show session progress"):
+            self.assertTrue(anchor.cli(command), command)
         self.assertEqual(self.register("mag2", 4, lifetime=0)["lifetime"], 0)
         self.assertEqual(self.mobile("mag2", "ping", target=CN_ADDRESS, wait=0.5), {"answer": ""})
         screen = anchor.cli("show lma-service statistics")
@@ -194,3 +196,10 @@ class HostTests(LabTests):
         self.moves(anchor, DENY, "MN Auth Failure", 146, sequence=2, home=FREE, **{**bob, "aaa_key": KEY})
         self.assertEqual(anchor.counter("lma", "MIP AAA Authentication", "Actual Auth Failures"), 1)
         self.assertEqual(anchor.counter("lma", "MIP AAA Authentication", "Attempts"), 2)
+        anchor.cli("autoconfirm", "clear lma-service session username bob@example.org")
+        self.assertEqual(anchor.counter("lma", "Total Disconnects", "Admin Drops"), 1)
+
+        def told() -> bool:
+            return "bob@example.org" in anchor.cli("show accounting records")
+
+        wait_for("the accounting record", told, 10)

@@ -42,8 +42,9 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
 Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now], None]
-#: Encapsulating Security Payload and Authentication Header: the kernel sees first what is behind them.
-_SECURED = (50, 51)
+#: Fragment (a part tells nothing of the whole), Encapsulating Security Payload, Authentication Header: the
+#: kernel sees first what is behind them.
+_HIDDEN = (44, 50, 51)
 
 
 class HostIntake:
@@ -68,7 +69,7 @@ class HostIntake:
             return
         if found.protocol == MOBILITY_HEADER:
             self._message(event, found, found.home, now)
-        elif found.protocol not in _SECURED:
+        elif found.protocol not in _HIDDEN:
             self._unbound(event, found.home, now)
 
     def _unbound(self, event: OptionsReceived, home: bytes, now: Now) -> None:

@@ -124,7 +124,8 @@ class ErrorTests(HostCase):
         self.world.host()
         self.assertEqual(self.carry(58, bytes(8)), [])
         self.assertEqual(len(self.carry(58, bytes(8), source=CARE2)), 1)
-        self.assertEqual(self.carry(50, bytes(8), source=CARE2), [])
+        for hidden in (44, 50, 51):
+            self.assertEqual(self.carry(hidden, bytes(8), source=CARE2), [])
         self.assertEqual(self.carry(58, bytes(8), home=packed("ff02::1")), [])
 
     def test_a_flood_gets_few_answers(self) -> None:
