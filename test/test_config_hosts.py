@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.config import Configuration, ConfigurationErrors, load, show
+from appliance.config_audit import audit
 from appliance.config_secrets import masked
 from appliance.protocols.pmipv6.settings import Association
 
@@ -63,6 +64,23 @@ class HostLineTests(SynchronousTestCase):
         self.refused("of subscriber alice@example.org already", subscriber=other)
         self.refused("needs a subscriber name", subscriber=f"exit\nsubscriber default\n{twice}")
         self.refused("256", service="mn-ha-spi spi-number 255 secret abcdef")
+
+    def test_findings(self) -> None:
+        """What cannot work is found: no pool, no key, nobody to ask, keys of odd length."""
+        lines = "mipv6 enable"
+        self.assertEqual(self.found(lines), ["home-address-pool", "no mn-ha-spi"])
+        lines += "\nmipv6 home-address-pool HOSTS"
+        self.assertEqual(self.found(f"{lines}\nmipv6 authentication optional"), [])
+        self.assertEqual(self.found(f"{lines}\nmipv6 authentication mn-aaa-always"), ["no AAA group"])
+        self.assertEqual(self.found(f"{lines}\nmn-ha-spi spi-number 300 secret short-key"), ["16 octets"])
+        self.assertEqual(self.found(f"{lines}\nmn-ha-spi spi-number 300 secret 0x{KEY.hex()}"), [])
+        self.assertEqual(self.found(""), ["no mag-peer"])
+
+    def found(self, service: str) -> list[str]:
+        """Words of the findings about a service."""
+        texts = [each.text for each in audit(self.read(service=service)) if each.section == "LMA-service"]
+        words = ("home-address-pool", "no mn-ha-spi", "no AAA group", "16 octets", "no mag-peer")
+        return [next(word for word in words if word in text) for text in texts]
 
     def test_keys_are_masked(self) -> None:
         """However the words are abbreviated."""

@@ -104,7 +104,8 @@ class Registrations:
         if grant is not None:
             self._sessions.grant(entry, grant, now)
             host.asked_again = False
-            if grant.key:
+            # A key of the configuration goes on to count; one of AAA is replaced by the next one.
+            if grant.key and (host.key or request.key == grant.key):
                 host.key = grant.key
                 host.key_ends = now.mono + (grant.key_lifetime or inf)
             if not entry.service and grant.services:

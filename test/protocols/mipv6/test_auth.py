@@ -273,6 +273,26 @@ class AaaTests(HostCase):
         self.assertEqual(question.subject.call_id, entry.call_id)
         self.assertEqual(self.reply(question, key=KEY, key_spi=SPI).status, 0)
 
+    def test_a_configured_key_goes_before(self) -> None:
+        """What AAA grants besides is not used for a host whose key is here."""
+        own = Profile(name="alice", mn_id=ALICE, associations=(Association(spi=SPI, key=KEY),))
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(own,))
+        question = self.ask()
+        assert question.proof is not None
+        self.assertIsNone(question.proof.mn_ha_spi)
+        self.assertEqual(self.reply(question, key=OTHER_KEY, key_spi=SPI).status, 0)
+        self.assertTrue(acknowledged(self.world, KEY))
+        self.assertEqual(self.world.host().status, 0)
+
+    def test_a_new_key_of_the_server(self) -> None:
+        """It takes the place of the old one after the update that it was granted for."""
+        self.reply(self.ask(), key=KEY, key_spi=SPI)
+        (entry,) = self.world.lma.sessions()
+        self.world.lma.receive(Reauthorize(entry.call_id), self.world.now)
+        self.assertEqual(self.reply(self.ask(), key=OTHER_KEY, key_spi=SPI).status, 0)
+        self.assertEqual(self.world.host(key=OTHER_KEY).status, 0)
+        self.assertEqual(self.world.host(key=KEY).status, 146)
+
     def test_a_key_has_a_lifetime(self) -> None:
         """After it only another MN-AAA option helps."""
         self.reply(self.ask(), key=KEY, key_spi=SPI, key_lifetime=100)
