@@ -19,15 +19,23 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import ClearSessions, Concluded, Entrust, PacketReceived, Reconfigure
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_load import Load
+from appliance.protocols.pmipv6.lma_networks import AccessNetworks
+from appliance.protocols.pmipv6.lma_redirect import Redirection
+from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.lma_user_plane import UserPlane
+from appliance.protocols.pmipv6.lma_vendors import VendorOptions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -35,7 +43,16 @@ from appliance.protocols.timers import Now
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds
+Event = (
+    PacketReceived
+    | ClearSessions
+    | Reconfigure
+    | Authorized
+    | Reauthorize
+    | SessionEnds
+    | Entrust
+    | Concluded
+)
 
 
 class LocalMobilityAnchor:
@@ -55,6 +72,14 @@ class LocalMobilityAnchor:
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
+        self._features.add(self._redirection, BindingAcknowledgement.TYPE)
+        self._features.add(Services(settings))
+        self._features.add(Delegation(settings, self._sessions))
+        self._features.add(UserPlane(settings, self._sessions))
+        self._features.add(AccessNetworks())
+        self._features.add(VendorOptions(settings))
+        self._features.add(Load(settings, counters, self._sessions))
 
     # What the service asks.
 
@@ -92,6 +117,7 @@ class LocalMobilityAnchor:
         questions = self._updates.questions.open.values()
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
+        values[PENDING] -= self._redirection.waiting
         return ended
 
     def send_failed(self) -> None:
@@ -114,8 +140,22 @@ class LocalMobilityAnchor:
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Entrust):
+            self._entrusted(event, now)
+        elif isinstance(event, Concluded):
+            self._redirection.concluded(event, now)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
+
+    def _entrusted(self, event: Entrust, now: Now) -> None:
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked, if it may send some."""
+        if not self.settings.redirect_accept:
+            self._sessions.effects.append(Concluded(event.by, event.token, b""))
+            return
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            request.relay = event.by, event.token
+            self._updates.update(request, now)
 
     @property
     def deadline(self) -> float | None:
