@@ -286,7 +286,7 @@ LMA = Table(
             "Runtime LMA Assignment",
             extra("Assigned", "A new mobile node was assigned to another anchor (RFC 6463)."),
             extra("Not Assigned", "No other anchor took a new mobile node; its gateway was told so."),
-            extra("Served For Others", "An update of a mobile node that an anchor of this process sent here."),
+            extra("Served For Others", "An update that another anchor of this process has sent here."),
         ),
     ),
     nested=NESTED,

@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.dhcpv4", 1),
     ("appliance.protocols.access.events", 1),
     ("appliance.protocols.pmipv6.settings", 1),
+    ("appliance.protocols.pmipv6.option_settings", 1),
     ("appliance.protocols.pmipv6.events", 1),
     ("appliance.protocols.pmipv6.extras", 1),
     ("appliance.tun.encap", 1),

@@ -91,7 +91,7 @@ def describe(items: SubOptions) -> list[tuple[str, str]]:
 
 
 def called_station(items: SubOptions) -> str:
-    """Called-Station-Id (RFC 7155 section 4.2.5) as RFC 3580 section 3.20 writes it: access point, colon, SSID.
+    """Called-Station-Id (RFC 7155 section 4.2.5) as RFC 3580 section 3.20 writes it: ``ACCESS POINT:SSID``.
 
     Empty: no network is named. Only the name when the access point is not known.
     """

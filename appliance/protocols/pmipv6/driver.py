@@ -18,6 +18,8 @@ from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
     Advertise,
+    Concluded,
+    Entrust,
     Install,
     MobileAttached,
     MobileDetached,
@@ -127,7 +129,8 @@ class Routes(Protocol):
 class LmaDriver:
     """Runs an LMA core with its sockets and its tunnel engine.
 
-    A core whose settings have an AAA group needs ``aaa`` and ``routes``.
+    A core whose settings have an AAA group needs ``aaa`` and ``routes``; ``neighbours`` takes what is for other
+    anchors of the process.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class LmaDriver:
         probe: Probe | None = None,
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
+        neighbours: Callable[[Any], object] | None = None,
     ) -> None:
         self._core = core
         self._probe = probe
@@ -158,6 +162,8 @@ class LmaDriver:
                 Reach: lambda effect: routes.add(effect.prefix, effect.length),
                 Unreach: lambda effect: routes.remove(effect.prefix, effect.length),
             }
+        if neighbours is not None:
+            perform |= {Entrust: neighbours, Concluded: neighbours}
         if probe is not None:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)

@@ -125,7 +125,7 @@ class Entrust:
 
 @define(slots=True)
 class Concluded:
-    """What became of an :class:`Entrust`: effect of the anchor that serves, event of the one that was asked."""
+    """What became of an :class:`Entrust`: effect of the anchor that serves, event of the other."""
 
     service: str
     """Name of the one that was asked."""

@@ -148,7 +148,7 @@ class LocalMobilityAnchor:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
     def _entrusted(self, event: Entrust, now: Now) -> None:
-        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked, if it may send some."""
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
         if not self.settings.redirect_accept:
             self._sessions.effects.append(Concluded(event.by, event.token, b""))
             return

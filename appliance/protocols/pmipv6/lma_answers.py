@@ -24,6 +24,7 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
+
 class Answers:
     """Answers for one service; the effects go to those of ``sessions``."""
 

@@ -56,7 +56,9 @@ class Waiting:
 
     __slots__ = ("key", "last", "left", "request", "sequence", "target", "token", "until")
 
-    def __init__(self, token: int, key: tuple[Any, ...], request: Request, left: deque[RedirectTarget]) -> None:
+    def __init__(
+        self, token: int, key: tuple[Any, ...], request: Request, left: deque[RedirectTarget]
+    ) -> None:
         self.token = token
         self.key = key
         self.request = request
@@ -128,7 +130,8 @@ class Redirection(Feature):
 
     def _assigns(self, request: Request) -> bool:
         """By load: a mobile node that has a session keeps to its anchor (section 6)."""
-        if not self._settings.redirect_targets or request.indicator.value not in (HI_NEW_INTERFACE, HI_UNKNOWN):
+        new = request.indicator.value in (HI_NEW_INTERFACE, HI_UNKNOWN)
+        if not new or not self._settings.redirect_targets:
             return False
         cache = self._sessions.cache
         if cache.of(request.mn_id):

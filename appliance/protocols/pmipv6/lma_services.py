@@ -99,7 +99,7 @@ class Services(Feature):
             address_pool=terms.address_pool or profile.address_pool,
             service_lifetime=terms.service_lifetime,
             qos_profile=terms.qos_profile,
-            # A fixed assignment is the subscriber's in every service, unless the service has pools of its own.
+            # A fixed assignment is the subscriber's, unless the service has pools of its own.
             prefixes=() if terms.prefix_pool else profile.prefixes,
             ipv4_address=None if terms.address_pool else profile.ipv4_address,
         )

@@ -335,7 +335,7 @@ class Sessions:
             self._install(entry)
 
     def restate(self, entry: BindingCacheEntry, mark: int) -> None:
-        """Say the effects from ``mark`` on by what features have put into the session since; once is enough."""
+        """Say the effects from ``mark`` on by what features have put into the session since."""
         effects, seen = self.effects, False
         for place in range(len(effects) - 1, mark - 1, -1):
             effect = effects[place]

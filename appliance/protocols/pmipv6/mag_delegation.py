@@ -1,8 +1,8 @@
 """Prefixes for the network behind a mobile router, at the gateway (RFC 7148 section 5.1).
 
-What is asked for stands in the configuration, the static deployment of section 3.2.3; the section on DHCPv6 is
-for gateways that are delegating routers or relays, which this one is not. Packets from and to the prefixes are
-the tunnel engine's work: they belong to the session, so its ingress filter and its routes hold for them
+What is asked for stands in the configuration: the static deployment of section 3.2.3. Section 5.1.3 is for
+gateways that are DHCPv6 delegating routers or relays, which this one is not. Packets from and to the prefixes
+are the tunnel engine's work: they belong to the session, so its ingress filter and its routes hold for them
 (section 5.1.4).
 """
 

@@ -1,9 +1,9 @@
 """Runtime assignment of another anchor, on the side of the gateway (RFC 6463 section 5.2).
 
-Only the anchor that was asked can send a mobile node elsewhere: an acknowledgement from anybody else matches no
-request. Where to is checked (family, unicast, the configured list), and an anchor that is taken and then never
-answers a refresh is not the beginning of a circle: after :data:`MOST_REDIRECTS` assignments without a refresh
-between them the gateway stops telling that it can be redirected.
+Only the anchor that was asked can send a mobile node elsewhere: an acknowledgement from anybody else matches
+no request. Where to is checked (family, unicast, the configured list), and an anchor that is taken and then
+never answers a refresh is not the beginning of a circle: after :data:`MOST_REDIRECTS` assignments without a
+refresh between them the gateway stops telling that it can be redirected.
 """
 
 from collections import OrderedDict
