@@ -81,7 +81,15 @@ class Engine:
         self._local_ipv4 = local_ipv4
         self._others = others
         self.forwarding = Forwarding(
-            counters, role, local, local_ipv4, path_mtu, traffic_class, local_routing, system.route_mtu, others
+            counters,
+            role,
+            local,
+            local_ipv4,
+            path_mtu,
+            traffic_class,
+            local_routing,
+            system.route_mtu,
+            others,
         )
         self.tun: TunDevice | None = None
         self.sum16 = native.fast_sum()

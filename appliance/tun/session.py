@@ -32,9 +32,9 @@ class Session:
     """
 
     __slots__ = (
-        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer", "local",
-        "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up", "path",
-        "peer", "receive_key", "row4", "row6", "send_key",
+        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
+        "local", "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up",
+        "path", "peer", "receive_key", "row4", "row6", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:

@@ -97,6 +97,9 @@ def called_station(items: SubOptions) -> str:
     """
     for kind, data in items:
         if kind == NETWORK and (both := names(data)):
-            network, access_point = (printable(each) for each in both)
+            # The AVP is of 7-bit characters.
+            network, access_point = (
+                printable(each).encode("ascii", "backslashreplace").decode() for each in both
+            )
             return f"{access_point}:{network}" if access_point else network
     return ""

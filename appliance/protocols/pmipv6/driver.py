@@ -129,8 +129,8 @@ class Routes(Protocol):
 class LmaDriver:
     """Runs an LMA core with its sockets and its tunnel engine.
 
-    A core whose settings have an AAA group needs ``aaa`` and ``routes``; ``neighbours`` takes what is for other
-    anchors of the process.
+    A core whose settings have an AAA group needs ``aaa`` and ``routes``; ``neighbours`` takes what is for
+    other anchors of the process.
     """
 
     def __init__(
