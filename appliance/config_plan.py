@@ -178,8 +178,8 @@ def _plan_routes(plan: Plan) -> None:
 def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
-    pools += settings.prefix_delegation, settings.delegation_pools
-    return settings.name, bool(settings.address), *pools
+    delegated = settings.prefix_delegation, settings.delegation_pools
+    return settings.name, bool(settings.address), *pools, *delegated
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:

@@ -5,8 +5,9 @@ form (RFC 4291 section 2.5.5.2), so that there is one kind of arithmetic.
 """
 
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.option_settings import DelegationPool
 from appliance.protocols.pmipv6.pools import HomePrefixes
-from appliance.protocols.pmipv6.settings import DelegationPool, LmaSettings, PrefixPool, Profile
+from appliance.protocols.pmipv6.settings import LmaSettings, PrefixPool, Profile
 
 Prefix = tuple[bytes, int]
 

@@ -32,9 +32,10 @@ from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_counts import INITIAL, OTHER_IGNORED, PENDING, QUEUE_FULL
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.option_settings import RedirectTarget
 from appliance.protocols.pmipv6.pba import sealed
 from appliance.protocols.pmipv6.reports import Reports
-from appliance.protocols.pmipv6.settings import LmaSettings, RedirectTarget
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Deadlines, Now
 
 #: Updates that may wait for other anchors at one time.

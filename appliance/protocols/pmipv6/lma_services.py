@@ -14,7 +14,8 @@ from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
 from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
-from appliance.protocols.pmipv6.settings import LmaSettings, Profile, ServiceProfile
+from appliance.protocols.pmipv6.option_settings import ServiceProfile
+from appliance.protocols.pmipv6.settings import LmaSettings, Profile
 from appliance.protocols.timers import Now
 
 #: Profiles of subscribers with those of services put in, kept for the next update.

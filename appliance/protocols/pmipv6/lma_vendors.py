@@ -22,7 +22,8 @@ def keep(options: list[VendorSpecific], before: Kept = ()) -> Kept:
         key = option.vendor, option.subtype
         found.pop(key, None)
         found[key] = option.data
-    kept, octets = [], 0
+    kept: list[tuple[int, int, bytes]] = []
+    octets = 0
     for (vendor, subtype), data in reversed(found.items()):
         octets += len(data)
         if len(kept) == MOST_OPTIONS or octets > MOST_OCTETS:

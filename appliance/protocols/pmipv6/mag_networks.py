@@ -6,7 +6,8 @@ from appliance.protocols.mobility.options import AccessNetworkIdentifier
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
-from appliance.protocols.pmipv6.settings import AccessNetwork, MagSettings
+from appliance.protocols.pmipv6.option_settings import AccessNetwork
+from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 
 
