@@ -30,7 +30,7 @@ from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_intake import Intake
 from appliance.protocols.pmipv6.lma_load import Load
 from appliance.protocols.pmipv6.lma_networks import AccessNetworks
-from appliance.protocols.pmipv6.lma_redirect import Redirection
+from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
 from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
@@ -152,6 +152,7 @@ class LocalMobilityAnchor:
         if not self.settings.redirect_accept:
             self._sessions.effects.append(Concluded(event.by, event.token, b""))
             return
+        self.counters.values[SERVED] += 1
         request = self._intake.read(event.packet, now)
         if request is not None:
             request.relay = event.by, event.token

@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from typing import Any
 
 from appliance.counters import LMA, CounterSet
-from appliance.protocols.mobility.codec import decode, encode
+from appliance.protocols.mobility.codec import decode, encode, to_timestamp
 from appliance.protocols.mobility.messages import BA_P, BindingAcknowledgement, BindingUpdate
 from appliance.protocols.mobility.options import (
     AlternateCareOfAddress,
@@ -24,6 +24,7 @@ from appliance.protocols.mobility.options import (
     LoadInformation,
     Redirect,
     RedirectCapability,
+    Timestamp,
 )
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import HI_UNKNOWN, BindingCacheEntry, Found
@@ -43,6 +44,8 @@ HELD = 10_000
 #: Mobile nodes whose assignment is remembered, so that all their sessions are at one anchor (section 6).
 ASSIGNED = 65_536
 HI_NEW_INTERFACE = 1
+#: Seconds after which an update that has waited gets a timestamp of ours: its own would be refused as old.
+LATE = 0.1
 #: UDP port of signalling over IPv4 (RFC 5844 section 4).
 MOBILITY_PORT = 5436
 
@@ -189,7 +192,12 @@ class Redirection(Feature):
         request, target = waiting.request, waiting.target
         update = decode(request.data).message
         assert isinstance(update, BindingUpdate)
-        update.options = [each for each in update.options if each.__class__ is not RedirectCapability]
+        late = now.mono - request.now.mono > LATE
+        update.options = [
+            Timestamp(to_timestamp(now.wall)) if late and each.__class__ is Timestamp else each
+            for each in update.options
+            if each.__class__ is not RedirectCapability
+        ]
         out = self._sessions.effects
         if target.service:
             data = sealed(encode(update), request.source, target.address, request.port)
@@ -282,8 +290,10 @@ class Redirection(Feature):
         """Section 5.3.2: the options of the PBA' as they are, without what was for us as its gateway."""
         had = request.other(AlternateIPv4CareOfAddress) is not None
         message.sequence = request.sequence
+        # A gateway gets its own time back, unless it is told that it is wrong (RFC 5213 section 5.3.6).
+        own = message.status < 128 and request.timestamp is not None
         message.options = [
-            each
+            request.timestamp if own and each.__class__ is Timestamp else each
             for each in message.options
             if each.__class__ is not Redirect and (had or each.__class__ is not AlternateIPv4CareOfAddress)
         ] + more
@@ -297,9 +307,7 @@ class Redirection(Feature):
     # ---- the side that serves
 
     def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
-        """Count what is served for others; echo the Alternate IPv4 Care-of Address (section 4.4)."""
-        if request.relay is not None:
-            self._values[SERVED] += 1
+        """Echo the Alternate IPv4 Care-of Address (section 4.4)."""
         option = request.other(AlternateIPv4CareOfAddress)
         if option is not None:
             request.answer_options.append(option)

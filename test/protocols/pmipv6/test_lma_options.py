@@ -104,11 +104,17 @@ class VendorTests(Case):
             opt.VendorSpecific(4711, 1, b"x"),
         ]
         answer = self.accepted(world.send(extra=sent))
-        self.assertEqual(all_of(answer, opt.VendorSpecific), [sent[0], opt.VendorSpecific(10415, 7, b"\0\0\0\5")])
+        self.assertEqual(
+            all_of(answer, opt.VendorSpecific), [sent[0], opt.VendorSpecific(10415, 7, b"\0\0\0\5")]
+        )
         (entry,) = world.lma.sessions()
         self.assertEqual(
             [text for _, text in world.lma.details(entry)],
-            ["3GPP 17 (PDN Connection ID) 05", "3GPP 11 (Mobile Equipment Identity) 1234", "vendor 4711 1 78"],
+            [
+                "3GPP 17 (PDN Connection ID) 05",
+                "3GPP 11 (Mobile Equipment Identity) 1234",
+                "vendor 4711 1 78",
+            ],
         )
 
     def test_bounds(self) -> None:
@@ -161,7 +167,9 @@ class DelegationTests(Case):
 
     def given(self, answer: Any) -> list[tuple[bytes, int]]:
         """What an answer delegates."""
-        return [(each.prefix, each.prefix_length) for each in all_of(answer, opt.DelegatedMobileNetworkPrefix)]
+        return [
+            (each.prefix, each.prefix_length) for each in all_of(answer, opt.DelegatedMobileNetworkPrefix)
+        ]
 
     def test_any_of_both_families(self) -> None:
         """Zero prefixes: one of each family, in the answer, in forwarding, and free again at the end."""
@@ -186,7 +194,12 @@ class DelegationTests(Case):
         """178: another's, round or inside another's, of no pool, of another length; 177: not entitled."""
         world = self.world()
         self.accepted(world.send(extra=[dmnp("2001:db8:d::", 56)]))
-        for prefix in (("2001:db8:d::", 56), ("2001:db8:d::", 48), ("2001:db8:e::", 56), ("2001:db8:d::", 64)):
+        for prefix in (
+            ("2001:db8:d::", 56),
+            ("2001:db8:d::", 48),
+            ("2001:db8:e::", 56),
+            ("2001:db8:d::", 64),
+        ):
             answer = world.send(mn=b"mn2@x", ll=b"\2\0\0\0\0\2", extra=[dmnp(*prefix)])
             assert answer is not None
             self.assertEqual(answer.status, codes.REQUESTED_DMNP_IN_USE, prefix)
@@ -240,7 +253,7 @@ class DelegationTests(Case):
         self.assertEqual(world.lma.session_count, 1)
 
     def test_nonsense(self) -> None:
-        """Bits behind the length, one prefix twice, more than a session may have: 129, and nothing is taken."""
+        """Bits behind the length, one prefix twice, more than a session may have: 129."""
         world = self.world()
         for extra in (
             [dmnp("2001:db8:d::1", 56)],
