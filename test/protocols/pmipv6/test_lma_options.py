@@ -6,10 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.aaa import Account
 from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove
 from appliance.protocols.pmipv6.lma_vendors import MOST_OPTIONS, keep
 from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile, VendorOption
 from appliance.protocols.pmipv6.settings import PrefixPool, Profile
+from test.protocols.pmipv6.aaa_fakes import AaaWorld
 from test.protocols.pmipv6.lma_fakes import (
     LMA_ADDRESS,
     MAG1,
@@ -28,6 +30,7 @@ D6 = DelegationPool(name="D6", prefix=packed("2001:db8:d::"), prefix_length=48, 
 D4 = DelegationPool(name="D4", prefix=packed("10.0.0.0"), prefix_length=24, delegated_length=28)
 ANY6 = opt.DelegatedMobileNetworkPrefix(0, bytes(16))
 ANY4 = opt.DelegatedMobileNetworkPrefix(0, bytes(4))
+DELEGATING = Profile(name="default", delegation=True)
 NETWORK = (1, b"\x80\4cafe\3ap1")
 PLACE = (2, b"\x1a\0\0\xf0\0\0")
 OPERATOR = (3, b"\1\x09")
@@ -81,6 +84,21 @@ class AccessNetworkTests(Case):
         answer = self.accepted(world.send(hi=5))
         self.assertIsNone(option(answer, opt.AccessNetworkIdentifier))
         self.assertEqual(self.details(world), {})
+
+    def test_accounting_has_it_from_the_start(self) -> None:
+        """The first record of a session names network and delegated prefixes, and tells when they change."""
+        pool = DelegationPool(name="D", prefix=packed("2001:db8:d::"), prefix_length=48, delegated_length=56)
+        world = AaaWorld(prefix_delegation=True, delegation_pools=(pool,), default_profile=DELEGATING)
+        ask = opt.DelegatedMobileNetworkPrefix(0, bytes(16))
+        world.attach(extra=[opt.AccessNetworkIdentifier([NETWORK]), ask])
+        (start,) = world.of_kind(Account)
+        self.assertEqual((start.what, start.subject.access_network), ("start", (NETWORK,)))
+        self.assertEqual(start.subject.delegated, ((packed("2001:db8:d::"), 56),))
+        world.send(hi=3, source=MAG2)
+        (handoff,) = world.of_kind(Account)
+        self.assertEqual(
+            (handoff.what, handoff.subject.access_network, handoff.subject.delegated), ("handoff", (), ())
+        )
 
     def test_malformed_sub_options_are_skipped(self) -> None:
         """A name longer than its sub-option, no name, a place beyond the pole: as if they were not there."""
