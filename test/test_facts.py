@@ -18,6 +18,7 @@ from appliance.protocols.pmipv6.option_settings import (
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    Anchor,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -38,6 +39,11 @@ OTHER: dict[str, Any] = {
     "unknown_peer": "discard",
     "unknown_subscriber": "reject",
     "gre": "required",
+    "newcall_policy": "reject",
+    "dhcp_mode": "relay",
+    "dhcp_dns_servers": (V4,),
+    "dhcp_domain_name": "example.org",
+    "dhcp_relay_server": V4,
     "tunnel_traffic_class": 0xB8,
     "peers": (Peer(address=ADDRESS, prefix_length=128),),
     "prefix_pools": (PrefixPool(name="HOME", prefix=ADDRESS[:6] + bytes(10), prefix_length=48),),
@@ -67,6 +73,7 @@ OTHER: dict[str, Any] = {
     "unknown_service": "reject",
     "vendor_options": (VendorOption(vendor=10415, subtype=7, data=b"\1"),),
     "access_networks": (AccessNetwork(interface="acc0", network=b"cafe"),),
+    "anchors": (Anchor(address=ADDRESS),),
     "policies": (MobilePolicy(link_layer=b"\2\0\0\0\0\1", mn_id=b"mn1@example.org"),),
 }
 

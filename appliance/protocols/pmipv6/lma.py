@@ -22,8 +22,16 @@ from appliance.protocols.mobility.aaa import (
 from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, Concluded, Entrust, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Entrust,
+    PacketReceived,
+    Reconfigure,
+)
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_delegation import Delegation
@@ -46,6 +54,7 @@ PER_TICK = 2_000
 Event = (
     PacketReceived
     | ClearSessions
+    | Capacity
     | Reconfigure
     | Authorized
     | Reauthorize
@@ -71,6 +80,7 @@ class LocalMobilityAnchor:
         self._cache = self._sessions.cache
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
         self._features.add(self._redirection, BindingAcknowledgement.TYPE)
@@ -144,6 +154,8 @@ class LocalMobilityAnchor:
             self._entrusted(event, now)
         elif isinstance(event, Concluded):
             self._redirection.concluded(event, now)
+        elif isinstance(event, Capacity):
+            self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
@@ -205,6 +217,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self._sessions.reconfigure(settings)
