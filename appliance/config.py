@@ -141,7 +141,7 @@ class Builder:
         found, memory = outlines(tree), self._memory
         faults = [
             *find_faults(found, memory),
-            *option_faults(found),
+            *option_faults(found, memory),
             *diameter_faults(found),
             *management_faults(tree),
         ]

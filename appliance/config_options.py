@@ -1,10 +1,12 @@
 """From the tree to settings, and checks across it, for the lines of ``configuration_updates``."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from attrs import evolve
 
 from appliance.config_checks import DEFAULT, POOLS, Fault, Outline, address_range
+from appliance.config_memory import Memory
 from appliance.config_tree import Entry, Section, values_of
 from appliance.protocols.mobility.access_network import DEGREE, LONGEST_NAMES
 from appliance.protocols.pmipv6.option_settings import (
@@ -109,11 +111,12 @@ def collocate(services: tuple[LmaSettings, ...]) -> tuple[LmaSettings, ...]:
 # ---- checks
 
 
-def option_faults(contexts: list[Outline]) -> Iterator[Fault]:
+def option_faults(contexts: list[Outline], memory: Memory) -> Iterator[Fault]:
     """Everything in these lines that contradicts itself or others."""
     bound = _bound(contexts)
     yield from _delegation(contexts)
     for context in contexts:
+        yield from _subscribers(context, memory)
         yield from _services(context)
         for service in context.all("lma-service"):
             yield from _anchor(service, bound)
@@ -141,11 +144,12 @@ def _span(prefix: tuple[bytes, int]) -> tuple[int, int, int]:
 
 def _delegation(contexts: list[Outline]) -> Iterator[Fault]:
     """Delegated prefixes are nobody else's: neither of two pools, nor of a pool of home prefixes."""
+    if not any(context.entries("prefix-delegation pool") for context in contexts):
+        return
     used = [(_home_span(entry), entry.args["name"]) for each in contexts for path in POOLS
             for entry in each.entries(path)]  # fmt: skip
     for context in contexts:
-        pools = context.entries("prefix-delegation pool")
-        for entry in pools:
+        for entry in context.entries("prefix-delegation pool"):
             name, prefix = f"prefix-delegation pool {entry.args['name']}", entry.args["prefix"]
             bits = 8 * len(prefix[0])
             length = entry.args.get("length", DELEGATED_LENGTHS[len(prefix[0])])
@@ -156,7 +160,6 @@ def _delegation(contexts: list[Outline]) -> Iterator[Fault]:
                 if other[0] == span[0] and other[1] <= span[2] and span[1] <= other[2]:
                     yield entry.line, f"{name} overlaps pool {owner}"
             used.append((span, entry.args["name"]))
-        yield from _delegated(context, {entry.args["name"] for entry in pools})
 
 
 def _home_span(entry: Entry) -> tuple[int, int, int]:
@@ -166,42 +169,73 @@ def _home_span(entry: Entry) -> tuple[int, int, int]:
     return 4, first, last
 
 
-def _delegated(context: Outline, pools: set[str]) -> Iterator[Fault]:
+#: What a subscriber's section says that others have to agree with: line, path, value.
+Claims = tuple[tuple[int, str, Any], ...]
+
+_CLAIMS = (
+    ("delegated-prefix", "prefix"),
+    ("delegation_pool", "delegation_pool"),
+    ("default_service", "default_service"),
+)
+
+
+def _claims(subscriber: Section) -> Claims:
+    found = tuple(
+        (entry.line, path, entry.args[key]) for path, key in _CLAIMS for entry in subscriber.entries(path)
+    )
+    if found:
+        allowed = tuple(entry.args["service"] for entry in subscriber.entries("allowed-service"))
+        return (*found, (0, "name", subscriber.name), (0, "allowed", allowed))
+    return ()
+
+
+def _subscribers(context: Outline, memory: Memory) -> Iterator[Fault]:
+    """A delegated prefix is one subscriber's, its pool exists, its default service is one that it may use."""
+    found = [*context.all(DEFAULT), *context.all("subscriber")]
+    claims = memory.each(("option claims", context.name), found, _claims)
+    pools = tuple(context.entries("prefix-delegation pool"))
+
+    def check() -> list[Fault]:
+        names = {entry.args["name"] for entry in pools}
+        return list(_contested([each for each in claims if each], names))
+
+    yield from memory.once(("option faults", context.name), (claims, *pools), check)
+
+
+def _contested(claims: list[Claims], pools: set[str]) -> Iterator[Fault]:
     taken: dict[tuple[bytes, int], str] = {}
-    for subscriber in [*context.all(DEFAULT), *context.all("subscriber")]:
-        name = subscriber.name or "default"
-        for entry in subscriber.entries("delegated-prefix"):
-            prefix = entry.args["prefix"]
-            if not subscriber.name:
-                yield entry.line, "subscriber default: a fixed assignment needs a subscriber name"
-            elif prefix in taken:
-                yield entry.line, f"subscriber {name}: delegated to subscriber {taken[prefix]} already"
-            taken.setdefault(prefix, name)
-        for entry in subscriber.entries("delegation_pool"):
-            if entry.args["delegation_pool"] not in pools:
-                text = f"no prefix-delegation pool '{entry.args['delegation_pool']}' in its context"
-                yield entry.line, f"subscriber {name}: {text}"
+    for *wanted, (_, _, mn_id), (_, _, allowed) in claims:
+        title = f"subscriber {mn_id or 'default'}"
+        for line, path, value in wanted:
+            if path == "delegation_pool":
+                if value not in pools:
+                    yield line, f"{title}: no prefix-delegation pool '{value}' in its context"
+            elif path == "default_service":
+                if allowed and value not in allowed:
+                    yield line, f"{title}: default-service {value} is no allowed-service"
+            elif not mn_id:
+                yield line, f"{title}: a fixed assignment needs a subscriber name"
+            else:
+                if value in taken:
+                    yield line, f"{title}: delegated to subscriber {taken[value]} already"
+                taken.setdefault(value, mn_id)
 
 
 def _services(context: Outline) -> Iterator[Fault]:
-    """Pools that a service names exist; a default service is one that the subscriber may use."""
+    """Pools that a service names exist."""
+    profiles = context.all("service-profile")
+    if not profiles:
+        return
     names = {
         path: {entry.args.get(key) for entry in context.entries(pool) for key in ("name", "group")}
         for path, pool in (("prefix_pool", "ipv6 pool"), ("address_pool", "ip pool"))
     }
-    for profile in context.all("service-profile"):
+    for profile in profiles:
         for path, known in names.items():
             for entry in profile.entries(path):
                 if entry.args[path] not in known:
                     text = f"no pool or group '{entry.args[path]}' in its context"
                     yield entry.line, f"service-profile {profile.name}: {text}"
-    for subscriber in [*context.all(DEFAULT), *context.all("subscriber")]:
-        allowed = {entry.args["service"] for entry in subscriber.entries("allowed-service")}
-        for entry in subscriber.entries("default_service"):
-            if allowed and entry.args["default_service"] not in allowed:
-                name = subscriber.name or "default"
-                text = f"default-service {entry.args['default_service']} is no allowed-service"
-                yield entry.line, f"subscriber {name}: {text}"
 
 
 def _anchor(service: Section, bound: dict[bytes, str]) -> Iterator[Fault]:

@@ -7,10 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.aaa import Account
-from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove
+from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove, Send
 from appliance.protocols.pmipv6.lma_vendors import MOST_OPTIONS, keep
 from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile, VendorOption
-from appliance.protocols.pmipv6.settings import PrefixPool, Profile
+from appliance.protocols.pmipv6.settings import Peer, PrefixPool, Profile
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
 from test.protocols.pmipv6.lma_fakes import (
     LMA_ADDRESS,
@@ -337,6 +337,30 @@ class ServiceTests(Case):
         assert answer is not None
         self.assertEqual(answer.status, codes.SERVICE_AUTHORIZATION_FAILED)
         self.accepted(self.world().send(extra=[opt.ServiceSelection(b"other")]))
+
+
+class AlternateAddressTests(Case):
+    """The Alternate IPv4 Care-of Address (RFC 6463 section 4.4)."""
+
+    def test_echoed_and_used(self) -> None:
+        """The tunnel goes to it; the answer, also a refusal, has it, and goes to who has asked."""
+        elsewhere = packed("192.0.2.77")
+        extra = [opt.AlternateIPv4CareOfAddress(elsewhere)]
+        more = (Peer(address=packed("192.0.2.0"), prefix_length=24),)
+        world = World(alt_coa_allowed=True, peers=more)
+        answer = self.accepted(world.send(source=MAG_IPV4, port=5436, extra=extra))
+        self.assertEqual(option(answer, opt.AlternateIPv4CareOfAddress).address, elsewhere)
+        self.assertEqual([each.peer for each in world.of_kind(Install)], [elsewhere])
+        self.assertEqual([each.destination for each in world.of_kind(Send)], [MAG_IPV4])
+        for changes, source, port in (
+            ({"peers": more}, MAG_IPV4, 5436),
+            ({"alt_coa_allowed": True}, MAG1, 0),
+        ):
+            world = World(**changes)
+            answer = world.send(source=source, port=port, extra=extra)
+            assert answer is not None
+            self.assertEqual(answer.status, codes.ADMINISTRATIVELY_PROHIBITED)
+            self.assertEqual(option(answer, opt.AlternateIPv4CareOfAddress).address, elsewhere)
 
 
 class LoadTests(Case):

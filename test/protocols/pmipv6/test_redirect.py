@@ -41,7 +41,7 @@ from appliance.protocols.pmipv6.settings import (
 )
 from appliance.protocols.timers import Now
 from test.fuzz import CASES
-from test.protocols.pmipv6.lma_fakes import packed
+from test.protocols.pmipv6.lma_fakes import LMA_IPV4, MAG_IPV4, World, packed
 
 WALL = 1_700_000_000.0
 ASKED, FIRST, SECOND = (packed(f"2001:db8:ffff::{n}") for n in (1, 2, 3))
@@ -286,6 +286,38 @@ class AssignmentTests(SynchronousTestCase):
             net.attach()
             self.assertEqual(net.counts()[:3], [0, 1, 0])
             self.assertLess(len(net.sent), 8)
+
+
+class OverIPv4Tests(SynchronousTestCase):
+    """Section 5.3.2 over IPv4 transport."""
+
+    def exchange(self, *echoed: opt.Option) -> tuple[World, Any]:
+        """Have an anchor elsewhere accept; returns the world of the one that was asked, and its answer."""
+        target = packed("198.51.100.2")
+        world = World(redirect_targets=(RedirectTarget(address=target),), redirect_policy="always")
+        packet = world.build(source=MAG_IPV4, port=5436, extra=[opt.RedirectCapability()])
+        (sent,) = world.packet(*packet)
+        self.assertEqual((sent.source, sent.destination, sent.port), (LMA_IPV4, target, 5436))
+        update: Any = decode(sent.data).message
+        (alternate,) = [each for each in update.options if isinstance(each, opt.AlternateIPv4CareOfAddress)]
+        self.assertEqual(alternate.address, MAG_IPV4)
+        message = BindingAcknowledgement(0, BA_P, update.sequence, 9, [update.options[0], *echoed])
+        world.packet(encode(message), target, 5436)
+        return world, world.answer()
+
+    def test_redirected(self) -> None:
+        """The Redirect option has an IPv4 address; what was for the proxy does not go on."""
+        _, answer = self.exchange(opt.AlternateIPv4CareOfAddress(MAG_IPV4))
+        self.assertEqual(
+            [each for each in answer.options if not isinstance(each, opt.MobileNodeIdentifier)],
+            [opt.Redirect(packed("198.51.100.2"))],
+        )
+
+    def test_an_anchor_that_does_not_know_the_option(self) -> None:
+        """Without the echo it has registered the proxy: it counts as failed."""
+        world, answer = self.exchange()
+        self.assertEqual(answer.status, 130)
+        self.assertEqual(world.value("runtime-lma-assignment/not-assigned"), 1)
 
 
 class GatewayTests(SynchronousTestCase):
