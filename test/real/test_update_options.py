@@ -80,6 +80,7 @@ class RouterTests(LabTests):
         session = json.loads(lma.cli("show lma-service session full | json"))
         (found,) = session if isinstance(session, list) else [session]
         self.assertEqual(found["service"], "serving")
+        self.assertEqual(found["details"]["delegated_prefix"], ["10.9.0.0/28", "2001:db8:d::/56"])
         shown = lma.cli("show lma-service session full")
         for text in (
             f"User-Plane Address: +{PLANE}",

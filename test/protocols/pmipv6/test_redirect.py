@@ -1,6 +1,7 @@
 """Runtime assignment of anchors (RFC 6463): a gateway, the anchor that it asks, and two that serve."""
 
 import heapq
+import json
 import random
 from typing import Any
 
@@ -40,6 +41,7 @@ from appliance.protocols.pmipv6.settings import (
     PrefixPool,
 )
 from appliance.protocols.timers import Now
+from appliance.record import from_json, to_json
 from test.fuzz import CASES
 from test.protocols.pmipv6.lma_fakes import LMA_IPV4, MAG_IPV4, World, packed
 
@@ -286,6 +288,16 @@ class AssignmentTests(SynchronousTestCase):
             net.attach()
             self.assertEqual(net.counts()[:3], [0, 1, 0])
             self.assertLess(len(net.sent), 8)
+
+
+class RecordTests(SynchronousTestCase):
+    """What anchors of one process say to each other is part of a recorded run."""
+
+    def test_events(self) -> None:
+        """They read as they were written."""
+        packet = PacketReceived(b"\x3b\0", GATEWAY, FIRST, 5436)
+        for event in (Entrust("first", "asked", 7, packet), Concluded("asked", 7, b"x")):
+            self.assertEqual(from_json(json.loads(json.dumps(to_json(event)))), event)
 
 
 class OverIPv4Tests(SynchronousTestCase):
