@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.config import Configuration, ConfigurationErrors, load, show
+from appliance.config_audit_options import option_findings
 from appliance.config_plan import compare
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
@@ -169,6 +170,34 @@ class LoadTests(SynchronousTestCase):
         ):
             plan = compare(old, load(TEXT.replace(before, after), "x"))
             self.assertEqual([each.action for each in plan.services], [action])
+
+
+class AuditTests(SynchronousTestCase):
+    """What may stand there and still cannot work."""
+
+    def found(self, *changes: tuple[str, str]) -> list[str]:
+        """Findings about update options."""
+        text = TEXT
+        for before, after in changes:
+            self.assertIn(before, text)
+            text = text.replace(before, after)
+        return [each.text for each in option_findings(load(text, "x"))]
+
+    def test_findings(self) -> None:
+        """Each of them, and only where it is so."""
+        router = "mag-service m has prefix-delegation for mn1@example.org, but no mobile-node line"
+        self.assertEqual(self.found(), [router])
+        known = ("redirect enable", "redirect enable\nmobile-node 02:00:5e:10:00:01 nai mn1@example.org")
+        self.assertEqual(self.found(known), [])
+        self.assertEqual(
+            self.found(known, ("redirect accept\n", "\n")),
+            ["lma-service a redirects to lma-service b, which has no redirect accept"],
+        )
+        gone = [(f"redirect target 2001:db8::{n}\n", "\n") for n in (2, 3)]
+        self.assertEqual(
+            self.found(known, *gone),
+            ["lma-service a serves nobody: redirect policy is always, and there is no redirect target"],
+        )
 
 
 class FaultTests(SynchronousTestCase):

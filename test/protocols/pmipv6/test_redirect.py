@@ -290,6 +290,35 @@ class AssignmentTests(SynchronousTestCase):
             self.assertLess(len(net.sent), 8)
 
 
+class HandoverTests(SynchronousTestCase):
+    """Section 6: all sessions of a mobile node are at one anchor, also those of other gateways."""
+
+    def test_to_another_gateway(self) -> None:
+        """It asks the same anchor as the first one did, which knows where the mobile node is."""
+        for remote in (False, True):
+            net = Net(remote=remote, gateway={"redirect_unknown_handoff": True})
+            other = packed("2001:db8:ffff::a2")
+            settings = evolve(net.gateway, address=other)
+            net.cores[other] = MobileAccessGateway(settings, CounterSet(MAG), random.Random(8).getrandbits)
+            net.installed[other] = {}
+            net.attach(handoff=4)
+            # Another mobile node in between, so that the order of the targets alone does not decide.
+            net.feed(FIRST, Reconfigure(evolve(net.settings[FIRST], load_priority=9)))
+            net.feed(GATEWAY, MobileAttached("acc0", b"\2\0\0\0\0\2", b"mn2@example.org", 1))
+            net.run(0.5)
+            ((before,),) = [list(net.installed[address].values()) for address in (FIRST,)]
+            net.feed(other, MobileAttached("acc0", MAC))
+            net.run(0.5)
+            net.feed(GATEWAY, MobileDetached("acc0", MAC))
+            net.run(3)
+            (after,) = net.installed[FIRST].values()
+            self.assertEqual((after.peer, after.prefixes), (other, before.prefixes), remote)
+            (mine,) = net.installed[other].values()
+            self.assertEqual((mine.peer, mine.prefixes), (FIRST, before.prefixes))
+            self.assertEqual(net.value(FIRST, "handoff-requests/accepted"), 1)
+            self.assertEqual(net.value(ASKED, "binding-updates-received/pending"), 0)
+
+
 class RecordTests(SynchronousTestCase):
     """What anchors of one process say to each other is part of a recorded run."""
 
