@@ -60,10 +60,9 @@ class Waiting:
 
     __slots__ = ("key", "last", "left", "request", "sequence", "target", "token", "until")
 
-    def __init__(
-        self, token: int, key: tuple[Any, ...], request: Request, left: deque[RedirectTarget]
-    ) -> None:
-        self.token = token
+    def __init__(self, key: tuple[Any, ...], request: Request, left: deque[RedirectTarget]) -> None:
+        #: Of the question to the anchor that is asked; 0: none has been asked.
+        self.token = 0
         self.key = key
         self.request = request
         #: Whom to ask after the one that is asked.
@@ -165,9 +164,7 @@ class Redirection(Feature):
             return verdicts.HELD
         if len(self._waiting) >= HELD:
             return QUEUE_FULL
-        self._token += 1
-        waiting = Waiting(self._token, key, request, targets)
-        self._waiting[waiting.token] = self._by_key[key] = waiting
+        waiting = self._by_key[key] = Waiting(key, request, targets)
         self._values[PENDING] += 1
         self._next(waiting, now)
         return verdicts.HELD
@@ -176,6 +173,11 @@ class Redirection(Feature):
 
     def _next(self, waiting: Waiting, now: Now) -> None:
         waiting.target = waiting.left.popleft()
+        # Each anchor has a token of its own: what one says late is no answer of the next one.
+        self._waiting.pop(waiting.token, None)
+        self._token += 1
+        waiting.token = self._token
+        self._waiting[waiting.token] = waiting
         settings = self._settings
         # An anchor of this process may have to ask AAA itself; one elsewhere may be gone.
         patience = settings.setup_timeout if waiting.target.service else settings.redirect_timeout / 1000

@@ -60,6 +60,7 @@ class Net:
         self.wire: list[tuple[float, int, Any, Any]] = []
         self.serial = 0
         self.sent: list[Send] = []
+        self.entrusted: list[Any] = []
         self.log: list[str] = []
         self.dead: set[bytes] = set()
         self.installed: dict[bytes, dict[int, Install]] = {a: {} for a in (*NAMES.values(), GATEWAY)}
@@ -122,6 +123,7 @@ class Net:
                 packet = PacketReceived(effect.data, effect.source, effect.destination)
                 heapq.heappush(self.wire, (self.mono + 0.01, self.serial, effect.destination, packet))
             elif isinstance(effect, Entrust | Concluded):
+                self.entrusted.append(effect)
                 heapq.heappush(self.wire, (self.mono, self.serial, NAMES[effect.service], effect))
             elif isinstance(effect, Install):
                 self.installed[address][effect.call_id] = effect
@@ -275,6 +277,21 @@ class AssignmentTests(SynchronousTestCase):
             net.feed(address, Reconfigure(evolve(net.settings[address], redirect_accept=False)))
         net.attach()
         self.assertEqual(net.value(ASKED, "runtime-lma-assignment/not-assigned"), 1)
+
+    def test_a_late_answer(self) -> None:
+        """What an anchor says when the next one has been asked already is not taken for that one's answer."""
+        net = Net(setup_timeout=1)
+        net.dead.add(FIRST)
+        net.feed(GATEWAY, MobileAttached("acc0", MAC, handoff=1))
+        net.run(0.1)
+        (entrusted,) = [each for each in net.entrusted if each.service == "first"]
+        net.dead.add(SECOND)
+        net.run(1.1)
+        net.cores[FIRST].receive(entrusted, net.now())
+        (late,) = [each for each in net.cores[FIRST].take() if isinstance(each, Concluded)]
+        net.feed(ASKED, late)
+        self.assertEqual(net.value(ASKED, "runtime-lma-assignment/assigned"), 0)
+        self.assertEqual(net.value(ASKED, "binding-updates-received/pending"), 1)
 
     def test_a_circle(self) -> None:
         """Anchors that name each other do not send an update round: the first one that gets it serves."""
