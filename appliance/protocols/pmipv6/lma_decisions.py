@@ -20,6 +20,7 @@ from appliance.protocols.mobility.aaa import Account
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRESH, BindingCacheEntry, Found
+from appliance.protocols.pmipv6.events import Concluded
 from appliance.protocols.pmipv6.features import Before, Feature, Features
 from appliance.protocols.pmipv6.lma_aaa import subject_of_denied
 from appliance.protocols.pmipv6.lma_answers import Answers
@@ -159,6 +160,9 @@ class Decisions:
             text = f"MAG {_text(request.source)} is not allowed to register"
             self._reports.notice("mag", text, now, self._sessions.effects)
         self._refuse(request, kind, verdict, now)
+        if verdict.status < 0 and request.relay is not None:
+            # Silence is for gateways; the anchor that was asked need not wait for nothing.
+            self._sessions.effects.append(Concluded(*request.relay, b""))
 
     def _answered_before(self, request: Request) -> BindingCacheEntry | None:
         """The session whose last answer was to this very request: it is a retransmission.

@@ -293,6 +293,14 @@ class AssignmentTests(SynchronousTestCase):
         self.assertEqual(net.value(ASKED, "runtime-lma-assignment/assigned"), 0)
         self.assertEqual(net.value(ASKED, "binding-updates-received/pending"), 1)
 
+    def test_one_that_ignores_the_gateway(self) -> None:
+        """An anchor of this process that would be silent says so: the next one is asked at once."""
+        net = Net()
+        changed = evolve(net.settings[FIRST], peers=(), unknown_peer="discard")
+        net.feed(FIRST, Reconfigure(changed))
+        net.attach()
+        self.assertEqual(net.counts()[:3], [0, 0, 1])
+
     def test_a_circle(self) -> None:
         """Anchors that name each other do not send an update round: the first one that gets it serves."""
         for remote in (False, True):
