@@ -9,11 +9,16 @@ from typing import Any
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("port",)
+    __slots__ = ("anchor_group", "gateway_group", "port", "revocation")
 
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
         self.port = 0
+        #: Why it is being revoked (``lma_revocation.Revoking``); ``None``: it is not.
+        self.revocation: Any = None
+        #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
+        self.gateway_group = 0
+        self.anchor_group = 0
 
 
 def extras_of(entry: Any) -> Extras:
