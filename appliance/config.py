@@ -29,6 +29,7 @@ from appliance.protocols.diameter.settings import EndpointSettings, GroupSetting
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -227,6 +228,14 @@ def _lma(section: Section, context: Context) -> LmaSettings:
         Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)
         for entry in section.entries("mag-peer")
         for address, length in (entry.args["peer"],)
+    )
+    settings.global_peers = tuple(
+        GlobalPeer(
+            address=entry.args["peer"][0],
+            prefix_length=entry.args["peer"][1],
+            identity=entry.args.get("identity", "").encode(),
+        )
+        for entry in section.entries("revocation global-peer")
     )
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools

@@ -10,6 +10,7 @@ from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -28,6 +29,9 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "revocation_pending": "accept",
+    "revocation_identity": "mag1@example.org",
+    "global_peers": (GlobalPeer(address=ADDRESS, prefix_length=128),),
     "unknown_subscriber": "reject",
     "gre": "required",
     "tunnel_traffic_class": 0xB8,
@@ -130,7 +134,9 @@ class MagFactsTest(SynchronousTestCase):
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
-        base = MagSettings(name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60)
+        base = MagSettings(
+            name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60, revocation=True
+        )
         for attribute in fields(MagSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
             self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)

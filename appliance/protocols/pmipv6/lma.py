@@ -83,6 +83,10 @@ class LocalMobilityAnchor:
         """The sessions that fit; ``address`` is an IPv4 home address, a prefix or an address inside one."""
         return self._cache.select(mn_id, address, call_id)
 
+    def members(self, group: int) -> Iterator[BindingCacheEntry]:
+        """The sessions in one of our bulk binding update groups (RFC 6602)."""
+        return filter(self._bulk.member(group), self._cache.select())
+
     def subnet(self, entry: BindingCacheEntry) -> tuple[int, bytes | None]:
         """Prefix length and default router that go with the session's IPv4 home address."""
         return self._sessions.subnet(entry)

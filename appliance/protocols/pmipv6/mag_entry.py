@@ -77,6 +77,12 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    gateway_group: int = 0
+    """Bulk binding update group of ours that it is in (RFC 6602 section 5.1.1); 0: none."""
+    anchor_group: int = 0
+    """The LMA's."""
+    ipv4_revoked: bool = False
+    """The LMA has taken the IPv4 home address back (RFC 5846 section 9.1): it is not asked for again."""
 
     @property
     def due(self) -> float | None:

@@ -16,6 +16,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_features import MagFeatures
 from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
+from appliance.protocols.pmipv6.revocation import Way
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
 
@@ -44,6 +45,23 @@ class MagSessions:
         self._values = counters.values
         self._index = counters.table.index
         self._sequence = sequence & 0xFFFF
+
+    def next_sequence(self) -> int:
+        """A sequence number that only has to match answers to requests."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        return self._sequence
+
+    def source_of(self, entry: BindingUpdateListEntry) -> Way:
+        """Between which addresses the signalling of an entry goes."""
+        return Way(self.settings.address, entry.lma)
+
+    def release_ipv4(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Go on without the IPv4 home address."""
+        entry.ipv4_address, entry.ipv4_prefix_length, entry.ipv4_router = None, 0, None
+        entry.ipv4_revoked = True
+        if entry.installed is not None:
+            self.install(entry)
+            self.advertise(entry, now)
 
     def remove(self, entry: BindingUpdateListEntry) -> None:
         """Forget an entry whose mobile node has gone."""
@@ -105,7 +123,7 @@ class MagSessions:
             entry.sequence = (entry.sequence + 1) & 0xFFFF
         else:
             # With timestamps the number only has to match answers to requests (section 5.5).
-            entry.sequence = self._sequence = (self._sequence + 1) & 0xFFFF
+            entry.sequence = self.next_sequence()
         entry.own_sequence = entry.own_sequence or not settings.timestamps
         timestamp = None
         if settings.timestamps:
@@ -116,7 +134,7 @@ class MagSessions:
         refused = self.refused.get(entry.mn_id, ())
         wishes = Wishes(
             ipv6=entry.policy.ipv6 and "ipv6" not in refused,
-            ipv4=entry.policy.ipv4 and "ipv4" not in refused,
+            ipv4=entry.policy.ipv4 and "ipv4" not in refused and not entry.ipv4_revoked,
             lifetime=settings.reg_lifetime,
         )
         if entry.exchange == DEREG and entry.bound:
@@ -152,6 +170,7 @@ class MagSessions:
         entry.prefixes, entry.ipv4_address, entry.ipv4_router = (), None, None
         entry.lifetime, entry.expires, entry.gre, entry.send_key = 0, None, False, None
         entry.gre_wanted = self.settings.encapsulation == "gre"
+        entry.ipv4_revoked = False
         self.features.ended(entry)
 
     def wait(self, entry: BindingUpdateListEntry, delay: float | None, now: Now) -> None:
