@@ -135,7 +135,8 @@ class MagFactsTest(SynchronousTestCase):
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
         base = MagSettings(
-            name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60, revocation=True
+            name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60,
+            revocation=True,
         )
         for attribute in fields(MagSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})

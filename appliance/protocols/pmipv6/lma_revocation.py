@@ -160,8 +160,10 @@ class Revocation(Feature):
         if status == codes.REVOCATION_FAILED_MN_IS_ATTACHED and state.trigger in br.HANDOVERS:
             text = "a gateway refuses a revocation: the mobile node is attached to it"
             self._reports.notice("revocation attached", text, now, self._sessions.effects)
+            self._updates.stays(entry, now)
         elif state.ipv4_only:
             self._updates.release_address(entry, ADMIN_DROPPED, state.cause, now)
+            self._updates.wait_longer(entry, now)
         else:
             self._values[ADMIN_DROPPED] += 1
             self._updates.end(entry, state.cause, now)
@@ -321,6 +323,8 @@ class Revocation(Feature):
         """A newer update ends a revocation; after a handover the former gateway is told."""
         if request.lifetime or entry.deleting:
             self._forget(entry)
+            if request.lifetime and entry.call_id not in self._asked:
+                self._updates.wait_longer(entry, now)
         if self.on and request.lifetime and before.moved(entry) and not before.deleting:
             self._inform(request, entry, before, now)
 
