@@ -30,7 +30,8 @@ def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
 
 def way_to(entry: BindingCacheEntry) -> br.Way:
     """To the gateway of a session, from where it knows us (RFC 5846 sections 4 and 8.1)."""
-    return br.Way(entry.local, entry.care_of, entry.extras.port if entry.extras is not None else 0)
+    port = entry.extras.port if entry.extras is not None else 0
+    return br.way_between(entry.local, entry.care_of, port)
 
 
 class Revoking:

@@ -30,6 +30,8 @@ from appliance.protocols.timers import Deadlines, Now
 
 REVOCATION = BindingRevocationIndication.TYPE
 BINDING_ERROR = 7
+#: UDP port of signalling over IPv4 (RFC 5844 section 4.1.3).
+SIGNALLING_PORT = 5436
 
 HANDOVERS = (
     codes.REVOKE_HANDOVER_SAME_ACCESS,
@@ -69,6 +71,11 @@ class Way(NamedTuple):
     source: bytes
     destination: bytes
     port: int = 0
+
+
+def way_between(ours: bytes, theirs: bytes, port: int) -> Way:
+    """The way to a peer whose messages came from ``port``; over IPv4 there is always one (RFC 5844)."""
+    return Way(ours, theirs, port or (SIGNALLING_PORT if len(theirs) == 4 else 0))
 
 
 class Subject(Protocol):
