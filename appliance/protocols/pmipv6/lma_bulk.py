@@ -32,7 +32,7 @@ from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
 #: Sessions that are extended in one tick; fewer when the AAA client hears of each.
-EXTENDED, EXTENDED_TOLD = 4000, 400
+EXTENDED, EXTENDED_TOLD = 1000, 300
 #: Realms that have a group of their own; the sessions of all others are in the group of all sessions.
 GROUPS = 1000
 
