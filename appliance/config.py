@@ -12,8 +12,10 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
+from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_peers import make_anchor, make_peer
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
@@ -33,7 +35,6 @@ from appliance.protocols.pmipv6.settings import (
     LmaSettings,
     MagSettings,
     MobilePolicy,
-    Peer,
     PrefixPool,
     Profile,
 )
@@ -127,6 +128,7 @@ class Builder:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
         faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults += host_faults(found)
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
@@ -216,6 +218,8 @@ def _profile(section: Section) -> Profile:
     profile = Profile(name=section.name or "default", mn_id=section.name.encode())
     _assign(profile, section)
     profile.prefixes = tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix"))
+    profile.home_addresses = home_addresses(section)
+    profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
     return profile
@@ -224,11 +228,9 @@ def _profile(section: Section) -> Profile:
 def _lma(section: Section, context: Context) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name)
     _assign(settings, section)
-    settings.peers = tuple(
-        Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)
-        for entry in section.entries("mag-peer")
-        for address, length in (entry.args["peer"],)
-    )
+    settings.mipv6_pools = served_pools(section)
+    settings.mipv6_associations = associations(section)
+    settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.global_peers = tuple(
         GlobalPeer(
             address=entry.args["peer"][0],
@@ -248,9 +250,11 @@ def _lma(section: Section, context: Context) -> LmaSettings:
 def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings = MagSettings(name=section.name, context=context.name)
     _assign(settings, section)
+    settings.anchors = tuple(make_anchor(entry) for entry in section.entries("lma-peer"))
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
+    settings.dhcp_dns_servers = tuple(entry.args["server"] for entry in section.entries("dhcp dns-server"))
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
@@ -265,7 +269,8 @@ def _policy(entry: Entry) -> MobilePolicy:
         interface=args.get("interface", ""),
         lma=args.get("lma"),
         ipv6="ipv4-only" not in args,
-        ipv4="ipv4" in args or "ipv4-only" in args,
+        ipv4=not args.keys().isdisjoint(("ipv4", "ipv4-on-demand", "ipv4-only")),
+        ipv4_on_demand="ipv4-on-demand" in args,
         service=args.get("service", "").encode(),
         prefixes=(args["prefix"],) if "prefix" in args else (),
     )

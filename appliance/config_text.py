@@ -8,7 +8,10 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_dhcp,
     configuration_diameter,
+    configuration_hosts,
+    configuration_policy,
     configuration_revocation,
     configuration_services,
     management,
@@ -21,8 +24,11 @@ COMMAND_MODULES = (
     configuration,
     configuration_services,
     configuration_revocation,
+    configuration_hosts,
+    configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT

@@ -9,7 +9,7 @@ from typing import Any
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("anchor_group", "gateway_group", "port", "revocation")
+    __slots__ = ("anchor_group", "gateway_group", "host", "port", "revocation")
 
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
@@ -19,6 +19,8 @@ class Extras:
         #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
         self.gateway_group = 0
         self.anchor_group = 0
+        #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
+        self.host: Any = None
 
 
 def extras_of(entry: Any) -> Extras:

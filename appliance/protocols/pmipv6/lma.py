@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.events import FIRST_TOKEN, AddressTested, OptionsReceived
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -23,8 +24,9 @@ from appliance.protocols.mobility.aaa import (
 from appliance.protocols.mobility.status import REVOKE_ADMINISTRATIVE, REVOKE_UNSPECIFIED
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, Depart, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import Capacity, ClearSessions, Depart, PacketReceived, Reconfigure
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
@@ -41,7 +43,18 @@ from appliance.protocols.timers import Now
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds | Depart
+Event = (
+    PacketReceived
+    | ClearSessions
+    | Capacity
+    | Reconfigure
+    | Authorized
+    | Reauthorize
+    | SessionEnds
+    | OptionsReceived
+    | AddressTested
+    | Depart
+)
 
 
 class LocalMobilityAnchor:
@@ -60,6 +73,7 @@ class LocalMobilityAnchor:
         self._cache = self._sessions.cache
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self._bulk = self._updates.bulk = Bulk(settings, counters, self._sessions)
         self._features.add(self._bulk)
@@ -67,6 +81,15 @@ class LocalMobilityAnchor:
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
         self._features.add(self._revocation, REVOCATION, BINDING_ERROR)
+        #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
+        self.hosts: Any = None
+        self._reports = reports
+
+    def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
+        """Have host bindings beside the sessions of gateways; ``make`` is their class."""
+        self.hosts = make(self.settings, self.counters, self._reports, self._sessions, self._updates)
+        self._features.add(self.hosts)
+        self._intake.hosts = self.hosts
 
     # What the service asks.
 
@@ -106,6 +129,8 @@ class LocalMobilityAnchor:
         values, ended = self.counters.values, len(self._cache)
         values[ADMIN_DROPPED] += ended
         questions = self._updates.questions.open.values()
+        if self.hosts is not None:
+            self.hosts.dissolve()
         values[FAILED] += len(questions)
         updates = self._updates
         asking = sum(each.request is not None for each in questions)
@@ -134,9 +159,16 @@ class LocalMobilityAnchor:
         elif self._revocation.departing:
             return
         elif isinstance(event, Authorized):
-            self._updates.authorized(event, now)
+            (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
+        elif isinstance(event, OptionsReceived | AddressTested):
+            if self.hosts is not None and self.hosts.enabled:
+                self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):
-            self._updates.reauthorize(event.call_id, now)
+            entry = self._cache.calls.get(event.call_id)
+            if entry is not None and entry.of_host:
+                self.hosts.reauthorize(entry)
+            else:
+                self._updates.reauthorize(event.call_id, now)
         elif isinstance(event, SessionEnds):
             entry = self._cache.calls.get(event.call_id)
             if entry is not None:
@@ -146,6 +178,8 @@ class LocalMobilityAnchor:
             self._reconfigure(event, now)
         elif isinstance(event, Depart):
             self._revocation.depart(now)
+        elif isinstance(event, Capacity):
+            self._sessions.adapt(event)
         else:
             self._clear(event, now)
 
@@ -176,6 +210,8 @@ class LocalMobilityAnchor:
                 # An update that had waited for one of the others has just extended this one.
                 continue
             if entry.extras is not None and not entry.deleting and self._bulk.saves(entry, now):
+                continue
+            if entry.extras is not None and self.hosts is not None and self.hosts.outlives(entry, now):
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1
@@ -211,6 +247,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self._sessions.reconfigure(settings)

@@ -165,6 +165,9 @@ class Bulk(Feature):
 
     def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
         """RFC 6602 section 5.2.2: B and a group: join; no B: leave; another gateway: leave that one's."""
+        if not request.lifetime and not entry.deleting and request.flags & BU_B:
+            # One address family is given back; the session goes on as it is.
+            return
         self._leave(entry, before.care_of)
         if not request.lifetime or not request.flags & BU_B or not self._settings.accept_bulk:
             return

@@ -80,6 +80,7 @@ class Revocation(Feature):
         self._bulk = bulk
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
         self._initiator.schedule = lambda mono: self.schedule(mono)
+        self._initiator.spared = self._is_spared
         self._sweeps = br.Sweeps(self._is_alive)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
         #: Sessions whose indication has to wait until others are answered.
@@ -108,13 +109,20 @@ class Revocation(Feature):
                 if not one.subject.gone:
                     one.subject.answered(br.SILENCE, now)
 
+    def _is_spared(self, gateway: bytes) -> bool:
+        """A ``mag-peer`` line says that indications would stop this gateway."""
+        peer = self._updates.policy.peers.find(gateway)
+        return peer is not None and not peer.revocation
+
     # ---- sessions that are to end -----------------------------------------------------------
 
     def revoke(
         self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
     ) -> bool:
         """Have a session end when its gateway has answered; False: nobody has to be told."""
-        if not self.on or entry.deleting or self.departing or entry.care_of in self._initiator.deaf:
+        if not self.on or entry.deleting or self.departing or entry.of_host:
+            return False
+        if not self._initiator.reaches(entry.care_of):
             return False
         extras = extras_of(entry)
         if extras.revocation is not None:
@@ -212,7 +220,7 @@ class Revocation(Feature):
             # With 100,000 sessions there is no time to make more than a tuple for each.
             extras = entry.extras
             key = entry.local, entry.care_of, 0 if extras is None else extras.port
-            if key not in found and not entry.deleting and fits(entry):
+            if key not in found and not entry.deleting and not entry.of_host and fits(entry):
                 found[key] = None
         return [br.way_between(*key) for key in found]
 

@@ -95,6 +95,8 @@ class MagRevocation(MagFeature):
         self.on = bool(settings.revocation)
         self._initiator.retries = settings.revocation_max_retransmissions
         self._initiator.timeout = float(settings.revocation_timeout)
+        spared = {anchor.address for anchor in settings.anchors if not anchor.revocation}
+        self._initiator.spared = spared.__contains__
         self._anchors = {settings.lma, *(policy.lma for policy in settings.policies if policy.lma)} - {b""}
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:

@@ -172,6 +172,8 @@ class Initiator:
         self.open: dict[int, Outstanding] = {}
         #: Peers that have answered Binding Error status 2.
         self.deaf: dict[bytes, None] = {}
+        #: Tells which peers the operator does not want to get any.
+        self.spared: Callable[[bytes], bool] = lambda peer: False
         self._deadlines = Deadlines(self._due)
         self.retries, self.timeout = 1, 1.0
         #: Told when a tick is wanted.
@@ -200,11 +202,15 @@ class Initiator:
             if self._sequence not in self.open:
                 return self._sequence
 
+    def reaches(self, peer: bytes) -> bool:
+        """Whether a peer is one to send indications to."""
+        return peer not in self.deaf and not self.spared(peer)
+
     def send(
         self, trigger: int, flags: int, named: list[Any], way: Way, subject: Subject, now: Now
     ) -> Outstanding | None:
         """Send an indication; ``None``: the peer does not know them, or too many wait for answers."""
-        if self.full or way.destination in self.deaf:
+        if self.full or not self.reaches(way.destination):
             return None
         one = Outstanding(self._next(), trigger, flags, way, subject)
         mh = encode(BindingRevocationIndication(trigger, one.sequence, flags, named))

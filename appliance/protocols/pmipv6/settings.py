@@ -20,6 +20,32 @@ if TYPE_CHECKING:
 FIXED_LINK_LOCAL = bytes.fromhex("fe80000000000000 02005efffe005213")
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 
+# What implementations of about 2008 to 2015 send, and closed boxes still do. Off unless a line says so.
+PREFIX_128, WHOLE_PAYLOAD, SWAPPED_TIMESTAMP = "prefix-length-128", "whole-payload", "swapped-timestamp"
+TECHNOLOGY_0, QUIET_DENIALS = "access-technology-0", "quiet-denials"
+PLAIN_ANSWER = "plain-acknowledgement"
+_128 = "A home network prefix of length 128 means one of length 64"
+#: Words of a ``mag-peer`` line, and what they say.
+GATEWAY_WORDS = {
+    PREFIX_128: _128,
+    WHOLE_PAYLOAD: "Its packets are longer than Header Len says: options go on to the end of the packet",
+    SWAPPED_TIMESTAMP: "The octets of each 32-bit word of its Timestamp option are in reverse order",
+    TECHNOLOGY_0: "Its Access Technology Type 0 (reserved) means 1 (virtual)",
+    QUIET_DENIALS: "It repeats what is denied for ever: a mobile node gets one denial in ten seconds",
+}
+#: Words of an ``lma-peer`` line, and what they say.
+ANCHOR_WORDS = {
+    PREFIX_128: _128,
+    PLAIN_ANSWER: "Its acknowledgements have no P flag",
+}
+#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
+SESSIONS_PER_MOBILE = 32
+
+
+def shortened(prefix: bytes, length: int) -> tuple[bytes, int]:
+    """What :data:`PREFIX_128` makes of a home network prefix."""
+    return prefix, 64 if length == 128 and not any(prefix[8:]) else length
+
 
 def number(default: int, low: int, high: int, unit: str = "") -> Any:
     """A whole number with its default, its range (both ends allowed) and its unit."""
@@ -54,6 +80,14 @@ class AddressPool:
     static: bool = False
 
 
+@define(slots=True, kw_only=True, frozen=True)
+class Association:
+    """``mn-ha-spi``: a key that a host shares with the home agent (RFC 4285 section 5.1)."""
+
+    spi: int
+    key: bytes = field(repr=False)
+
+
 @define(slots=True, kw_only=True)
 class Profile:
     """``subscriber name NAI`` (or ``subscriber default``): what one mobile node may do."""
@@ -61,6 +95,8 @@ class Profile:
     name: str
     mn_id: bytes = b""
     """The identifier of the MN-ID option; empty in the default profile."""
+    enabled: bool = True
+    """False: no permission for any kind of mobility (status 129)."""
     pmipv6: bool = True
     """False: not entitled to network-based mobility (status 152)."""
     ipv6: bool = True
@@ -79,6 +115,11 @@ class Profile:
     """Service Selection identifiers allowed; empty: any."""
     prefix_count: int = number(1, 1, 8)
     """How many home network prefixes one session gets."""
+    mipv6: bool = True
+    """False: no bindings of the host itself (RFC 6275): status 129."""
+    home_addresses: tuple[bytes, ...] = ()
+    """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
+    associations: tuple[Association, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -89,6 +130,25 @@ class Peer:
     prefix_length: int
     allowed: bool = True
     """False: known but not allowed, answered with status 154."""
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it, because they would stop it."""
+    revocation: bool = True
+    """False: no revocations are sent to it, because they would stop it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`GATEWAY_WORDS`."""
+
+
+@define(slots=True, kw_only=True)
+class Anchor:
+    """An LMA that is not as others are (``lma-peer`` of a MAG)."""
+
+    address: bytes
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it."""
+    revocation: bool = True
+    """False: no revocations are sent to it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`ANCHOR_WORDS`."""
 
 
 @define(slots=True, kw_only=True)
@@ -112,7 +172,9 @@ class LmaSettings:
     ipv4_address: bytes | None = None
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
-    simul_bindings: int = number(1, 1, 3)
+    simul_bindings: int = number(0, 1, 3)
+    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
+    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
@@ -155,10 +217,44 @@ class LmaSettings:
     """Gateways that may revoke all their sessions at once."""
     accept_bulk: bool = True
     """AcceptBulkBindingUpdateReqForMobilitySession (RFC 6602 section 6.1)."""
+    dhcp_mode: str = "server"
+    """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- congestion control, new calls
+    shutdown: bool = False
+    """True: no update is answered; the sessions that there are last until their lifetimes end."""
+    newcall_policy: str = "none"
+    """For new sessions: ``reject`` (status 129), ``busyout`` (130, no session manager), ``none``: welcome."""
+    max_memory: int = number(0, 64, 1_048_576, "MiB")
+    """Memory of the process above which there are no new sessions; 0 (not in the range): any."""
+    max_pending: int = number(10_000, 1, 10_000)
+    """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
+    mipv6: bool = False
+    """True: hosts may register themselves."""
+    mipv6_pools: tuple[str, ...] = ()
+    """Names of the pools that their home addresses are of."""
+    mipv6_home_link: str = ""
+    """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
+    mipv6_authentication: str = "mn-ha"
+    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
+    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
+    without a key, whose home address is in its profile."""
+    mipv6_unauthenticated: str = "deny"
+    """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
+    mipv6_h_bit: str = "deny"
+    """What an update gets that is no home registration: ``deny`` or ``discard``."""
+    mipv6_mesg_id: bool = False
+    """True: replay protection by the MESG-ID option is required (RFC 4285 section 6)."""
+    mipv6_tolerance: int = number(7, 1, 65_535, "seconds")
+    """How far the MESG-ID may be from our clock."""
+    mipv6_multiple: str = "bulk"
+    """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
+    mipv6_home_and_foreign: bool = False
+    """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_associations: tuple[Association, ...] = ()
+    """For hosts whose profile has none with the SPI."""
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
@@ -184,6 +280,8 @@ class MobilePolicy:
     """LMA address; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
+    ipv4_on_demand: bool = False
+    """Ask for IPv4 only once the mobile node asks by DHCP."""
     service: bytes = b""
     """Service Selection identifier to send; empty: none."""
     prefixes: tuple[tuple[bytes, int], ...] = ()
@@ -230,6 +328,12 @@ class MagSettings:
     router_lifetime: int = number(1_800, 0, 9_000, "seconds")
     router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
     # ---- IPv4 (RFC 5844), DHCP
+    dhcp_lease_time: int = number(3_600, 60, 31_536_000, "seconds")
+    """Of its own: it needs not be that of the binding (RFC 5844 section 3.4.3)."""
+    dhcp_dns_servers: tuple[bytes, ...] = ()
+    dhcp_domain_name: str = ""
+    dhcp_relay_server: bytes | None = None
+    """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
@@ -251,6 +355,8 @@ class MagSettings:
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     # ---- access links
+    anchors: tuple[Anchor, ...] = ()
+    """LMAs that something has to be known of; others need no line."""
     link_local: bytes = FIXED_LINK_LOCAL
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()
