@@ -347,7 +347,7 @@ REVOCATION = (
         event("Decode Error", "Its options cannot be read."),
         event("Checksum Error", "Checksum wrong."),
         event("Invalid Message Type", "Its Binding Revocation type is neither 1 nor 2."),
-        event("HAMGR Not Ready", "No indication waits for it, and the service is about to stop."),
+        event("HAMGR Not Ready", "No indication waits for it, and the service is shut down or stops."),
         event(
             "Matching Request Not Found",
             "No indication to its sender has its number and waits for an answer.",

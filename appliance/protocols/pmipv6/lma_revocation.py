@@ -366,7 +366,8 @@ class Revocation(Feature):
             text = "revocation messages of a node that is no mag-peer are dropped"
             self._reports.notice("revocation stranger", text, now, self._sessions.effects)
         elif isinstance(message, BindingRevocationAcknowledgement):
-            self._initiator.acknowledged(event, message, not self.departing, now)
+            ready = not (self.departing or self._settings.shutdown)
+            self._initiator.acknowledged(event, message, ready, now)
             self._pump(now)
         elif isinstance(message, BindingRevocationIndication):
             # Who sends them knows them.

@@ -6,6 +6,7 @@ from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingError
 from appliance.protocols.mobility.options import MobileNodeGroupIdentifier, MobileNodeIdentifier
 from appliance.protocols.pmipv6.events import ClearSessions, Depart, Install, Reconfigure, Remove
 from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.settings import Peer
 from test.protocols.pmipv6.lma_fakes import (
     LMA_ADDRESS,
     LMA_IPV4,
@@ -210,6 +211,33 @@ class ClearTests(RevocationTestCase):
         self.assertEqual(len(revocations(world.effects)), 1)
         world.packet(seal(encode(BindingError(2, bytes(16))), STRANGER, LMA_ADDRESS), STRANGER)
         self.assertEqual(self.count("other-mobility-messages/ignored"), 1)
+
+
+class SparedTests(RevocationTestCase):
+    """Gateways that an operator wants to be spared, and a service that is shut down."""
+
+    def test_no_revocation(self) -> None:
+        """A gateway whose line says no-revocation gets none; its sessions end at once."""
+        world = self.make(peers=(Peer(address=MAG1, prefix_length=128, revocation=False),))
+        world.send()
+        self.tell(ClearSessions())
+        self.assertEqual((revocations(world.effects), world.lma.session_count), ([], 0))
+        world.send()
+        self.tell(ClearSessions(trigger=128))
+        world.pass_time(0.1)
+        self.assertEqual((self.count(SENT), world.lma.session_count), (0, 0))
+
+    def test_shut_down(self) -> None:
+        """An answer that nobody waits for meets a service that is shut down."""
+        world = self.make()
+        world.send()
+        self.tell(ClearSessions())
+        message = self.sent()
+        self.tell(Reconfigure(settings(revocation=True, shutdown=True)))
+        self.reply(message, sequence=message.sequence ^ 1)
+        self.assertEqual(self.count(DROPPED + "hamgr-not-ready"), 1)
+        self.reply(message)
+        self.assertEqual(world.lma.session_count, 0)
 
 
 class MeanwhileTests(RevocationTestCase):

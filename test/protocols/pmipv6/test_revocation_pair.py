@@ -20,6 +20,7 @@ from appliance.protocols.mobility.options import (
     MobileNodeIdentifier,
 )
 from appliance.protocols.pmipv6.events import (
+    AddressReleased,
     ClearSessions,
     Depart,
     MobileAttached,
@@ -187,6 +188,18 @@ class PairTests(SynchronousTestCase):
         network.feed(ANCHOR, ClearSessions(group=int(details["Bulk Group of LMA"])))
         network.run(1)
         self.assertEqual(network.everywhere(), (0, 0, 0))
+
+    def test_bulk_and_one_family(self) -> None:
+        """An IPv4 home address that is given back does not take the session out of its group."""
+        network = Pair(gateway={"request_bulk": True}, ipv4=True)
+        network.arrive()
+        network.feed(FIRST, AddressReleased("acc0", MN))
+        network.run(1)
+        (entry,) = network.cores[ANCHOR].sessions()
+        self.assertEqual((entry.ipv4_address, network.value(ANCHOR, "dereg-requests/accepted")), (None, 1))
+        self.assertEqual(dict(network.cores[ANCHOR].details(entry))["Bulk Group of MAG"], "2")
+        network.run(3000)
+        self.assertEqual(network.everywhere(), (1, 1, 0))
 
     def test_bulk_without_timestamps(self) -> None:
         """Sequence numbers order the updates of a group, too."""
