@@ -153,6 +153,12 @@ MAG = Table(
             extra("Binding Error Sent", "A Binding Error was sent in answer."),
             extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
         ),
+        *group(
+            "Runtime LMA Assignment",
+            extra("Taken", "A session went to the anchor that the one asked has named (RFC 6463)."),
+            extra("Ignored", "A Redirect option that was not asked for."),
+            extra("Refused", "A Redirect option that names no anchor that may be taken: no session."),
+        ),
         # Shown as far as there is something to show; texts and labels as the LMA's.
         *(evolve(row, extra=True) for row in REVOCATION),
     ),

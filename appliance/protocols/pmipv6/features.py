@@ -159,6 +159,10 @@ class Features:
         handler: Any = feature
         self.handlers = joined(self.handlers, handler, types)
 
+    def close(self) -> None:
+        """Have no features any more, which refer back here: the service is gone."""
+        self.all, self.watching, self.handlers = (), (), {}
+
     def _rewatch(self) -> None:
         self.watching = tuple(each for each in self.all if each.watches)
 

@@ -21,20 +21,36 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.mobility.status import REVOKE_ADMINISTRATIVE, REVOKE_UNSPECIFIED
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import Capacity, ClearSessions, Depart, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Depart,
+    Entrust,
+    PacketReceived,
+    Reconfigure,
+)
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_load import Load
+from appliance.protocols.pmipv6.lma_networks import AccessNetworks
+from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
 from appliance.protocols.pmipv6.lma_request import NOT_READY
 from appliance.protocols.pmipv6.lma_revocation import TRIGGERS_OF_CAUSES, Revocation
+from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.lma_user_plane import UserPlane
+from appliance.protocols.pmipv6.lma_vendors import VendorOptions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.revocation import BINDING_ERROR, MANY, REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
@@ -54,6 +70,8 @@ Event = (
     | OptionsReceived
     | AddressTested
     | Depart
+    | Entrust
+    | Concluded
 )
 
 
@@ -81,6 +99,14 @@ class LocalMobilityAnchor:
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
         self._features.add(self._revocation, REVOCATION, BINDING_ERROR)
+        self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
+        self._features.add(self._redirection, BindingAcknowledgement.TYPE)
+        self._features.add(Services(settings))
+        self._features.add(Delegation(settings, self._sessions))
+        self._features.add(UserPlane(settings, self._sessions))
+        self._features.add(AccessNetworks())
+        self._features.add(VendorOptions(settings))
+        self._features.add(Load(settings, counters, self._sessions))
         #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
         self.hosts: Any = None
         self._reports = reports
@@ -135,12 +161,19 @@ class LocalMobilityAnchor:
         updates = self._updates
         asking = sum(each.request is not None for each in questions)
         values[PENDING] -= len(updates.waiting) + len(updates.held) + asking
+        values[PENDING] -= self._redirection.waiting
         return ended
 
     @property
     def departed(self) -> bool:
         """Whether all gateways have heard that the service stops (:class:`events.Depart`), or long enough."""
         return self._revocation.departed
+
+    def close(self) -> None:
+        """Break the circles of references: full garbage collections are rare by intention."""
+        self._features.close()
+        self._revocation.close()
+        self._updates.revoker = self._updates.bulk = None
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
@@ -178,10 +211,25 @@ class LocalMobilityAnchor:
             self._reconfigure(event, now)
         elif isinstance(event, Depart):
             self._revocation.depart(now)
+        elif isinstance(event, Entrust):
+            self._entrusted(event, now)
+        elif isinstance(event, Concluded):
+            self._redirection.concluded(event, now)
         elif isinstance(event, Capacity):
             self._sessions.adapt(event)
         else:
             self._clear(event, now)
+
+    def _entrusted(self, event: Entrust, now: Now) -> None:
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
+        if not self.settings.redirect_accept:
+            self._sessions.effects.append(Concluded(event.by, event.token, b""))
+            return
+        self.counters.values[SERVED] += 1
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            request.relay = event.by, event.token
+            self._updates.update(request, now)
 
     @property
     def deadline(self) -> float | None:

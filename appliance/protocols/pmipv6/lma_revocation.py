@@ -79,9 +79,9 @@ class Revocation(Feature):
         self._updates = updates
         self._bulk = bulk
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
-        self._initiator.schedule = lambda mono: self.schedule(mono)
-        self._initiator.spared = self._is_spared
-        self._sweeps = br.Sweeps(self._is_alive)
+        self._initiator.spared = _sparing(updates)
+        calls = sessions.cache.calls
+        self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
         #: Sessions whose indication has to wait until others are answered.
         self._queue: deque[Revoking] = deque()
@@ -109,10 +109,21 @@ class Revocation(Feature):
                 if not one.subject.gone:
                     one.subject.answered(br.SILENCE, now)
 
-    def _is_spared(self, gateway: bytes) -> bool:
-        """A ``mag-peer`` line says that indications would stop this gateway."""
-        peer = self._updates.policy.peers.find(gateway)
-        return peer is not None and not peer.revocation
+    @property
+    def schedule(self) -> Callable[[float], None]:
+        """What is told when a tick is wanted."""
+        return self._initiator.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Callable[[float], None]) -> None:
+        self._initiator.schedule = schedule
+
+    def close(self) -> None:
+        """Let go of everything that refers back here: the service is gone."""
+        self._initiator.open.clear()
+        self._whole.clear()
+        self._asked.clear()
+        self._queue.clear()
 
     # ---- sessions that are to end -----------------------------------------------------------
 
@@ -416,3 +427,13 @@ class Revocation(Feature):
         self._initiator.tick(now)
         self._pump(now)
         self._sweeps.tick(now)
+
+
+def _sparing(updates: Decisions) -> Callable[[bytes], bool]:
+    """Tells which gateways get no indications: a ``mag-peer`` line says that they would stop there."""
+
+    def spared(gateway: bytes) -> bool:
+        peer = updates.policy.peers.find(gateway)
+        return peer is not None and not peer.revocation
+
+    return spared

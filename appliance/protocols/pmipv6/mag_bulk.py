@@ -101,6 +101,8 @@ class MagBulk(MagFeature):
         self._sessions = sessions
         self._numbers: dict[str, int] = {}
         self._groups: dict[Key, Group] = {}
+        #: By call id: a session may go to another anchor meanwhile (RFC 6463).
+        self._keys: dict[int, Key] = {}
         self._rounds: deque[Round] = deque()
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
@@ -131,10 +133,12 @@ class MagBulk(MagFeature):
             self.ended(entry)
             return
         number = self._number(entry.interface)
-        if entry.gateway_group != number:
+        key = entry.lma, number
+        if self._keys.get(entry.call_id) != key:
             self.ended(entry)
         entry.gateway_group, entry.anchor_group = number, theirs
-        group = self._groups.setdefault((entry.lma, number), Group())
+        self._keys[entry.call_id] = key
+        group = self._groups.setdefault(key, Group())
         group.members[entry.call_id] = entry
         # From now on the group is refreshed, when the first of its sessions needs it.
         at, entry.next_at = entry.next_at, None
@@ -144,11 +148,13 @@ class MagBulk(MagFeature):
 
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Leave the group."""
-        number, entry.gateway_group, entry.anchor_group = entry.gateway_group, 0, 0
-        key = entry.lma, number
-        group = self._groups.get(key)
-        if group is not None and group.members.pop(entry.call_id, None) is not None and not group.members:
-            del self._groups[key]
+        entry.gateway_group = entry.anchor_group = 0
+        key = self._keys.pop(entry.call_id, None)
+        if key is not None:
+            members = self._groups[key].members
+            del members[entry.call_id]
+            if not members:
+                del self._groups[key]
 
     def details(self, entry: BindingUpdateListEntry) -> list[tuple[str, str]]:
         """Its groups."""

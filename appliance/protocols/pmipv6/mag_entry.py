@@ -85,6 +85,20 @@ class BindingUpdateListEntry:
     """Bulk binding update group of ours that it is in (RFC 6602 section 5.1.1); 0: none."""
     anchor_group: int = 0
     """The LMA's."""
+    # ---- redirection (RFC 6463)
+    asked: bytes = b""
+    """Anchor that has sent it to ``lma``; empty: none."""
+    redirectable: bool = False
+    """The latest request told that it may be sent elsewhere."""
+    redirects: int = 0
+    """Assignments since the last refresh that was accepted."""
+    # ---- user-plane address (RFC 7389), delegated prefixes (RFC 7148), vendor options (RFC 5094)
+    user_plane: bytes = b""
+    """Where the tunnel goes; empty: to ``lma``."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    delegation_refused: int = 0
+    """Status 177 or 178 that an anchor has answered; 0: none."""
+    vendor: tuple[tuple[int, int, bytes], ...] = ()
     ipv4_wanted: bool = True
     """Whether to ask for an IPv4 home address, if its line allows one at all."""
     ipv4_asked: bool = False

@@ -174,14 +174,12 @@ class Initiator:
         self.deaf: dict[bytes, None] = {}
         #: Tells which peers the operator does not want to get any.
         self.spared: Callable[[bytes], bool] = lambda peer: False
-        self._deadlines = Deadlines(self._due)
+        opened = self.open
+        # Nothing here refers to the initiator itself: a service that is gone must be freed at once.
+        self._deadlines = Deadlines(lambda sequence: opened[sequence].due if sequence in opened else None)
         self.retries, self.timeout = 1, 1.0
         #: Told when a tick is wanted.
         self.schedule: Callable[[float], None] = lambda mono: None
-
-    def _due(self, sequence: int) -> float | None:
-        found = self.open.get(sequence)
-        return None if found is None else found.due
 
     @property
     def deadline(self) -> float | None:
