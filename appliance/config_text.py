@@ -12,6 +12,7 @@ from appliance.cli.commands import (
     configuration_diameter,
     configuration_hosts,
     configuration_policy,
+    configuration_revocation,
     configuration_services,
     configuration_updates,
     management,
@@ -23,6 +24,7 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_revocation,
     configuration_hosts,
     configuration_updates,
     configuration_dhcp,
