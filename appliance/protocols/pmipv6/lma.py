@@ -5,6 +5,7 @@
     PacketReceived ─▶ Intake ─Request─▶ Updates ─▶ Sessions ─▶ PBA, Install, Remove
     Authorized, Reauthorize ───────────────▲          ▲   └──▶ Authorize, Abandon, Account
     ClearSessions, SessionEnds, Reconfigure, time ────┘
+    heartbeats, notifications ─▶ Features: LmaHeartbeat, Notifications, MagParameters
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,15 +20,28 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.messages import BindingError, UpdateNotificationAcknowledgement
+from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import (
+    Began,
+    ClearSessions,
+    NotifyUpdate,
+    PacketReceived,
+    Reconfigure,
+)
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.heartbeat import Peer
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_heartbeat import LmaHeartbeat
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_notifications import Notifications
+from appliance.protocols.pmipv6.lma_parameters import MagParameters
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.peers import BindingErrors
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -35,7 +49,16 @@ from appliance.protocols.timers import Now
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds
+Event = (
+    PacketReceived
+    | ClearSessions
+    | Reconfigure
+    | Authorized
+    | Reauthorize
+    | SessionEnds
+    | Began
+    | NotifyUpdate
+)
 
 
 class LocalMobilityAnchor:
@@ -55,6 +78,19 @@ class LocalMobilityAnchor:
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self._health(random_bits)
+
+    def _health(self, random_bits: Callable[[int], int]) -> None:
+        """What is said to gateways beside the registrations: RFC 5847, RFC 7077, RFC 8127."""
+        settings, counters, sessions = self.settings, self.counters, self._sessions
+        self._heartbeat = LmaHeartbeat(settings, counters, sessions, self._updates.end)
+        self.notifications = Notifications(settings, counters, sessions, random_bits)
+        self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
+        self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
+        self._features.add(MagParameters(settings, sessions))
+        errors = BindingErrors(self._intake.ignored)
+        errors.listeners += [self._heartbeat.refused, self.notifications.refused]
+        self._features.handlers[BindingError.TYPE] = errors
 
     # What the service asks.
 
@@ -80,6 +116,19 @@ class LocalMobilityAnchor:
         if entry.extras is None:
             return ()
         return tuple(pair for feature in self._features.all for pair in feature.details(entry))
+
+    def peers(self) -> list[Peer]:
+        """The gateways that sessions are shared with, and how they are."""
+        return list(self._heartbeat.peers.values())
+
+    def shared(self, address: bytes) -> int:
+        """How many sessions a gateway has."""
+        return self._heartbeat.shared(address)
+
+    @property
+    def restarts(self) -> int:
+        """Its Restart Counter."""
+        return self._heartbeat.counter
 
     def affected(self, settings: LmaSettings) -> Iterator[bool]:
         """For each session that ``settings`` may end, whether they do; changes nothing."""
@@ -114,6 +163,10 @@ class LocalMobilityAnchor:
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Began):
+            self._heartbeat.began(event)
+        elif isinstance(event, NotifyUpdate):
+            self.notifications.ordered(event, now)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 

@@ -71,10 +71,18 @@ class AnswerReader:
             self._sessions.count(_ERRORS + "no-matching-request")
         elif not answer.fits(entry):
             self._mismatched(entry, now)
+        elif why := self._sessions.features.unusable(entry, decoded.message):
+            self._sessions.count(_ERRORS + "unusable-parameters")
+            text = f"Answer of LMA for {self._sessions.name(entry)} ignored: {why}"
+            self._sessions.notify_seldom(("unusable", entry.lma), text, now)
         else:
             self._answered(entry, answer, decoded.message, now)
             if entry.call_id in self._sessions.list.by_call_id:
                 self._sessions.arm(entry)
+
+    def ignored(self) -> None:
+        """Count a message, received already, that nobody has a use for."""
+        self._sessions.count(_OTHER + "ignored")
 
     def _unusable(
         self, handler: Handler | None, event: PacketReceived, why: str, row: str, now: Now
@@ -203,7 +211,7 @@ class AnswerReader:
         if 0 < answer.refresh < granted:
             renew = min(renew, float(answer.refresh))
         # At 100 percent there must still be time for one exchange.
-        renew = min(renew, granted - settings.retransmission_timeout / 1000)
+        renew = min(renew, granted - self._sessions.first_timeout(entry))
         entry.lifetime = granted
         entry.expires = entry.sent_at + granted
         entry.state, entry.exchange, entry.sent = ACTIVE, "", ()

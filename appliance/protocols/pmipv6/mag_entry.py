@@ -77,6 +77,9 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    # ---- LMA-controlled MAG parameters (RFC 8127)
+    timers: tuple[int, int, int] | None = None
+    """Start of the renewal before the end (in 4 s), first and longest time-out (s), as the LMA wants them."""
 
     @property
     def due(self) -> float | None:
