@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from appliance.config import Configuration
 from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
+from appliance.protocols.pmipv6.controlled import fault_of
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 RULE = "#" * 86
@@ -43,6 +44,8 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
     if not settings.max_subscribers:
         yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
+    if fault := fault_of(settings):
+        yield Finding("LMA-service", ERROR, f"{name} refuses every registration: a value of {fault} is 0")
 
 
 def _mag(settings: MagSettings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The counter rows about peers: heartbeats, which gateway and anchor have in common, and update notifications.
+"""The counter rows about peers: heartbeats, which both kinds of service have, and update notifications.
 
 ``Path Management Messages`` carries the published names of ``show mag-service statistics``. An anchor has the
 same group, but it is not among the 161 rows of its published list: there it is shown once it has moved.

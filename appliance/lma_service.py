@@ -12,7 +12,7 @@ from appliance.counters import CounterSet
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
-from appliance.protocols.pmipv6.events import Notify
+from appliance.protocols.pmipv6.events import Notify, NotifyUpdate
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -62,6 +62,7 @@ class LmaService(Service):
     async def start(self) -> None:
         """Open sockets and TUN device; raises ResourceError. Routes to the device are the caller's."""
         settings = self.settings
+        began = await self._began()
         self._engine = Engine(
             self._reactor,
             Host(),
@@ -87,11 +88,15 @@ class LmaService(Service):
             self._probe(),
             self._client,
             self._routes,
+            self.keep_peers,
         )
         if self._client is not None:
             self._client.attach(self._driver.feed, self._engine.usage)
             await self._client.start()
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        if began is not None:
+            # Nothing has been read from the sockets yet.
+            self._driver.feed(began)
         self.state = "Started"
 
     def _complain(self, text: str) -> None:
@@ -124,6 +129,21 @@ class LmaService(Service):
     def dissolve(self) -> int:
         """Count all sessions as dropped by the operator; their gateways find out at the next refresh."""
         return self._core.dissolve()
+
+    def notify_update(self, username: str, reason: int, vendor: tuple[int, int, bytes]) -> tuple[int, str]:
+        """Send Update Notifications; returns for how many sessions or gateways, and what prevents it."""
+        if self._driver is None:
+            return 0, f"lma-service {self.name} is not started"
+        mn_id = username.encode()
+        if username:
+            concerned = sum(not entry.deleting for entry in self._core.sessions(mn_id=mn_id))
+            refusal = "" if concerned else f"no session of {username} in lma-service {self.name}"
+        else:
+            concerned = self._core.notifications.gateways
+            refusal = "" if concerned else f"no gateway has a session in lma-service {self.name}"
+        if not refusal:
+            self._driver.feed(NotifyUpdate(reason, mn_id, *vendor))
+        return concerned, refusal
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show lma-service name NAME``."""

@@ -16,9 +16,11 @@ from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.events import (
     Advertise,
     Install,
+    KeepPeers,
     MobileAttached,
     MobileDetached,
     Notify,
@@ -40,6 +42,7 @@ from appliance.tun.engine import Engine
 
 Clock = Callable[[], Now]
 Tell = Callable[[Notify], None]
+Keep = Callable[[KeepPeers], None]
 Sink = Callable[[Any, Now], None] | None
 """What records the inputs of a core, if anything does."""
 
@@ -141,6 +144,7 @@ class LmaDriver:
         probe: Probe | None = None,
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
+        keep: Keep = lambda _effect: None,
     ) -> None:
         self._core = core
         self._probe = probe
@@ -150,6 +154,7 @@ class LmaDriver:
             Install: engine.install,
             Remove: lambda effect: engine.remove(effect.call_id),
             Notify: tell,
+            KeepPeers: keep,
         }
         if aaa is not None:
             perform |= {Authorize: aaa.authorize, Abandon: aaa.abandon, Account: aaa.account}
@@ -181,7 +186,8 @@ class LmaDriver:
         self.feed(Reconfigure(settings))
 
     def _send(self, effect: Send) -> None:
-        if self._signalling is None or not self._signalling.send(effect):
+        sent = self._signalling is not None and self._signalling.send(effect)
+        if not sent and effect.data[2] == BindingAcknowledgement.TYPE:
             self._core.send_failed()
 
     def _send_icmp(self, effect: SendIcmp) -> None:
@@ -209,6 +215,7 @@ class MagDriver:
         record: Sink = None,
         record_access: Sink = None,
         probe: Probe | None = None,
+        keep: Keep = lambda _effect: None,
     ) -> None:
         self._probe = probe
         self._access = CoreDriver(
@@ -230,6 +237,7 @@ class MagDriver:
             Advertise: self._access.feed,
             Withdraw: self._access.feed,
             Notify: tell,
+            KeepPeers: keep,
         }
         if probe is not None:
             perform = probe.effects(perform)

@@ -1,12 +1,12 @@
-"""Whether the peers of an anchor or a gateway are alive, and whether they have lost their sessions (RFC 5847).
+"""Whether the peers of a service are alive, and whether they have lost their sessions (RFC 5847).
 
 ::
 
     Peer:  unknown ──response──▶ up ──requests unanswered──▶ failed ──response──▶ up
               └───── Binding Error status 2 ─────▶ unsupported (never asked again)
 
-Everything costs per peer, never per session. What a lost peer means for the sessions is the business of
-the two subclasses. ``heartbeat retransmission max`` is MISSING_HEARTBEATS_ALLOWED: a request is repeated so
+Everything costs per peer, never per session. What a lost peer means for sessions is the business of the
+two subclasses. ``heartbeat retransmission max`` is MISSING_HEARTBEATS_ALLOWED: a request is repeated so
 often, with its sequence number; when the last one has not been answered either, the path has failed.
 """
 

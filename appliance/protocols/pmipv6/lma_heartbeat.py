@@ -31,8 +31,8 @@ def timing_of(settings: LmaSettings) -> Timing:
 class LmaHeartbeat(HeartbeatCore, Feature):
     """Asks the gateways; ends the sessions of those that are lost, if the operator wants it.
 
-    There is no list of sessions by gateway, which every session would have to pay for: when gateways are lost,
-    the cache is gone through once for all of them, slice by slice.
+    There is no list of sessions by gateway, which every session would have to pay for: when gateways are
+    lost, the cache is gone through once for all of them, slice by slice.
     """
 
     def __init__(self, settings: LmaSettings, counters: CounterSet, sessions: Sessions, end: End) -> None:
@@ -41,7 +41,8 @@ class LmaHeartbeat(HeartbeatCore, Feature):
         self._allowed = Peers(settings.peers)
         self._sessions = sessions
         self._end = end
-        #: Gateways whose sessions end if they were refreshed before this time: in the coming round, in this one.
+        #: Gateways whose sessions end if they were refreshed before this time: in the coming round, and in
+        #: this one.
         self._coming: dict[bytes, float] = {}
         self._doomed: dict[bytes, float] = {}
         self._queue: deque[BindingCacheEntry] = deque()

@@ -28,10 +28,10 @@ from appliance.protocols.mobility.options import (
     VendorSpecific,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.controlled import controlled_values
 from appliance.protocols.pmipv6.events import Notify, NotifyUpdate, PacketReceived, Send
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Feature
 from appliance.protocols.pmipv6.lma_checks import Peers
-from appliance.protocols.pmipv6.lma_parameters import controlled_values
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.pba import sealed
@@ -137,6 +137,11 @@ class Notifications(Feature):
         self._queue.extend((gateway, reason, (group, *options)) for gateway in gateways)
         self.schedule(0.0)
         return len(gateways)
+
+    @property
+    def gateways(self) -> int:
+        """How many gateways have sessions."""
+        return len(self._sessions.gateways)
 
     def ordered(self, order: NotifyUpdate, now: Now) -> None:
         """An operator wants it; that is also the administrative action that section 5.2 speaks of."""
@@ -303,7 +308,7 @@ class Notifications(Feature):
         for waiting in found:
             del self._waiting[waiting.message.sequence]
             self._end(waiting, None, now)
-        text = f"{text_of(address)} does not know update notifications: it gets none until an operator sends one"
+        text = f"{text_of(address)} does not know update notifications: none until an operator sends one"
         self._say(("unsupported", address), text, now)
         return True
 

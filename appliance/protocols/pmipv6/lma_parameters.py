@@ -3,9 +3,8 @@
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.options import LmaControlledMagParameters
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.controlled import HEARTBEAT, REREGISTRATION, Three, suboption
+from appliance.protocols.pmipv6.controlled import controlled_values, fault_of, parameters
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -14,44 +13,6 @@ from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
 MISCONFIGURED = Verdict(codes.REASON_UNSPECIFIED)
-
-
-def _reregistration(settings: LmaSettings) -> Three:
-    return (
-        settings.mag_reregistration_start,
-        settings.mag_retransmission_initial,
-        settings.mag_retransmission_maximum,
-    )
-
-
-def _heartbeat(settings: LmaSettings) -> Three:
-    return (
-        settings.mag_heartbeat_interval,
-        settings.mag_heartbeat_delay,
-        settings.mag_heartbeat_retransmissions,
-    )
-
-
-def controlled_values(settings: LmaSettings) -> tuple[Three | None, Three | None]:
-    """The numbers that gateways are given: re-registration and heartbeat; ``None``: it is switched off."""
-    return (
-        _reregistration(settings) if settings.mag_reregistration_control else None,
-        _heartbeat(settings) if settings.mag_heartbeat_control else None,
-    )
-
-
-def parameters(settings: LmaSettings) -> LmaControlledMagParameters:
-    """The option for gateways: the sub-options that are switched on."""
-    values = zip((REREGISTRATION, HEARTBEAT), controlled_values(settings), strict=True)
-    return LmaControlledMagParameters([suboption(kind, three) for kind, three in values if three is not None])
-
-
-def fault_of(settings: LmaSettings) -> str:
-    """What is configured wrongly; empty: nothing."""
-    for name, three in zip(("re-registration", "heartbeat"), controlled_values(settings), strict=True):
-        if three is not None and 0 in three:
-            return f"mag-parameters {name}"
-    return ""
 
 
 class MagParameters(Feature):

@@ -1,4 +1,4 @@
-"""Registering many mobile nodes again without a burst: a bounded number of sessions has its turn at a time."""
+"""Registering many mobile nodes again without a burst: a few sessions have their turn at a time."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from appliance.protocols.timers import Now
 #: A thousand a second, in small portions.
 AT_ONCE, PAUSE = 50, 0.05
 
-#: What can be wanted of a session, the stronger one later: refresh its binding; register anew where the anchor
-#: has lost it, forwarding meanwhile; end it; end it, and register the mobile node anew.
+#: What can be wanted of a session, the stronger one later: refresh its binding; register anew where the
+#: anchor has lost it, forwarding meanwhile; end it; end it, and register the mobile node anew.
 REFRESH, REGISTER, END, END_AND_REGISTER = range(4)
 
 

@@ -93,7 +93,7 @@ class MagHeartbeat(HeartbeatCore, MagFeature):
         return self._controlled.get(peer.address, self.timing)
 
     def controlled(self, anchor: bytes, values: Three | None, now: Now) -> None:
-        """An anchor says how often it wants to be asked: interval, delay, retransmissions; ``None``: nothing."""
+        """An anchor wants to be asked so: interval, delay, retransmissions; ``None``: it does not mind."""
         old = self._controlled.get(anchor)
         new = None if values is None else Timing(values[0], values[1] or self.timing.timeout, values[2])
         if new == old:

@@ -207,6 +207,7 @@ class MagNotifications(MagFeature):
                 status = applier(entries, [option], now)
                 if status >= 128:
                     return status
-            text = f"vendor {option.vendor} notifies of type {option.subtype}: {option.data.hex() or 'no data'}"
+            data = option.data.hex() or "no data"
+            text = f"vendor {option.vendor} notifies of type {option.subtype}: {data}"
             self._say(("vendor", option.vendor, option.subtype), text, now)
         return codes.UPA_SUCCESS

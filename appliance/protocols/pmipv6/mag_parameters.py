@@ -1,4 +1,4 @@
-"""LMA-Controlled MAG Parameters at the gateway (RFC 8127 section 5.2): the anchor's timers in place of ours."""
+"""LMA-Controlled MAG Parameters at the gateway (RFC 8127 section 5.2): the anchor's timers for ours."""
 
 from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.mobility.options import LmaControlledMagParameters

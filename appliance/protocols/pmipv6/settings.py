@@ -137,7 +137,7 @@ class LmaSettings:
     heartbeat_path_failure: str = "keep-sessions"
     """or ``end-sessions``: what becomes of the sessions of a gateway that does not answer any more."""
     heartbeat_peer_restart: str = "end-sessions"
-    """or ``keep-sessions``: of one that has restarted and lost them (RFC 5847 section 3: they are invalid)."""
+    """or ``keep-sessions``: of one that has restarted and lost them (RFC 5847 section 3: invalid)."""
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
     update_notification_retransmissions: int = number(1, 0, 5)
     """MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT"""
