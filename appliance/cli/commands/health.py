@@ -112,7 +112,9 @@ for _kind in ("lma", "mag"):
 )
 def _notify(shell: Any, args: dict[str, Any]) -> Iterator[str]:
     (service,) = cast(list[NotifyPort], find(shell.system, "lma", args["service"]))
-    reason = next(number for word, number in UPDATE_REASONS.items() if word in args)
+    # A word that values follow is not among the arguments: its values are.
+    words = args if "vendor" not in args else ("vendor-specific",)
+    reason = next(number for word, number in UPDATE_REASONS.items() if word in words)
     vendor = args.get("vendor", 0), args.get("vendor_type", 0), _octets(args.get("octets", ""))
     concerned, refusal = service.notify_update(args.get("nai", ""), reason, vendor)
     if refusal:

@@ -42,7 +42,7 @@ class GatewayTests(MagTestCase):
         options: Any = None,
         source: bytes = LMA_ADDRESS,
     ) -> Any:
-        """Notify; gives the status of the acknowledgement (``None``: there was none) and the other messages."""
+        """Notify; gives the status of the acknowledgement (``None``: there was none), and the updates."""
         options = [opt.MobileNodeIdentifier(1, NAI)] if options is None else options
         data = seal(encode(UpdateNotification(sequence, reason, flags, options)), source, MAG_ADDRESS)
         sent = [
@@ -68,7 +68,8 @@ class GatewayTests(MagTestCase):
             (
                 (1, [mine], 0), (2, [mine], 0), (2, [mine, opt.GreKey(1)], 128), (3, [mine], 129),
                 (3, [mine, vendor], 0), (5, [mine], 130), (8, [mine], 131),
-                (1, [opt.MobileNodeIdentifier(1, b"x@y")], 132), (1, [opt.MobileNodeGroupIdentifier(1, 1)], 0),
+                (1, [opt.MobileNodeIdentifier(1, b"x@y")], 132),
+                (1, [opt.MobileNodeGroupIdentifier(1, 1)], 0),
                 (1, [opt.MobileNodeGroupIdentifier(1, 7)], 132), (1, [], None),
             )
         ):  # fmt: skip
