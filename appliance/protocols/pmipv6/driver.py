@@ -232,6 +232,7 @@ class MagDriver:
         )
         perform: Perform = {
             Send: self._send,
+            SendIcmp: self._send_icmp,
             Install: engine.install,
             Remove: lambda effect: engine.remove(effect.call_id),
             Advertise: self._access.feed,
@@ -264,6 +265,10 @@ class MagDriver:
         # A PBU that cannot go out now is sent again by the retransmission timer.
         if self._signalling is not None:
             self._signalling.send(effect)
+
+    def _send_icmp(self, effect: SendIcmp) -> None:
+        if self._signalling is not None:
+            self._signalling.send_icmp(effect)
 
     def control_frame(self, interface: str, frame: bytes) -> None:
         """Take a Neighbor Discovery, MLD, ARP or DHCP frame that a mobile sent."""

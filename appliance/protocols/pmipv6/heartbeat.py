@@ -171,7 +171,7 @@ class HeartbeatCore:
         """Our address and the UDP port (0: IPv6) to reach a peer with; ``None``: there is no way."""
         raise AssertionError("each side has its own")
 
-    def _is_peer(self, address: bytes) -> bool:
+    def is_peer(self, address: bytes) -> bool:
         """Whether the configuration lets this node be a peer."""
         raise AssertionError("each side has its own")
 
@@ -349,7 +349,7 @@ class HeartbeatCore:
     def _requested(self, event: PacketReceived, message: Heartbeat, now: Now) -> None:
         """Section 3: a request is always answered, with or without a binding; but not a stranger's."""
         source, values, rows = event.source, self._values, self._rows
-        if not (is_unicast(source) and self._is_peer(source)):
+        if not (is_unicast(source) and self.is_peer(source)):
             values[rows.stranger] += 1
             self._stranger(source, "request", now)
             return
@@ -377,7 +377,7 @@ class HeartbeatCore:
         unsolicited = message.flags & HB_U
         if peer is None:
             # A former peer that has restarted and has no session here is none of our business.
-            if not (unsolicited and self._is_peer(event.source)):
+            if not (unsolicited and self.is_peer(event.source)):
                 self._values[rows.unknown] += 1
                 self._stranger(event.source, "response", now)
             return

@@ -78,7 +78,7 @@ class MobileAccessGateway:
         sessions, features = self._sessions, self._sessions.features
         again = Again(sessions)
         self._heartbeat = MagHeartbeat(counters, sessions, again)
-        self.notifications = MagNotifications(counters, sessions, again)
+        self.notifications = MagNotifications(counters, sessions, again, self._heartbeat)
         features.add(again)
         features.add(self._heartbeat, HeartbeatMessage.TYPE)
         features.add(self.notifications, UpdateNotification.TYPE)

@@ -79,7 +79,8 @@ class MagHeartbeat(HeartbeatCore, MagFeature):
         # Section 4: over IPv4 as RFC 5844 section 4 says.
         return None if ours is None else (ours, SIGNALLING_PORT)
 
-    def _is_peer(self, address: bytes) -> bool:
+    def is_peer(self, address: bytes) -> bool:
+        """Whether it is an anchor of the configuration, or one that has bindings."""
         return address in self._anchors or address in self._counts
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
@@ -113,13 +114,13 @@ class MagHeartbeat(HeartbeatCore, MagFeature):
         ends = (
             settings.heartbeat_peer_restart if restarted else settings.heartbeat_path_failure
         ) == "end-sessions"
-        there = [call_id for call_id, anchor in self._where.items() if anchor == peer.address]
+        anchor = peer.address
         if not restarted:
             if ends:
-                self._again.add(there, END, since)
+                self._again.everywhere(anchor, END, since)
             return
         if ends:
-            self._again.add(there, END_AND_REGISTER, since)
+            self._again.everywhere(anchor, END_AND_REGISTER, since)
         # What was refreshed since it answered last may have been so before it was restarted: one update
         # too many does no harm.
-        self._again.add(there, REGISTER, now.mono)
+        self._again.everywhere(anchor, REGISTER, now.mono)

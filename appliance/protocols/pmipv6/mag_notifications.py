@@ -26,12 +26,11 @@ from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.mag_again import REFRESH, Again
 from appliance.protocols.pmipv6.mag_entry import ACTIVE, REGISTERING, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
-from appliance.protocols.pmipv6.mag_heartbeat import anchors_of
+from appliance.protocols.pmipv6.mag_heartbeat import MagHeartbeat
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.pba import sealed
 from appliance.protocols.pmipv6.peers import text_of
-from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 
 #: Notifications that are remembered, and for how many seconds: an anchor repeats one for 25 s at most.
@@ -66,12 +65,15 @@ class MagNotifications(MagFeature):
     that reason 2 brings).
     """
 
-    def __init__(self, counters: CounterSet, sessions: MagSessions, again: Again) -> None:
+    def __init__(
+        self, counters: CounterSet, sessions: MagSessions, again: Again, heartbeat: MagHeartbeat
+    ) -> None:
         self._values = counters.values
         self._index = counters.table.index
         self._sessions = sessions
         self._again = again
-        self._anchors = anchors_of(sessions.settings)
+        # Who may send heartbeats may send this: it knows the anchors, and how many bindings each has.
+        self._anchors = heartbeat
         self._limiter = NoticeLimiter()
         #: By anchor and sequence number: when one came and what it was answered with.
         self._known: OrderedDict[tuple[bytes, int], tuple[float, int]] = OrderedDict()
@@ -84,10 +86,6 @@ class MagNotifications(MagFeature):
         }
         self.appliers: dict[int, Act] = {}
 
-    def reconfigure(self, settings: MagSettings, now: Now) -> None:
-        """Go on by other settings."""
-        self._anchors = anchors_of(settings)
-
     # ---- what comes in
 
     def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
@@ -95,9 +93,7 @@ class MagNotifications(MagFeature):
         assert isinstance(message, UpdateNotification)
         source = event.source
         identifiers = [option for option in message.options if isinstance(option, _IDENTIFIERS)]
-        everywhere = self._sessions.list.by_call_id.values
-        known = source in self._anchors or any(entry.lma == source for entry in everywhere())
-        if not known or not is_unicast(source):
+        if not (is_unicast(source) and self._anchors.is_peer(source)):
             self._count("discarded/unknown-peer")
             self._say(("stranger", source), f"update notification of {text_of(source)}, no anchor", now)
             return
@@ -149,8 +145,10 @@ class MagNotifications(MagFeature):
 
     def _handle(self, source: bytes, message: UpdateNotification, identifier: Any, now: Now) -> int:
         self._count("received-reasons/" + _REASONS.get(message.reason, "other"))
-        entries = self._meant(source, identifier)
         act = self.acts.get(message.reason)
+        if act == self._register and getattr(identifier, "group", 0) == ALL_SESSIONS:
+            return self._register_all(source, now)
+        entries = self._meant(source, identifier)
         if not entries:
             status = codes.UPA_NOT_ATTACHED
         elif act is not None:
@@ -181,9 +179,15 @@ class MagNotifications(MagFeature):
 
     def _register(self, entries: Sequence[BindingUpdateListEntry], options: Sequence[Any], now: Now) -> int:
         """Reasons 1 and 4: proxy binding updates, not more at a time than is healthy."""
-        count = self._again.add([entry.call_id for entry in entries], REFRESH, now.mono)
-        self._count("re-registrations", count)
+        self._again.add(entries, REFRESH, now.mono)
+        self._count("re-registrations", len(entries))
         return codes.UPA_SUCCESS
+
+    def _register_all(self, anchor: bytes, now: Now) -> int:
+        self._again.everywhere(anchor, REFRESH, now.mono)
+        count = self._anchors.shared(anchor)
+        self._count("re-registrations", count)
+        return codes.UPA_SUCCESS if count else codes.UPA_NOT_ATTACHED
 
     def _apply(self, entries: Sequence[BindingUpdateListEntry], options: Sequence[Any], now: Now) -> int:
         """Reason 2: the options are the parameters; one that nobody here can apply fails all of them."""

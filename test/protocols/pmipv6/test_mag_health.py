@@ -22,6 +22,7 @@ from appliance.protocols.pmipv6.events import (
     PacketReceived,
     Reconfigure,
     Send,
+    SendIcmp,
 )
 from appliance.protocols.pmipv6.settings import MobilePolicy
 from test.protocols.pmipv6.lma_fakes import STRANGER
@@ -186,6 +187,38 @@ class GatewayTests(MagTestCase):
             for row in ("success", "failed-to-update", "missing-vendor-option", "cannot-meet-qos", "unknown")
         )
         self.assertEqual(self.count(NOTES + "rcvd"), results + self.count(NOTES + "retransmissions-rcvd"))
+
+
+class UnusableTests(MagTestCase):
+    """What cannot be used is counted under what it is."""
+
+    def raw(self, kind: int, data: bytes = b"", proto: int = 59, **where: Any) -> Any:
+        """A message of eight octets at least; gives the effects."""
+        mh = bytes((proto, 0, kind, 0, 0, 0)) + (data or b"\0\0")
+        source = where.get("source", LMA_ADDRESS)
+        mh = mh if len(source) == 4 else seal(mh, source, MAG_ADDRESS)
+        return self.feed(PacketReceived(mh, source, MAG_ADDRESS))
+
+    def test_parameter_problem(self) -> None:
+        """RFC 6275 section 9.2: Payload Proto that is not 59, Header Len too small for the type."""
+        for kind in (6, 13, 19, 14):
+            (effect,) = self.raw(kind, proto=58)
+            self.assertEqual((type(effect), effect.data[:2], effect.data[7]), (SendIcmp, b"\4\0", 40))
+        (effect,) = self.raw(6)
+        self.assertEqual(effect.data[7], 41)
+        self.assertEqual(self.count("other-mobility-messages/parameter-problem-sent"), 5)
+        self.assertEqual(self.raw(6, source=bytes.fromhex("ff02") + bytes(13) + b"\1"), [])
+
+    def test_of_other_types(self) -> None:
+        """Damaged messages of other types are no acknowledgements."""
+        damaged = bytes((59, 0, 14, 0, 1, 1, 0, 0))
+        self.feed(PacketReceived(damaged, LMA_ADDRESS, MAG_ADDRESS))
+        self.feed(PacketReceived(damaged[:4], LMA_ADDRESS, MAG_ADDRESS))
+        self.raw(14, source=bytes((192, 0, 2, 1)))
+        self.assertEqual(self.count("binding-acknowledgement-rcvd/errors"), 0)
+        self.assertEqual(self.count("other-mobility-messages/ignored"), 3)
+        self.raw(6, source=bytes((192, 0, 2, 1)))
+        self.assertEqual(self.count("binding-acknowledgement-errors/no-matching-request"), 1)
 
 
 class RepeatTests(MagTestCase):
