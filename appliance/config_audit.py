@@ -46,6 +46,10 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
     if fault := fault_of(settings):
         yield Finding("LMA-service", ERROR, f"{name} refuses every registration: a value of {fault} is 0")
+    if settings.shutdown:
+        yield Finding("LMA-service", WARNING, f"{name} answers nobody: it is shut down")
+    elif settings.newcall_policy != "none":
+        yield Finding("LMA-service", WARNING, f"{name} takes no new sessions: {settings.newcall_policy}")
 
 
 def _mag(settings: MagSettings) -> Iterator[Finding]:

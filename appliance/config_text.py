@@ -8,8 +8,10 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_dhcp,
     configuration_diameter,
     configuration_health,
+    configuration_policy,
     configuration_services,
     management,
 )
@@ -21,8 +23,10 @@ COMMAND_MODULES = (
     configuration,
     configuration_services,
     configuration_health,
+    configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT

@@ -26,6 +26,7 @@ from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
 from appliance.protocols.pmipv6.events import (
     Began,
+    Capacity,
     ClearSessions,
     NotifyUpdate,
     PacketReceived,
@@ -33,6 +34,7 @@ from appliance.protocols.pmipv6.events import (
 )
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.heartbeat import Peer
+from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_heartbeat import LmaHeartbeat
@@ -52,6 +54,7 @@ PER_TICK = 2_000
 Event = (
     PacketReceived
     | ClearSessions
+    | Capacity
     | Reconfigure
     | Authorized
     | Reauthorize
@@ -77,6 +80,7 @@ class LocalMobilityAnchor:
         self._cache = self._sessions.cache
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self._health(random_bits)
 
@@ -167,6 +171,8 @@ class LocalMobilityAnchor:
             self._heartbeat.began(event)
         elif isinstance(event, NotifyUpdate):
             self.notifications.ordered(event, now)
+        elif isinstance(event, Capacity):
+            self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
@@ -217,6 +223,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self._sessions.reconfigure(settings)

@@ -22,7 +22,8 @@ def timing_of(settings: MagSettings) -> Timing:
 
 def anchors_of(settings: MagSettings) -> frozenset[bytes]:
     """The anchors that the configuration names."""
-    return frozenset({settings.lma, *(policy.lma for policy in settings.policies if policy.lma)} - {b""})
+    named = {policy.lma for policy in settings.policies if policy.lma}
+    return frozenset({settings.lma, *named, *(each.address for each in settings.anchors)} - {b""})
 
 
 class MagHeartbeat(HeartbeatCore, MagFeature):
@@ -86,7 +87,7 @@ class MagHeartbeat(HeartbeatCore, MagFeature):
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Go on by other settings."""
         old, self._settings = self._settings, settings
-        if (old.lma, old.policies) != (settings.lma, settings.policies):
+        if (old.lma, old.policies, old.anchors) != (settings.lma, settings.policies, settings.anchors):
             self._anchors = anchors_of(settings)
         self.retime(timing_of(settings), list(self._counts), now)
 
