@@ -167,6 +167,7 @@ class LmaService(Service):
             self._routes.close()
             self._routes = None
         super().stop()
+        self._core.close()
 
     def dissolve(self) -> int:
         """Count all sessions as dropped by the operator; their gateways find out at the next refresh."""

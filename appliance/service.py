@@ -9,6 +9,7 @@
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
@@ -53,6 +54,11 @@ def address_bytes(text: str) -> bytes:
     return ipaddress.ip_address(text.partition("/")[0]).packed
 
 
+def _say(tell: Tell, label: str, level: str, text: str) -> None:
+    """Log a line of the service of that label."""
+    tell(level, f"{label}: {text}")
+
+
 class Service:
     """What both kinds of service share."""
 
@@ -95,7 +101,8 @@ class Service:
         self._engine: Engine | None = None
         self._restarts: Restarts | None = None
         if state_directory:
-            self._restarts = Restarts(state_directory, self.label, self._complain_as, lambda: clock().wall)
+            told = partial(_say, tell, self.label)
+            self._restarts = Restarts(state_directory, self.label, told, lambda: clock().wall)
         self._make_cores()
 
     def _make_cores(self) -> None:
@@ -119,10 +126,7 @@ class Service:
 
     def notify(self, effect: Notify) -> None:
         """Log what a core has to say."""
-        self._complain_as(effect.level, effect.text)
-
-    def _complain_as(self, level: str, text: str) -> None:
-        self._tell(level, f"{self.label}: {text}")
+        _say(self._tell, self.label, effect.level, effect.text)
 
     def keep_peers(self, effect: KeepPeers) -> None:
         """Write down for the next start whom there are sessions with."""

@@ -129,6 +129,11 @@ class Features:
         handler: Any = feature
         self.handlers |= dict.fromkeys(types, handler)
 
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = self.watching = ()
+        self.handlers = {}
+
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:
             self.deadline = mono

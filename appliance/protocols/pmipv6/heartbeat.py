@@ -12,6 +12,7 @@ often, with its sequence number; when the last one has not been answered either,
 
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from appliance.counters import CounterSet
@@ -140,6 +141,12 @@ class Asker:
         self.sequence: int | None = None
 
 
+def _due(peers: dict[bytes, Peer], address: bytes) -> float | None:
+    """When a peer is to be asked."""
+    peer = peers.get(address)
+    return None if peer is None else peer.due
+
+
 class HeartbeatCore:
     """What anchor and gateway have in common; a feature of either, handler of MH type 13."""
 
@@ -151,7 +158,8 @@ class HeartbeatCore:
         self._values = counters.values
         self._rows = Rows(counters)
         self._holder = holder
-        self._deadlines = Deadlines(self._due)
+        # No method of ours: with it, neither we nor the sessions would be free when the service goes.
+        self._deadlines = Deadlines(partial(_due, self.peers))
         self._askers: dict[bytes, Asker] = {}
         self._unsupported: dict[bytes, None] = {}
         self._strangers = NoticeLimiter()
@@ -207,10 +215,6 @@ class HeartbeatCore:
 
     def _forget(self, address: bytes) -> None:
         self.peers.pop(address, None)
-
-    def _due(self, address: bytes) -> float | None:
-        peer = self.peers.get(address)
-        return None if peer is None else peer.due
 
     def _arm(self, peer: Peer, when: float) -> None:
         if peer.state == UNSUPPORTED or not self._timing(peer).interval:

@@ -147,6 +147,11 @@ class LocalMobilityAnchor:
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
         return ended
 
+    def close(self) -> None:
+        """Leave no cycle of references behind: a core that goes must not wait for a full collection."""
+        self._features.close()
+        self._sessions.close()
+
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
         self.counters.values[ACK_ERROR] += 1

@@ -10,6 +10,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -85,6 +86,12 @@ class Waiting:
         self.due: float | None = None
 
 
+def _due(waiting: dict[int, Waiting], sequence: int) -> float | None:
+    """When one is to be sent again, or given up."""
+    found = waiting.get(sequence)
+    return None if found is None else found.due
+
+
 class Notifications(Feature):
     """Sends them and takes the acknowledgements; handler of MH type 20."""
 
@@ -104,7 +111,8 @@ class Notifications(Feature):
         #: Drawn when it is first needed (section 5.1: it begins at random).
         self._sequence: int | None = None
         self._waiting: dict[int, Waiting] = {}
-        self._deadlines = Deadlines(self._due)
+        # No method of ours: with it, neither we nor the sessions would be free when the service goes.
+        self._deadlines = Deadlines(partial(_due, self._waiting))
         self._refusing: dict[bytes, None] = {}
         self._limiter = NoticeLimiter()
         #: What features want gateways to know of a session: asked for the options of reason 2.
@@ -223,10 +231,6 @@ class Notifications(Feature):
         self.schedule(waiting.due)
 
     # ---- time
-
-    def _due(self, sequence: int) -> float | None:
-        waiting = self._waiting.get(sequence)
-        return None if waiting is None else waiting.due
 
     @property
     def deadline(self) -> float | None:

@@ -100,6 +100,10 @@ class Sessions:
             self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
 
+    def close(self) -> None:
+        """Tell nobody anything any more: who is told refers back to here."""
+        self.met = _nobody
+
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
         suspects, coverage, limit = self.suspects, self._coverage, SUSPECTS_AT_ONCE
