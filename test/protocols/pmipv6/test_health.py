@@ -4,6 +4,8 @@ import random
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import MAG, CounterSet
@@ -315,6 +317,42 @@ class AnchorNotificationTests(SynchronousTestCase):
         self.assertEqual((effect.source, effect.destination, effect.port), (LMA_IPV4, MAG_IPV4, 41_000))
         message = decode(effect.data).message
         self.assertEqual((message.flags, message.options), (0, [opt.MobileNodeGroupIdentifier(1, 1)]))
+
+
+class AnchorFuzzTests(SynchronousTestCase):
+    """Whatever comes instead of an acknowledgement."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([7, 19, 20]),
+                st.sampled_from([MAG1, MAG2, STRANGER]),
+                st.binary(min_size=2, max_size=30),
+            ),
+            max_size=8,
+        )
+    )
+    def test_never_raises(self, messages: Any) -> None:
+        """Anything of these types, mutated or made up: each has its row, each notification one end."""
+        world, ends = World(lambda bits: next(numbers), heartbeat_interval=30), []
+        numbers = iter(range(1, 1000))
+        world.send()
+        (entry,) = world.lma.sessions()
+        for number, (kind, source, body) in enumerate(messages):
+            world.lma.notifications.notify(entry, 2, [], world.now, lambda status, now: ends.append(status))
+            mh = bytes((59, 0, kind, 0, 0, 0)) + (bytes((0, 2 + number)) + body if number % 2 else body)
+            mh += bytes(-len(mh) % 8)
+            mh = mh[:1] + bytes((len(mh) // 8 - 1,)) + mh[2:]
+            world.packet(seal(mh, source, ANCHOR1), source)
+        world.pass_time(5)
+        world.pass_time(5)
+        value = world.value
+        dropped = ("matching-request-not-found", "unknown-peer", "decode-error", "invalid-buffer-length")
+        rows = [NOTES + "ack-rcvd", *(NOTES + "ack-discarded/" + row for row in dropped)]
+        self.assertEqual(sum(map(value, rows)), sum(kind == 20 for kind, _, _ in messages))
+        self.assertEqual(len(ends), value(NOTES + "sent"))
+        self.assertEqual(value(NOTES + "sent") + value(NOTES + "not-sent"), len(messages))
 
 
 class GoldenTests(SynchronousTestCase):
