@@ -425,6 +425,11 @@ class HeartbeatCore:
                 self._lost(peer, True, next(each for each in (suspected, since) if each is not None), now)
         self._arm(peer, max(peer.begun + self._timing(peer).interval, now.mono + PAUSE))
 
+    def refused_at_first(self, address: bytes, now: Now) -> bool:
+        """As :meth:`refused`, but only of a peer that has never answered: that one surely means heartbeats."""
+        peer = self.peers.get(address)
+        return peer is not None and peer.heard is None and self.refused(address, now)
+
     def refused(self, address: bytes, now: Now) -> bool:
         """A Binding Error with status 2 came: whether it was in answer to a heartbeat (section 3)."""
         peer = self.peers.get(address)

@@ -93,7 +93,8 @@ class LocalMobilityAnchor:
         self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
         self._features.add(MagParameters(settings, sessions))
         errors = BindingErrors(self._intake.ignored)
-        errors.listeners += [self._heartbeat.refused, self.notifications.refused]
+        heartbeat = self._heartbeat
+        errors.listeners += [heartbeat.refused_at_first, self.notifications.refused, heartbeat.refused]
         self._features.handlers[BindingError.TYPE] = errors
 
     # What the service asks.

@@ -275,6 +275,20 @@ class NotificationTests(SynchronousTestCase):
         )
         self.assertEqual(pair.value(ANCHOR, PATH + "bind-error"), 0)
 
+    def test_binding_error_of_one_who_knows_heartbeats(self) -> None:
+        """It is about the notification, though a heartbeat waits for its answer too."""
+        pair = Pair()
+        core = pair.cores[ANCHOR]
+        pair.lost = 100
+        pair.run(30)
+        self.assertTrue(pair.peer(ANCHOR).asked)
+        core.receive(NotifyUpdate(2, b"mn1@example.org"), pair.now(ANCHOR))
+        error = seal(encode(BindingError(2, bytes(16))), GATEWAY, ANCHOR)
+        for notes, beats in ((1, 0), (1, 1)):
+            core.receive(PacketReceived(error, GATEWAY, ANCHOR), pair.now(ANCHOR))
+            found = pair.value(ANCHOR, NOTES + "bind-error"), pair.value(ANCHOR, PATH + "bind-error")
+            self.assertEqual(found, (notes, beats))
+
 
 class AnchorNotificationTests(SynchronousTestCase):
     """What the anchor makes of acknowledgements."""
