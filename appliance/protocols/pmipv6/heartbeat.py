@@ -426,7 +426,7 @@ class HeartbeatCore:
         self._arm(peer, max(peer.begun + self._timing(peer).interval, now.mono + PAUSE))
 
     def refused_at_first(self, address: bytes, now: Now) -> bool:
-        """As :meth:`refused`, but only of a peer that has never answered: that one surely means heartbeats."""
+        """As :meth:`refused`, but only of a peer that has never answered: it surely means heartbeats."""
         peer = self.peers.get(address)
         return peer is not None and peer.heard is None and self.refused(address, now)
 
