@@ -305,7 +305,8 @@ class Sessions:
         self.wheel.put(entry)
         self._stamp(request, entry)
         if entry.care_of != request.care_of:
-            self._leave(entry.care_of)
+            if entry.care_of:
+                self._leave(entry.care_of)
             care_of = entry.care_of = self._intern(request.care_of)
             count = self.gateways[care_of] = self.gateways.get(care_of, 0) + 1
             if request.port:
