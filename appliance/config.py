@@ -12,8 +12,20 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
+from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_options import (
+    access_networks,
+    collocate,
+    delegated_prefixes,
+    delegation_pool,
+    delegations,
+    option_faults,
+    redirect_targets,
+    service_profile,
+    vendor_options,
+)
 from appliance.config_peers import make_anchor, make_peer
 from appliance.config_text import parse, show
 from appliance.config_tree import (
@@ -27,6 +39,7 @@ from appliance.config_tree import (
 )
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
+from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -72,6 +85,8 @@ class Context:
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
     groups: tuple[GroupSettings, ...] = ()
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    service_profiles: tuple[ServiceProfile, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -125,7 +140,13 @@ class Builder:
     def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
-        faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults = [
+            *find_faults(found, memory),
+            *option_faults(found, memory),
+            *diameter_faults(found),
+            *management_faults(tree),
+        ]
+        faults += host_faults(found)
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
@@ -147,6 +168,7 @@ class Builder:
             configuration.aaa_servers += tuple(
                 make_server(each, context.name, memory) for each in outline.all("aaa-server")
             )
+        configuration.lma_services = collocate(configuration.lma_services)
         configuration.contexts = tuple(contexts)
         memory.close()
         return [], configuration
@@ -182,6 +204,12 @@ def _context(section: Outline, memory: Memory) -> Context:
         groups=tuple(
             make_group(each, name, section.all("diameter-endpoint")) for each in section.all("aaa-group")
         ),
+        delegation_pools=memory.each(
+            ("prefix-delegation pool", name), section.entries("prefix-delegation pool"), delegation_pool
+        ),
+        service_profiles=memory.each(
+            ("service-profile", name), section.all("service-profile"), service_profile
+        ),
     )
 
 
@@ -215,19 +243,28 @@ def _profile(section: Section) -> Profile:
     profile = Profile(name=section.name or "default", mn_id=section.name.encode())
     _assign(profile, section)
     profile.prefixes = tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix"))
+    profile.home_addresses = home_addresses(section)
+    profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
+    profile.delegated = delegated_prefixes(section)
     return profile
 
 
 def _lma(section: Section, context: Context) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name)
     _assign(settings, section)
+    settings.mipv6_pools = served_pools(section)
+    settings.mipv6_associations = associations(section)
     settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
     settings.default_profile = context.default_profile
+    settings.delegation_pools = context.delegation_pools
+    settings.service_profiles = context.service_profiles
+    settings.redirect_targets = redirect_targets(section)
+    settings.vendor_options = vendor_options(section)
     settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
     return settings
 
@@ -243,6 +280,10 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
+    settings.redirect_allowed = tuple(entry.args["prefix"] for entry in section.entries("redirect allow"))
+    settings.delegations = delegations(section)
+    settings.vendor_options = vendor_options(section)
+    settings.access_networks = access_networks(section)
     return settings
 
 

@@ -11,8 +11,10 @@ from appliance.cli.commands import (
     configuration_dhcp,
     configuration_diameter,
     configuration_health,
+    configuration_hosts,
     configuration_policy,
     configuration_services,
+    configuration_updates,
     management,
 )
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
@@ -23,6 +25,8 @@ COMMAND_MODULES = (
     configuration,
     configuration_services,
     configuration_health,
+    configuration_hosts,
+    configuration_updates,
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,

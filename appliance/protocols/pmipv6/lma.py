@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.events import FIRST_TOKEN, AddressTested, OptionsReceived
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -20,7 +21,11 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
-from appliance.protocols.mobility.messages import BindingError, UpdateNotificationAcknowledgement
+from appliance.protocols.mobility.messages import (
+    BindingAcknowledgement,
+    BindingError,
+    UpdateNotificationAcknowledgement,
+)
 from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
@@ -28,6 +33,8 @@ from appliance.protocols.pmipv6.events import (
     Began,
     Capacity,
     ClearSessions,
+    Concluded,
+    Entrust,
     NotifyUpdate,
     PacketReceived,
     Reconfigure,
@@ -37,12 +44,19 @@ from appliance.protocols.pmipv6.heartbeat import Peer
 from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_heartbeat import LmaHeartbeat
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_load import Load
+from appliance.protocols.pmipv6.lma_networks import AccessNetworks
 from appliance.protocols.pmipv6.lma_notifications import Notifications
 from appliance.protocols.pmipv6.lma_parameters import MagParameters
+from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
+from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.lma_user_plane import UserPlane
+from appliance.protocols.pmipv6.lma_vendors import VendorOptions
 from appliance.protocols.pmipv6.peers import BindingErrors
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
@@ -61,6 +75,10 @@ Event = (
     | SessionEnds
     | Began
     | NotifyUpdate
+    | OptionsReceived
+    | AddressTested
+    | Entrust
+    | Concluded
 )
 
 
@@ -82,6 +100,17 @@ class LocalMobilityAnchor:
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
+        self._features.add(self._redirection, BindingAcknowledgement.TYPE)
+        self._features.add(Services(settings))
+        self._features.add(Delegation(settings, self._sessions))
+        self._features.add(UserPlane(settings, self._sessions))
+        self._features.add(AccessNetworks())
+        self._features.add(VendorOptions(settings))
+        self._features.add(Load(settings, counters, self._sessions))
+        #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
+        self.hosts: Any = None
+        self._reports = reports
         self._health(random_bits)
 
     def _health(self, random_bits: Callable[[int], int]) -> None:
@@ -91,11 +120,17 @@ class LocalMobilityAnchor:
         self.notifications = Notifications(settings, counters, sessions, random_bits)
         self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
         self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
-        self._features.add(MagParameters(settings, sessions))
+        self._features.add(MagParameters(settings, sessions, self._reports))
         errors = BindingErrors(self._intake.ignored)
         heartbeat = self._heartbeat
         errors.listeners += [heartbeat.refused_at_first, self.notifications.refused, heartbeat.refused]
         self._features.handlers[BindingError.TYPE] = errors
+
+    def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
+        """Have host bindings beside the sessions of gateways; ``make`` is their class."""
+        self.hosts = make(self.settings, self.counters, self._reports, self._sessions, self._updates)
+        self._features.add(self.hosts)
+        self._intake.hosts = self.hosts
 
     # What the service asks.
 
@@ -144,8 +179,11 @@ class LocalMobilityAnchor:
         values, ended = self.counters.values, len(self._cache)
         values[ADMIN_DROPPED] += ended
         questions = self._updates.questions.open.values()
+        if self.hosts is not None:
+            self.hosts.dissolve()
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
+        values[PENDING] -= self._redirection.waiting
         return ended
 
     def close(self) -> None:
@@ -165,9 +203,16 @@ class LocalMobilityAnchor:
             if request is not None:
                 self._updates.update(request, now)
         elif isinstance(event, Authorized):
-            self._updates.authorized(event, now)
+            (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
+        elif isinstance(event, OptionsReceived | AddressTested):
+            if self.hosts is not None and self.hosts.enabled:
+                self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):
-            self._updates.reauthorize(event.call_id, now)
+            entry = self._cache.calls.get(event.call_id)
+            if entry is not None and entry.of_host:
+                self.hosts.reauthorize(entry)
+            else:
+                self._updates.reauthorize(event.call_id, now)
         elif isinstance(event, SessionEnds):
             entry = self._cache.calls.get(event.call_id)
             self._drop(() if entry is None else (entry,), event.cause, now)
@@ -177,10 +222,25 @@ class LocalMobilityAnchor:
             self._heartbeat.began(event)
         elif isinstance(event, NotifyUpdate):
             self.notifications.ordered(event, now)
+        elif isinstance(event, Entrust):
+            self._entrusted(event, now)
+        elif isinstance(event, Concluded):
+            self._redirection.concluded(event, now)
         elif isinstance(event, Capacity):
             self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
+
+    def _entrusted(self, event: Entrust, now: Now) -> None:
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
+        if not self.settings.redirect_accept:
+            self._sessions.effects.append(Concluded(event.by, event.token, b""))
+            return
+        self.counters.values[SERVED] += 1
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            request.relay = event.by, event.token
+            self._updates.update(request, now)
 
     @property
     def deadline(self) -> float | None:
@@ -202,6 +262,8 @@ class LocalMobilityAnchor:
         for entry in self._sessions.expired(now, PER_TICK):
             if entry.bucket >= 0:
                 # An update that had waited for one of the others has just extended this one.
+                continue
+            if entry.extras is not None and self.hosts is not None and self.hosts.outlives(entry, now):
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1

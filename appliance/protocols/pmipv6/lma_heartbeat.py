@@ -93,9 +93,9 @@ class LmaHeartbeat(HeartbeatCore, Feature):
         for _ in range(min(LOOKED_AT, len(queue))):
             entry = queue.popleft()
             since = self._doomed.get(entry.care_of)
-            if since is None or entry.deleting or cache.calls.get(entry.call_id) is not entry:
+            if since is None or entry.deleting or entry.of_host:
                 continue
-            if entry.due - 4 * entry.lifetime > since:
+            if cache.calls.get(entry.call_id) is not entry or entry.due - 4 * entry.lifetime > since:
                 # Refreshed after that: its gateway knows it.
                 continue
             self._values[OTHER_ENDED] += 1

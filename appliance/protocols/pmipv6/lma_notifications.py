@@ -162,7 +162,7 @@ class Notifications(Feature):
                 self.notify_all(order.reason, options)
             return
         for entry in self._sessions.cache.of(order.mn_id):
-            if entry.deleting:
+            if entry.deleting or entry.of_host:
                 continue
             more: tuple[Any, ...] = ()
             if order.reason == codes.UPN_UPDATE_SESSION_PARAMETERS:

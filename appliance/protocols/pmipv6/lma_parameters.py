@@ -18,9 +18,9 @@ MISCONFIGURED = Verdict(codes.REASON_UNSPECIFIED)
 class MagParameters(Feature):
     """Puts the option into every acknowledgement of a registration; watches only while something is on."""
 
-    def __init__(self, settings: LmaSettings, sessions: Sessions, reports: Reports | None = None) -> None:
+    def __init__(self, settings: LmaSettings, sessions: Sessions, reports: Reports) -> None:
         self._effects: Any = sessions
-        self._reports = reports or Reports()
+        self._reports = reports
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:

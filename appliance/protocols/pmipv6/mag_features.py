@@ -33,6 +33,10 @@ class MagFeature:
         """Why an answer to a request of ours has to be ignored altogether; empty: it may be used."""
         return ""
 
+    def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
+        """Why there is no use in an accepted registration; empty: there is."""
+        return ""
+
     def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
         """Take from an accepted registration (not a de-registration) what is the feature's; the session is
         installed after this."""
@@ -93,6 +97,10 @@ class MagFeatures:
     def unusable(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement) -> str:
         """The first reason to ignore an answer."""
         return next(filter(None, (feature.unusable(entry, answer) for feature in self.all)), "")
+
+    def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
+        """The first objection to an answer."""
+        return next(filter(None, (each.objection(entry, answer, now) for each in self.all)), "")
 
     def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
         """Let all of them take from an answer."""

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.option_settings import (
+    AccessNetwork,
+    Delegation,
+    DelegationPool,
+    RedirectTarget,
+    ServiceProfile,
+    VendorOption,
+)
+
 if TYPE_CHECKING:
     # Its numbers are made by ``number`` below.
     from appliance.protocols.diameter.settings import GroupSettings
@@ -80,6 +89,14 @@ class AddressPool:
     static: bool = False
 
 
+@define(slots=True, kw_only=True, frozen=True)
+class Association:
+    """``mn-ha-spi``: a key that a host shares with the home agent (RFC 4285 section 5.1)."""
+
+    spi: int
+    key: bytes = field(repr=False)
+
+
 @define(slots=True, kw_only=True)
 class Profile:
     """``subscriber name NAI`` (or ``subscriber default``): what one mobile node may do."""
@@ -107,6 +124,23 @@ class Profile:
     """Service Selection identifiers allowed; empty: any."""
     prefix_count: int = number(1, 1, 8)
     """How many home network prefixes one session gets."""
+    mipv6: bool = True
+    """False: no bindings of the host itself (RFC 6275): status 129."""
+    home_addresses: tuple[bytes, ...] = ()
+    """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
+    associations: tuple[Association, ...] = ()
+    default_service: str = ""
+    """Service of a session whose gateway names none; empty: none (RFC 5149)."""
+    delegation: bool = False
+    """True: it may have delegated prefixes (RFC 7148); else status 177."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    """Delegated prefixes that are always its own, of either family."""
+    delegation_pool: str = ""
+    """Pool to delegate from; empty: any of the context."""
+    service_lifetime: int = 0
+    """Longest lifetime in seconds, by the profile of its service; 0: the anchor's."""
+    qos_profile: str = ""
+    """Quality-of-service profile of its service; empty: none."""
 
 
 @define(slots=True, kw_only=True)
@@ -211,6 +245,35 @@ class LmaSettings:
     dhcp_mode: str = "server"
     """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect_targets: tuple[RedirectTarget, ...] = ()
+    """Anchors that new mobile nodes may be assigned to."""
+    redirect_policy: str = "load"
+    """``load``: only above the threshold; ``always``: this address serves nobody itself."""
+    redirect_threshold: int = number(0, 0, 3_000_000, "sessions")
+    """Sessions from which on new mobile nodes are assigned to others."""
+    redirect_timeout: int = number(2_000, 100, 60_000, "milliseconds")
+    """Silence of an anchor elsewhere after which the next one is asked."""
+    redirect_accept: bool = False
+    """EnableLMARedirectAcceptFunction (RFC 6463 section 7)."""
+    load_information: bool = False
+    """Acknowledgements tell the load (RFC 6463 section 4.3)."""
+    load_priority: int = number(0, 0, 65_535)
+    load_capacity: int = number(0, 0, 4_294_967_295, "kilobytes per second")
+    """Maximum Capacity; 0: not known."""
+    user_plane_address: bytes = b""
+    """Where tunnels end, if not at ``address`` (RFC 7389); empty: there."""
+    user_plane_ipv4: bytes | None = None
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support (RFC 7389 section 5)."""
+    prefix_delegation: bool = False
+    """False: options that ask for delegated prefixes are ignored (RFC 7148 section 5.2.2)."""
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    # ---- services (RFC 5149), vendor options (RFC 5094)
+    service_profiles: tuple[ServiceProfile, ...] = ()
+    unknown_service: str = "accept"
+    """``accept`` or ``reject`` (status 151) a service without a profile."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """For every acknowledgement."""
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- congestion control, new calls
     shutdown: bool = False
@@ -222,6 +285,30 @@ class LmaSettings:
     max_pending: int = number(10_000, 1, 10_000)
     """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
+    mipv6: bool = False
+    """True: hosts may register themselves."""
+    mipv6_pools: tuple[str, ...] = ()
+    """Names of the pools that their home addresses are of."""
+    mipv6_home_link: str = ""
+    """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
+    mipv6_authentication: str = "mn-ha"
+    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
+    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
+    without a key, whose home address is in its profile."""
+    mipv6_unauthenticated: str = "deny"
+    """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
+    mipv6_h_bit: str = "deny"
+    """What an update gets that is no home registration: ``deny`` or ``discard``."""
+    mipv6_mesg_id: bool = False
+    """True: replay protection by the MESG-ID option is required (RFC 4285 section 6)."""
+    mipv6_tolerance: int = number(7, 1, 65_535, "seconds")
+    """How far the MESG-ID may be from our clock."""
+    mipv6_multiple: str = "bulk"
+    """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
+    mipv6_home_and_foreign: bool = False
+    """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_associations: tuple[Association, ...] = ()
+    """For hosts whose profile has none with the SPI."""
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
@@ -302,6 +389,20 @@ class MagSettings:
     dhcp_relay_server: bytes | None = None
     """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect: bool = False
+    """EnableLMARedirectFunction (RFC 6463 section 7)."""
+    redirect_unknown_handoff: bool = False
+    """Also in updates with Handoff Indicator 4, which is what a gateway knows of a mobile node that comes."""
+    redirect_allowed: tuple[tuple[bytes, int], ...] = ()
+    """Anchors that may be taken; empty: any that the one asked names."""
+    user_plane: bool = False
+    """Ask for the anchor's user-plane address, and use it."""
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support: use it without asking."""
+    delegations: tuple[Delegation, ...] = ()
+    # ---- vendor options (RFC 5094), access network identifiers (RFC 6757)
+    vendor_options: tuple[VendorOption, ...] = ()
+    access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
