@@ -190,6 +190,7 @@ class LocalMobilityAnchor:
         """Leave no cycle of references behind: a core that goes must not wait for a full collection."""
         self._features.close()
         self._sessions.close()
+        self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
