@@ -159,12 +159,13 @@ class Features:
         handler: Any = feature
         self.handlers = joined(self.handlers, handler, types)
 
-    def close(self) -> None:
-        """Have no features any more, which refer back here: the service is gone."""
-        self.all, self.watching, self.handlers = (), (), {}
-
     def _rewatch(self) -> None:
         self.watching = tuple(each for each in self.all if each.watches)
+
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = self.watching = ()
+        self.handlers = {}
 
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:

@@ -174,6 +174,7 @@ class LocalMobilityAnchor:
         self._features.close()
         self._revocation.close()
         self._updates.revoker = self._updates.bulk = None
+        self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
