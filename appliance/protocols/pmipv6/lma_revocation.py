@@ -119,6 +119,10 @@ class Revocation(Feature):
 
     def close(self) -> None:
         """Let go of everything that refers back here: the service is gone."""
+        subjects = [one.subject for one in self._initiator.open.values()]
+        for state in [*subjects, *self._queue]:
+            if isinstance(state, Revoking):
+                self._forget(state.entry)
         self._initiator.open.clear()
         self._whole.clear()
         self._asked.clear()
