@@ -29,6 +29,7 @@ from appliance.protocols.diameter.settings import EndpointSettings, GroupSetting
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    Congestion,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -133,11 +134,15 @@ class Builder:
         configuration.dictionaries = tuple(
             entry.args["file"] for entry in tree.entries("diameter dictionary")
         )
+        congestion = Congestion()
+        _assign(congestion, tree)
         contexts: list[Context] = []
         for outline in found:
             context = _context(outline, memory)
             contexts.append(context)
-            configuration.lma_services += tuple(_lma(each, context) for each in outline.all("lma-service"))
+            configuration.lma_services += tuple(
+                _lma(each, context, congestion) for each in outline.all("lma-service")
+            )
             configuration.mag_services += tuple(
                 _mag(each, context, memory) for each in outline.all("mag-service")
             )
@@ -220,8 +225,8 @@ def _profile(section: Section) -> Profile:
     return profile
 
 
-def _lma(section: Section, context: Context) -> LmaSettings:
-    settings = LmaSettings(name=section.name, context=context.name)
+def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSettings:
+    settings = LmaSettings(name=section.name, context=context.name, congestion=congestion)
     _assign(settings, section)
     settings.peers = tuple(
         Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)

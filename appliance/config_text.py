@@ -8,6 +8,7 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_congestion,
     configuration_diameter,
     configuration_services,
     management,
@@ -21,6 +22,7 @@ COMMAND_MODULES = (
     configuration_services,
     configuration_diameter,
     configuration_aaa,
+    configuration_congestion,
     management,
 )
 ROOT = configuration.ROOT

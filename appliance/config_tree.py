@@ -26,6 +26,7 @@ from appliance.protocols.diameter.settings import (
 )
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
+    Congestion,
     LmaSettings,
     MagSettings,
     PrefixPool,
@@ -144,6 +145,7 @@ def values_of(section: Section, kind: type[AttrsInstance]) -> dict[str, Any]:
 
 #: Settings class of each mode whose numbers have ranges.
 SETTINGS: dict[str, type] = {
+    "config": Congestion,
     "lma-service": LmaSettings,
     "mag-service": MagSettings,
     "subscriber": Profile,

@@ -67,6 +67,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.aaa.*", 2),
     ("appliance.aaa_service", 6),
     ("appliance.protocols.rawsock", 4),
+    ("appliance.protocols.triage", 4),
+    ("appliance.protocols.loadmeter", 4),
     ("appliance.protocols.driver", 4),
     ("appliance.protocols.*.driver", 4),
     ("appliance.protocols.pmipv6.*", 2),

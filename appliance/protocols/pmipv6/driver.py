@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
 from appliance.protocols.driver import CoreDriver
+from appliance.protocols.loadmeter import LoadMeter
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
     Advertise,
@@ -33,7 +34,7 @@ from appliance.protocols.pmipv6.events import (
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.probe import Perform, Probe
-from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
+from appliance.protocols.pmipv6.settings import Congestion, LmaSettings, MagSettings
 from appliance.protocols.rawsock import IcmpSender, MobilitySocket
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
@@ -163,13 +164,21 @@ class LmaDriver:
         self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
+        self._meter = LoadMeter(reactor, lambda: self.sockets, self.feed)
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(
             reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
         )
+        for sock in self._signalling.sockets:
+            sock.sort_by(self._core.sieve, self._limits, self.feed)
         self._signalling.start()
+        self._meter.start()
+
+    def _limits(self) -> Congestion | None:
+        overload = self._core.overload
+        return overload.settings if overload.acts else None
 
     @property
     def sockets(self) -> list[MobilitySocket]:
@@ -190,6 +199,7 @@ class LmaDriver:
 
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
+        self._meter.stop()
         self._loop.stop()
         if self._signalling is not None:
             self._signalling.stop()

@@ -34,6 +34,34 @@ class PacketReceived:
 
 
 @define(slots=True)
+class Load:
+    """How the process is doing; an anchor is told every second."""
+
+    lag: int
+    """The worst lag of the loop since the last time, milliseconds."""
+    memory: int
+    """Resident memory, percent of what the process may have."""
+    queue: int = 0
+    """How full the fullest receive buffer is, percent."""
+
+
+@define(slots=True)
+class Shed:
+    """Messages that were given up unread, since there was no time for them."""
+
+    updates: int
+    """Binding updates of mobile nodes without a session."""
+    others: int = 0
+
+
+@define(slots=True)
+class Excess:
+    """An update of a new mobile node that there is no time for, but the sender is to be told."""
+
+    packet: PacketReceived
+
+
+@define(slots=True)
 class Send:
     """Send one mobility message; the checksum is already in place."""
 

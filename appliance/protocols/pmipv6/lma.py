@@ -21,7 +21,7 @@ from appliance.protocols.mobility.aaa import (
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import ClearSessions, Excess, Load, PacketReceived, Reconfigure, Shed
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
@@ -30,12 +30,23 @@ from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.sieve import Sieve
 from appliance.protocols.timers import Now
 
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds
+Event = (
+    PacketReceived
+    | ClearSessions
+    | Reconfigure
+    | Authorized
+    | Reauthorize
+    | SessionEnds
+    | Load
+    | Shed
+    | Excess
+)
 
 
 class LocalMobilityAnchor:
@@ -55,6 +66,9 @@ class LocalMobilityAnchor:
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self.overload = self._updates.overload
+        #: Tells the reader of a socket what it must not lose.
+        self.sieve = Sieve(settings, self._cache.mobiles, self.overload)
 
     # What the service asks.
 
@@ -114,6 +128,13 @@ class LocalMobilityAnchor:
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Load):
+            most = self.settings.max_subscribers
+            self.overload.load(event, len(self._cache), most, now, self._sessions.effects)
+        elif isinstance(event, Shed):
+            self.overload.shed(event, now, self._sessions.effects)
+        elif isinstance(event, Excess):
+            self._excess(event, now)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
@@ -149,6 +170,13 @@ class LocalMobilityAnchor:
         effects, self._sessions.effects = self._sessions.effects, []
         return effects
 
+    def _excess(self, event: Excess, now: Now) -> None:
+        """There was no time for a new mobile node; its gateway is told so."""
+        self.overload.full(now, self._sessions.effects)
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            self._updates.congested(request, now)
+
     # Ends.
 
     def _drop(self, entries: Iterable[BindingCacheEntry], cause: int, now: Now) -> None:
@@ -166,6 +194,7 @@ class LocalMobilityAnchor:
         self.settings = settings
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
+        self.sieve.reconfigure(settings)
         self._sessions.reconfigure(settings)
         self._drop_uncovered(now)
 

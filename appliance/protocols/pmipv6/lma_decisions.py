@@ -12,6 +12,7 @@ Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance.counters import CounterSet
@@ -36,6 +37,7 @@ from appliance.protocols.pmipv6.lma_counts import (
 )
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.overload import Overload
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -57,6 +59,10 @@ class Decisions:
     Nobody is asked about them here; :class:`lma_updates.Updates` does that.
     """
 
+    #: Sends a new mobile node elsewhere in a congestion (RFC 6463), and counts and answers its update;
+    #: false: there is nowhere to send it. ``None``: this anchor cannot redirect.
+    redirect: Callable[[Request, Now], bool] | None = None
+
     def __init__(
         self,
         settings: LmaSettings,
@@ -71,6 +77,7 @@ class Decisions:
         self._reports = reports
         self._sessions = sessions
         self._cache = sessions.cache
+        self.overload = Overload(settings, counters)
         #: By call id of the session waited for, in order of arrival; all wait equally long.
         self.waiting: OrderedDict[int, Waiting] = OrderedDict()
         #: Whether AAA has, or may still have, a say in updates.
@@ -87,6 +94,7 @@ class Decisions:
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Decide by other settings from now on."""
         self._prepare(settings)
+        self.overload.reconfigure(settings, now, self._sessions.effects)
         latest = now.mono + self.patience
         for call_id, waiting in self.waiting.items():
             # In order of their times, as before: those that come later wait until ``latest`` or longer.
@@ -115,6 +123,9 @@ class Decisions:
     def update(self, request: Request, now: Now) -> None:
         """Decide about an update that has just arrived."""
         policy = self.policy
+        if self.overload.refusing and self._is_new(request):
+            self.congested(request, now)
+            return
         for check in checks.BEFORE_LOOK_UP:
             verdict = check(policy, request)
             if verdict is not None:
@@ -132,6 +143,27 @@ class Decisions:
                 self._refuse(request, self._answers.classify(request), verdict, now)
                 return
         self._proceed(request, found, now)
+
+    def _is_new(self, request: Request) -> bool:
+        """Whether an update of a known gateway is for a mobile node without a session."""
+        return (
+            bool(request.lifetime and request.mn_id)
+            and not self._cache.of(request.mn_id)
+            and self.policy.peers.allowed(request.source) is True
+        )
+
+    def congested(self, request: Request, now: Now) -> None:
+        """Give up the update of a new mobile node, as the operator wants it in a congestion."""
+        overload = self.overload
+        action = overload.settings.congestion_action
+        if action == "redirect" and self.redirect is not None and self.redirect(request, now):
+            overload.refused += 1
+        elif action == "drop":
+            overload.dropped += 1
+            self._answers.refuse(request, INITIAL, verdicts.DROP_CONGESTED, now)
+        else:
+            overload.refused += 1
+            self._answers.refuse(request, INITIAL, verdicts.CONGESTED, now)
 
     def _look_up(self, request: Request) -> Found:
         return self._cache.look_up(

@@ -55,6 +55,9 @@ DROP_NO_SESSION = _drop("session-not-found")
 DROP_AUTH_PENDING = _drop("initial-auth-pending")
 DROP_OTHER = _drop("other")
 
+DROP_CONGESTED = _drop("congestion-discarded")
+
+CONGESTED = _admin("congestion-control-denied")
 BAD_REQUEST = _admin("bad-request")
 NO_H_BIT = _admin("h-bit-not-set")
 POLICY = _admin("policy-rejected")
