@@ -68,6 +68,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.aaa_service", 6),
     ("appliance.protocols.rawsock", 4),
     ("appliance.protocols.triage", 4),
+    ("appliance.protocols.smallbatch", 4),
     ("appliance.protocols.loadmeter", 4),
     ("appliance.protocols.driver", 4),
     ("appliance.protocols.*.driver", 4),

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from appliance.protocols.pmipv6.events import Excess, PacketReceived, Shed
 from appliance.protocols.pmipv6.reports import Budget
-from appliance.tun.native import SLOTS, ReceiveBatch
+from appliance.protocols.smallbatch import NAME, SLOT, SLOTS, SmallBatch
 
 #: Linux: SO_MEMINFO gives nine 32-bit numbers about a socket's memory; the first two are what waits and how
 #: much may wait.
@@ -32,16 +32,24 @@ URGENT = 4_096
 REFUSALS, REFUSALS_AT_ONCE = 300.0, 30.0
 
 
+Arrived = tuple[bytes, bytes, list[int]]
+"""What :meth:`SmallBatch.receive` gives."""
+
+#: MH type of binding updates.
+_UPDATE = 5
+
+
 class Judge(Protocol):
     """Knows what messages are worth; see :class:`pmipv6.sieve.Sieve`."""
 
-    room: int
+    @property
+    def room(self) -> int:
+        """How many of the others may wait."""
 
-    def urgent(self, data: bytes, source: bytes) -> bool:
-        """Whether it must not be lost."""
-
-    def is_update(self, data: bytes) -> bool:
-        """Whether it counts as a binding update."""
+    def sort(
+        self, octets: bytes, slot: int, sizes: list[int], sources: list[bytes]
+    ) -> tuple[list[int], list[int]]:
+        """Numbers of those that must not be lost, and of the others."""
 
 
 class Limits(Protocol):
@@ -83,7 +91,7 @@ class Triage:
         self._on_packet = on_packet
         self._feed = feed
         self._v6 = len(destination) == 16
-        self._batch: ReceiveBatch | None = None
+        self._batch: SmallBatch | None = None
         self._urgent: deque[PacketReceived] = deque()
         self._others: deque[tuple[float, PacketReceived]] = deque()
         self._budget = Budget(REFUSALS, REFUSALS_AT_ONCE)
@@ -128,50 +136,60 @@ class Triage:
     def _sort(self, limits: Limits | None) -> bool:
         """Empty the kernel's buffer; whether that was done."""
         if self._batch is None:
-            self._batch = ReceiveBatch(slice(8, 24) if self._v6 else slice(2, 8), False)
-        take, judge, descriptor = self._batch.receive, self._judge, self._socket.fileno()
-        is_urgent, destination, urgent, others = judge.urgent, self._destination, self._urgent, self._others
-        room = judge.room if limits is not None else URGENT
-        now = self._reactor.seconds()
-        excess: list[PacketReceived] = []
-        lost = updates = 0
+            self._batch = SmallBatch()
+        take, descriptor = self._batch.receive, self._socket.fileno()
+        # Where in a socket address the packed address is.
+        low, high = (8, 24) if self._v6 else (4, 8)
+        room = self._judge.room if limits is not None else URGENT
         telling = limits is not None and limits.congestion_action != "drop"
-        found: list[tuple[bytes, bytes, int]] = []
+        now = self._reactor.seconds()
+        sizes: list[int] = []
         for _ in range(BATCHES):
             try:
-                found = take(descriptor)
+                octets, names, sizes = take(descriptor)
             except OSError:
                 # A pending ICMP error of an earlier send.
                 continue
-            for data, source, _class in found:
-                port = 0
-                if not self._v6:
-                    port, source = int.from_bytes(source[:2], "big"), source[2:]
-                if is_urgent(data, source):
-                    if len(urgent) < URGENT:
-                        urgent.append(PacketReceived(data, source, destination, port))
-                        continue
-                elif len(others) < room:
-                    others.append((now, PacketReceived(data, source, destination, port)))
-                    continue
-                elif telling and judge.is_update(data) and self._budget.spend(now):
-                    excess.append(PacketReceived(data, source, destination, port))
-                    continue
-                lost += 1
-                updates += judge.is_update(data)
-            if len(found) < SLOTS:
+            sources = [names[at + low : at + high] for at in range(0, NAME * len(sizes), NAME)]
+            first, rest = self._judge.sort(octets, SLOT, sizes, sources)
+            fits, fit = max(0, URGENT - len(self._urgent)), max(0, room - len(self._others))
+            arrived = octets, names, sizes
+            self._urgent += [self._packet(arrived, number) for number in first[:fits]]
+            self._others += [(now, self._packet(arrived, number)) for number in rest[:fit]]
+            excess = first[fits:] + rest[fit:]
+            if telling:
+                excess = [
+                    number for number in excess
+                    if octets[SLOT * number + 2] != _UPDATE or not self._tell(arrived, number, now)
+                ]  # fmt: skip
+            if excess:
+                updates = sum([octets[SLOT * number + 2] == _UPDATE for number in excess])
+                self._feed(Shed(updates, len(excess) - updates))
+            if len(sizes) < SLOTS:
                 break
-        for packet in excess:
-            self._feed(Excess(packet))
-        if lost:
-            self._feed(Shed(updates, lost - updates))
-        return len(found) < SLOTS
+        return len(sizes) < SLOTS
+
+    def _packet(self, arrived: Arrived, number: int) -> PacketReceived:
+        octets, names, sizes = arrived
+        at, name = SLOT * number, NAME * number
+        data = octets[at : at + sizes[number]]
+        if self._v6:
+            return PacketReceived(data, names[name + 8 : name + 24], self._destination)
+        port = int.from_bytes(names[name + 2 : name + 4], "big")
+        return PacketReceived(data, names[name + 4 : name + 8], self._destination, port)
+
+    def _tell(self, arrived: Arrived, number: int, now: float) -> bool:
+        """Have an update refused with an answer, if not too many were."""
+        if not self._budget.spend(now):
+            return False
+        self._feed(Excess(self._packet(arrived, number)))
+        return True
 
     def _give_up(self, oldest: float) -> None:
         """Those have waited too long: their senders have sent them again, or will."""
         others, updates, count = self._others, 0, 0
         while others and others[0][0] < oldest:
-            updates += self._judge.is_update(others.popleft()[1].data)
+            updates += others.popleft()[1].data[2:3] == b"\5"
             count += 1
         self._feed(Shed(updates, count - updates))
 

@@ -100,7 +100,7 @@ class Congestion:
     """What updates of new mobile nodes get: ``none`` (nothing is done), ``drop``, ``reject`` (status 129),
     ``redirect`` (RFC 6463; status 129 where that is not possible)."""
     queue_utilization: int = number(2, 1, 100, "percent")
-    """Share of the receive buffer of a socket that is full before messages are sorted by what they are for."""
+    """Share of the receive buffer of a socket that is full before messages are sorted by their worth."""
     queue_wait_time: int = number(100, 1, 10_000, "milliseconds")
     """Longest time that an update of a new mobile node waits behind others."""
     loop_lag: int = number(500, 10, 60_000, "milliseconds")
