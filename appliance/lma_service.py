@@ -10,6 +10,7 @@ from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
 from appliance.ports import PoolView, SessionFilter, SessionView
+from appliance.ports_load import CongestionView
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
 from appliance.protocols.pmipv6.events import Notify
@@ -132,6 +133,10 @@ class LmaService(Service):
     def pools(self) -> list[PoolView]:
         """Return the pools that it hands out home network prefixes and addresses from."""
         return views.pool_views(self._core.pools, self.name, self.context)
+
+    def congestion(self) -> CongestionView:
+        """Return how congested it is."""
+        return views.congestion_view(self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from appliance.counters import CounterSet
 from appliance.ports_aaa import AaaPort
+from appliance.ports_load import CongestionView
 from appliance.tap import Tapped, TappedDiameter, TappedMessage
 
 
@@ -162,6 +163,9 @@ class ServicePort(Protocol):
 
     def queues(self) -> list[QueueView]:
         """One for each signalling socket."""
+
+    def congestion(self) -> CongestionView | None:
+        """How congested it is; a gateway has no congestion control."""
 
 
 class MagPort(ServicePort, Protocol):

@@ -16,6 +16,7 @@ from appliance import views
 from appliance.counters import CounterSet
 from appliance.diameter_hub import Hub
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
+from appliance.ports_load import CongestionView
 from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
@@ -168,6 +169,10 @@ class Service:
             views.queue_view(self.label, each.address, each.socket, each.waiting, QUEUE_LIMIT)
             for each in sockets
         ]
+
+    def congestion(self) -> CongestionView | None:
+        """Return how congested it is; a gateway has no congestion control."""
+        return None
 
     async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
         """Say what has to be said before :meth:`stop`; there are no new sessions from now on.

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
     ("appliance.ports_aaa", 0),
+    ("appliance.ports_load", 0),
     ("appliance.lag", 0),
     ("appliance.wildcards", 0),
     ("appliance.tap", 0),

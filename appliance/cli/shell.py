@@ -20,6 +20,7 @@ from appliance.cli.commands import (
     base,
     capture,
     configuration,
+    congestion,
     diameter,
     files,
     lma,
@@ -39,7 +40,9 @@ from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
-COMMAND_MODULES = (base, session, files, lma, mag, diameter, aaa, accounting, monitor, capture, views)
+COMMAND_MODULES = (
+    base, session, files, lma, mag, diameter, aaa, accounting, monitor, capture, views, congestion,
+)  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.
 SLICE = 32

@@ -15,6 +15,7 @@ from appliance.ports import (
     SessionFilter,
     SessionView,
 )
+from appliance.ports_load import CongestionView
 from test.cli.fake_aaa import FakeAaa
 from test.cli.fakes import FakeHost, FakeLog
 
@@ -66,6 +67,7 @@ class FakeService:
         self._sessions = sessions or []
         self.pool_views: list[PoolView] = []
         self.queue_views: list[QueueView] = []
+        self.congestion_view: CongestionView | None = None
 
     def facts(self) -> list[tuple[str, str]]:
         """Two facts."""
@@ -108,6 +110,10 @@ class FakeService:
     def queues(self) -> list[QueueView]:
         """What was put into ``queue_views``."""
         return self.queue_views
+
+    def congestion(self) -> CongestionView | None:
+        """What was put into ``congestion_view``."""
+        return self.congestion_view
 
 
 #: The moment that the fake system's clock stands at.

@@ -28,7 +28,7 @@ def _declare() -> None:
     for word, name, text in (
         ("loop-lag", "loop_lag", "How late the process is before no new mobile node is let in"),
         ("system-memory-utilization", "memory_utilization", "Memory in use before no new one is let in"),
-        ("message-queue-utilization", "queue_utilization", "Receive buffer in use before messages are sorted"),
+        ("message-queue-utilization", "queue_utilization", "Receive buffer used before messages are sorted"),
         ("message-queue-wait-time", "queue_wait_time", "Longest wait of an update of a new mobile node"),
         ("tolerance", "congestion_tolerance", "How far below a threshold the congestion is over"),
     ):

@@ -60,11 +60,12 @@ class Overload:
         """Go on by other thresholds; what they say is known at the next figures."""
         self.settings = settings.congestion
         for reason in list(self.since):
-            if not self.acts or not self._thresholds()[reason]:
+            if not self.acts or not self.thresholds()[reason]:
                 self._leave(reason, now, out)
         self._conclude()
 
-    def _thresholds(self) -> dict[str, int]:
+    def thresholds(self) -> dict[str, int]:
+        """The threshold of each figure; 0: it is not looked at."""
         wanted = self.settings
         return {
             QUEUE: wanted.queue_utilization,
@@ -80,7 +81,7 @@ class Overload:
         if not self.acts:
             return
         stays = 100 - self.settings.congestion_tolerance
-        for reason, threshold in self._thresholds().items():
+        for reason, threshold in self.thresholds().items():
             value = self.figures[reason]
             if reason == QUEUE:
                 # A full buffer alone is none: it is sorted, and only what had to be given up counts.
