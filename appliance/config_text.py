@@ -10,6 +10,7 @@ from appliance.cli.commands import (
     configuration_aaa,
     configuration_congestion,
     configuration_diameter,
+    configuration_quality,
     configuration_services,
     management,
 )
@@ -23,6 +24,7 @@ COMMAND_MODULES = (
     configuration_diameter,
     configuration_aaa,
     configuration_congestion,
+    configuration_quality,
     management,
 )
 ROOT = configuration.ROOT

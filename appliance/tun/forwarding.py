@@ -144,8 +144,8 @@ class Forwarding:
             self._width(octets, shift)[key] = session
         if effect.ipv4_address:
             self._ipv4[effect.ipv4_address] = session
-        if effect.gre and effect.receive_key is not None:
-            self._keys[effect.peer, effect.receive_key] = session
+        for key in session.keys():
+            self._keys[key] = session
         return session
 
     def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
@@ -172,8 +172,9 @@ class Forwarding:
                 del table[key]
         if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
             del self._ipv4[session.ipv4_address]
-        if session.receive_key is not None and self._keys.get((session.peer, session.receive_key)) is session:
-            del self._keys[session.peer, session.receive_key]
+        for key in session.keys():
+            if self._keys.get(key) is session:
+                del self._keys[key]
         session.path.users -= 1
         if not session.path.users and self.paths.get(session.peer) is session.path:
             del self.paths[session.peer]
@@ -370,8 +371,10 @@ class Forwarding:
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
         ):
-            self._values[self._no_session] += 1
-            return None
+            second = session.second if session is not None else None
+            if session is None or second is None or not second.fits(source, row, key):
+                self._values[self._no_session] += 1
+                return None
         # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")

@@ -1,7 +1,7 @@
 """The records of the forwarding table: sessions, paths, errors to send."""
 
 from appliance.protocols.pmipv6.events import Install
-from appliance.tun.encap import Encapsulation
+from appliance.tun.encap import Encapsulation, choose
 
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
 ERRORS_PER_SECOND = 100.0
@@ -31,7 +31,7 @@ class Session:
     __slots__ = (
         "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
         "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up", "path",
-        "peer", "receive_key", "row4", "row6", "send_key",
+        "peer", "receive_key", "row4", "row6", "second", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
@@ -55,11 +55,18 @@ class Session:
         self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
+        #: Another tunnel by which the mobile's packets may come (RFC 6058).
+        self.second = None if effect.second is None else Second(effect.second)
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
         """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
         heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
         return [*((len(head), 0, head) for head in heads), *self.odd]
+
+    def keys(self) -> list[tuple[bytes, int]]:
+        """Peers and GRE keys that packets from them have."""
+        ways = (self,) if self.second is None else (self, self.second)
+        return [(way.peer, way.receive_key) for way in ways if way.receive_key is not None]
 
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""
@@ -73,6 +80,22 @@ class Session:
         if address.startswith(self.heads):
             return True
         return any(int.from_bytes(address[:octets], "big") >> shift == key for octets, shift, key in self.odd)
+
+
+class Second:
+    """A tunnel that is only received from."""
+
+    __slots__ = ("peer", "receive_key", "rows")
+
+    def __init__(self, effect: Install) -> None:
+        outer = 6 if len(effect.peer) == 16 else 4
+        self.peer = effect.peer
+        self.receive_key = effect.receive_key if effect.gre else None
+        self.rows = tuple(choose(outer, effect.gre, effect.udp, inner) for inner in (6, 4))
+
+    def fits(self, source: bytes, row: Encapsulation, key: int | None) -> bool:
+        """Whether a packet has come by this tunnel."""
+        return source == self.peer and row in self.rows and key == self.receive_key
 
 
 def prefix_key(prefix: bytes, length: int) -> tuple[int, int, bytes | int]:

@@ -109,6 +109,8 @@ class Install:
     """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
     port: int = 0
     """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
+    second: "Install | None" = None
+    """Packets from the mobile are accepted by this tunnel too (RFC 6058); none is sent there."""
 
 
 @define(slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
 from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.events import Install, PacketReceived
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -70,6 +70,10 @@ class Feature:
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
 
+    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+        """The gateway in ``Features.former`` has de-registered (lifetime 0) or extended a session, and was
+        answered; nothing has changed yet."""
+
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """What an operator is shown of a session with extras: labels and texts."""
         return []
@@ -93,10 +97,12 @@ class Feature:
 class Before:
     """What a session was like before an update; of a new one all fields are empty."""
 
-    __slots__ = ("care_of", "deleting", "local", "new", "port", "technology")
+    __slots__ = ("care_of", "deleting", "forwarding", "local", "new", "port", "technology")
 
     def __init__(self, entry: BindingCacheEntry | None) -> None:
         self.new = entry is None
+        #: How its packets were forwarded.
+        self.forwarding: Install | None = None
         self.care_of = b"" if entry is None else entry.care_of
         self.local = b"" if entry is None else entry.local
         self.technology = 0 if entry is None else entry.technology
@@ -111,13 +117,15 @@ class Before:
 class Features:
     """All features of one anchor."""
 
-    __slots__ = ("all", "deadline", "handlers", "watching")
+    __slots__ = ("all", "deadline", "former", "handlers", "watching")
 
     def __init__(self) -> None:
         self.all: tuple[Feature, ...] = ()
         #: By MH type.
         self.handlers: dict[int, Handler] = {}
         self.watching: tuple[Feature, ...] = ()
+        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
+        self.former: dict[int, bytes] = {}
         #: When :meth:`tick` is wanted next, in monotonic seconds.
         self.deadline: float | None = None
 
@@ -157,6 +165,11 @@ class Features:
             if verdict is not None:
                 return verdict
         return None
+
+    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+        """Tell all of them that a former gateway has de-registered, or extended, a session."""
+        for feature in self.all:
+            feature.left(request, entry)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Tell those concerned."""

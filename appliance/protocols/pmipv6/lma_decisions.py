@@ -223,6 +223,8 @@ class Decisions:
             return
         if self._consults and self._absorbed(request, kind, now):
             return
+        if self._features.former and self._from_former(request, kind):
+            return
         if not request.lifetime:
             self._deregister(request, found, now)
             return
@@ -234,7 +236,7 @@ class Decisions:
         sessions = self._sessions
         entry = request.entry
         concerned = self._features.concerned(request)
-        before = Before(entry) if concerned else None
+        before = self._before(entry) if concerned else None
         verdict = sessions.create(request) if entry is None else sessions.update(request, entry)
         if verdict is not None:
             self._refuse(request, kind, verdict, now)
@@ -242,6 +244,27 @@ class Decisions:
         if before is not None:
             self._accepted(request, concerned, before, now)
         self._answers.accept(request, kind)
+
+    def _before(self, entry: BindingCacheEntry | None) -> Before:
+        before = Before(entry)
+        if entry is not None:
+            before.forwarding = self._sessions.forwarding(entry)
+        return before
+
+    def _from_former(self, request: Request, kind: Kind) -> bool:
+        """RFC 6058 section 4.6.2: the former gateway, which a session still has, extends or de-registers.
+
+        The session is the serving gateway's; the feature that has put the former one there ends that.
+        """
+        if request.lifetime and (request.indicator is None or request.indicator.value != HI_REFRESH):
+            return False
+        for entry in self._cache.of(request.mn_id):
+            if self._features.former.get(entry.call_id) == request.care_of:
+                request.entry = entry
+                self._answers.approve(request, DEREGISTRATION if not request.lifetime else kind)
+                self._features.left(request, entry)
+                return True
+        return False
 
     def _accepted(
         self, request: Request, concerned: tuple[Feature, ...], before: Before, now: Now
@@ -301,7 +324,7 @@ class Decisions:
             return
         request.entry = entry
         concerned = self._features.concerned(request)
-        before = Before(entry) if concerned else None
+        before = self._before(entry) if concerned else None
         whole = self._sessions.deregister(request, entry)
         if before is not None:
             self._accepted(request, concerned, before, now)

@@ -306,20 +306,22 @@ class Sessions:
             return codes.GRE_TUNNELING_BUT_TLV_HEADER_NOT_SUPPORTED
         return codes.ACCEPTED
 
-    def _install(self, entry: BindingCacheEntry) -> None:
-        self.effects.append(
-            Install(
-                entry.call_id,
-                entry.prefixes,
-                entry.ipv4_address,
-                entry.local,
-                entry.care_of,
-                entry.gre,
-                entry.send_key,
-                entry.receive_key if entry.send_key is not None else None,
-                entry.udp,
-            )
+    def forwarding(self, entry: BindingCacheEntry) -> Install:
+        """How the packets of a session are forwarded by its serving gateway."""
+        return Install(
+            entry.call_id,
+            entry.prefixes,
+            entry.ipv4_address,
+            entry.local,
+            entry.care_of,
+            entry.gre,
+            entry.send_key,
+            entry.receive_key if entry.send_key is not None else None,
+            entry.udp,
         )
+
+    def _install(self, entry: BindingCacheEntry) -> None:
+        self.effects.append(self.forwarding(entry))
         if entry.grant is not None:
             self._homes.reach(entry, self.effects)
 

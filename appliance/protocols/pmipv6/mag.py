@@ -36,6 +36,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.mag_transient import MagTransientBindings
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
@@ -60,6 +61,7 @@ class MobileAccessGateway:
         self._policies = PolicyTable(settings)
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
+        self._sessions.features.add(MagTransientBindings(settings))
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
 

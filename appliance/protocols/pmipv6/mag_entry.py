@@ -77,6 +77,8 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    transient: int = 0
+    """Milliseconds that the anchor gave the former gateway when this was registered (RFC 6058); 0: none."""
 
     @property
     def due(self) -> float | None:

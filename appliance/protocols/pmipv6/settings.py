@@ -162,6 +162,12 @@ class LmaSettings:
     revocation_timeout: int = number(1, 1, 10, "seconds")
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    transient_binding: bool = True
+    """False: the option is ignored, as by an anchor that does not know it."""
+    transient_maximum: int = number(5_000, 100, 25_500, "milliseconds")
+    """Longest time that the downlink stays with the former gateway."""
+    transient_activation_delay: int = number(0, 0, 25_500, "milliseconds")
+    """ACTIVATIONDELAY: how long the former gateway's uplink is accepted after that (RFC 6058)."""
     # ---- congestion control, new calls
     congestion: Congestion = field(factory=Congestion)
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
@@ -238,6 +244,8 @@ class MagSettings:
     # ---- IPv4 (RFC 5844), DHCP
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    transient_lifetime: int = number(0, 100, 25_500, "milliseconds")
+    """0 (not in the range, the factory state): no Transient Binding option is sent."""
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
     # ---- heartbeat (RFC 5847)
