@@ -144,8 +144,8 @@ class Forwarding:
             self._width(octets, shift)[key] = session
         if effect.ipv4_address:
             self._ipv4[effect.ipv4_address] = session
-        for key in session.keys():
-            self._keys[key] = session
+        for way in session.ways():
+            self._keys[way] = session
         return session
 
     def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
@@ -172,9 +172,9 @@ class Forwarding:
                 del table[key]
         if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
             del self._ipv4[session.ipv4_address]
-        for key in session.keys():
-            if self._keys.get(key) is session:
-                del self._keys[key]
+        for way in session.ways():
+            if self._keys.get(way) is session:
+                del self._keys[way]
         session.path.users -= 1
         if not session.path.users and self.paths.get(session.peer) is session.path:
             del self.paths[session.peer]

@@ -63,7 +63,7 @@ class Session:
         heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
         return [*((len(head), 0, head) for head in heads), *self.odd]
 
-    def keys(self) -> list[tuple[bytes, int]]:
+    def ways(self) -> list[tuple[bytes, int]]:
         """Peers and GRE keys that packets from them have."""
         ways = (self,) if self.second is None else (self, self.second)
         return [(way.peer, way.receive_key) for way in ways if way.receive_key is not None]
