@@ -36,6 +36,7 @@ from appliance.protocols.pmipv6.settings import (
     Peer,
     PrefixPool,
     Profile,
+    QosWish,
 )
 
 __all__ = [
@@ -247,10 +248,16 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
+    settings.qos_requests = tuple(_qos_wish(entry) for entry in section.entries("qos-request"))
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
     return settings
+
+
+def _qos_wish(entry: Entry) -> QosWish:
+    args = {name: value for name, value in entry.args.items() if name not in ("any", "nai")}
+    return QosWish(mn_id=entry.args.get("nai", "").encode(), **args)
 
 
 def _policy(entry: Entry) -> MobilePolicy:

@@ -31,6 +31,7 @@ from appliance.protocols.pmipv6.settings import (
     MagSettings,
     PrefixPool,
     Profile,
+    QosWish,
 )
 
 Key = tuple[Any, ...]
@@ -151,6 +152,7 @@ SETTINGS: dict[str, type] = {
     "subscriber": Profile,
     "ipv6 pool": PrefixPool,
     "access-interface": AccessInterface,
+    "qos-request": QosWish,
     "diameter-endpoint": EndpointSettings,
     "peer": PeerSettings,
     "route-entry": RouteSettings,

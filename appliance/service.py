@@ -222,6 +222,10 @@ class Service:
             self._engine = None
         self.state = "Initialized"
 
+    def _policed(self, call_id: int) -> tuple[tuple[str, str], ...]:
+        found = self._engine.over_rate(call_id) if self._engine is not None else None
+        return () if found is None else (("Packets Over Rate", f"{found[0]} up, {found[1]} down"),)
+
     def _common(self, entry: Any) -> dict[str, Any]:
         """The fields of a session's view that an anchor and a gateway keep alike."""
         usage = self._engine.usage(entry.call_id) if self._engine is not None else (0, 0, 0, 0)
@@ -239,7 +243,7 @@ class Service:
             "created": entry.created,
             "updated": entry.updated,
             "handoffs": entry.handoffs,
-            "details": self._core.details(entry),
+            "details": self._core.details(entry) + self._policed(entry.call_id),
             **dict(zip(("packets_in", "octets_in", "packets_out", "octets_out"), usage, strict=True)),
         }
 

@@ -283,6 +283,11 @@ class Forwarding:
         self, session: Session, packet: bytes, largest: int, source: bytes, back: Session | None, now: float
     ) -> Session | None:
         """The rules of RFC 2473 for a packet that is about to enter the tunnel."""
+        if session.policer is not None:
+            bucket = session.policer.down if self.role == LMA else session.policer.up
+            if not bucket.allows(len(packet), now):
+                self.drop("over-rate")
+                return None
         if source == session.peer:
             # RFC 2473 section 4.1.2: a packet of the tunnel's own exit would go round.
             self.drop("loop")
@@ -379,6 +384,11 @@ class Forwarding:
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
             return None
+        if session.policer is not None:
+            bucket = session.policer.up if self.role == LMA else session.policer.down
+            if not bucket.allows(len(packet), now):
+                self.drop("over-rate")
+                return None
         if tos & ip.ECN_MASK == ip.ECN_CE:
             marked = ip.congested(packet)
             if marked is None:

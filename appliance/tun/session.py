@@ -6,6 +6,8 @@ from appliance.tun.encap import Encapsulation, choose
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
 ERRORS_PER_SECOND = 100.0
 ERRORS_AT_ONCE = 50.0
+#: How much a session may send at once, in seconds of its bit rate.
+BURST_SECONDS = 0.1
 
 
 class Path:
@@ -30,8 +32,8 @@ class Session:
 
     __slots__ = (
         "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
-        "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up", "path",
-        "peer", "receive_key", "row4", "row6", "second", "send_key",
+        "marking", "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up",
+        "path", "peer", "policer", "receive_key", "row4", "row6", "second", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
@@ -56,6 +58,9 @@ class Session:
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
         #: Another tunnel by which the mobile's packets may come (RFC 6058).
+        #: Its bit rates and its traffic class; ``None``: it has none.
+        self.policer = Policer(effect) if effect.rate_up or effect.rate_down else None
+        self.marking = effect.traffic_class
         self.second = None if effect.second is None else Second(effect.second)
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
@@ -72,6 +77,8 @@ class Session:
         """Go on counting where the entry that this one replaces stopped."""
         self.packets_up, self.octets_up = old.packets_up, old.octets_up
         self.packets_down, self.octets_down = old.packets_down, old.octets_down
+        if self.policer is not None and old.policer is not None:
+            self.policer.go_on(old.policer)
 
     def owns(self, address: bytes) -> bool:
         """Whether a packed address is the mobile's: its IPv4 address, or inside a prefix."""
@@ -80,6 +87,55 @@ class Session:
         if address.startswith(self.heads):
             return True
         return any(int.from_bytes(address[:octets], "big") >> shift == key for octets, shift, key in self.odd)
+
+
+class Bucket:
+    """Lets octets pass at a rate (bit/s, 0: at any). What passes last may take more than is left, so that a
+    super-packet is not bigger than any burst; what follows waits until that is paid."""
+
+    __slots__ = ("_at", "_left", "_most", "dropped", "rate")
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._most = rate * BURST_SECONDS / 8
+        self._left = self._most
+        self._at = 0.0
+        self.dropped = 0
+
+    def allows(self, octets: int, now: float) -> bool:
+        """Whether that many may pass now."""
+        if not self.rate:
+            return True
+        left = self._left + (now - self._at) * self.rate / 8
+        self._at = now
+        if left > self._most:
+            left = self._most
+        if left <= 0:
+            self._left = left
+            self.dropped += 1
+            return False
+        self._left = left - octets
+        return True
+
+    def go_on(self, old: "Bucket") -> None:
+        """Take the place of a bucket of the same session."""
+        self.dropped = old.dropped
+        if old.rate == self.rate:
+            self._left, self._at = old._left, old._at
+
+
+class Policer:
+    """The bit rates of one session."""
+
+    __slots__ = ("down", "up")
+
+    def __init__(self, effect: Install) -> None:
+        self.up, self.down = Bucket(effect.rate_up), Bucket(effect.rate_down)
+
+    def go_on(self, old: "Policer") -> None:
+        """Take the place of an older one."""
+        self.up.go_on(old.up)
+        self.down.go_on(old.down)
 
 
 class Second:

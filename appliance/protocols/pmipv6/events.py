@@ -109,6 +109,11 @@ class Install:
     """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
     port: int = 0
     """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
+    rate_up: int = 0
+    """Bit rate from the mobile, bit/s; more is dropped. 0: as much as there is."""
+    rate_down: int = 0
+    traffic_class: int | None = None
+    """Traffic class (DSCP in the upper 6 bits) of outer headers; ``None``: as for everybody."""
     second: "Install | None" = None
     """Packets from the mobile are accepted by this tunnel too (RFC 6058); none is sent there."""
 

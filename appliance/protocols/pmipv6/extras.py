@@ -9,11 +9,13 @@ from typing import Any
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("port", "transient")
+    __slots__ = ("port", "qos", "transient")
 
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
         self.port = 0
+        #: Agreed requests for quality of service (RFC 7222), a list of ``qos.ServiceRequest``.
+        self.qos: Any = None
         #: The gateway that it still has beside the serving one (RFC 6058); see ``lma_transient``.
         self.transient: Any = None
 

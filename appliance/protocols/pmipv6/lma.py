@@ -26,6 +26,7 @@ from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_qos import QualityOfServiceRequests
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_transient import TransientBindings
 from appliance.protocols.pmipv6.lma_updates import Updates
@@ -66,6 +67,8 @@ class LocalMobilityAnchor:
         self._cache = self._sessions.cache
         self._features = Features()
         self._features.add(TransientBindings(settings, self._sessions, self._features.former))
+        self.qos = QualityOfServiceRequests(settings, self._sessions)
+        self._features.add(self.qos)
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self.overload = self._updates.overload

@@ -22,6 +22,8 @@ from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
+from appliance.protocols.pmipv6.qos import NO_RATES, Limits, Rates
+from appliance.protocols.pmipv6.qos import rates as rates_of
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
 from appliance.protocols.timers import Now
 from appliance.protocols.wheel import Wheel
@@ -62,6 +64,7 @@ class Sessions:
     def _prepare(self) -> None:
         self._most = max(1, self.settings.reg_lifetime // 4)
         self._delay = self.settings.min_delay_before_bce_delete / 1000
+        self.limits = Limits(self.settings)
         self._asks = asks(self.settings)
         self._accounts = accounts(self.settings)
 
@@ -306,8 +309,22 @@ class Sessions:
             return codes.GRE_TUNNELING_BUT_TLV_HEADER_NOT_SUPPORTED
         return codes.ACCEPTED
 
+    def rates(self, entry: BindingCacheEntry) -> Rates:
+        """What a session may use: limits of its subscriber, and what was agreed with its gateway."""
+        extras = entry.extras
+        if not self.limits.some and entry.grant is None and (extras is None or not extras.qos):
+            return NO_RATES
+        return rates_of((extras.qos if extras is not None else None) or [], self.limits.of(entry))
+
+    def reinstall(self, entry: BindingCacheEntry) -> None:
+        """Forward the packets of a session by what has changed."""
+        effect = self.forwarding(entry)
+        state = None if entry.extras is None else entry.extras.transient
+        self.effects.append(effect if state is None else state.apply(effect))
+
     def forwarding(self, entry: BindingCacheEntry) -> Install:
         """How the packets of a session are forwarded by its serving gateway."""
+        rates = self.rates(entry)
         return Install(
             entry.call_id,
             entry.prefixes,
@@ -318,6 +335,9 @@ class Sessions:
             entry.send_key,
             entry.receive_key if entry.send_key is not None else None,
             entry.udp,
+            rate_up=rates.up,
+            rate_down=rates.down,
+            traffic_class=rates.traffic_class,
         )
 
     def _install(self, entry: BindingCacheEntry) -> None:

@@ -38,6 +38,20 @@ class Transient:
         self.phase = LATE
         self.until = until
 
+    def apply(self, serving: Install) -> Install:
+        """How packets are forwarded now; ``serving``: how they would be by the serving gateway alone."""
+        if self.phase == FADING:
+            return evolve(serving, second=self.former)
+        return evolve(
+            self.former,
+            prefixes=serving.prefixes,
+            ipv4_address=serving.ipv4_address,
+            rate_up=serving.rate_up,
+            rate_down=serving.rate_down,
+            traffic_class=serving.traffic_class,
+            second=serving,
+        )
+
 
 class TransientBindings(Feature):
     """The feature; ``former`` is that of ``Features``: the former gateway by call id."""
@@ -59,6 +73,9 @@ class TransientBindings(Feature):
         if not request.lifetime:
             if state is not None and entry.deleting:
                 self._forget(entry)
+            elif state is not None:
+                # One address family less; for the other everything is as before.
+                self._sessions.reinstall(entry)
             return
         if state is not None:
             if not before.moved(entry):
@@ -84,11 +101,10 @@ class TransientBindings(Feature):
         # Section 4.6.1: less than the lifetime of the registration.
         longest = min(self._settings.transient_maximum // 100, 40 * entry.lifetime - 1, MOST)
         units = min(option.lifetime, longest)
-        former = evolve(former, prefixes=entry.prefixes, ipv4_address=entry.ipv4_address)
         state = extras_of(entry).transient = Transient(former, now.mono + units * UNIT)
         self._former[entry.call_id] = former.peer
         self._arm(entry, state)
-        self._sessions.effects.append(evolve(former, second=self._sessions.forwarding(entry)))
+        self._sessions.reinstall(entry)
         request.answer_options.append(TransientBinding(1, units))
         return True
 
@@ -105,11 +121,11 @@ class TransientBindings(Feature):
             return
         state.phase, state.until = FADING, now.mono + delay
         self._arm(entry, state)
-        self._sessions.effects.append(evolve(self._sessions.forwarding(entry), second=state.former))
+        self._sessions.reinstall(entry)
 
     def _end(self, entry: BindingCacheEntry) -> None:
         self._forget(entry)
-        self._sessions.effects.append(self._sessions.forwarding(entry))
+        self._sessions.reinstall(entry)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         if entry.extras is not None:

@@ -35,6 +35,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 )
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
+from appliance.protocols.pmipv6.mag_qos import MagQualityOfService
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.mag_transient import MagTransientBindings
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
@@ -62,6 +63,8 @@ class MobileAccessGateway:
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
         self._sessions.features.add(MagTransientBindings(settings))
+        self.qos = MagQualityOfService(settings, self._sessions)
+        self._sessions.features.add(self.qos)
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
 

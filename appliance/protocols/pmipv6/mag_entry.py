@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from appliance.protocols.mobility.options import QualityOfService
 from appliance.protocols.pmipv6.events import Install
+from appliance.protocols.pmipv6.qos import ServiceRequest
 from appliance.protocols.pmipv6.settings import MobilePolicy
 
 REGISTERING = "registering"
@@ -77,6 +79,12 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    qos: tuple[ServiceRequest, ...] = ()
+    """What the anchor has agreed to (RFC 7222)."""
+    qos_offer: tuple[QualityOfService, ...] = ()
+    """What it has offered instead of what was asked for."""
+    qos_settled: bool = False
+    """Nothing more is to be asked for."""
     transient: int = 0
     """Milliseconds that the anchor gave the former gateway when this was registered (RFC 6058); 0: none."""
 

@@ -79,6 +79,11 @@ class Profile:
     """Service Selection identifiers allowed; empty: any."""
     prefix_count: int = number(1, 1, 8)
     """How many home network prefixes one session gets."""
+    bandwidth_up: int = number(0, 0, 4_294_967_295, "bit/s")
+    """Bit rate of each of its sessions from the mobile node; 0: as much as there is. AAA may say another."""
+    bandwidth_down: int = number(0, 0, 4_294_967_295, "bit/s")
+    qos_requests: bool = True
+    """False: requests of gateways for quality of service are refused (status 179)."""
 
 
 @define(slots=True, kw_only=True)
@@ -212,6 +217,21 @@ class AccessInterface:
 
 
 @define(slots=True, kw_only=True)
+class QosWish:
+    """One ``qos-request`` line of a MAG: what to ask of the anchor for which mobile nodes (RFC 7222)."""
+
+    mn_id: bytes = b""
+    """Empty: for every mobile node on ``interface``."""
+    interface: str = ""
+    """Empty: on every access interface."""
+    bandwidth_up: int = number(0, 1, 4_294_967_295, "bit/s")
+    bandwidth_down: int = number(0, 1, 4_294_967_295, "bit/s")
+    dscp: int = number(0, 0, 63)
+    priority: int = number(0, 1, 15)
+    """Allocation and retention priority; 0: not said."""
+
+
+@define(slots=True, kw_only=True)
 class MagSettings:
     """``mag-service NAME``."""
 
@@ -246,6 +266,7 @@ class MagSettings:
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     transient_lifetime: int = number(0, 100, 25_500, "milliseconds")
     """0 (not in the range, the factory state): no Transient Binding option is sent."""
+    qos_requests: tuple[QosWish, ...] = ()
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
     # ---- heartbeat (RFC 5847)
