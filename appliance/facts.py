@@ -6,6 +6,7 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 
 from ipaddress import ip_address, ip_network
 
+from appliance.facts_quality import lma_quality, mag_quality
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, MobilePolicy, Peer
 
@@ -112,6 +113,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += lma_quality(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
         "IPv6 Pool",
@@ -173,6 +175,7 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += mag_quality(settings)
     facts += _listing(
         "Access Interface",
         [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],

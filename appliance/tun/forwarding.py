@@ -283,11 +283,9 @@ class Forwarding:
         self, session: Session, packet: bytes, largest: int, source: bytes, back: Session | None, now: float
     ) -> Session | None:
         """The rules of RFC 2473 for a packet that is about to enter the tunnel."""
-        if session.policer is not None:
-            bucket = session.policer.down if self.role == LMA else session.policer.up
-            if not bucket.allows(len(packet), now):
-                self.drop("over-rate")
-                return None
+        if session.policer is not None and not session.policer.allows(self.role == LMA, len(packet), now):
+            self.drop("over-rate")
+            return None
         if source == session.peer:
             # RFC 2473 section 4.1.2: a packet of the tunnel's own exit would go round.
             self.drop("loop")
@@ -375,20 +373,16 @@ class Forwarding:
             or session.peer != source
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
-        ):
-            second = session.second if session is not None else None
-            if session is None or second is None or not second.fits(source, row, key):
-                self._values[self._no_session] += 1
-                return None
+        ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
+            self._values[self._no_session] += 1
+            return None
         # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
             return None
-        if session.policer is not None:
-            bucket = session.policer.up if self.role == LMA else session.policer.down
-            if not bucket.allows(len(packet), now):
-                self.drop("over-rate")
-                return None
+        if session.policer is not None and not session.policer.allows(self.role == MAG, len(packet), now):
+            self.drop("over-rate")
+            return None
         if tos & ip.ECN_MASK == ip.ECN_CE:
             marked = ip.congested(packet)
             if marked is None:

@@ -132,6 +132,10 @@ class Policer:
     def __init__(self, effect: Install) -> None:
         self.up, self.down = Bucket(effect.rate_up), Bucket(effect.rate_down)
 
+    def allows(self, down: bool, octets: int, now: float) -> bool:
+        """Whether that many may pass, to the mobile or from it."""
+        return (self.down if down else self.up).allows(octets, now)
+
     def go_on(self, old: "Policer") -> None:
         """Take the place of an older one."""
         self.up.go_on(old.up)
