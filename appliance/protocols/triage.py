@@ -27,6 +27,9 @@ SO_MEMINFO, _NUMBERS = 55, 9
 BATCHES, AT_ONCE = 16, 32
 #: Urgent messages that may wait; each was taken from the kernel to make room there.
 URGENT = 4_096
+#: Seconds after which nobody is helped by an urgent message any more: soon it is older than the factory value
+#: of the timestamp window, and would be refused. What comes behind it is fresh.
+USEFUL = 0.2
 #: Refusals that are told to their senders: in a second, and at once. The rest is given up in silence, since
 #: a refusal costs almost as much as what it refuses.
 REFUSALS, REFUSALS_AT_ONCE = 300.0, 30.0
@@ -92,7 +95,8 @@ class Triage:
         self._feed = feed
         self._v6 = len(destination) == 16
         self._batch: SmallBatch | None = None
-        self._urgent: deque[PacketReceived] = deque()
+        # With the time at which each was taken from the kernel.
+        self._urgent: deque[tuple[float, PacketReceived]] = deque()
         self._others: deque[tuple[float, PacketReceived]] = deque()
         self._budget = Budget(REFUSALS, REFUSALS_AT_ONCE)
         self._again: Any = None
@@ -110,13 +114,16 @@ class Triage:
         limits = self._limits()
         empty = self._sort(limits)
         urgent, others = self._urgent, self._others
-        oldest = self._reactor.seconds() - (limits.queue_wait_time / 1000 if limits is not None else inf)
+        now = self._reactor.seconds()
+        oldest = now - (limits.queue_wait_time / 1000 if limits is not None else inf)
         try:
+            if limits is not None and urgent and urgent[0][0] < now - USEFUL:
+                self._give_up(urgent, now - USEFUL)
             for _ in range(AT_ONCE):
                 if not urgent and others and others[0][0] < oldest:
-                    self._give_up(oldest)
+                    self._give_up(others, oldest)
                 if urgent:
-                    self._on_packet(urgent.popleft())
+                    self._on_packet(urgent.popleft()[1])
                 elif others:
                     self._on_packet(others.popleft()[1])
                 else:
@@ -154,7 +161,7 @@ class Triage:
             first, rest = self._judge.sort(octets, SLOT, sizes, sources)
             fits, fit = max(0, URGENT - len(self._urgent)), max(0, room - len(self._others))
             arrived = octets, names, sizes
-            self._urgent += [self._packet(arrived, number) for number in first[:fits]]
+            self._urgent += [(now, self._packet(arrived, number)) for number in first[:fits]]
             self._others += [(now, self._packet(arrived, number)) for number in rest[:fit]]
             excess = first[fits:] + rest[fit:]
             if telling:
@@ -185,11 +192,11 @@ class Triage:
         self._feed(Excess(self._packet(arrived, number)))
         return True
 
-    def _give_up(self, oldest: float) -> None:
+    def _give_up(self, queue: deque[tuple[float, PacketReceived]], oldest: float) -> None:
         """Those have waited too long: their senders have sent them again, or will."""
-        others, updates, count = self._others, 0, 0
-        while others and others[0][0] < oldest:
-            updates += others.popleft()[1].data[2:3] == b"\5"
+        updates = count = 0
+        while queue and queue[0][0] < oldest:
+            updates += queue.popleft()[1].data[2:3] == b"\5"
             count += 1
         self._feed(Shed(updates, count - updates))
 

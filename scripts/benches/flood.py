@@ -43,12 +43,15 @@ class Flood(Generator):
         self.where = Destination(ip_address(target).packed)
         self.fresh = 1_000_000
         self.units = 2
+        #: When each known mobile is to be refreshed next.
+        self.due: deque[tuple[float, int]] = deque()
         #: ICMPv6 errors that came back.
         self.complaints = 0
 
     def known(self, count: int, units: int) -> dict[str, float]:
         """Attach the known mobiles with a lifetime of ``units`` of 4 s, a window of 64 at a time."""
         self.units = units
+        self.due.clear()
         result = self.phase(count, units, NEW_INTERFACE)
         return {"rate": result["rate"], "refused": result["refused"]}
 
@@ -59,7 +62,9 @@ class Flood(Generator):
         """
         count = len(self.prefixes)
         begun = clock = time.perf_counter()
-        due = deque((begun + every * index / count, index) for index in range(count))
+        due = self.due
+        if not due:
+            due.extend((begun + every * index / count, index) for index in range(count))
         waiting: deque[tuple[float, int, int]] = deque()
         open_since = array("d", bytes(8 * count))
         owner = array("L", bytes(8 * BORDER))
@@ -75,8 +80,12 @@ class Flood(Generator):
             waiting.append((clock + AGAIN, index, 0))
 
         while (clock := time.perf_counter()) < begun + seconds:
-            while due and due[0][0] <= clock:
+            for _ in range(CHUNK):
+                if not due or due[0][0] > clock:
+                    break
                 moment, index = due.popleft()
+                # What was due between two runs comes now, later than it should.
+                moment = max(moment, begun)
                 due.append((moment + every, index))
                 open_since[index] = moment
                 refresh(index)

@@ -9,6 +9,7 @@ refresh of it got through, or when a refresh is refused.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,10 @@ from scripts.labnet import LMA_ADDRESS, MAG_ADDRESSES, Lab, LabError
 from scripts.labrun import Appliance, environment, stop
 
 FLOORS = {"goodput_ratio": 0.9}
-#: Lifetime of the known sessions in units of 4 s, and seconds between two refreshes of each.
+#: Lifetime of the known sessions in units of 4 s, and seconds between two refreshes of each, if refreshes are
+#: then no more than this share of what the anchor answers.
 UNITS, EVERY = 2, 4.0
+SHARE = 0.25
 TIMES = 5
 #: Updates of new mobile nodes under way while the best is measured.
 WINDOW = 256
@@ -70,13 +73,16 @@ def measure(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str, floa
     try:
         anchor.start()
         anchor.wait_ready()
-        load.ask("known", options.known, UNITS)
-        load.ask("run", 2, EVERY, 0, WINDOW)
-        best, best_cpu = busy(anchor, load, options.seconds, EVERY, 0, WINDOW)
+        rate = load.ask("known", min(options.known, 2_000), 900)["rate"]
+        every = max(EVERY, options.known / (SHARE * rate))
+        units = max(UNITS, math.ceil(every / 2))
+        load.ask("known", options.known, units)
+        load.ask("run", 2, every, 0, WINDOW)
+        best, best_cpu = busy(anchor, load, options.seconds, every, 0, WINDOW)
         sustainable = goodput(best)
-        over, over_cpu = busy(anchor, load, options.seconds, EVERY, TIMES * sustainable, 0)
+        over, over_cpu = busy(anchor, load, options.seconds, every, TIMES * sustainable, 0)
         # Whoever was thrown out of the anchor by then finds out now.
-        after = load.ask("run", EVERY + 1, EVERY, 0, 1)
+        after = load.ask("run", every + 1, every, 0, 1)
         expired = anchor.counter("lma", "Total Disconnects", "Lifetime expiry")
         discarded = anchor.counter("lma", "Binding Updates Discard Reasons", "Congestion Discarded")
         health = anchor.json("show system")
@@ -100,6 +106,7 @@ def measure(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str, floa
         "admitted_per_s": over["admitted"] / over["seconds"],
         "discarded": discarded,
         "known": options.known,
+        "every_s": every,
         "lag_worst_ms": 1000 * health["lag_worst"],
     }
     return {name: round(value, 3 if value < 100 else 0) for name, value in figures.items()}
@@ -107,7 +114,7 @@ def measure(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str, floa
 
 def report(figures: dict[str, float]) -> None:
     """Print the figures for a person."""
-    print(f"{figures['known']:.0f} known sessions that refresh every {EVERY:g} s, new mobile nodes on top")
+    print(f"{figures['known']:.0f} known sessions, refreshed every {figures['every_s']:g} s; new ones on top")
     print(f"  best       {figures['best_per_s']:>8.0f} /s accepted")
     print(
         f"  overload   {figures['overload_per_s']:>8.0f} /s accepted of {figures['offered_per_s']:.0f}:"

@@ -318,6 +318,17 @@ class TriageTests(SynchronousTestCase):
         self.assertLessEqual(len(self.triage._urgent), URGENT)
         self.assertEqual(len(self.taken) + len(self.triage._urgent) + self.shed(), 6_000)
 
+    def test_stale(self) -> None:
+        """When even the urgent ones are too many, the fresh ones are dealt with, not the old ones."""
+        for _ in range(100):
+            self.sender.send(self.known)
+        self.triage.read()
+        self.assertEqual(len(self.taken), AT_ONCE)
+        self.sender.send(self.known[:-1])
+        self.clock.pump([0.21])
+        self.assertEqual((len(self.taken), self.taken[-1].data), (AT_ONCE + 1, self.known[:-1]))
+        self.assertEqual(self.shed(), 100 - AT_ONCE)
+
     def test_consider(self) -> None:
         """It begins when the buffer is full enough, and never when it is switched off."""
         self.triage.active = False
