@@ -51,18 +51,23 @@ class LoadMeter:
         self._limit = memory_limit()
         self._lag = LagMeter(0.0, samples=BEATS)
         self._beats = 0
-        self._beat = LoopingCall(self._note)
-        self._beat.clock = reactor
+        self._reactor = reactor
+        self._beat: LoopingCall | None = None
 
     def start(self) -> None:
         """Begin to measure."""
         self._lag = LagMeter(self._seconds(), samples=BEATS)
+        self._beat = LoopingCall(self._note)
+        self._beat.clock = self._reactor
         self._beat.start(INTERVAL, now=False)
 
     def stop(self) -> None:
         """Measure no more."""
-        if self._beat.running:
+        if self._beat is not None:
             self._beat.stop()
+            # It refers to us: what it measures for must not stay in memory.
+            self._beat = None
+        self._sockets = list
 
     def _note(self) -> None:
         self._lag.beat(self._seconds())

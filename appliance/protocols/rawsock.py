@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.pmipv6.events import PacketReceived
-from appliance.protocols.triage import Judge, Limits, Triage
+from appliance.protocols.triage import Judge, Triage
 
 _log = Logger()
 
@@ -146,13 +146,9 @@ class MobilitySocket:
             raise
         return sock
 
-    def sort_by(
-        self, judge: Judge, limits: Callable[[], Limits | None], feed: Callable[[Any], None]
-    ) -> None:
+    def sort_by(self, judge: Judge, feed: Callable[[Any], None]) -> None:
         """While more comes in than can be dealt with, let ``judge`` say what goes first; see ``triage``."""
-        self._triage = Triage(
-            self._reactor, self._socket, self._address, judge, limits, self._on_packet, feed
-        )
+        self._triage = Triage(self._reactor, self._socket, self._address, judge, self._on_packet, feed)
 
     def start(self) -> None:
         """Begin to read."""

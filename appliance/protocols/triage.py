@@ -42,8 +42,20 @@ Arrived = tuple[bytes, bytes, list[int]]
 _UPDATE = 5
 
 
+class Limits(Protocol):
+    """When to begin, how long others may wait, and what is told; a ``Congestion`` of the settings."""
+
+    queue_utilization: int
+    queue_wait_time: int
+    congestion_action: str
+
+
 class Judge(Protocol):
     """Knows what messages are worth; see :class:`pmipv6.sieve.Sieve`."""
+
+    @property
+    def limits(self) -> Limits | None:
+        """``None``: read it the plain way."""
 
     @property
     def room(self) -> int:
@@ -55,14 +67,6 @@ class Judge(Protocol):
         """Numbers of those that must not be lost, and of the others."""
 
 
-class Limits(Protocol):
-    """When to begin, how long others may wait, and what is told; a ``Congestion`` of the settings."""
-
-    queue_utilization: int
-    queue_wait_time: int
-    congestion_action: str
-
-
 def fullness(sock: socket.socket) -> int:
     """How full the receive buffer of a socket is, percent."""
     numbers = memoryview(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * _NUMBERS)).cast("I")
@@ -72,8 +76,7 @@ def fullness(sock: socket.socket) -> int:
 class Triage:
     """Reads one socket whose address is ``destination``; see the module.
 
-    ``feed`` takes :class:`PacketReceived`, :class:`Excess` and :class:`Shed`; ``limits`` are asked for each
-    time, ``None``: read it the plain way.
+    ``on_packet`` takes what is to be dealt with; ``feed`` takes :class:`Excess` and :class:`Shed`.
     """
 
     def __init__(
@@ -82,7 +85,6 @@ class Triage:
         sock: socket.socket,
         destination: bytes,
         judge: Judge,
-        limits: Callable[[], Limits | None],
         on_packet: Callable[[PacketReceived], None],
         feed: Callable[[Any], None],
     ) -> None:
@@ -90,7 +92,6 @@ class Triage:
         self._socket = sock
         self._destination = destination
         self._judge = judge
-        self._limits = limits
         self._on_packet = on_packet
         self._feed = feed
         self._v6 = len(destination) == 16
@@ -105,13 +106,13 @@ class Triage:
 
     def consider(self) -> None:
         """A full batch was read the plain way, so that more may wait: begin if it is too much."""
-        limits = self._limits()
+        limits = self._judge.limits
         if limits is not None and fullness(self._socket) >= limits.queue_utilization:
             self.active = True
 
     def read(self) -> None:
         """Take what the kernel has, and deal with some of it; ends being active when all is done."""
-        limits = self._limits()
+        limits = self._judge.limits
         empty = self._sort(limits)
         urgent, others = self._urgent, self._others
         now = self._reactor.seconds()

@@ -34,7 +34,7 @@ from appliance.protocols.pmipv6.events import (
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.probe import Perform, Probe
-from appliance.protocols.pmipv6.settings import Congestion, LmaSettings, MagSettings
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.rawsock import IcmpSender, MobilitySocket
 from appliance.protocols.timers import Now
 from appliance.tun.engine import Engine
@@ -172,13 +172,9 @@ class LmaDriver:
             reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
         )
         for sock in self._signalling.sockets:
-            sock.sort_by(self._core.sieve, self._limits, self.feed)
+            sock.sort_by(self._core.sieve, self.feed)
         self._signalling.start()
         self._meter.start()
-
-    def _limits(self) -> Congestion | None:
-        overload = self._core.overload
-        return overload.settings if overload.acts else None
 
     @property
     def sockets(self) -> list[MobilitySocket]:

@@ -114,10 +114,26 @@ class Before:
         return not self.new and self.care_of != entry.care_of
 
 
+class Agenda:
+    """When the earliest of several features wants to act; it knows none of them, so that no feature refers to
+    itself by :attr:`Feature.schedule`, and all goes with the service that they are of."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self) -> None:
+        #: Monotonic seconds; ``None``: no feature wants to.
+        self.deadline: float | None = None
+
+    def schedule(self, mono: float) -> None:
+        """One of them wants to act at that time, or before."""
+        if self.deadline is None or mono < self.deadline:
+            self.deadline = mono
+
+
 class Features:
     """All features of one anchor."""
 
-    __slots__ = ("all", "deadline", "former", "handlers", "watching")
+    __slots__ = ("agenda", "all", "former", "handlers", "watching")
 
     def __init__(self) -> None:
         self.all: tuple[Feature, ...] = ()
@@ -126,20 +142,16 @@ class Features:
         self.watching: tuple[Feature, ...] = ()
         #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
         self.former: dict[int, bytes] = {}
-        #: When :meth:`tick` is wanted next, in monotonic seconds.
-        self.deadline: float | None = None
+        #: When :meth:`tick` is wanted next.
+        self.agenda = Agenda()
 
     def add(self, feature: Feature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self._schedule
+        feature.schedule = self.agenda.schedule
         self.all += (feature,)
         self.watching = tuple(each for each in self.all if each.watches)
         handler: Any = feature
         self.handlers |= dict.fromkeys(types, handler)
-
-    def _schedule(self, mono: float) -> None:
-        if self.deadline is None or mono < self.deadline:
-            self.deadline = mono
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""
@@ -149,7 +161,8 @@ class Features:
         self._rearm()
 
     def _rearm(self) -> None:
-        self.deadline = min((each.deadline for each in self.all if each.deadline is not None), default=None)
+        times = (each.deadline for each in self.all)
+        self.agenda.deadline = min((time for time in times if time is not None), default=None)
 
     def concerned(self, request: Request) -> tuple[Feature, ...]:
         """Those that want to hear of an update."""
@@ -178,7 +191,7 @@ class Features:
 
     def tick(self, now: Now) -> None:
         """Let those act that are due."""
-        if self.deadline is None or self.deadline > now.mono:
+        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
             return
         for feature in self.all:
             deadline = feature.deadline

@@ -153,7 +153,7 @@ class LocalMobilityAnchor:
             waiting = updates.deadline
             if waiting is not None and (earliest is None or waiting < earliest):
                 earliest = waiting
-        feature = self._features.deadline
+        feature = self._features.agenda.deadline
         return feature if earliest is None or (feature is not None and feature < earliest) else earliest
 
     def tick(self, now: Now) -> None:

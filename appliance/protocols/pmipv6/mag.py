@@ -63,7 +63,7 @@ class MobileAccessGateway:
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
         self._sessions.features.add(MagTransientBindings(settings))
-        self.qos = MagQualityOfService(settings, self._sessions)
+        self.qos = MagQualityOfService(settings)
         self._sessions.features.add(self.qos)
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
@@ -73,7 +73,7 @@ class MobileAccessGateway:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is wanted next, in monotonic seconds."""
-        due, feature = self._sessions.deadlines.next, self._sessions.features.deadline
+        due, feature = self._sessions.deadlines.next, self._sessions.features.agenda.deadline
         return feature if due is None or (feature is not None and feature < due) else due
 
     @property

@@ -6,9 +6,8 @@ from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
 from appliance.protocols.mobility.options import QualityOfService
 from appliance.protocols.pmipv6 import qos
-from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_entry import DEREG, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
-from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.qos import ALLOCATE, NEGOTIATE, RESPONSE, ServiceRequest
 from appliance.protocols.pmipv6.settings import MagSettings, QosWish
 from appliance.protocols.timers import Now
@@ -17,8 +16,7 @@ from appliance.protocols.timers import Now
 class MagQualityOfService(MagFeature):
     """The feature."""
 
-    def __init__(self, settings: MagSettings, sessions: MagSessions) -> None:
-        self._sessions = sessions
+    def __init__(self, settings: MagSettings) -> None:
         self._wishes = settings.qos_requests
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
@@ -85,7 +83,8 @@ class MagQualityOfService(MagFeature):
     ) -> tuple[int, list[QualityOfService]]:
         """The anchor asks by an Update Notification with reason 5: status and options of the answer.
 
-        ``options`` are those of the notification.
+        ``options`` are those of the notification. The caller has the session installed anew after this, if
+        it is active.
         """
         held = {each.sr_id: each for each in entry.qos}
         asked = [each for each in options if isinstance(each, QualityOfService)]
@@ -97,8 +96,6 @@ class MagQualityOfService(MagFeature):
         if not asked or len(held) > qos.MOST:
             return codes.UPA_CANNOT_MEET_QOS, []
         entry.qos, entry.qos_settled = tuple(held.values()), True
-        if entry.state == ACTIVE:
-            self._sessions.install(entry)
         if any(each.operation == qos.QUERY for each in asked):
             return 0, [each.option() for each in entry.qos]
         return 0, [

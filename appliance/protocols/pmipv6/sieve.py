@@ -11,7 +11,7 @@ from appliance.protocols.mobility.options import MobileNodeGroupIdentifier, Mobi
 from appliance.protocols.pmipv6.bce import identity
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.overload import Overload
-from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.settings import Congestion, LmaSettings
 
 _UPDATE = BindingUpdate.TYPE
 _MN_ID = MobileNodeIdentifier.TYPE
@@ -41,6 +41,11 @@ class Sieve:
         """Go on with other peers."""
         self._peers = Peers(settings.peers)
         self._sources.clear()
+
+    @property
+    def limits(self) -> Congestion | None:
+        """When messages are to be sorted; ``None``: never."""
+        return self.overload.settings if self.overload.acts else None
 
     @property
     def room(self) -> int:

@@ -238,15 +238,18 @@ class TriageTests(SynchronousTestCase):
         self.clock = Clock()
         self.taken: list[PacketReceived] = []
         self.fed: list[Any] = []
-        self.on: Congestion | None = self.anchor.settings.congestion
         self.triage = Triage(
-            self.clock, self.receiver, b"\x7f\0\0\1", self.anchor.lma.sieve, lambda: self.on,
-            self.taken.append, self.fed.append,
+            self.clock, self.receiver, b"\x7f\0\0\1", self.anchor.lma.sieve, self.taken.append,
+            self.fed.append,
         )  # fmt: skip
         self.addCleanup(self.triage.stop)
         self.anchor.send()
         self.known = self.anchor.build(port=5436)[0]
         self.triage.active = True
+
+    def set(self, **fields: Any) -> None:
+        """Go on by other settings."""
+        self.anchor.lma.overload.settings = Congestion(**fields)
 
     def throw(self, count: int) -> None:
         """Send updates of new mobile nodes."""
@@ -287,7 +290,7 @@ class TriageTests(SynchronousTestCase):
 
     def test_telling(self) -> None:
         """If they are to be told, some are; not so many that telling is all that is done."""
-        self.on = Congestion(congestion_action="reject")
+        self.set(congestion_action="reject")
         self.throw(400)
         self.triage.read()
         told = [each for each in self.fed if isinstance(each, Excess)]
@@ -304,7 +307,7 @@ class TriageTests(SynchronousTestCase):
     def test_off(self) -> None:
         """Switched off meanwhile, all that waits is dealt with in order."""
         self.throw(50)
-        self.on = None
+        self.set(congestion_control=False)
         self.triage.read()
         self.clock.advance(1)
         self.assertEqual((len(self.taken), self.shed()), (50, 0))
@@ -336,10 +339,10 @@ class TriageTests(SynchronousTestCase):
         self.assertFalse(self.triage.active)
         self.receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.throw(100)
-        self.on = None
+        self.set(congestion_control=False)
         self.triage.consider()
         self.assertFalse(self.triage.active)
-        self.on = Congestion()
+        self.set()
         self.triage.consider()
         self.assertTrue(self.triage.active)
 

@@ -283,6 +283,7 @@ class GatewayTests(MagTestCase):
         self.answer(update, replace={QualityOfService: ask(*BOTH, operation=RESPONSE, sr_id=1)})
         status, options = self.core.qos.updated(self.entry(), [ask(rate(3, 9), operation=MODIFY, sr_id=1)])
         self.assertEqual((status, options), (0, [ask(rate(3, 9), operation=RESPONSE, sr_id=1)]))
+        self.core._sessions.install(self.entry())
         (effect,) = self.take()
         self.assertEqual(effect.rate_down, 9)
         self.assertEqual(self.core.qos.updated(self.entry(), [QualityOfService(0, 0, QUERY, [])])[1], options)
