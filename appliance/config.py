@@ -12,8 +12,21 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
+from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_options import (
+    access_networks,
+    collocate,
+    delegated_prefixes,
+    delegation_pool,
+    delegations,
+    option_faults,
+    redirect_targets,
+    service_profile,
+    vendor_options,
+)
+from appliance.config_peers import make_anchor, make_peer
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
@@ -26,6 +39,7 @@ from appliance.config_tree import (
 )
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
+from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -33,7 +47,6 @@ from appliance.protocols.pmipv6.settings import (
     LmaSettings,
     MagSettings,
     MobilePolicy,
-    Peer,
     PrefixPool,
     Profile,
     QosWish,
@@ -74,6 +87,8 @@ class Context:
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
     groups: tuple[GroupSettings, ...] = ()
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    service_profiles: tuple[ServiceProfile, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -127,7 +142,13 @@ class Builder:
     def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
-        faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults = [
+            *find_faults(found, memory),
+            *option_faults(found, memory),
+            *diameter_faults(found),
+            *management_faults(tree),
+        ]
+        faults += host_faults(found)
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
@@ -153,6 +174,7 @@ class Builder:
             configuration.aaa_servers += tuple(
                 make_server(each, context.name, memory) for each in outline.all("aaa-server")
             )
+        configuration.lma_services = collocate(configuration.lma_services)
         configuration.contexts = tuple(contexts)
         memory.close()
         return [], configuration
@@ -188,6 +210,12 @@ def _context(section: Outline, memory: Memory) -> Context:
         groups=tuple(
             make_group(each, name, section.all("diameter-endpoint")) for each in section.all("aaa-group")
         ),
+        delegation_pools=memory.each(
+            ("prefix-delegation pool", name), section.entries("prefix-delegation pool"), delegation_pool
+        ),
+        service_profiles=memory.each(
+            ("service-profile", name), section.all("service-profile"), service_profile
+        ),
     )
 
 
@@ -221,23 +249,28 @@ def _profile(section: Section) -> Profile:
     profile = Profile(name=section.name or "default", mn_id=section.name.encode())
     _assign(profile, section)
     profile.prefixes = tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix"))
+    profile.home_addresses = home_addresses(section)
+    profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
+    profile.delegated = delegated_prefixes(section)
     return profile
 
 
 def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name, congestion=congestion)
     _assign(settings, section)
-    settings.peers = tuple(
-        Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)
-        for entry in section.entries("mag-peer")
-        for address, length in (entry.args["peer"],)
-    )
+    settings.mipv6_pools = served_pools(section)
+    settings.mipv6_associations = associations(section)
+    settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
     settings.default_profile = context.default_profile
+    settings.delegation_pools = context.delegation_pools
+    settings.service_profiles = context.service_profiles
+    settings.redirect_targets = redirect_targets(section)
+    settings.vendor_options = vendor_options(section)
     settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
     return settings
 
@@ -245,13 +278,19 @@ def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSetti
 def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings = MagSettings(name=section.name, context=context.name)
     _assign(settings, section)
+    settings.anchors = tuple(make_anchor(entry) for entry in section.entries("lma-peer"))
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
     settings.qos_requests = tuple(_qos_wish(entry) for entry in section.entries("qos-request"))
+    settings.dhcp_dns_servers = tuple(entry.args["server"] for entry in section.entries("dhcp dns-server"))
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
+    settings.redirect_allowed = tuple(entry.args["prefix"] for entry in section.entries("redirect allow"))
+    settings.delegations = delegations(section)
+    settings.vendor_options = vendor_options(section)
+    settings.access_networks = access_networks(section)
     return settings
 
 
@@ -268,7 +307,8 @@ def _policy(entry: Entry) -> MobilePolicy:
         interface=args.get("interface", ""),
         lma=args.get("lma"),
         ipv6="ipv4-only" not in args,
-        ipv4="ipv4" in args or "ipv4-only" in args,
+        ipv4=not args.keys().isdisjoint(("ipv4", "ipv4-on-demand", "ipv4-only")),
+        ipv4_on_demand="ipv4-on-demand" in args,
         service=args.get("service", "").encode(),
         prefixes=(args["prefix"],) if "prefix" in args else (),
     )

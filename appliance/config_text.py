@@ -9,9 +9,13 @@ from appliance.cli.commands import (
     configuration,
     configuration_aaa,
     configuration_congestion,
+    configuration_dhcp,
     configuration_diameter,
+    configuration_hosts,
+    configuration_policy,
     configuration_quality,
     configuration_services,
+    configuration_updates,
     management,
 )
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
@@ -21,10 +25,14 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_hosts,
+    configuration_updates,
+    configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
     configuration_congestion,
     configuration_quality,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT

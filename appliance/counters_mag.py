@@ -121,6 +121,20 @@ MAG = Table(
             event("Ingress Filtered", "Packet dropped: its source is not of the session of its sender."),
         ),
         *group(
+            "DHCP",
+            event("Discover Received", "DHCPDISCOVER from a mobile node."),
+            event("Offer Sent", "The address that the anchor has assigned was offered."),
+            event("Request Received", "DHCPREQUEST: a choice, or a renewal."),
+            event("Ack Sent", "The address was confirmed, or parameters were told."),
+            event("Nak Sent", "Another address than the one that the anchor has assigned was asked for."),
+            event("Decline Received", "The mobile node found its address in use."),
+            event("Release Received", "The mobile node gave its address back."),
+            event("Inform Received", "Parameters were asked for."),
+            event("Relayed To Server", "A client's message was taken to the DHCP server."),
+            event("Relayed To Client", "The DHCP server's answer was taken to the client."),
+            event("Ignored", "No client's message, or about another server or address."),
+        ),
+        *group(
             "Total Disconnects",
             event("Lifetime expiry", "A session ended because its lifetime could not be extended in time."),
             event("Detach", "A session ended because the mobile node left."),
@@ -136,6 +150,12 @@ MAG = Table(
             extra("Unknown Type", "One of a type that is not known."),
             extra("Binding Error Sent", "A Binding Error was sent in answer."),
             extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
+        ),
+        *group(
+            "Runtime LMA Assignment",
+            extra("Taken", "A session went to the anchor that the one asked has named (RFC 6463)."),
+            extra("Ignored", "A Redirect option that was not asked for."),
+            extra("Refused", "A Redirect option that names no anchor that may be taken: no session."),
         ),
     ),
 )

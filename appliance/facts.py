@@ -6,9 +6,17 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 
 from ipaddress import ip_address, ip_network
 
+from appliance.config_peers import words
+from appliance.facts_options import lma_options, mag_options
 from appliance.facts_quality import lma_quality, mag_quality
 from appliance.protocols.mobility.names import VALUES
-from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, MobilePolicy, Peer
+from appliance.protocols.pmipv6.settings import (
+    SESSIONS_PER_MOBILE,
+    LmaSettings,
+    MagSettings,
+    MobilePolicy,
+    Peer,
+)
 
 Facts = list[tuple[str, str]]
 
@@ -56,8 +64,7 @@ def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
 
 
 def _peer(peer: Peer) -> str:
-    text = _network(peer.address, peer.prefix_length)
-    return text if peer.allowed else f"{text} prohibited"
+    return " ".join([_network(peer.address, peer.prefix_length), *words(peer)])
 
 
 def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
@@ -66,6 +73,27 @@ def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
     if group is None:
         return "None"
     return (group.accounting if accounting else group.authentication).endpoint or "None"
+
+
+def _hosts(settings: LmaSettings) -> Facts:
+    """What is set for hosts that register themselves; of keys only how many there are."""
+    if not settings.mipv6:
+        return [("MIPv6 Hosts", "Disabled")]
+    several = {"prohibited": "Prohibited", "single": "One in an update", "bulk": "Several in an update"}
+    unauthenticated, h_bit = settings.mipv6_unauthenticated, settings.mipv6_h_bit
+    return [
+        ("MIPv6 Hosts", "Enabled"),
+        *_listing("Home Address Pool", list(settings.mipv6_pools)),
+        ("Home Link", settings.mipv6_home_link or "Virtual"),
+        ("MIPv6 Authentication", settings.mipv6_authentication),
+        ("MN-HA Keys", str(len(settings.mipv6_associations))),
+        ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),
+        ("Updates without H-bit", "Denied" if h_bit == "deny" else "Discarded"),
+        ("MESG-ID", "Required" if settings.mipv6_mesg_id else "Optional"),
+        ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
+        ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
+        ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+    ]
 
 
 def lma_facts(settings: LmaSettings, state: str) -> Facts:
@@ -78,7 +106,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Local IPv6 Address", _address(settings.address)),
         ("Local IPv4 Address", _address(settings.ipv4_address)),
         ("Lifetime", f"{settings.reg_lifetime} seconds"),
-        ("Simul Bindings", str(settings.simul_bindings)),
+        ("Simul Bindings", str(settings.simul_bindings or SESSIONS_PER_MOBILE)),
         ("Setup Timeout", f"{settings.setup_timeout} seconds"),
         ("Sequence Number Validation", _switch(settings.sequence_number_validate)),
         ("Refresh Advice Option", _switch(settings.refresh_advice_option)),
@@ -87,8 +115,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Timestamp Tolerance", f"{settings.timestamp_validity_window} milliseconds"),
         ("Default Subscriber", settings.default_profile.name if settings.default_profile else "None"),
         ("AAA accounting", _switch(settings.aaa_accounting)),
-        ("Service Status", state),
-        ("Newcall Policy", "NONE"),
+        ("Service Status", "Shutdown" if settings.shutdown and state == "Started" else state),
+        ("Newcall Policy", settings.newcall_policy.upper()),
         ("Alternate Care-of Address", "Allowed" if settings.alt_coa_allowed else "Not Allowed"),
         ("Mobile Node Generated Timestamp", _switch(settings.mobile_node_generated_timestamp)),
         ("Min Delay Before BCE Delete", f"{settings.min_delay_before_bce_delete} milliseconds"),
@@ -96,6 +124,9 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
         ("GRE", settings.gre.capitalize()),
         ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
+        ("Max Memory", f"{settings.max_memory} MiB" if settings.max_memory else "None"),
+        ("Max Pending Registrations", str(settings.max_pending)),
+        ("DHCP Support Mode", settings.dhcp_mode.capitalize()),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
@@ -114,6 +145,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
     facts += lma_quality(settings)
+    facts += _hosts(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
         "IPv6 Pool",
@@ -123,6 +155,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         "IP Pool",
         [f"{pool.name} {_address(pool.first)} - {_address(pool.last)}" for pool in settings.address_pools],
     )
+    facts += lma_options(settings)
     facts.append(("Subscribers Configured", str(len(settings.profiles))))
     return facts
 
@@ -130,6 +163,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
 def _mobile(policy: MobilePolicy) -> str:
     """One mobile node of a MAG: who, where, and what it asks for, as on its configuration line."""
     families = [name for name, on in (("ipv6", policy.ipv6), ("ipv4", policy.ipv4)) if on]
+    if policy.ipv4_on_demand:
+        families[-1] += "-on-demand"
     words = [_link_layer(policy.link_layer), policy.mn_id.decode("utf-8", "backslashreplace"), *families]
     if policy.interface:
         words.append(f"interface {policy.interface}")
@@ -169,6 +204,10 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
         ("Access Link-Local Address", _address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
+        ("DHCP Lease Time", f"{settings.dhcp_lease_time} seconds"),
+        ("DHCP DNS Servers", ", ".join(_address(each) for each in settings.dhcp_dns_servers) or "None"),
+        ("DHCP Domain Name", settings.dhcp_domain_name or "None"),
+        ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
     ]
@@ -176,9 +215,13 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
     facts += mag_quality(settings)
+    facts += [
+        ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
+    ]
     facts += _listing(
         "Access Interface",
         [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],
     )
+    facts += mag_options(settings)
     facts += _listing("Mobile Node", [_mobile(policy) for policy in settings.policies])
     return facts

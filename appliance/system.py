@@ -54,7 +54,8 @@ def local_addresses() -> dict[str, set[str]]:
 
 def _require(key: Key, settings: Settings, known: Collection[str]) -> None:
     """Raises ResourceError when a bind address is not among the known ones."""
-    for packed in filter(None, (settings.address, settings.ipv4_address)):
+    more = (getattr(settings, name, None) for name in ("user_plane_address", "user_plane_ipv4"))
+    for packed in filter(None, (settings.address, settings.ipv4_address, *more)):
         text = address_text(packed)
         if text not in known:
             raise ResourceError(
@@ -180,12 +181,16 @@ class System:
         """A service that is not started yet; it goes on with the counters ``values`` if there are any."""
         service: AnyService
         if isinstance(settings, LmaSettings):
-            service = LmaService(settings, values, **self._tools)
+            service = LmaService(settings, values, neighbour=self._anchor, **self._tools)
         else:
             service = MagService(settings, values, **self._tools)
         if self._recorder is not None and self._ready:
             self._recorder.begin(service.label, settings)
         return service
+
+    def _anchor(self, name: str) -> LmaService | None:
+        found = self.running.get(("lma", name))
+        return found if isinstance(found, LmaService) else None
 
     def _make_endpoint(self, settings: EndpointSettings) -> DiameterService:
         tools = {name: self._tools[name] for name in ("reactor", "clock", "random_bits", "tell", "tap")}
@@ -229,17 +234,17 @@ class System:
         else:
             self._links.pop(name, None)
         for service in self.running.values():
-            if isinstance(service, MagService) and service.state == "Started":
+            if service.state == "Started":
                 self._tell_link(service, name, is_up, present)
 
-    def _tell_link(self, service: MagService, name: str, is_up: bool, present: bool) -> None:
+    def _tell_link(self, service: AnyService, name: str, is_up: bool, present: bool) -> None:
         try:
             service.link_changed(name, is_up, present)
         except ResourceError as error:
-            self.tell("error", f"mag {service.name}: {error}")
+            self.tell("error", f"{service.kind} {service.name}: {error}")
         except Exception:  # noqa: BLE001 - logged
             # One device must not end the watch over all others; the log has the traceback.
-            self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
+            self._logger.failure("{what}: link {link}", what=service.label, link=name)
 
     def summary(self) -> str:
         """Name the started services in one line."""

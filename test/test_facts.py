@@ -7,9 +7,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.facts import lma_facts, mag_facts
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
+from appliance.protocols.pmipv6.option_settings import (
+    AccessNetwork,
+    Delegation,
+    DelegationPool,
+    RedirectTarget,
+    ServiceProfile,
+    VendorOption,
+)
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    Anchor,
+    Association,
     Congestion,
     LmaSettings,
     MagSettings,
@@ -30,8 +40,20 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "mipv6_pools": ("HOSTS",),
+    "mipv6_home_link": "home0",
+    "mipv6_authentication": "optional",
+    "mipv6_unauthenticated": "discard",
+    "mipv6_h_bit": "discard",
+    "mipv6_multiple": "single",
+    "mipv6_associations": (Association(spi=256, key=bytes(16)),),
     "unknown_subscriber": "reject",
     "gre": "required",
+    "newcall_policy": "reject",
+    "dhcp_mode": "relay",
+    "dhcp_dns_servers": (V4,),
+    "dhcp_domain_name": "example.org",
+    "dhcp_relay_server": V4,
     "tunnel_traffic_class": 0xB8,
     "peers": (Peer(address=ADDRESS, prefix_length=128),),
     "prefix_pools": (PrefixPool(name="HOME", prefix=ADDRESS[:6] + bytes(10), prefix_length=48),),
@@ -50,6 +72,20 @@ OTHER: dict[str, Any] = {
     "link_local": ADDRESS,
     "link_layer": b"\2\0\0\0\0\1",
     "access_interfaces": (AccessInterface(name="acc0"),),
+    "redirect_targets": (RedirectTarget(address=ADDRESS),),
+    "redirect_policy": "always",
+    "redirect_allowed": ((ADDRESS, 128),),
+    "user_plane_address": ADDRESS,
+    "user_plane_ipv4": V4,
+    "delegation_pools": (
+        DelegationPool(name="D", prefix=ADDRESS[:6] + bytes(10), prefix_length=48, delegated_length=56),
+    ),
+    "delegations": (Delegation(mn_id=b"mn1@example.org", prefix=bytes(4)),),
+    "service_profiles": (ServiceProfile(name="internet"),),
+    "unknown_service": "reject",
+    "vendor_options": (VendorOption(vendor=10415, subtype=7, data=b"\1"),),
+    "access_networks": (AccessNetwork(interface="acc0", network=b"cafe"),),
+    "anchors": (Anchor(address=ADDRESS),),
     "policies": (MobilePolicy(link_layer=b"\2\0\0\0\0\1", mn_id=b"mn1@example.org"),),
 }
 
@@ -110,7 +146,7 @@ class LmaFactsTest(SynchronousTestCase):
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
         base = LmaSettings(
-            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True
+            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True, mipv6=True
         )
         for attribute in fields(LmaSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 
 from appliance.lag import INTERVAL, LagMeter
-from appliance.protocols.pmipv6.events import Load
+from appliance.protocols.pmipv6.events import Strain
 from appliance.protocols.rawsock import MobilitySocket
 from appliance.protocols.triage import fullness
 
@@ -40,10 +40,10 @@ def _host_memory() -> int:
 
 
 class LoadMeter:
-    """Tells ``tell`` of a :class:`Load` every second; ``sockets`` gives those whose buffers are looked at."""
+    """Tells ``tell`` of a :class:`Strain` every second; ``sockets`` gives those that are looked at."""
 
     def __init__(
-        self, reactor: Any, sockets: Callable[[], Sequence[MobilitySocket]], tell: Callable[[Load], None]
+        self, reactor: Any, sockets: Callable[[], Sequence[MobilitySocket]], tell: Callable[[Strain], None]
     ) -> None:
         self._seconds = reactor.seconds
         self._sockets = sockets
@@ -77,4 +77,4 @@ class LoadMeter:
         self._beats = 0
         octets = int(_STATM.read_text().split()[1]) * resource.getpagesize()
         queue = max((fullness(each.socket) for each in self._sockets()), default=0)
-        self._tell(Load(round(1000 * self._lag.worst), 100 * octets // self._limit, queue))
+        self._tell(Strain(round(1000 * self._lag.worst), 100 * octets // self._limit, queue))

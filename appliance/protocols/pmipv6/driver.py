@@ -13,12 +13,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from appliance.protocols.access.attach import AccessLink
-from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
+from appliance.protocols.access.events import (
+    Activity,
+    FrameReceived,
+    LinkDown,
+    LinkUp,
+    MobileSeen,
+    RelayDhcp,
+    SendFrame,
+)
+from appliance.protocols.access.relay_driver import RelayPort
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.loadmeter import LoadMeter
+from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
+    AddressReleased,
+    AddressWanted,
     Advertise,
+    Concluded,
+    Entrust,
     Install,
     MobileAttached,
     MobileDetached,
@@ -128,7 +142,8 @@ class Routes(Protocol):
 class LmaDriver:
     """Runs an LMA core with its sockets and its tunnel engine.
 
-    A core whose settings have an AAA group needs ``aaa`` and ``routes``.
+    A core whose settings have an AAA group needs ``aaa`` and ``routes``; ``neighbours`` takes what is for
+    other anchors of the process.
     """
 
     def __init__(
@@ -142,8 +157,11 @@ class LmaDriver:
         probe: Probe | None = None,
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
+        hosts: HostSide | None = None,
+        neighbours: Callable[[Any], object] | None = None,
     ) -> None:
         self._core = core
+        self._hosts = hosts
         self._probe = probe
         perform: Perform = {
             Send: self._send,
@@ -159,6 +177,11 @@ class LmaDriver:
                 Reach: lambda effect: routes.add(effect.prefix, effect.length),
                 Unreach: lambda effect: routes.remove(effect.prefix, effect.length),
             }
+        if hosts is not None:
+            # What hosts send comes only after :meth:`start`, when there is a loop to feed.
+            perform |= hosts.attach(lambda event: self.feed(event), core.send_failed)
+        if neighbours is not None:
+            perform |= {Entrust: neighbours, Concluded: neighbours}
         if probe is not None:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)
@@ -173,6 +196,7 @@ class LmaDriver:
         )
         for sock in self._signalling.sockets:
             sock.sort_by(self._core.sieve, self.feed)
+        self.serve_hosts(self._core.settings.mipv6)
         self._signalling.start()
         self._meter.start()
 
@@ -180,6 +204,11 @@ class LmaDriver:
     def sockets(self) -> list[MobilitySocket]:
         """The open signalling sockets."""
         return [] if self._signalling is None else self._signalling.sockets
+
+    def serve_hosts(self, serves: bool) -> None:
+        """Open or close the sockets for hosts; raises ResourceError."""
+        if self._hosts is not None:
+            self._hosts.apply(serves)
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Give the core other settings."""
@@ -196,6 +225,8 @@ class LmaDriver:
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
         self._meter.stop()
+        if self._hosts is not None:
+            self._hosts.stop()
         self._loop.stop()
         if self._signalling is not None:
             self._signalling.stop()
@@ -224,7 +255,10 @@ class MagDriver:
             {
                 MobileAttached: lambda effect: self.feed(effect),
                 MobileDetached: lambda effect: self.feed(effect),
+                AddressWanted: lambda effect: self.feed(effect),
+                AddressReleased: lambda effect: self.feed(effect),
                 SendFrame: lambda effect: engine.send_frame(effect.interface, effect.frame),
+                RelayDhcp: lambda effect: self._relay.send(effect),
                 Notify: tell,
             },
             record_access,
@@ -241,7 +275,14 @@ class MagDriver:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
+        self._relay = RelayPort(self._access.feed)
         self._signalling: Signalling | None = None
+
+    def relay(self, reactor: Any, address: bytes | None) -> None:
+        """Relay DHCP from this IPv4 address of ours, or not at all; raises ResourceError."""
+        self._relay.close()
+        if address is not None:
+            self._relay.open(reactor, address)
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
@@ -281,6 +322,7 @@ class MagDriver:
 
     def stop(self) -> None:
         """Close the sockets and disarm the timers."""
+        self._relay.close()
         self._access.stop()
         self._loop.stop()
         if self._signalling is not None:

@@ -5,8 +5,8 @@
     rawsock ──PacketReceived──▶ lma / mag ──Send──▶ rawsock
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
              ──Reconfigure────▶           ──Reach/Unreach──▶ routes to the tunnel device
-    AAA client ─ ``mobility.aaa`` ─ lma
-    attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
+    AAA client ─ ``mobility.aaa`` ─ lma ──Entrust, Concluded──▶ another lma of this process
+    attach ──MobileAttached, AddressWanted───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
 Each is a slotted class whose fields are numbers, text, octets and tuples of these, so
@@ -34,7 +34,7 @@ class PacketReceived:
 
 
 @define(slots=True)
-class Load:
+class Strain:
     """How the process is doing; an anchor is told every second."""
 
     lag: int
@@ -116,6 +116,8 @@ class Install:
     """Traffic class (DSCP in the upper 6 bits) of outer headers; ``None``: as for everybody."""
     second: "Install | None" = None
     """Packets from the mobile are accepted by this tunnel too (RFC 6058); none is sent there."""
+    others: tuple[bytes, ...] = ()
+    """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
 
 
 @define(slots=True)
@@ -139,6 +141,34 @@ class Unreach:
 
     prefix: bytes
     length: int
+
+
+@define(slots=True)
+class Entrust:
+    """Have another anchor of this process register a mobile node (RFC 6463 section 5.3.1).
+
+    Effect of the anchor that was asked, event of the one that is to serve; a :class:`Concluded` with its
+    token follows, unless the update is to be ignored.
+    """
+
+    service: str
+    """Name of the one that is to serve."""
+    by: str
+    """Name of the one that was asked."""
+    token: int
+    packet: PacketReceived
+    """The update, as if it had been sent to the address of the one that is to serve."""
+
+
+@define(slots=True)
+class Concluded:
+    """What became of an :class:`Entrust`: effect of the anchor that serves, event of the other."""
+
+    service: str
+    """Name of the one that was asked."""
+    token: int
+    data: bytes
+    """The acknowledgement; empty: it does not take mobile nodes from others."""
 
 
 @define(slots=True)
@@ -168,6 +198,16 @@ class Reconfigure:
 
 
 @define(slots=True)
+class Capacity:
+    """What process and host can carry; said when it changes. With less, an anchor takes no new sessions."""
+
+    memory: bool = True
+    """False: the process uses more memory than ``max-memory`` allows."""
+    tunnel: bool = True
+    """False: the tunnel device is down, or gone."""
+
+
+@define(slots=True)
 class MobileAttached:
     """The access side (or an operator) says that a mobile node is on a link."""
 
@@ -194,6 +234,22 @@ class MobileDetached:
 
 
 @define(slots=True)
+class AddressWanted:
+    """A mobile node on a link asks for an IPv4 address (RFC 5844 section 3.4.3: the trigger)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
+class AddressReleased:
+    """A mobile node on a link gives its IPv4 home address back (RFC 5844 section 3.4.1)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
 class Advertise:
     """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
 
@@ -205,6 +261,10 @@ class Advertise:
     mtu: int
     """Largest packet that fits the tunnel, octets."""
     ipv4_router: bytes | None = None
+    ipv4_address: bytes | None = None
+    ipv4_prefix_length: int = 0
+    dhcp_server: bool = False
+    """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
 
 
 @define(slots=True)

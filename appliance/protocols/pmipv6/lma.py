@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.events import FIRST_TOKEN, AddressTested, OptionsReceived
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -19,17 +20,36 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, Excess, Load, PacketReceived, Reconfigure, Shed
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Entrust,
+    Excess,
+    PacketReceived,
+    Reconfigure,
+    Shed,
+    Strain,
+)
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_load import Load
+from appliance.protocols.pmipv6.lma_networks import AccessNetworks
 from appliance.protocols.pmipv6.lma_qos import QualityOfServiceRequests
+from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
+from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_transient import TransientBindings
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.lma_user_plane import UserPlane
+from appliance.protocols.pmipv6.lma_vendors import VendorOptions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.pmipv6.sieve import Sieve
@@ -41,13 +61,18 @@ PER_TICK = 2_000
 Event = (
     PacketReceived
     | ClearSessions
+    | Capacity
     | Reconfigure
     | Authorized
     | Reauthorize
     | SessionEnds
-    | Load
+    | Strain
     | Shed
     | Excess
+    | OptionsReceived
+    | AddressTested
+    | Entrust
+    | Concluded
 )
 
 
@@ -70,10 +95,28 @@ class LocalMobilityAnchor:
         self.qos = QualityOfServiceRequests(settings, self._sessions)
         self._features.add(self.qos)
         self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self.overload = self._updates.overload
         #: Tells the reader of a socket what it must not lose.
         self.sieve = Sieve(settings, self._cache.mobiles, self.overload)
+        self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
+        self._features.add(self._redirection, BindingAcknowledgement.TYPE)
+        self._features.add(Services(settings))
+        self._features.add(Delegation(settings, self._sessions))
+        self._features.add(UserPlane(settings, self._sessions))
+        self._features.add(AccessNetworks())
+        self._features.add(VendorOptions(settings))
+        self._features.add(Load(settings, counters, self._sessions))
+        #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
+        self.hosts: Any = None
+        self._reports = reports
+
+    def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
+        """Have host bindings beside the sessions of gateways; ``make`` is their class."""
+        self.hosts = make(self.settings, self.counters, self._reports, self._sessions, self._updates)
+        self._features.add(self.hosts)
+        self._intake.hosts = self.hosts
 
     # What the service asks.
 
@@ -109,8 +152,11 @@ class LocalMobilityAnchor:
         values, ended = self.counters.values, len(self._cache)
         values[ADMIN_DROPPED] += ended
         questions = self._updates.questions.open.values()
+        if self.hosts is not None:
+            self.hosts.dissolve()
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
+        values[PENDING] -= self._redirection.waiting
         return ended
 
     def send_failed(self) -> None:
@@ -125,23 +171,47 @@ class LocalMobilityAnchor:
             if request is not None:
                 self._updates.update(request, now)
         elif isinstance(event, Authorized):
-            self._updates.authorized(event, now)
+            (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
+        elif isinstance(event, OptionsReceived | AddressTested):
+            if self.hosts is not None and self.hosts.enabled:
+                self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):
-            self._updates.reauthorize(event.call_id, now)
+            entry = self._cache.calls.get(event.call_id)
+            if entry is not None and entry.of_host:
+                self.hosts.reauthorize(entry)
+            else:
+                self._updates.reauthorize(event.call_id, now)
         elif isinstance(event, SessionEnds):
             entry = self._cache.calls.get(event.call_id)
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
-        elif isinstance(event, Load):
+        elif isinstance(event, Strain):
             most = self.settings.max_subscribers
             self.overload.load(event, len(self._cache), most, now, self._sessions.effects)
         elif isinstance(event, Shed):
             self.overload.shed(event, now, self._sessions.effects)
         elif isinstance(event, Excess):
             self._excess(event, now)
+        elif isinstance(event, Entrust):
+            self._entrusted(event, now)
+        elif isinstance(event, Concluded):
+            self._redirection.concluded(event, now)
+        elif isinstance(event, Capacity):
+            self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
+
+    def _entrusted(self, event: Entrust, now: Now) -> None:
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
+        if not self.settings.redirect_accept:
+            self._sessions.effects.append(Concluded(event.by, event.token, b""))
+            return
+        self.counters.values[SERVED] += 1
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            request.relay = event.by, event.token
+            self._updates.update(request, now)
 
     @property
     def deadline(self) -> float | None:
@@ -163,6 +233,8 @@ class LocalMobilityAnchor:
         for entry in self._sessions.expired(now, PER_TICK):
             if entry.bucket >= 0:
                 # An update that had waited for one of the others has just extended this one.
+                continue
+            if entry.extras is not None and self.hosts is not None and self.hosts.outlives(entry, now):
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1
@@ -197,6 +269,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self.sieve.reconfigure(settings)

@@ -37,6 +37,8 @@ VERDICTS = {
         status.INSUFFICIENT_RESOURCES, "update-denied-insufficient-resource-reasons/other"
     ),
     aaa.NEWER: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-aaa"),
+    aaa.NEWER_PCRF: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-pcrf"),
+    aaa.NEWER_PCS: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-pcs"),
     aaa.NO_ANSWER: NO_ANSWER,
 }
 #: The AAA client answers within the patience that it is told; this is for one that does not.
@@ -217,11 +219,12 @@ def question_again(entry: BindingCacheEntry, token: int, patience: float) -> Aut
 
 def subject_of(entry: BindingCacheEntry) -> Subject:
     """A session as AAA sees it."""
-    return Subject(
+    subject = Subject(
         call_id=entry.call_id,
         mn_id=entry.mn_id,
         local=entry.local,
         care_of=entry.care_of,
+        home_address=(entry.prefix or b"") if entry.of_host else b"",
         prefixes=entry.prefixes,
         ipv4_address=entry.ipv4_address,
         link_layer=entry.link_layer,
@@ -229,6 +232,11 @@ def subject_of(entry: BindingCacheEntry) -> Subject:
         service=entry.service,
         created=entry.created,
     )
+    extras = entry.extras
+    if extras is not None:
+        subject.access_network = extras.network
+        subject.delegated = extras.delegated
+    return subject
 
 
 def not_granted(request: Request, grant: Grant) -> Verdict | None:

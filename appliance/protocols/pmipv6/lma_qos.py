@@ -149,7 +149,7 @@ class QualityOfServiceRequests(Feature):
         if held or entry.extras is not None:
             extras_of(entry).qos = held or None
         if self._sessions.rates(entry) != before and not entry.deleting:
-            self._sessions.reinstall(entry)
+            self._sessions.install(entry)
 
     # ---- changes on our side
 
@@ -165,7 +165,7 @@ class QualityOfServiceRequests(Feature):
                 each.attributes = (*kept, *qos.rate_attributes(up, down))
                 if self.propose is not None:
                     self.propose(entry, [each.option(MODIFY)])
-                self._sessions.reinstall(entry)
+                self._sessions.install(entry)
                 return True
         return False
 
@@ -189,7 +189,7 @@ class QualityOfServiceRequests(Feature):
         for _ in range(min(PER_TICK, len(self._suspects))):
             entry = self._suspects.popleft()
             if cache.get(entry.call_id) is entry and not entry.deleting and old.of(entry) != new.of(entry):
-                self._sessions.reinstall(entry)
+                self._sessions.install(entry)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """The requests, and what is enforced."""

@@ -54,6 +54,7 @@ DROP_MALFORMED = _drop("decode-failure")
 DROP_NO_SESSION = _drop("session-not-found")
 DROP_AUTH_PENDING = _drop("initial-auth-pending")
 DROP_OTHER = _drop("other")
+NOT_READY = _drop("hamgr-not-ready")
 
 DROP_CONGESTED = _drop("congestion-discarded")
 
@@ -61,6 +62,7 @@ CONGESTED = _admin("congestion-control-denied")
 BAD_REQUEST = _admin("bad-request")
 NO_H_BIT = _admin("h-bit-not-set")
 POLICY = _admin("policy-rejected")
+NO_PERMISSION = _admin("no-permission")
 NOT_PROXY = Verdict(status.HOME_REGISTRATION_NOT_SUPPORTED)
 NOT_AUTHORIZED_MAG = Verdict(status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG)
 NO_MN_ID = Verdict(status.MISSING_MN_IDENTIFIER_OPTION)
@@ -89,7 +91,16 @@ NOT_YOUR_ADDRESS = Verdict(
 )
 POOL_EMPTY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "address-alloc-failed")
 SERVICE_FULL = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "session-manager-rejected")
+NO_SESSION_MANAGER = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-session-manager")
+NO_MEMORY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-memory")
 MOBILE_FULL = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
+
+DELEGATION_DENIED = Verdict(status.NOT_AUTHORIZED_FOR_DELEGATED_MNP)
+DELEGATED_IN_USE = Verdict(status.REQUESTED_DMNP_IN_USE)
+#: RFC 6463 section 5.3: an address that only redirects, and nobody to redirect to.
+NOT_ASSIGNED = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "session-manager-rejected")
+#: No refusal: a feature has taken the update over, and will answer it.
+HELD = Verdict(0, "binding-updates-received/pending")
 
 NO_PROFILE = Profile(name="")
 
@@ -104,6 +115,7 @@ _IPV4 = options.IPv4HomeAddressRequest.TYPE
 _GRE = options.GreKey.TYPE
 _SERVICE = options.ServiceSelection.TYPE
 _ALTERNATE = options.AlternateCareOfAddress.TYPE
+_ALTERNATE_IPV4 = options.AlternateIPv4CareOfAddress.TYPE
 
 
 class Request:
@@ -123,6 +135,7 @@ class Request:
         "gre",
         "granted_call",
         "indicator",
+        "interop",
         "ipv4",
         "lifetime",
         "link_layer",
@@ -135,6 +148,7 @@ class Request:
         "prefix_options",
         "prefixes",
         "profile",
+        "relay",
         "sequence",
         "service",
         "several_addresses",
@@ -170,6 +184,8 @@ class Request:
         self.token = 0
         #: How long it may wait for AAA in all, in monotonic seconds; 0: it has not waited.
         self.until = 0.0
+        #: Words of the gateway's peer line; see :mod:`interop`.
+        self.interop: tuple[str, ...] = ()
         self.mn: Any = None
         self.mn_id = b""
         self.prefix_options: list[Any] = []
@@ -191,6 +207,8 @@ class Request:
         #: What features add to the answer of an accepted update, and their status for it.
         self.answer_options: list[Any] = []
         self.answer_status = 0
+        #: The anchor of this process that was asked in place of this one, and its token (RFC 6463).
+        self.relay: tuple[str, int] | None = None
         # A retransmission differs in sequence number and checksum at most (first 8 octets).
         self.fingerprint = hash((event.data[8:], event.source, event.port)) & 0x3FFFFFFF
         self._sort(update.options)
@@ -229,6 +247,9 @@ class Request:
                 self.care_of = item.address
             else:
                 self.others.append(item)
+                if kind == _ALTERNATE_IPV4:
+                    # RFC 6463 section 4.4: as the Alternate Care-of Address, over IPv4.
+                    self.care_of = item.address
 
     def other(self, cls: type[Any]) -> Any:
         """The first option of a class that is not among the fields; ``None``: there is none."""

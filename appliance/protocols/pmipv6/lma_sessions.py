@@ -17,19 +17,17 @@ from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
-from appliance.protocols.pmipv6.events import Install, Remove
+from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.qos import NO_RATES, Limits, Rates
 from appliance.protocols.pmipv6.qos import rates as rates_of
-from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
+from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, SESSIONS_PER_MOBILE, LmaSettings
 from appliance.protocols.timers import Now
 from appliance.protocols.wheel import Wheel
 
-#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
-SESSIONS_PER_MOBILE = 32
 #: Care-of addresses kept once for all their bindings.
 INTERNED = 4096
 
@@ -59,6 +57,9 @@ class Sessions:
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
+        self._capacity = Capacity()
+        #: Why there are no new sessions at all; ``None``: they are welcome.
+        self._closed: Verdict | None = None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -67,6 +68,22 @@ class Sessions:
         self.limits = Limits(self.settings)
         self._asks = asks(self.settings)
         self._accounts = accounts(self.settings)
+        self._judge()
+
+    def _judge(self) -> None:
+        policy, capacity = self.settings.newcall_policy, self._capacity
+        self._closed = None
+        if policy == "reject":
+            self._closed = verdicts.POLICY
+        elif policy == "busyout" or not capacity.tunnel:
+            self._closed = verdicts.NO_SESSION_MANAGER
+        elif not capacity.memory:
+            self._closed = verdicts.NO_MEMORY
+
+    def adapt(self, capacity: Capacity) -> None:
+        """Take new sessions as long as process and host can carry them; those that there are stay."""
+        self._capacity = capacity
+        self._judge()
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings; what :meth:`uncovered` gives while there are ``suspects`` has to end."""
@@ -92,9 +109,14 @@ class Sessions:
 
     def room(self, mn_id: bytes, coming: int = 0, coming_of_it: int = 0) -> Verdict | None:
         """Why there is no room for one more session of a mobile when ``coming`` ones are still to be made."""
+        if self._closed is not None:
+            return self._closed
         if len(self.cache) + coming >= self.settings.max_subscribers:
             return verdicts.SERVICE_FULL
-        if len(self.cache.of(mn_id)) + coming_of_it >= SESSIONS_PER_MOBILE:
+        mine, most = self.cache.of(mn_id), self.settings.simul_bindings
+        if len(mine) + coming_of_it >= SESSIONS_PER_MOBILE:
+            return verdicts.MOBILE_FULL
+        if most and sum(not entry.deleting for entry in mine) + coming_of_it >= most:
             return verdicts.MOBILE_FULL
         return None
 
@@ -238,6 +260,11 @@ class Sessions:
         self.wheel.drop(entry)
         self.cache.remove(entry)
 
+    def tell(self, what: str, entry: BindingCacheEntry) -> None:
+        """Tell the AAA client, if there is one, what happened to a session."""
+        if self._accounts:
+            self._account(what, entry)
+
     def forget_grants(self) -> None:
         """The AAA server that has authorized the sessions is not the one to ask any more."""
         for entry in self.cache.calls.values():
@@ -316,20 +343,23 @@ class Sessions:
             return NO_RATES
         return rates_of((extras.qos if extras is not None else None) or [], self.limits.of(entry))
 
-    def reinstall(self, entry: BindingCacheEntry) -> None:
-        """Forward the packets of a session by what has changed."""
-        effect = self.forwarding(entry)
-        state = None if entry.extras is None else entry.extras.transient
-        self.effects.append(effect if state is None else state.apply(effect))
+    def _install(self, entry: BindingCacheEntry) -> None:
+        self.effects.append(self.forwarding(entry))
+        if entry.grant is not None:
+            self._homes.reach(entry, self.effects)
 
     def forwarding(self, entry: BindingCacheEntry) -> Install:
         """How the packets of a session are forwarded by its serving gateway."""
         rates = self.rates(entry)
+        prefixes, local, extras = entry.prefixes, entry.local, entry.extras
+        if extras is not None:
+            prefixes += extras.delegated
+            local = extras.user_plane or local
         return Install(
             entry.call_id,
-            entry.prefixes,
+            prefixes,
             entry.ipv4_address,
-            entry.local,
+            local,
             entry.care_of,
             entry.gre,
             entry.send_key,
@@ -340,10 +370,33 @@ class Sessions:
             traffic_class=rates.traffic_class,
         )
 
-    def _install(self, entry: BindingCacheEntry) -> None:
-        self.effects.append(self.forwarding(entry))
-        if entry.grant is not None:
-            self._homes.reach(entry, self.effects)
+    def _current(self, entry: BindingCacheEntry) -> Install:
+        """The same, as long as it has another gateway beside that one too (RFC 6058)."""
+        effect = self.forwarding(entry)
+        state = None if entry.extras is None else entry.extras.transient
+        if state is not None:
+            effect = state.apply(effect)
+        return effect
+
+    def install(self, entry: BindingCacheEntry) -> None:
+        """A feature has changed what a session's tunnel carries, or where it ends."""
+        if not entry.deleting:
+            self.effects.append(self._current(entry))
+            if entry.grant is not None:
+                self._homes.reach(entry, self.effects)
+
+    def restate(self, entry: BindingCacheEntry, mark: int) -> None:
+        """Say the effects from ``mark`` on by what features have put into the session since."""
+        effects, seen = self.effects, False
+        for place in range(len(effects) - 1, mark - 1, -1):
+            effect = effects[place]
+            if effect.__class__ is Account and effect.subject.call_id == entry.call_id:
+                effect.subject = subject_of(entry)
+            elif effect.__class__ is Install and effect.call_id == entry.call_id:
+                if seen:
+                    del effects[place]
+                else:
+                    effects[place], seen = self._current(entry), True
 
     def _intern(self, address: bytes) -> bytes:
         """One object for all bindings with the same tunnel end."""

@@ -75,7 +75,7 @@ class TransientBindings(Feature):
                 self._forget(entry)
             elif state is not None:
                 # One address family less; for the other everything is as before.
-                self._sessions.reinstall(entry)
+                self._sessions.install(entry)
             return
         if state is not None:
             if not before.moved(entry):
@@ -104,7 +104,7 @@ class TransientBindings(Feature):
         state = extras_of(entry).transient = Transient(former, now.mono + units * UNIT)
         self._former[entry.call_id] = former.peer
         self._arm(entry, state)
-        self._sessions.reinstall(entry)
+        self._sessions.install(entry)
         request.answer_options.append(TransientBinding(1, units))
         return True
 
@@ -121,11 +121,11 @@ class TransientBindings(Feature):
             return
         state.phase, state.until = FADING, now.mono + delay
         self._arm(entry, state)
-        self._sessions.reinstall(entry)
+        self._sessions.install(entry)
 
     def _end(self, entry: BindingCacheEntry) -> None:
         self._forget(entry)
-        self._sessions.reinstall(entry)
+        self._sessions.install(entry)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         if entry.extras is not None:

@@ -17,6 +17,8 @@ WAITING = "waiting"
 
 INIT, RENEW, DEREG = "init", "renew", "dereg"
 """Kinds of exchange, as the counters call them."""
+DROP_IPV4 = "drop-ipv4"
+"""The IPv4 home address alone is given back (RFC 5844 section 3.2.3.3); the session goes on."""
 
 
 @define(slots=True, eq=False, kw_only=True)
@@ -41,6 +43,8 @@ class BindingUpdateListEntry:
     ipv4_address: bytes | None = None
     ipv4_prefix_length: int = 0
     ipv4_router: bytes | None = None
+    dhcp_server: bool = False
+    """The anchor wants us to be the mobile's DHCP server (RFC 5844 section 3.3.4)."""
     gre: bool = False
     send_key: int | None = None
     """Uplink key, chosen by the LMA; the downlink key that we choose is ``call_id``."""
@@ -56,7 +60,7 @@ class BindingUpdateListEntry:
     """Send a GRE Key option."""
     # ---- the exchange
     exchange: str = ""
-    """``init``, ``renew``, ``dereg``; empty: nothing is outstanding."""
+    """``init``, ``renew``, ``dereg``, ``drop-ipv4``; empty: nothing is outstanding."""
     handoff: int = 4
     """Handoff Indicator of the exchange."""
     sequence: int = 0
@@ -87,6 +91,28 @@ class BindingUpdateListEntry:
     """Nothing more is to be asked for."""
     transient: int = 0
     """Milliseconds that the anchor gave the former gateway when this was registered (RFC 6058); 0: none."""
+    # ---- redirection (RFC 6463)
+    asked: bytes = b""
+    """Anchor that has sent it to ``lma``; empty: none."""
+    redirectable: bool = False
+    """The latest request told that it may be sent elsewhere."""
+    redirects: int = 0
+    """Assignments since the last refresh that was accepted."""
+    # ---- user-plane address (RFC 7389), delegated prefixes (RFC 7148), vendor options (RFC 5094)
+    user_plane: bytes = b""
+    """Where the tunnel goes; empty: to ``lma``."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    delegation_refused: int = 0
+    """Status 177 or 178 that an anchor has answered; 0: none."""
+    vendor: tuple[tuple[int, int, bytes], ...] = ()
+    ipv4_wanted: bool = True
+    """Whether to ask for an IPv4 home address, if its line allows one at all."""
+    ipv4_asked: bool = False
+    """Whether the latest request did."""
+    ipv4_returned: bytes | None = None
+    """The address that ``drop-ipv4`` gives back."""
+    renew_at: float = 0.0
+    """When the refresh is due, whatever else happens meanwhile."""
 
     @property
     def due(self) -> float | None:

@@ -2,7 +2,7 @@
 
 ::
 
-    Load (every second) ─▶ thresholds ─▶ congested by lag, memory, sessions: no new mobile node is let in
+    Strain (every second) ─▶ thresholds ─▶ congested by lag, memory, sessions: no new mobile node is let in
     Shed (from the reader) ─▶ congested by the message queue: as many are let in as there is time for
 
 A mobile node that has a session is never touched by any of this.
@@ -11,7 +11,7 @@ A mobile node that has a session is never touched by any of this.
 from typing import Any
 
 from appliance.counters import LMA, CounterSet
-from appliance.protocols.pmipv6.events import Load, Notify, Shed
+from appliance.protocols.pmipv6.events import Notify, Shed, Strain
 from appliance.protocols.pmipv6.settings import Congestion, LmaSettings
 from appliance.protocols.timers import Now
 
@@ -74,7 +74,7 @@ class Overload:
             SESSIONS: wanted.session_utilization,
         }
 
-    def load(self, load: Load, sessions: int, most: int, now: Now, out: list[Any]) -> None:
+    def load(self, load: Strain, sessions: int, most: int, now: Now, out: list[Any]) -> None:
         """Take figures; ``most`` sessions may be there."""
         share = 100 * sessions // most if most else 100
         self.figures = {QUEUE: load.queue, LAG: load.lag, MEMORY: load.memory, SESSIONS: share}

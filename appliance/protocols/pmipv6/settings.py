@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.option_settings import (
+    AccessNetwork,
+    Delegation,
+    DelegationPool,
+    RedirectTarget,
+    ServiceProfile,
+    VendorOption,
+)
+
 if TYPE_CHECKING:
     # Its numbers are made by ``number`` below.
     from appliance.protocols.diameter.settings import GroupSettings
@@ -19,6 +28,32 @@ if TYPE_CHECKING:
 #: RFC 6543 section 4: the addresses that every MAG may use on every access link.
 FIXED_LINK_LOCAL = bytes.fromhex("fe80000000000000 02005efffe005213")
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
+
+# What implementations of about 2008 to 2015 send, and closed boxes still do. Off unless a line says so.
+PREFIX_128, WHOLE_PAYLOAD, SWAPPED_TIMESTAMP = "prefix-length-128", "whole-payload", "swapped-timestamp"
+TECHNOLOGY_0, QUIET_DENIALS = "access-technology-0", "quiet-denials"
+PLAIN_ANSWER = "plain-acknowledgement"
+_128 = "A home network prefix of length 128 means one of length 64"
+#: Words of a ``mag-peer`` line, and what they say.
+GATEWAY_WORDS = {
+    PREFIX_128: _128,
+    WHOLE_PAYLOAD: "Its packets are longer than Header Len says: options go on to the end of the packet",
+    SWAPPED_TIMESTAMP: "The octets of each 32-bit word of its Timestamp option are in reverse order",
+    TECHNOLOGY_0: "Its Access Technology Type 0 (reserved) means 1 (virtual)",
+    QUIET_DENIALS: "It repeats what is denied for ever: a mobile node gets one denial in ten seconds",
+}
+#: Words of an ``lma-peer`` line, and what they say.
+ANCHOR_WORDS = {
+    PREFIX_128: _128,
+    PLAIN_ANSWER: "Its acknowledgements have no P flag",
+}
+#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
+SESSIONS_PER_MOBILE = 32
+
+
+def shortened(prefix: bytes, length: int) -> tuple[bytes, int]:
+    """What :data:`PREFIX_128` makes of a home network prefix."""
+    return prefix, 64 if length == 128 and not any(prefix[8:]) else length
 
 
 def number(default: int, low: int, high: int, unit: str = "") -> Any:
@@ -54,6 +89,14 @@ class AddressPool:
     static: bool = False
 
 
+@define(slots=True, kw_only=True, frozen=True)
+class Association:
+    """``mn-ha-spi``: a key that a host shares with the home agent (RFC 4285 section 5.1)."""
+
+    spi: int
+    key: bytes = field(repr=False)
+
+
 @define(slots=True, kw_only=True)
 class Profile:
     """``subscriber name NAI`` (or ``subscriber default``): what one mobile node may do."""
@@ -61,6 +104,8 @@ class Profile:
     name: str
     mn_id: bytes = b""
     """The identifier of the MN-ID option; empty in the default profile."""
+    enabled: bool = True
+    """False: no permission for any kind of mobility (status 129)."""
     pmipv6: bool = True
     """False: not entitled to network-based mobility (status 152)."""
     ipv6: bool = True
@@ -84,6 +129,23 @@ class Profile:
     bandwidth_down: int = number(0, 0, 4_294_967_295, "bit/s")
     qos_requests: bool = True
     """False: requests of gateways for quality of service are refused (status 179)."""
+    mipv6: bool = True
+    """False: no bindings of the host itself (RFC 6275): status 129."""
+    home_addresses: tuple[bytes, ...] = ()
+    """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
+    associations: tuple[Association, ...] = ()
+    default_service: str = ""
+    """Service of a session whose gateway names none; empty: none (RFC 5149)."""
+    delegation: bool = False
+    """True: it may have delegated prefixes (RFC 7148); else status 177."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    """Delegated prefixes that are always its own, of either family."""
+    delegation_pool: str = ""
+    """Pool to delegate from; empty: any of the context."""
+    service_lifetime: int = 0
+    """Longest lifetime in seconds, by the profile of its service; 0: the anchor's."""
+    qos_profile: str = ""
+    """Quality-of-service profile of its service; empty: none."""
 
 
 @define(slots=True, kw_only=True)
@@ -94,6 +156,25 @@ class Peer:
     prefix_length: int
     allowed: bool = True
     """False: known but not allowed, answered with status 154."""
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it, because they would stop it."""
+    revocation: bool = True
+    """False: no revocations are sent to it, because they would stop it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`GATEWAY_WORDS`."""
+
+
+@define(slots=True, kw_only=True)
+class Anchor:
+    """An LMA that is not as others are (``lma-peer`` of a MAG)."""
+
+    address: bytes
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it."""
+    revocation: bool = True
+    """False: no revocations are sent to it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`ANCHOR_WORDS`."""
 
 
 @define(slots=True, kw_only=True)
@@ -128,7 +209,9 @@ class LmaSettings:
     ipv4_address: bytes | None = None
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
-    simul_bindings: int = number(1, 1, 3)
+    simul_bindings: int = number(0, 1, 3)
+    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
+    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
@@ -165,7 +248,38 @@ class LmaSettings:
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    dhcp_mode: str = "server"
+    """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect_targets: tuple[RedirectTarget, ...] = ()
+    """Anchors that new mobile nodes may be assigned to."""
+    redirect_policy: str = "load"
+    """``load``: only above the threshold; ``always``: this address serves nobody itself."""
+    redirect_threshold: int = number(0, 0, 3_000_000, "sessions")
+    """Sessions from which on new mobile nodes are assigned to others."""
+    redirect_timeout: int = number(2_000, 100, 60_000, "milliseconds")
+    """Silence of an anchor elsewhere after which the next one is asked."""
+    redirect_accept: bool = False
+    """EnableLMARedirectAcceptFunction (RFC 6463 section 7)."""
+    load_information: bool = False
+    """Acknowledgements tell the load (RFC 6463 section 4.3)."""
+    load_priority: int = number(0, 0, 65_535)
+    load_capacity: int = number(0, 0, 4_294_967_295, "kilobytes per second")
+    """Maximum Capacity; 0: not known."""
+    user_plane_address: bytes = b""
+    """Where tunnels end, if not at ``address`` (RFC 7389); empty: there."""
+    user_plane_ipv4: bytes | None = None
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support (RFC 7389 section 5)."""
+    prefix_delegation: bool = False
+    """False: options that ask for delegated prefixes are ignored (RFC 7148 section 5.2.2)."""
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    # ---- services (RFC 5149), vendor options (RFC 5094)
+    service_profiles: tuple[ServiceProfile, ...] = ()
+    unknown_service: str = "accept"
+    """``accept`` or ``reject`` (status 151) a service without a profile."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """For every acknowledgement."""
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     transient_binding: bool = True
     """False: the option is ignored, as by an anchor that does not know it."""
@@ -175,7 +289,39 @@ class LmaSettings:
     """ACTIVATIONDELAY: how long the former gateway's uplink is accepted after that (RFC 6058)."""
     # ---- congestion control, new calls
     congestion: Congestion = field(factory=Congestion)
+    shutdown: bool = False
+    """True: no update is answered; the sessions that there are last until their lifetimes end."""
+    newcall_policy: str = "none"
+    """For new sessions: ``reject`` (status 129), ``busyout`` (130, no session manager), ``none``: welcome."""
+    max_memory: int = number(0, 64, 1_048_576, "MiB")
+    """Memory of the process above which there are no new sessions; 0 (not in the range): any."""
+    max_pending: int = number(10_000, 1, 10_000)
+    """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
+    mipv6: bool = False
+    """True: hosts may register themselves."""
+    mipv6_pools: tuple[str, ...] = ()
+    """Names of the pools that their home addresses are of."""
+    mipv6_home_link: str = ""
+    """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
+    mipv6_authentication: str = "mn-ha"
+    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
+    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
+    without a key, whose home address is in its profile."""
+    mipv6_unauthenticated: str = "deny"
+    """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
+    mipv6_h_bit: str = "deny"
+    """What an update gets that is no home registration: ``deny`` or ``discard``."""
+    mipv6_mesg_id: bool = False
+    """True: replay protection by the MESG-ID option is required (RFC 4285 section 6)."""
+    mipv6_tolerance: int = number(7, 1, 65_535, "seconds")
+    """How far the MESG-ID may be from our clock."""
+    mipv6_multiple: str = "bulk"
+    """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
+    mipv6_home_and_foreign: bool = False
+    """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_associations: tuple[Association, ...] = ()
+    """For hosts whose profile has none with the SPI."""
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
@@ -201,6 +347,8 @@ class MobilePolicy:
     """LMA address; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
+    ipv4_on_demand: bool = False
+    """Ask for IPv4 only once the mobile node asks by DHCP."""
     service: bytes = b""
     """Service Selection identifier to send; empty: none."""
     prefixes: tuple[tuple[bytes, int], ...] = ()
@@ -262,7 +410,27 @@ class MagSettings:
     router_lifetime: int = number(1_800, 0, 9_000, "seconds")
     router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
     # ---- IPv4 (RFC 5844), DHCP
+    dhcp_lease_time: int = number(3_600, 60, 31_536_000, "seconds")
+    """Of its own: it needs not be that of the binding (RFC 5844 section 3.4.3)."""
+    dhcp_dns_servers: tuple[bytes, ...] = ()
+    dhcp_domain_name: str = ""
+    dhcp_relay_server: bytes | None = None
+    """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect: bool = False
+    """EnableLMARedirectFunction (RFC 6463 section 7)."""
+    redirect_unknown_handoff: bool = False
+    """Also in updates with Handoff Indicator 4, which is what a gateway knows of a mobile node that comes."""
+    redirect_allowed: tuple[tuple[bytes, int], ...] = ()
+    """Anchors that may be taken; empty: any that the one asked names."""
+    user_plane: bool = False
+    """Ask for the anchor's user-plane address, and use it."""
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support: use it without asking."""
+    delegations: tuple[Delegation, ...] = ()
+    # ---- vendor options (RFC 5094), access network identifiers (RFC 6757)
+    vendor_options: tuple[VendorOption, ...] = ()
+    access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     transient_lifetime: int = number(0, 100, 25_500, "milliseconds")
     """0 (not in the range, the factory state): no Transient Binding option is sent."""
@@ -277,6 +445,8 @@ class MagSettings:
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     # ---- access links
+    anchors: tuple[Anchor, ...] = ()
+    """LMAs that something has to be known of; others need no line."""
     link_local: bytes = FIXED_LINK_LOCAL
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import Heartbeat
 from appliance.protocols.mobility.options import MobileNodeGroupIdentifier
-from appliance.protocols.pmipv6.events import Excess, Load, Notify, PacketReceived, Reconfigure, Shed
+from appliance.protocols.pmipv6.events import Excess, Notify, PacketReceived, Reconfigure, Shed, Strain
 from appliance.protocols.pmipv6.settings import Congestion, Peer
 from appliance.protocols.pmipv6.sieve import ROOM
 from appliance.protocols.triage import AT_ONCE, URGENT, Triage
@@ -33,7 +33,7 @@ def world(**fields: Any) -> World:
 def load(where: World, **fields: int) -> list[str]:
     """Tell an anchor how the process is doing; the lines that it logs."""
     where.mono += 1
-    where.lma.receive(Load(**{"lag": 0, "memory": 0, **fields}), where.now)
+    where.lma.receive(Strain(**{"lag": 0, "memory": 0, **fields}), where.now)
     return [effect.text for effect in where.lma.take() if isinstance(effect, Notify)]
 
 
