@@ -60,6 +60,10 @@ class Feature:
         """Why an update is refused; called after the checks of RFC 5213, before AAA is asked."""
         return None
 
+    def divert(self, request: Request, now: Now) -> bool:
+        """In a congestion: send a new mobile node to another anchor. False: this is for others to do."""
+        return False
+
     def accepted(self, request: Request, entry: BindingCacheEntry, before: "Before", now: Now) -> None:
         """Take part in an update that is accepted: its session is made, extended, moved or de-registered.
 

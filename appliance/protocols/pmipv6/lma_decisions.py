@@ -12,7 +12,6 @@ Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance.counters import CounterSet
@@ -56,10 +55,6 @@ class Decisions:
 
     Nobody is asked about them here; :class:`lma_updates.Updates` does that.
     """
-
-    #: Sends a new mobile node elsewhere in a congestion (RFC 6463), and counts and answers its update;
-    #: false: there is nowhere to send it. ``None``: this anchor cannot redirect.
-    redirect: Callable[[Request, Now], bool] | None = None
 
     def __init__(
         self,
@@ -155,7 +150,7 @@ class Decisions:
         """Give up the update of a new mobile node, as the operator wants it in a congestion."""
         overload = self.overload
         action = overload.settings.congestion_action
-        if action == "redirect" and self.redirect is not None and self.redirect(request, now):
+        if action == "redirect" and any(each.divert(request, now) for each in self._features.all):
             overload.refused += 1
         elif action == "drop":
             overload.dropped += 1

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import Heartbeat
-from appliance.protocols.mobility.options import MobileNodeGroupIdentifier
-from appliance.protocols.pmipv6.events import Excess, Notify, PacketReceived, Reconfigure, Shed, Strain
-from appliance.protocols.pmipv6.settings import Congestion, Peer
+from appliance.protocols.mobility.options import MobileNodeGroupIdentifier, RedirectCapability
+from appliance.protocols.pmipv6.events import Excess, Notify, PacketReceived, Reconfigure, Send, Shed, Strain
+from appliance.protocols.pmipv6.settings import Congestion, Peer, RedirectTarget
 from appliance.protocols.pmipv6.sieve import ROOM
 from appliance.protocols.triage import AT_ONCE, URGENT, Triage
 from test.protocols.pmipv6 import lma_fakes
@@ -23,9 +23,9 @@ DISCARDED = "binding-updates-discard-reasons/congestion-discarded"
 DENIED = "update-denied-admin-prohibited-reasons/congestion-control-denied"
 
 
-def world(**fields: Any) -> World:
+def world(redirect: tuple[RedirectTarget, ...] = (), **fields: Any) -> World:
     """An anchor with one session and these congestion settings."""
-    found = World(congestion=Congestion(**fields))
+    found = World(congestion=Congestion(**fields), redirect_targets=redirect)
     found.send()
     return found
 
@@ -127,15 +127,16 @@ class PolicyTests(SynchronousTestCase):
         anchor = world(congestion_action="redirect")
         load(anchor, lag=60_000)
         self.assertEqual(getattr(anchor.send(mn=b"new@example.org"), "status", None), 129)
-        sent: list[bytes] = []
-
-        def redirect(request: Any, _now: Any) -> bool:
-            sent.append(request.mn_id)
-            return True
-
-        anchor.lma._updates.redirect = redirect
-        self.assertIsNone(anchor.send(mn=b"other@example.org"))
-        self.assertEqual(sent, [b"other@example.org"])
+        target = RedirectTarget(address=lma_fakes.packed("2001:db8:ffff::2"))
+        anchor = world(congestion_action="redirect", redirect=(target,))
+        load(anchor, lag=60_000)
+        anchor.packet(*anchor.build(mn=b"other@example.org", extra=[RedirectCapability()]))
+        # The other anchor is asked, and the gateway waits.
+        self.assertEqual([each.destination for each in anchor.of_kind(Send)], [target.address])
+        self.assertEqual(anchor.value("binding-updates-received/pending"), 1)
+        self.assertEqual(anchor.lma.overload.refused, 1)
+        # A gateway that cannot be told is refused.
+        self.assertEqual(getattr(anchor.send(mn=b"third@example.org"), "status", None), 129)
 
     def test_stranger(self) -> None:
         """A stranger gets what he gets otherwise."""
