@@ -31,6 +31,8 @@ CHUNK = 64
 #: Sequence numbers of the known mobiles are below this, those of new ones above.
 BORDER = 32_768
 TIMESTAMP_MISMATCH = 156
+#: Seconds after which a new one in a window counts as given up.
+GIVEN_UP = 0.3
 TOTALS = ("refreshed", "repeated", "refused", "outdated", "admitted", "denied", "thrown")
 
 
@@ -69,7 +71,9 @@ class Flood(Generator):
         open_since = array("d", bytes(8 * count))
         owner = array("L", bytes(8 * BORDER))
         totals = dict.fromkeys(TOTALS, 0)
-        sequence = under_way = 0
+        sequence = 0
+        #: New ones under way, with the time of sending; what is given up there is not waited for.
+        flying: dict[int, float] = {}
         worst = 0.0
 
         def refresh(index: int) -> None:
@@ -94,7 +98,9 @@ class Flood(Generator):
                 if open_since[index]:
                     totals["repeated"] += 1
                     refresh(index)
-            wanted = int((clock - begun) * new) - totals["thrown"] if not window else window - under_way
+            while flying and (first := next(iter(flying.items())))[1] < clock - GIVEN_UP:
+                del flying[first[0]]
+            wanted = int((clock - begun) * new) - totals["thrown"] if not window else window - len(flying)
             for _ in range(min(max(0, wanted), CHUNK)):
                 number = BORDER + totals["thrown"] % BORDER
                 self.fresh += 1
@@ -102,12 +108,13 @@ class Flood(Generator):
                 self.message[PREFIX] = bytes(16)
                 self.batch.add(bytes(self.build(self.fresh, number, 900, NEW_INTERFACE)), self.where, 0)
                 totals["thrown"] += 1
-                under_way += 1
+                if window:
+                    flying[number] = clock
             self.batch.flush()
             for data in self._answers():
                 status, number = data[6], int.from_bytes(data[8:10], "big")
                 if number >= BORDER:
-                    under_way -= 1
+                    flying.pop(number, None)
                     totals["admitted" if status < 128 else "denied"] += 1
                     continue
                 index = owner[number]
