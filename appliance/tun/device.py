@@ -256,9 +256,9 @@ class System:
             raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
         return sock
 
-    def open_icmp(self, local: bytes | None) -> socket.socket:
-        """A raw ICMP socket that gets destination-type errors; ``None``: IPv4, for sending only."""
-        version6 = local is not None and len(local) == 16
+    def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
+        """A raw ICMP socket that gets destination-type errors; without an address: for sending only."""
+        version6 = version == 6
         sock = None
         try:
             if version6:
@@ -266,7 +266,8 @@ class System:
                     socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6
                 )
                 # Bits that are set are blocked; types 1 to 4 are the errors (RFC 4443 section 3).
-                mask = struct.pack("=I", 0xFFFFFFFF & ~0b11110) + b"\xff" * 28
+                errors = 0b11110 if local else 0
+                mask = struct.pack("=I", 0xFFFFFFFF & ~errors) + b"\xff" * 28
                 sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, mask)
             else:
                 sock = socket.socket(

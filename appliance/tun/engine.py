@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
+from math import inf
 from typing import Any
 
 from appliance.errors import ResourceError
@@ -24,10 +25,10 @@ from appliance.tun import native, offload
 from appliance.tun import packet as ip
 from appliance.tun.access import AccessLink
 from appliance.tun.device import Reader, System, TunDevice
-from appliance.tun.encap import DATA_PORT, encapsulation_limit
+from appliance.tun.encap import encapsulation_limit
 from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.offload import HEADER_SIZE, Coalescer
-from appliance.tun.session import Session
+from appliance.tun.session import Path, Session
 
 #: Packets of one read from the TUN device; a super-packet counts once.
 TUN_READS = 32
@@ -43,11 +44,23 @@ def _tun_mtu(path_mtu: int) -> int:
     return max(path_mtu - 40, ip.IPV6_MINIMUM_MTU)
 
 
+def may_fragment(session: Session, packet: bytes) -> bool:
+    """Whether routers may fragment the outer IPv4 packet round ``packet``.
+
+    RFC 2003 section 3.1: not if the IPv4 packet inside forbids it. RFC 4213 section 3.2.2: an IPv6 packet may
+    be fragmented only where the path is too narrow for what every IPv6 link carries.
+    """
+    if packet[0] >> 4 == 4:
+        return not packet[6] & 0x40
+    return session.path.mtu - session.overhead6 < ip.IPV6_MINIMUM_MTU
+
+
 class Engine:
     """The tunnels of one service.
 
     ``reactor``: the Twisted reactor; ``system``: the host (:class:`~appliance.tun.device.System`);
-    ``counters``: the service's counter set; ``local`` and ``local_ipv4``: our tunnel ends, packed;
+    ``counters``: the service's counter set; ``local`` and ``local_ipv4``: our tunnel ends, packed, one of
+    them may be empty;
     ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
     the TUN device of an LMA; ``role``: ``lma`` or ``mag``; ``on_control(interface, frame)`` gets
     the control frames of access links, ``on_activity(interface, link_layer)`` says at most once a second
@@ -91,9 +104,10 @@ class Engine:
         self._batches: dict[str, native.ReceiveBatch] = {}
         self._icmp: dict[int, socket.socket] = {}
         self._readers: list[Reader] = []
-        self._destinations: dict[bytes, native.Destination] = {}
         self._to_tun: Coalescer | None = None
         self._timer: Any = None
+        self._armed = inf
+        """When the timer is due (monotonic seconds)."""
 
     # ---- life
 
@@ -117,7 +131,7 @@ class Engine:
                 self._senders[outer, protocol] = native.SendBatch(sock.fileno(), outer)
                 self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
         for outer, address in ((6, self._local), (4, self._local_ipv4)):
-            sock = self._system.open_icmp(address)
+            sock = self._system.open_icmp(address, outer)
             self._sockets.append(sock)
             self._icmp[outer] = sock
             if address:
@@ -173,23 +187,24 @@ class Engine:
             self.tun = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None
+        self._timer, self._armed = None, inf
 
     # ---- sessions
 
     def install(self, effect: Install) -> None:
         """Make or replace the forwarding entry of a session."""
         self.forwarding.install(effect)
-        if effect.peer not in self._destinations:
-            # IPv4 raw sockets do not look at the port; IPv6 ones want none, and there is no UDP form.
-            port = DATA_PORT if len(effect.peer) == 4 else 0
-            self._destinations[effect.peer] = native.Destination(effect.peer, port)
+        if effect.keepalive:
+            self._arm()
 
     def remove(self, call_id: int) -> None:
         """Take the forwarding entry of a session away."""
-        session = self.forwarding.remove(call_id)
-        if session is not None and session.peer not in self.forwarding.paths:
-            self._destinations.pop(session.peer, None)
+        self.forwarding.remove(call_id)
+
+    def tunnel(self, call_id: int) -> tuple[int, int]:
+        """UDP port of the peer (0: not known, or no UDP) and MTU of the path of a session; zeros for none."""
+        session = self.forwarding.sessions.get(call_id)
+        return (0, 0) if session is None else (session.path.port, session.path.mtu)
 
     def usage(self, call_id: int) -> tuple[int, int, int, int]:
         """Packets and octets from the mobile, packets and octets to it; zeros for no such session."""
@@ -234,10 +249,10 @@ class Engine:
     # ---- shared by the readers
 
     def batch(self, kind: str) -> native.ReceiveBatch:
-        """The receive buffers for sockets of one kind: ``6``, ``4`` (raw), ``udp`` or ``frame``."""
+        """The receive buffers for sockets of one kind: ``6``, ``4`` (raw), ``udp`` (with port) or ``frame``."""
         found = self._batches.get(kind)
         if found is None:
-            where = {"6": slice(8, 24), "udp": slice(4, 8)}.get(kind)
+            where = {"6": slice(8, 24), "udp": slice(2, 8)}.get(kind)
             found = self._batches[kind] = native.ReceiveBatch(where, where is not None)
         return found
 
@@ -251,13 +266,19 @@ class Engine:
         first = segments[0]
         version6 = first[0] >> 4 == 6
         row = session.row6 if version6 else session.row4
-        to = self._destinations[session.peer]
+        to = session.path.destination or self._destination(session.path)
+        if to is None:
+            self.forwarding.drop("peer port unknown")
+            return
         tos = self.forwarding.outer_class(first)
         octets = 0
         if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
             octets = sum(map(len, segments))
         else:
-            add = self._senders[row.outer, row.protocol].add
+            sender = self._senders[row.outer, row.protocol]
+            if row.outer == 4:
+                sender.allow_fragments(may_fragment(session, first))
+            add = sender.add
             key = session.send_key
             for segment in segments:
                 size = len(segment)
@@ -266,6 +287,15 @@ class Engine:
                     segment = row.shim(size, key) + segment
                 add(segment, to, tos)
         self.forwarding.sent(session, row, len(segments), octets)
+
+    @staticmethod
+    def _destination(path: Path) -> native.Destination | None:
+        """Make the socket address of a peer; ``None``: the port that its NAT has given it is still unknown."""
+        if path.udp and not path.port:
+            return None
+        # Raw sockets want no port.
+        path.destination = to = native.Destination(path.peer, path.port)
+        return to
 
     def _limited(self, session: Session, segments: list[bytes], tos: int) -> bool:
         """RFC 2473 section 4.1.1 (b): a packet with a limit goes out with one that is one lower.
@@ -308,12 +338,28 @@ class Engine:
         if self._to_tun is not None:
             self._to_tun.flush()
         deadline = self.forwarding.deadline
-        if deadline is not None and self._timer is None:
-            self._timer = self._reactor.callLater(max(0.0, deadline - time.monotonic()), self._tick)
+        if deadline is not None and deadline < self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.forwarding.deadline
+        if deadline is None or deadline >= self._armed:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._armed = deadline
+        self._timer = self._reactor.callLater(max(0.0, deadline - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
-        self.forwarding.tick(self.clock())
+        self._timer, self._armed = None, inf
+        forwarding = self.forwarding
+        forwarding.tick(self.clock())
+        for session, packet in forwarding.keepalives():
+            to = session.path.destination or self._destination(session.path)
+            if to is not None:
+                row = session.row6 if packet[0] >> 4 == 6 else session.row4
+                shim = row.shim(len(packet), session.send_key)
+                self._senders[row.outer, row.protocol].add(shim + packet, to, 0)
         self.flush()
 
     def to_mobile(self, session: Session, packet: bytes) -> None:
@@ -378,7 +424,7 @@ class Engine:
 
     def _tunnel_reader(self, outer: int, protocol: int, fd: int) -> Callable[[], None]:
         kind = "6" if outer == 6 else "udp" if protocol == ip.UDP else "4"
-        raw4 = kind == "4"
+        raw4, udp = kind == "4", kind == "udp"
         batch = self.batch(kind)
         inbound = self.forwarding.inbound
         lma = self._role == LMA
@@ -397,7 +443,12 @@ class Engine:
                     if raw4:
                         # An IPv4 raw socket gives the outer header too.
                         source, tos, data = data[12:16], data[1], data[(data[0] & 15) * 4 :]
-                    found = inbound(outer, protocol, source, data, tos, now)
+                        found = inbound(outer, protocol, source, data, tos, now)
+                    elif udp:
+                        port = source[0] << 8 | source[1]
+                        found = inbound(outer, protocol, source[2:], data, tos, now, port)
+                    else:
+                        found = inbound(outer, protocol, source, data, tos, now)
                     if found is None:
                         continue
                     if lma:

@@ -13,7 +13,7 @@ RFC 5213 sections 5.6 and 6.10 (forwarding), RFC 2473 (tunnels), RFC 3168 sectio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from appliance.protocols.pmipv6.events import Install
+from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL
 from appliance.tun import packet as ip
 from appliance.tun.encap import (
     ENCAPSULATIONS,
@@ -26,11 +26,12 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
+from appliance.tun.forwarding_table import Table
 from appliance.tun.session import Answer, Path, RateLimit, Session
 
-#: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
-PATH_MTU_LIFETIME = 600.0
 LMA, MAG = "lma", "mag"
+#: Packets that only keep a NAT's binding, see :meth:`Table.keepalives`.
+KEEP_ALIVE = "keep-alive"
 #: Octets of the Destination Options header with a Tunnel Encapsulation Limit (RFC 2473 section 5.1).
 LIMIT_HEADER = 8
 
@@ -42,7 +43,7 @@ class Counters(Protocol):
     table: Any
 
 
-class Forwarding:
+class Forwarding(Table):
     """The forwarding table of one service, with its rules.
 
     ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
@@ -61,23 +62,12 @@ class Forwarding:
         local_routing: bool = False,
         route_mtu: Callable[[bytes, bytes], int] | None = None,
     ) -> None:
+        super().__init__(local, local_ipv4, path_mtu, route_mtu)
         self.role = role
-        self.local = local
-        self.local_ipv4 = local_ipv4
-        self.sessions: dict[int, Session] = {}
-        self.paths: dict[bytes, Path] = {}
-        self.drops: dict[str, int] = {}
-        self._path_mtu = path_mtu
         self._traffic_class = traffic_class
         self._local_routing = local_routing
-        self._route_mtu = route_mtu
         self._answers: list[Answer] = []
         self._limit = RateLimit()
-        self._ipv4: dict[bytes, Session] = {}
-        self._keys: dict[tuple[bytes, int], Session] = {}
-        #: (octets, bits too many, table), longest prefix first.
-        self._widths: list[tuple[int, int, dict[bytes | int, Session]]] = []
-        self._expiry: float | None = None
         index = counters.table.index
         self._values = counters.values
         self._rows = {
@@ -99,121 +89,15 @@ class Forwarding:
         self._filtered = index("access-links/ingress-filtered") if role == MAG else self._no_session
 
     def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
-        """Go on with other values for the same sessions; arguments as of the constructor.
-
-        What was learnt about a path holds on if it is lower. O(tunnel peers).
-        """
+        """Go on with other values for the same sessions; arguments as of the constructor."""
         self._traffic_class = traffic_class
         self._local_routing = local_routing
-        if path_mtu == self._path_mtu:
-            return
-        self._path_mtu = path_mtu
-        for peer, path in self.paths.items():
-            local = self.local if len(peer) == 16 else self.local_ipv4
-            path.initial = self._initial_mtu(local or b"", peer)
-            path.mtu = min(path.mtu, path.initial) if path.expires else path.initial
-
-    def _initial_mtu(self, local: bytes, peer: bytes) -> int:
-        """The MTU of a path before anything is learnt from errors."""
-        known = self._route_mtu(local, peer) if self._route_mtu is not None and local else 0
-        return min(known, self._path_mtu) if known else self._path_mtu
-
-    # ---- the table
-
-    def install(self, effect: Install) -> Session:
-        """Make or replace the entry of ``effect.call_id``; its octet counts go on."""
-        old = self.sessions.get(effect.call_id)
-        if old is not None:
-            self._unlink(old)
-        path = self.paths.get(effect.peer)
-        if path is None:
-            path = Path(self._initial_mtu(effect.local, effect.peer))
-            self.paths[effect.peer] = path
-        path.users += 1
-        outer = 6 if len(effect.peer) == 16 else 4
-        session = Session(
-            effect,
-            path,
-            choose(outer, effect.gre, effect.udp, 6),
-            choose(outer, effect.gre, effect.udp, 4),
-        )
-        if old is not None:
-            session.take_counts(old)
-        self.sessions[effect.call_id] = session
-        for octets, shift, key in session.places():
-            self._width(octets, shift)[key] = session
-        if effect.ipv4_address:
-            self._ipv4[effect.ipv4_address] = session
-        if effect.gre and effect.receive_key is not None:
-            self._keys[effect.peer, effect.receive_key] = session
-        return session
-
-    def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
-        for have_octets, have_shift, table in self._widths:
-            if (have_octets, have_shift) == (octets, shift):
-                return table
-        table = {}
-        self._widths.append((octets, shift, table))
-        self._widths.sort(key=lambda width: width[1] - 8 * width[0])
-        return table
-
-    def remove(self, call_id: int) -> Session | None:
-        """Take an entry away; returns it, or ``None`` if there was none."""
-        session = self.sessions.pop(call_id, None)
-        if session is not None:
-            self._unlink(session)
-        return session
-
-    def _unlink(self, session: Session) -> None:
-        for octets, shift, key in session.places():
-            table = self._width(octets, shift)
-            # Another session may have got the prefix in the meantime.
-            if table.get(key) is session:
-                del table[key]
-        if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
-            del self._ipv4[session.ipv4_address]
-        if session.receive_key is not None and self._keys.get((session.peer, session.receive_key)) is session:
-            del self._keys[session.peer, session.receive_key]
-        session.path.users -= 1
-        if not session.path.users and self.paths.get(session.peer) is session.path:
-            del self.paths[session.peer]
-
-    def owner(self, address: bytes) -> Session | None:
-        """The session whose prefix or IPv4 home address covers a packed address."""
-        if len(address) == 4:
-            return self._ipv4.get(address)
-        for octets, shift, table in self._widths:
-            key: bytes | int = address[:octets]
-            if shift:
-                key = int.from_bytes(address[:octets], "big") >> shift
-            session = table.get(key)
-            if session is not None:
-                return session
-        return None
+        self.set_path_mtu(path_mtu)
 
     def take(self) -> list[Answer]:
         """The ICMP errors to send since the last call."""
         answers, self._answers = self._answers, []
         return answers
-
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` has to raise a path MTU again (monotonic seconds)."""
-        return self._expiry
-
-    def tick(self, now: float) -> None:
-        """Forget path MTUs that were learnt too long ago (RFC 8201 section 4)."""
-        waiting = []
-        for path in self.paths.values():
-            if path.expires and path.expires <= now:
-                path.mtu, path.expires = path.initial, 0.0
-            elif path.expires:
-                waiting.append(path.expires)
-        self._expiry = min(waiting, default=None)
-
-    def drop(self, why: str) -> None:
-        """Count a packet that is not forwarded under its own name."""
-        self.drops[why] = self.drops.get(why, 0) + 1
 
     # ---- out into the tunnel
 
@@ -334,12 +218,12 @@ class Forwarding:
     # ---- in from the tunnel
 
     def inbound(
-        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0
     ) -> tuple[Session, bytes] | None:
         """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
 
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
-        header's source address and traffic class.
+        header's source address and traffic class, ``port`` is the UDP source port.
         """
         key = None
         size = len(data)
@@ -372,6 +256,13 @@ class Forwarding:
         ):
             self._values[self._no_session] += 1
             return None
+        if port:
+            if port != session.path.port and self.role == LMA:
+                # A NAT stands between: the session's packets come from the port that leads back.
+                self.follow(session.path, port)
+            if mobile == other:
+                self.drop(KEEP_ALIVE)
+                return None
         # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
@@ -412,8 +303,9 @@ class Forwarding:
         kind, code, value = what
         ours: bytes | None
         if len(source) == 16:
-            ours = self.local
-            message = ip.icmp6_error(kind, code, value, about, self.local, source)
+            # Of a service without an IPv6 address: the host chooses one, on an access link it is the router's.
+            ours = self.local or FIXED_LINK_LOCAL
+            message = ip.icmp6_error(kind, code, value, about, ours, source)
         else:
             ours = (back.ipv4_router if back is not None else None) or self.local_ipv4
             message = ip.icmp4_error(kind, code, value, about)
@@ -449,8 +341,8 @@ class Forwarding:
         quoted = message[8:]
         if ip.version(quoted) != outer or len(quoted) < (40 if outer == 6 else 20):
             return False
-        source, peer = ip.addresses(quoted)
-        path = self.paths.get(peer)
+        source, _ = ip.addresses(quoted)
+        path = self.path_of(quoted)
         if path is None or source != (self.local if outer == 6 else self.local_ipv4):
             return False
         kind, code = message[0], message[1]
@@ -459,23 +351,21 @@ class Forwarding:
             mtu = int.from_bytes(message[4:8] if outer == 6 else message[6:8], "big")
             # RFC 8201 section 4: never below 1280; an IPv4 router may leave the field 0 (RFC 1191 section 4).
             mtu = max(mtu, ip.IPV6_MINIMUM_MTU if outer == 6 else 576)
-            if mtu < path.mtu:
-                path.mtu, path.expires = mtu, now + PATH_MTU_LIFETIME
-                self._expiry = min(self._expiry or path.expires, path.expires)
+            self.lower(path, mtu, now)
         elif ip.tunnel_broken(outer, kind, code):
             self.drop("tunnel-unreachable")
         else:
             return False
-        return self._relay(quoted, peer, mtu, now)
+        return self._relay(quoted, path, mtu, now)
 
-    def _relay(self, quoted: bytes, peer: bytes, mtu: int, now: float) -> bool:
+    def _relay(self, quoted: bytes, path: Path, mtu: int, now: float) -> bool:
         """Tell the source of the inner packet quoted in an error; ``mtu`` 0: unreachable."""
         inner = quoted_inner(quoted)
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
         session = self.owner(source if self.role == MAG else destination)
-        if session is None or session.peer != peer:
+        if session is None or session.path is not path:
             return False
         back = session if self.role == MAG else None
         if len(source) == 16:

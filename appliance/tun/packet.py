@@ -11,6 +11,7 @@ from appliance.protocols.bits import internet_checksum, ones_complement_sum, pse
 ICMP4, IPIP, TCP, UDP, IPV6, ROUTING, FRAGMENT, GRE, ICMP6, DESTINATION_OPTIONS, HOP_BY_HOP = (
     1, 4, 6, 17, 41, 43, 44, 47, 58, 60, 0,
 )  # fmt: skip
+NO_NEXT_HEADER = 59
 
 ECN_MASK = 3
 ECN_CE = 3

@@ -1,5 +1,7 @@
 """The records of the forwarding table: sessions, paths, errors to send."""
 
+from typing import Any
+
 from appliance.protocols.pmipv6.events import Install
 from appliance.tun.encap import Encapsulation
 
@@ -9,15 +11,31 @@ ERRORS_AT_ONCE = 50.0
 
 
 class Path:
-    """The way to one tunnel peer: its MTU in octets, and until when a lower one holds."""
+    """The way to one tunnel peer: its MTU in octets, and until when a lower one holds.
 
-    __slots__ = ("expires", "initial", "mtu", "users")
+    ``key``: its address, over UDP together with what tells gateways behind one NAT apart. ``port``: where to
+    send over UDP, 0: not known yet; ``destination`` belongs to the engine, which makes it of both. A path with
+    ``keepalive`` seconds has its sessions in ``members``.
+    """
 
-    def __init__(self, mtu: int) -> None:
+    __slots__ = (
+        "destination", "expires", "initial", "keepalive", "key", "members", "mtu", "next_keepalive", "peer",
+        "port", "udp", "users",
+    )  # fmt: skip
+
+    def __init__(self, key: bytes | tuple[bytes, bytes], peer: bytes, mtu: int) -> None:
+        self.key = key
+        self.peer = peer
+        self.udp = isinstance(key, tuple)
         self.initial = mtu
         self.mtu = mtu
         self.expires = 0.0
         self.users = 0
+        self.port = 0
+        self.destination: Any = None
+        self.keepalive = 0.0
+        self.next_keepalive = 0.0
+        self.members: dict[int, Session] | None = None
 
 
 class Session:
@@ -60,6 +78,12 @@ class Session:
         """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
         heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
         return [*((len(head), 0, head) for head in heads), *self.odd]
+
+    def some_address(self) -> bytes:
+        """An IPv6 address of the mobile node."""
+        octets, shift, key = self.places()[0]
+        head = key if isinstance(key, bytes) else (key << shift).to_bytes(octets, "big")
+        return head.ljust(16, b"\0")
 
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""

@@ -87,7 +87,7 @@ class Host:
         """A socket."""
         return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
-    def open_icmp(self, local: bytes | None) -> socket.socket:
+    def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
         """A socket."""
         return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
