@@ -27,6 +27,7 @@ from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_intake import Intake
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_transport import Transport
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
@@ -53,6 +54,7 @@ class LocalMobilityAnchor:
         self._sessions = Sessions(settings, random_bits)
         self._cache = self._sessions.cache
         self._features = Features()
+        self._features.add(Transport(reports, lambda: self._sessions.effects))
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
 

@@ -13,7 +13,7 @@ from typing import Any
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.aaa import Account, Grant
-from appliance.protocols.mobility.messages import BU_F, BU_T
+from appliance.protocols.mobility.messages import BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
@@ -21,6 +21,7 @@ from appliance.protocols.pmipv6.events import Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
+from appliance.protocols.pmipv6.lma_transport import Gateways, agreed
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
 from appliance.protocols.timers import Now
@@ -54,6 +55,7 @@ class Sessions:
         self._reserved: set[int] = set()
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
+        self._gateways = Gateways()
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
@@ -177,7 +179,7 @@ class Sessions:
             changed = True
         if request.grant is not None:
             self.grant(entry, request.grant, request.now)
-        moved = entry.care_of != request.care_of
+        moved = entry.care_of != request.care_of or (request.port and request.elsewhere(entry))
         if moved:
             changed = True
             entry.handoffs += 1
@@ -272,6 +274,8 @@ class Sessions:
             entry.care_of = self._intern(request.care_of)
         if entry.local != request.destination:
             entry.local = self._intern(request.destination)
+        if request.port or entry.extras is not None:
+            self._gateways.note(request, entry)
         return self._encapsulate(request, entry)
 
     def _stamp(self, request: Request, entry: BindingCacheEntry) -> None:
@@ -285,21 +289,31 @@ class Sessions:
 
     def _encapsulate(self, request: Request, entry: BindingCacheEntry) -> bool:
         """Negotiate the encapsulation (RFC 5845 section 3.3, RFC 5844 section 4); whether it changed."""
-        udp = bool(request.port and request.flags & BU_F)
-        gre = request.gre is not None and self.settings.gre != "disabled"
+        udp = tlv = False
+        if request.port:
+            udp, tlv, gre, _ = agreed(request, self.settings)
+        else:
+            gre = request.gre is not None and self.settings.gre != "disabled"
         send_key = request.gre.key if gre else None
         if send_key is not None and entry.receive_key is None:
             # RFC 5845 section 3.3.2: our key stays for the session's whole life. The call id is as unique.
             entry.receive_key = entry.call_id
-        if (udp, gre, send_key) == (entry.udp, entry.gre, entry.send_key):
+        extras = entry.extras
+        if (udp, gre, send_key) == (entry.udp, entry.gre, entry.send_key) and (
+            extras is None or tlv == extras.tlv
+        ):
             return False
         entry.udp, entry.gre, entry.send_key = udp, gre, send_key
+        if extras is not None:
+            extras.tlv = tlv
         return True
 
     def status(self, request: Request) -> int:
         """Which kind of acceptance the answer tells (RFC 5845 sections 3.3.1 and 6.4)."""
         if request.gre is None or not request.lifetime:
             return codes.ACCEPTED
+        if request.port:
+            return agreed(request, self.settings)[3]
         if self.settings.gre == "disabled":
             return codes.GRE_KEY_OPTION_NOT_REQUIRED
         if request.flags & BU_T:
@@ -307,19 +321,26 @@ class Sessions:
         return codes.ACCEPTED
 
     def _install(self, entry: BindingCacheEntry) -> None:
-        self.effects.append(
-            Install(
-                entry.call_id,
-                entry.prefixes,
-                entry.ipv4_address,
-                entry.local,
-                entry.care_of,
-                entry.gre,
-                entry.send_key,
-                entry.receive_key if entry.send_key is not None else None,
-                entry.udp,
-            )
+        extras = entry.extras
+        gateway = None if extras is None else extras.gateway
+        effect = Install(
+            entry.call_id,
+            entry.prefixes,
+            entry.ipv4_address,
+            entry.local,
+            entry.care_of,
+            entry.gre,
+            entry.send_key,
+            entry.receive_key if entry.send_key is not None else None,
+            entry.udp,
         )
+        if extras is not None and gateway is not None:
+            effect.tlv = extras.tlv
+            if entry.udp:
+                effect.gateway = gateway.tag
+                # Its data port is known by RFC 5844 only where the address is its own.
+                effect.nat = gateway.nat and bool(gateway.own_text)
+        self.effects.append(effect)
         if entry.grant is not None:
             self._homes.reach(entry, self.effects)
 

@@ -16,13 +16,11 @@ from appliance.protocols.mobility.options import (
     IPv4HomeAddressReply,
     LinkLocalAddress,
     MobileNodeIdentifier,
-    NatDetection,
     Timestamp,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 
-NO_KEEPALIVES = 0xFFFFFFFF
 _NO_MN_ID = MobileNodeIdentifier(1, b"")
 _NO_INDICATOR = HandoffIndicator(0)
 _NO_TECHNOLOGY = AccessTechnologyType(0)
@@ -102,9 +100,6 @@ def acceptance(
         found.append(request.timestamp)
     if request.ipv4 is not None:
         _ipv4(found, request, entry, subnet)
-    if entry.udp and request.lifetime:
-        # RFC 5844 section 4.1.3.1: a gateway takes UDP encapsulation as granted on seeing this.
-        found.append(NatDetection(True, NO_KEEPALIVES))
     if request.gre is not None and entry.gre and request.lifetime:
         found.append(GreKey(entry.receive_key if entry.send_key is not None else None))
     if refresh_interval:
@@ -112,7 +107,7 @@ def acceptance(
     if request.answer_options:
         found += request.answer_options
     lifetime = entry.lifetime if request.lifetime else 0
-    return encode(BindingAcknowledgement(status, BA_P, request.sequence, lifetime, found))
+    return encode(BindingAcknowledgement(status, BA_P | request.answer_flags, request.sequence, lifetime, found))
 
 
 def _ipv4(

@@ -144,6 +144,10 @@ class LmaSettings:
     # ---- congestion control, new calls
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
     # ---- tunnels
+    tlv: bool = True
+    """Whether the TLV header is accepted (RFC 5845 section 7.2; status 3 when it is not)."""
+    nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Refresh time told to gateways behind a NAT (NATKATIMEOUT of RFC 5555 section 6)."""
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     """Traffic class (0..255) of outer headers without its ECN bits; ``None``: copied from inside."""
@@ -223,6 +227,12 @@ class MagSettings:
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
     # ---- tunnels
+    force_udp_encapsulation: bool = False
+    """ForceIPv4UDPEncapsulationSupport (RFC 5844 section 5.2): tunnels over IPv4 in UDP."""
+    tlv: bool = False
+    """With GRE in UDP: ask for the TLV header that it needs (RFC 5845 section 7.2)."""
+    nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Time between keep-alives when the anchor names none (NATKATIMEOUT of RFC 5555 section 6)."""
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     # ---- access links
