@@ -136,7 +136,7 @@ def device_name(service: str) -> str:
 def _service_change(key: Key, old: Settings | None, new: Settings | None, dead: bool) -> ServiceChange | None:
     if old == new and not dead:
         return None
-    ran, runs = bool(old and old.address), bool(new and new.address)
+    ran, runs = bool(old and old.bound), bool(new and new.bound)
     if ran and runs:
         fixed = [getattr(old, name, None) == getattr(new, name, None) for name in FIXED]
         action = "reconfigure" if all(fixed) and not dead else "restart"
@@ -175,7 +175,7 @@ def _plan_routes(plan: Plan) -> None:
 def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
-    return settings.name, bool(settings.address), *pools
+    return settings.name, settings.bound, *pools
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
@@ -186,7 +186,7 @@ def routes(configuration: Configuration) -> dict[Route, None]:
     taken: set[Network] = set()
     result: dict[Route, None] = {}
     for settings in configuration.lma_services:
-        if not settings.address:
+        if not settings.bound:
             continue
         for network in outermost(_networks(settings)):
             if network not in taken:
@@ -220,7 +220,7 @@ def _families(configuration: Configuration) -> set[int]:
     """The IP versions whose packets anchors forward."""
     families: set[int] = set()
     for settings in configuration.lma_services:
-        if not settings.address:
+        if not settings.bound:
             continue
         if settings.prefix_pools or any(profile.prefixes for profile in settings.profiles):
             families.add(6)

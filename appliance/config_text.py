@@ -10,6 +10,7 @@ from appliance.cli.commands import (
     configuration_aaa,
     configuration_diameter,
     configuration_services,
+    configuration_transport,
     management,
 )
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
@@ -19,6 +20,7 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_transport,
     configuration_diameter,
     configuration_aaa,
     management,

@@ -72,7 +72,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
     facts = [
         ("Service Name", settings.name),
         ("Context", settings.context),
-        ("Bind", "Done" if settings.address else "Not Done"),
+        ("Bind", "Done" if settings.bound else "Not Done"),
         ("Max Subscribers", str(settings.max_subscribers)),
         ("Local IPv6 Address", _address(settings.address)),
         ("Local IPv4 Address", _address(settings.ipv4_address)),
@@ -95,6 +95,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
         ("GRE", settings.gre.capitalize()),
         ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
+        ("TLV Header", "Accepted" if settings.tlv else "Refused"),
+        ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
@@ -144,7 +146,7 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
     facts = [
         ("Service Name", settings.name),
         ("Context", settings.context),
-        ("Bind", "Done" if settings.address else "Not Done"),
+        ("Bind", "Done" if settings.bound else "Not Done"),
         ("Max Subscribers", str(settings.max_subscribers)),
         ("Local IPv6 Address", _address(settings.address)),
         ("Local IPv4 Address", _address(settings.ipv4_address)),
@@ -167,6 +169,9 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
         ("Access Link-Local Address", _address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
+        ("Force UDP Encapsulation", _switch(settings.force_udp_encapsulation)),
+        ("TLV Header", _switch(settings.tlv)),
+        ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
     ]

@@ -51,7 +51,7 @@ def argument(value: Value) -> Any:
         "IPV4/LEN": _network(32),
         "IPV6/HOST": st.tuples(V6, st.integers(0, 128)),
         "IPV4/HOST": st.tuples(V4, st.integers(0, 32)),
-        "IPV6/ANY": _network(128),
+        "IP/ANY": st.one_of(_network(128), _network(32)),
         "MAC": st.binary(min_size=6, max_size=6),
         "NAI": st.text(NAMES + "._-'\"#|\\é", min_size=1, max_size=60).map(
             lambda user: user + "@example.org"

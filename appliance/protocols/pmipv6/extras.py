@@ -3,7 +3,7 @@
 Each field belongs to one feature, which alone writes it. ``None``, zero or empty: the session has none of it.
 """
 
-from socket import AF_INET, inet_ntop
+from ipaddress import ip_address
 from typing import Any
 
 #: RFC 5844 section 4.1: signalling over IPv4.
@@ -29,13 +29,13 @@ class Gateway:
     @property
     def own_text(self) -> str:
         """Its own address; empty: it has not said it."""
-        return inet_ntop(AF_INET, self.tag) if len(self.tag) == 4 else ""
+        return str(ip_address(self.tag)) if len(self.tag) == 4 else ""
 
     @property
     def text(self) -> str:
         """Who it is, for a log line."""
         own = self.own_text
-        return f"{inet_ntop(AF_INET, self.address)} port {self.port}" + (f" ({own})" if own else "")
+        return f"{ip_address(self.address)} port {self.port}" + (f" ({own})" if own else "")
 
 
 class Extras:

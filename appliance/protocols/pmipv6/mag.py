@@ -36,6 +36,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.mag_transport import MagTransport
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
@@ -60,6 +61,7 @@ class MobileAccessGateway:
         self._policies = PolicyTable(settings)
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
+        self._sessions.features.add(MagTransport(self._sessions))
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
 
@@ -181,8 +183,10 @@ class MobileAccessGateway:
         problem = ""
         if "pmipv6" in self._sessions.refused.get(policy.mn_id, ()):
             problem = "the LMA does not register it; attach it by hand to ask again"
-        elif len(lma) != 16:
-            problem = "no IPv6 address of an LMA is configured for it"
+        elif not lma:
+            problem = "no address of an LMA is configured for it"
+        elif not self._sessions.local(lma):
+            problem = "the service has no address of the family of its LMA's"
         elif len(self._sessions.list) >= settings.max_subscribers:
             problem = f"max-subscribers {settings.max_subscribers}"
         elif not (policy.ipv6 or policy.ipv4):
@@ -297,7 +301,9 @@ class MobileAccessGateway:
     def _other_anchor(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """A mobile node that has no session yet is registered where its line or the service says now."""
         lma = entry.policy.lma or self._sessions.settings.lma
-        if entry.lma == lma or entry.bound or entry.state not in (REGISTERING, WAITING) or len(lma) != 16:
+        if entry.lma == lma or entry.bound or entry.state not in (REGISTERING, WAITING):
+            return
+        if not lma or not self._sessions.local(lma):
             return
         entry.lma = lma
         entry.failures = entry.corrections = 0

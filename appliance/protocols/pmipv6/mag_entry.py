@@ -77,6 +77,13 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    # ---- transport
+    udp: bool = False
+    """The tunnel is in UDP (RFC 5844 section 4.2.2)."""
+    tlv: bool = False
+    """With the TLV header (RFC 5845 section 7.3)."""
+    nat_refresh: int = 0
+    """Seconds after which a NAT on the way has to be reminded of us; 0: never."""
 
     @property
     def due(self) -> float | None:

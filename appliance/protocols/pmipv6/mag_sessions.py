@@ -5,6 +5,7 @@ from typing import Any
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.codec import encode, seal, to_timestamp
 from appliance.protocols.pmipv6.events import Advertise, Install, Notify, Remove, Send, Withdraw
+from appliance.protocols.pmipv6.extras import PMIPV6_PORT
 from appliance.protocols.pmipv6.mag_entry import (
     DEREG,
     INIT,
@@ -18,11 +19,11 @@ from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
+from appliance.tun.encap import choose
 
 #: Mobile nodes whose refusals are remembered; the oldest is forgotten first.
 MAX_REFUSED = 65_536
 _MAX_SENT = 4
-_IPV6_OVERHEAD, _GRE_OVERHEAD, _KEY_OVERHEAD = 40, 44, 48
 _MINIMUM_MTU = 1280
 
 
@@ -123,14 +124,22 @@ class MagSessions:
             wishes.ipv4 = entry.ipv4_address is not None
         message = proxy_binding_update(entry, wishes, timestamp)
         self.features.request(entry, message, now)
-        data = seal(encode(message), settings.address, entry.lma)
-        self.effects.append(Send(data, settings.address, entry.lma))
+        if len(entry.lma) == 16:
+            data = seal(encode(message), settings.address, entry.lma)
+            self.effects.append(Send(data, settings.address, entry.lma))
+        else:
+            # RFC 5844 section 4.2.2.1: over UDP the checksum of the message is zero.
+            self.effects.append(Send(encode(message), self.local(entry.lma), entry.lma, PMIPV6_PORT))
         self.count(exchange_rows(entry.exchange)[1 if entry.attempts else 0])
         entry.sent = (*entry.sent[1 - _MAX_SENT :], entry.sequence)
         entry.sent_at = now.mono
         entry.attempts += 1
         entry.maybe_bound = True
         entry.next_at = now.mono + entry.timeout
+
+    def local(self, lma: bytes) -> bytes:
+        """Our own address towards an anchor: the Proxy-CoA of its family; empty if there is none."""
+        return self.settings.address if len(lma) == 16 else self.settings.ipv4_address or b""
 
     def stop_forwarding(self, entry: BindingUpdateListEntry) -> None:
         """Take the forwarding entry and the advertised prefixes away, if they are there."""
@@ -166,7 +175,7 @@ class MagSessions:
             call_id=entry.call_id,
             prefixes=entry.prefixes,
             ipv4_address=entry.ipv4_address,
-            local=self.settings.address,
+            local=self.local(entry.lma),
             peer=entry.lma,
             gre=entry.gre,
             send_key=entry.send_key,
@@ -174,6 +183,9 @@ class MagSessions:
             interface=entry.interface,
             link_layer=entry.link_layer,
             ipv4_router=entry.ipv4_router,
+            udp=entry.udp,
+            tlv=entry.tlv,
+            keepalive=entry.nat_refresh if entry.udp else 0,
         )
         if effect != entry.installed:
             entry.installed = effect
@@ -181,9 +193,8 @@ class MagSessions:
 
     def advertise(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Have the access side tell the mobile its prefixes and the tunnel MTU (RFC 5213 6.9.2, 6.9.5)."""
-        overhead = _IPV6_OVERHEAD
-        if entry.gre:
-            overhead = _GRE_OVERHEAD if entry.send_key is None else _KEY_OVERHEAD
+        form = choose(6 if len(entry.lma) == 16 else 4, entry.gre, entry.udp, 6, entry.tlv)
+        overhead = form.overhead(entry.send_key is not None)
         mtu = max(_MINIMUM_MTU, self.settings.path_mtu - overhead)
         left = entry.lifetime if entry.expires is None else max(1, int(entry.expires - now.mono))
         self.effects.append(

@@ -98,8 +98,9 @@ class LmaSettings:
     name: str
     context: str = ""
     address: bytes = b""
-    """LMAA, 16 octets; empty: not bound, the service is not started."""
+    """LMAA, 16 octets; empty: not bound to one."""
     ipv4_address: bytes | None = None
+    """IPv4-LMAA for IPv4 transport; with neither the service is not started."""
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
     simul_bindings: int = number(1, 1, 3)
@@ -158,6 +159,11 @@ class LmaSettings:
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
 
+    @property
+    def bound(self) -> bool:
+        """Whether it has an address, so that it can be started."""
+        return bool(self.address or self.ipv4_address)
+
 
 @define(slots=True, kw_only=True)
 class MobilePolicy:
@@ -169,7 +175,7 @@ class MobilePolicy:
     interface: str = ""
     """Access interface where it may attach; empty: any."""
     lma: bytes | None = None
-    """LMA address; ``None``: the service's default one."""
+    """LMA address, 16 octets or 4; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
     service: bytes = b""
@@ -194,11 +200,12 @@ class MagSettings:
     name: str
     context: str = ""
     address: bytes = b""
-    """Proxy-CoA, 16 octets; empty: not bound, the service is not started."""
+    """Proxy-CoA, 16 octets; empty: not bound to one."""
     ipv4_address: bytes | None = None
+    """IPv4-Proxy-CoA for IPv4 transport; with neither the service is not started."""
     max_subscribers: int = number(1_500_000, 0, 3_000_000)
     lma: bytes = b""
-    """Default LMA address."""
+    """Default LMA address; one of 4 octets is reached over IPv4 transport."""
     encapsulation: str = "gre"
     """``gre``: keys are negotiated (RFC 5845); ``ipip``: plain IP in IP."""
     max_retransmissions: int = number(4, 1, 4_294_967_295)
@@ -240,3 +247,8 @@ class MagSettings:
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()
     policies: tuple[MobilePolicy, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether it has an address, so that it can be started."""
+        return bool(self.address or self.ipv4_address)
