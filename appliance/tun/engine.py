@@ -249,7 +249,7 @@ class Engine:
     # ---- shared by the readers
 
     def batch(self, kind: str) -> native.ReceiveBatch:
-        """The receive buffers for sockets of one kind: ``6``, ``4`` (raw), ``udp`` (with port) or ``frame``."""
+        """The receive buffers for sockets of a kind: ``6``, ``4`` (raw), ``udp`` (with port) or ``frame``."""
         found = self._batches.get(kind)
         if found is None:
             where = {"6": slice(8, 24), "udp": slice(2, 8)}.get(kind)
@@ -290,7 +290,7 @@ class Engine:
 
     @staticmethod
     def _destination(path: Path) -> native.Destination | None:
-        """Make the socket address of a peer; ``None``: the port that its NAT has given it is still unknown."""
+        """Make the socket address of a peer; ``None``: the port that its NAT gives it is still unknown."""
         if path.udp and not path.port:
             return None
         # Raw sockets want no port.

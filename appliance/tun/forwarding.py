@@ -303,7 +303,7 @@ class Forwarding(Table):
         kind, code, value = what
         ours: bytes | None
         if len(source) == 16:
-            # Of a service without an IPv6 address: the host chooses one, on an access link it is the router's.
+            # A service may have no IPv6 address: the host chooses one, on an access link it is the router's.
             ours = self.local or FIXED_LINK_LOCAL
             message = ip.icmp6_error(kind, code, value, about, ours, source)
         else:

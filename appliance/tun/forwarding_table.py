@@ -100,7 +100,8 @@ class Table:
             if udp:
                 # RFC 5844 section 4.1.4.1: both ports are 5437, unless a NAT says otherwise.
                 port = effect.port or (0 if effect.nat else DATA_PORT)
-                if old is not None and old.peer == peer and old.path.udp:
+                if old is not None and old.peer == peer and old.path.port and not effect.nat:
+                    # Perhaps the same gateway, known by another port now.
                     port = old.path.port
                 self.follow(path, port)
         path.users += 1

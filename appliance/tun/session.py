@@ -13,9 +13,9 @@ ERRORS_AT_ONCE = 50.0
 class Path:
     """The way to one tunnel peer: its MTU in octets, and until when a lower one holds.
 
-    ``key``: its address, over UDP together with what tells gateways behind one NAT apart. ``port``: where to
-    send over UDP, 0: not known yet; ``destination`` belongs to the engine, which makes it of both. A path with
-    ``keepalive`` seconds has its sessions in ``members``.
+    ``key``: its address, over UDP together with what tells gateways behind one NAT apart. ``port``: where
+    to send over UDP, 0: not known yet; ``destination`` belongs to the engine, which makes it of both. A path
+    with ``keepalive`` seconds has its sessions in ``members``.
     """
 
     __slots__ = (

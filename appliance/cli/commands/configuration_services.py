@@ -173,7 +173,10 @@ def _mag() -> None:
         "lma-address <lma:IP>",
         no="lma-address",
         default="lma-address",
-        help={"lma-address": "Anchor of mobile nodes whose line names none", "lma": "IPv6 address; with an IPv4 address by IPv4 transport"},
+        help={
+            "lma-address": "Anchor of mobile nodes whose line names none",
+            "lma": "IPv6 address; an IPv4 address is reached over IPv4 transport",
+        },
     )
     choice(mode, "encapsulation <encapsulation:gre|ipip>", "Form of the tunnel")
     _heartbeat(mode)

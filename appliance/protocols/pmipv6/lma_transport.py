@@ -1,10 +1,10 @@
 """Gateways that come over IPv4: who they are behind their NATs, and what tunnels are agreed with them.
 
-RFC 5844 section 4.1 wants no NAT between gateway and anchor, but keeps the F flag and the NAT Detection option
-of RFC 5555 for "other types of middleboxes". We go one step further by RFC 5555 section 4.2: a gateway that
-forces UDP says its own address in an IPv4 Care-of Address option, which does not outlive a NAT unnoticed. The
-care-of address stays the source of the update, as RFC 5844 section 4.1.1 says. Tunnels in UDP with GRE inside
-are agreed by RFC 5845 section 7.
+RFC 5844 section 4 wants no NAT between gateway and anchor, but keeps the F flag and the NAT Detection option
+of RFC 5555 for "other types of middleboxes". We go one step further by RFC 5555 section 4.2: a gateway says
+its own address in an IPv4 Care-of Address option; where that is not the source of the update, there is a NAT.
+The care-of address stays the source of the update, as RFC 5844 section 4.1.1 says. Tunnels in UDP with GRE
+inside are agreed by RFC 5845 section 7.
 """
 
 from typing import Any
@@ -63,7 +63,9 @@ class Gateways:
             gateway = self._known[request.source, tag] = Gateway(request.source, tag)
         # Of all its sessions: a NAT that has given another port has done so for everything from there.
         gateway.port = request.port
-        gateway.nat = tag != request.source if len(tag) == len(request.source) else request.port != PMIPV6_PORT
+        gateway.nat = (
+            tag != request.source if len(tag) == len(request.source) else request.port != PMIPV6_PORT
+        )
         extras.gateway = gateway
 
 
@@ -110,5 +112,3 @@ class Transport(Feature):
         if gateway.nat:
             found.append(("NAT before Gateway", gateway.own_text or "detected by its port"))
         return found
-
-
