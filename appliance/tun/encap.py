@@ -251,6 +251,11 @@ def encapsulation_limit(packet: bytes) -> int | None:
     return None
 
 
+def limit_header(following: int, limit: int) -> bytes:
+    """Destination Options with a Tunnel Encapsulation Limit and PadN (RFC 2473 section 5.1)."""
+    return bytes((following, 0, LIMIT_OPTION, 1, limit, 1, 1, 0))
+
+
 def limit_position(packet: bytes, start: int, end: int) -> int:
     """Where in ``packet`` the limit octet stands within the options header ``start``..``end``; 0 if not."""
     at, end = start + 2, min(end, len(packet))

@@ -11,7 +11,7 @@ A wake-up handles a bounded number of packets, then other descriptors get their 
 logged or looked up by name per packet.
 """
 
-import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from appliance.tun import native, offload
 from appliance.tun import packet as ip
 from appliance.tun.access import AccessLink
 from appliance.tun.device import Reader, System, TunDevice
-from appliance.tun.encap import encapsulation_limit
+from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.offload import HEADER_SIZE, Coalescer
 from appliance.tun.session import Path, Session
@@ -37,22 +37,6 @@ BATCHES = 4
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
 IPV6_DSTOPTS = 59
-
-
-def _tun_mtu(path_mtu: int) -> int:
-    """MTU of the TUN device: the kernel itself then tells senders about the plainest tunnel's."""
-    return max(path_mtu - 40, ip.IPV6_MINIMUM_MTU)
-
-
-def may_fragment(session: Session, packet: bytes) -> bool:
-    """Whether routers may fragment the outer IPv4 packet round ``packet``.
-
-    RFC 2003 section 3.1: not if the IPv4 packet inside forbids it. RFC 4213 section 3.2.2: an IPv6 packet may
-    be fragmented only where the path is too narrow for what every IPv6 link carries.
-    """
-    if packet[0] >> 4 == 4:
-        return not packet[6] & 0x40
-    return session.path.mtu - session.overhead6 < ip.IPV6_MINIMUM_MTU
 
 
 class Engine:
@@ -106,6 +90,8 @@ class Engine:
         self._readers: list[Reader] = []
         self._to_tun: Coalescer | None = None
         self._timer: Any = None
+        self._identification = random.getrandbits(32)
+        """Of the last packet that was fragmented (RFC 7739: not to be guessed)."""
         self._armed = inf
         """When the timer is due (monotonic seconds)."""
 
@@ -124,12 +110,13 @@ class Engine:
     def _open(self) -> None:
         for local in filter(None, (self._local, self._local_ipv4)):
             outer = 6 if len(local) == 16 else 4
-            for protocol in (*PROTOCOLS, *((ip.UDP,) if outer == 4 else ())):
-                sock = self._system.open_raw(local, protocol, self._path_mtu)
+            for protocol in (*PROTOCOLS, ip.UDP if outer == 4 else ip.FRAGMENT):
+                sock = self._system.open_raw(local, protocol)
                 self._sockets.append(sock)
                 self._raw[outer, protocol] = sock
                 self._senders[outer, protocol] = native.SendBatch(sock.fileno(), outer)
-                self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
+                if protocol != ip.FRAGMENT:
+                    self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
         for outer, address in ((6, self._local), (4, self._local_ipv4)):
             sock = self._system.open_icmp(address, outer)
             self._sockets.append(sock)
@@ -137,7 +124,7 @@ class Engine:
             if address:
                 self._watch(sock.fileno(), self._icmp_reader(outer, sock))
         if self._role == LMA:
-            self.tun = self._system.open_tun(self._tun_name or "", _tun_mtu(self._path_mtu))
+            self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
             self._watch(self.tun.fileno(), self._read_tun)
 
@@ -146,24 +133,14 @@ class Engine:
 
         Raises ResourceError when the host refuses; then everything is as before.
         """
-        before = self._path_mtu
-        if path_mtu != before:
-            try:
-                self._set_path_mtu(path_mtu)
-            except ResourceError:
-                with contextlib.suppress(ResourceError):
-                    # What was set already goes back; what was refused is as it was.
-                    self._set_path_mtu(before)
-                raise
-            self._path_mtu = path_mtu
+        if path_mtu != self._path_mtu and self.tun is not None:
+            self._system.set_mtu(self.tun.name, self._tun_mtu(path_mtu))
+        self._path_mtu = path_mtu
         self.forwarding.reconfigure(path_mtu, traffic_class, local_routing)
 
-    def _set_path_mtu(self, path_mtu: int) -> None:
-        for (outer, _), sock in self._raw.items():
-            if outer == 6:
-                self._system.set_path_mtu(sock, path_mtu)
-        if self.tun is not None:
-            self._system.set_mtu(self.tun.name, _tun_mtu(path_mtu))
+    def _tun_mtu(self, path_mtu: int) -> int:
+        """MTU of the TUN device: the kernel itself then tells senders about the plainest tunnel's."""
+        return max(path_mtu - (40 if self._local else 20), ip.IPV6_MINIMUM_MTU)
 
     def _watch(self, fd: int, read: Callable[[], None]) -> None:
         self._readers.append(Reader(fd, read))
@@ -272,12 +249,15 @@ class Engine:
             return
         tos = self.forwarding.outer_class(first)
         octets = 0
+        sender = self._senders[row.outer, row.protocol]
+        if row.outer == 4:
+            sender.allow_fragments(session.may_fragment(first))
+        elif len(first) + (session.overhead6 if version6 else session.overhead4) > session.path.mtu:
+            self._send_fragments(session, row, segments, tos)
+            return
         if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
             octets = sum(map(len, segments))
         else:
-            sender = self._senders[row.outer, row.protocol]
-            if row.outer == 4:
-                sender.allow_fragments(may_fragment(session, first))
             add = sender.add
             key = session.send_key
             for segment in segments:
@@ -287,6 +267,23 @@ class Engine:
                     segment = row.shim(size, key) + segment
                 add(segment, to, tos)
         self.forwarding.sent(session, row, len(segments), octets)
+
+    def _send_fragments(self, session: Session, row: Encapsulation, segments: list[bytes], tos: int) -> None:
+        """RFC 2473 section 7: what may not be refused goes in fragments of the tunnel packet.
+
+        The kernel would have to know the path MTU for that, which it learns for connected sockets only.
+        """
+        path = session.path
+        add, to = self._senders[6, ip.FRAGMENT].add, path.destination
+        for segment in segments:
+            payload, protocol = row.shim(len(segment), session.send_key) + segment, row.protocol
+            limit = encapsulation_limit(segment) if row.inner == 6 else None
+            if limit:
+                payload, protocol = limit_header(protocol, limit - 1) + payload, ip.DESTINATION_OPTIONS
+            self._identification = (self._identification + 1) & 0xFFFFFFFF
+            for fragment in ip.fragments(protocol, payload, path.mtu, self._identification):
+                add(fragment, to, tos)
+        self.forwarding.sent(session, row, len(segments), sum(map(len, segments)))
 
     @staticmethod
     def _destination(path: Path) -> native.Destination | None:
@@ -305,8 +302,8 @@ class Engine:
         limit = encapsulation_limit(segments[0])
         if not limit or session.row6.outer != 6:
             return False
-        # The limit and PadN, eight octets (RFC 2473 section 5.1); the kernel writes the first one.
-        header = bytes((0, 0, 4, 1, limit - 1, 1, 1, 0))
+        # The kernel writes the first octet.
+        header = limit_header(0, limit - 1)
         controls = [
             (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
             (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),

@@ -202,6 +202,20 @@ def ipv4_packet(
     return bytes(head) + payload
 
 
+def fragments(following: int, payload: bytes, mtu: int, identification: int) -> list[bytes]:
+    """What follows the IPv6 headers of the fragments of a packet: Fragment header and part of the payload.
+
+    RFC 8200 section 4.5: ``following`` is the first header of ``payload``, ``mtu`` the size of the whole
+    packets with their 40 octets of IPv6 header, at least 1280.
+    """
+    step = (mtu - 48) & ~7
+    return [
+        struct.pack(">BBHI", following, 0, at | (at + step < len(payload)), identification)
+        + payload[at : at + step]
+        for at in range(0, len(payload), step)
+    ]
+
+
 def answerable(packet: bytes) -> bool:
     """Whether an ICMP error may be sent about ``packet``.
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from appliance.protocols.pmipv6.events import Install
+from appliance.tun import packet as ip
 from appliance.tun.encap import Encapsulation
 
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
@@ -84,6 +85,16 @@ class Session:
         octets, shift, key = self.places()[0]
         head = key if isinstance(key, bytes) else (key << shift).to_bytes(octets, "big")
         return head.ljust(16, b"\0")
+
+    def may_fragment(self, packet: bytes) -> bool:
+        """Whether routers may fragment the outer IPv4 packet round ``packet``.
+
+        RFC 2003 section 3.1: not if the IPv4 packet inside forbids it. RFC 4213 section 3.2.2: an IPv6 packet
+        may be fragmented only where the path is too narrow for what every IPv6 link carries.
+        """
+        if packet[0] >> 4 == 4:
+            return not packet[6] & 0x40
+        return self.path.mtu - self.overhead6 < ip.IPV6_MINIMUM_MTU
 
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""

@@ -1,12 +1,12 @@
 """Tunnels in UDP: ports that are learnt and followed, gateways behind one address, keep-alives, DF."""
 
+from scapy.layers.inet6 import IPv6, defragment6
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import LMA, MAG, CounterSet
 from appliance.protocols.pmipv6.events import Install
 from appliance.tun import packet as ip
 from appliance.tun.encap import ENCAPSULATIONS
-from appliance.tun.engine import may_fragment
 from appliance.tun.forwarding import Forwarding
 from appliance.tun.session import Path
 from test.tun.test_forwarding import CN4, CN6, LMA_ADDRESS, MN4, MN6, PREFIX, packed, udp6
@@ -179,10 +179,10 @@ class FragmentTests(SynchronousTestCase):
         session = table.sessions[1]
         for set_ in (False, True):
             packet = ip.ipv4_packet(CN4, MN4, 17, bytes(100), dont_fragment=set_)
-            self.assertEqual(may_fragment(session, packet), not set_)
-        self.assertFalse(may_fragment(session, udp6()))
+            self.assertEqual(session.may_fragment(packet), not set_)
+        self.assertFalse(session.may_fragment(udp6()))
         session.path.mtu = 1300
-        self.assertTrue(may_fragment(session, udp6()))
+        self.assertTrue(session.may_fragment(udp6()))
 
     def test_without_an_ipv6_address(self) -> None:
         """Errors to mobiles come from the link-local address of RFC 6543 where the service has no IPv6."""
@@ -192,3 +192,15 @@ class FragmentTests(SynchronousTestCase):
         (answer,) = table.take()
         self.assertEqual(answer.packet[8:24], packed("fe80::200:5eff:fe00:5213"))
         self.assertTrue(ip.checksum_good(answer.packet))
+
+    def test_ipv6_fragments(self) -> None:
+        """RFC 8200 section 4.5, read by an independent reader: the parts give the packet again."""
+        inner = udp6(size=1280)
+        for mtu in (1280, 1300, 1327):
+            parts = [
+                IPv6(ip.ipv6_packet(LMA_ADDRESS, CN6, ip.FRAGMENT, part))
+                for part in ip.fragments(ip.IPV6, inner, mtu, 0xBEEF)
+            ]
+            self.assertTrue(all(len(part) <= mtu for part in parts))
+            whole = defragment6(parts)
+            self.assertEqual((whole.nh, bytes(whole.payload)), (ip.IPV6, inner))
