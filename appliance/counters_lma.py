@@ -190,7 +190,10 @@ _DENIED = (
     *group(
         "Binding Updates Discard Reasons",
         event("Congestion Discarded", "Dropped without an answer by the overload policy."),
-        event("Checksum Error", "Checksum of the mobility header or of UDP wrong."),
+        event(
+            "Checksum Error",
+            "Checksum of the mobility header wrong. What comes with a wrong one of UDP the host drops itself.",
+        ),
         event("Initial Auth Pending", "Repeated while AAA still works on the first one."),
         event("Session Not Found", "Its session is not there, or is another gateway's now."),
         event("HAMGR Not Ready", "The service is not started yet."),

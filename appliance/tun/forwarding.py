@@ -32,6 +32,8 @@ from appliance.tun.session import Answer, Path, RateLimit, Session
 LMA, MAG = "lma", "mag"
 #: Packets that only keep a NAT's binding, see :meth:`Table.keepalives`.
 KEEP_ALIVE = "keep-alive"
+#: What follows the outer IPv6 header of a tunnel packet.
+TUNNEL_HEADERS = frozenset((ip.IPV6, ip.IPIP, ip.GRE, ip.FRAGMENT, ip.DESTINATION_OPTIONS))
 #: Octets of the Destination Options header with a Tunnel Encapsulation Limit (RFC 2473 section 5.1).
 LIMIT_HEADER = 8
 
@@ -330,7 +332,8 @@ class Forwarding(Table):
             return
         kind, code = message[0], message[1]
         too_big = (kind, outer) == (2, 6) or (kind, code, outer) == (3, 4, 4)
-        count = too_big and outer == 6
+        # About our other packets, signalling for example: none of the tunnels' business.
+        count = too_big and outer == 6 and (len(message) < 15 or message[14] in TUNNEL_HEADERS)
         if count:
             self._values[self._too_big["rcvd"]] += 1
         relayed = self._tunnel_error(outer, message, too_big, now)

@@ -138,7 +138,7 @@ class TransportTests(LabTests):
         """Wait until the session's screen has a text in it; returns the screen."""
         return wait_for(
             f"{text!r} in the session of {kind}",
-            lambda: (screen := self.session(node, kind)) if text in self.session(node, kind) else "",
+            lambda: screen if text in (screen := self.session(node, kind)) else "",
             timeout,
         )
 
