@@ -192,7 +192,7 @@ _DENIED = (
         event("Congestion Discarded", "Dropped without an answer by the overload policy."),
         event(
             "Checksum Error",
-            "Checksum of the mobility header wrong. What comes with a wrong one of UDP the host drops itself.",
+            "Checksum of the mobility header wrong. A wrong one of UDP makes the host drop the message.",
         ),
         event("Initial Auth Pending", "Repeated while AAA still works on the first one."),
         event("Session Not Found", "Its session is not there, or is another gateway's now."),
