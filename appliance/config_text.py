@@ -8,7 +8,9 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_dhcp,
     configuration_diameter,
+    configuration_policy,
     configuration_services,
     configuration_transport,
     management,
@@ -21,8 +23,10 @@ COMMAND_MODULES = (
     configuration,
     configuration_services,
     configuration_transport,
+    configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT

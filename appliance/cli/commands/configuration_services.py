@@ -2,6 +2,7 @@
 
 from appliance.cli.commands.configuration import CONTEXT, LMA, MAG, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
+from appliance.config_peers import GATEWAY_WORDS, PEER_HELP, SWITCHES, optional
 from appliance.config_tree import SETTINGS, factory_value, limits
 
 
@@ -107,7 +108,12 @@ def _lma() -> None:
         "setup-timeout <setup_timeout:NUMBER>",
         "Longest time that a registration waits for the AAA server",
     )
-    _stored(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
+    number(
+        mode,
+        "simul-bindings <simul_bindings:NUMBER>",
+        "Sessions of one mobile node at a time",
+        note="one for each of its interfaces, 32 at most",
+    )
     toggle(
         mode,
         "timestamp_option_validation",
@@ -152,13 +158,15 @@ def _lma() -> None:
     setting(
         mode,
         "mag-peer",
-        "mag-peer <peer:IP/ANY> [ prohibited ]",
+        f"mag-peer <peer:IP/ANY> [ prohibited ] {SWITCHES} {optional(GATEWAY_WORDS)}",
         keys=("peer",),
         no="mag-peer <peer:IP/ANY>",
         help={
             "mag-peer": "Gateways that the anchor knows",
             "peer": "Address, or prefix of addresses",
             "prohibited": "Known but not allowed: answered with status 154",
+            **PEER_HELP,
+            **GATEWAY_WORDS,
         },
     )
     _tunnel(mode)
@@ -244,7 +252,7 @@ def _access() -> None:
         MAG,
         "mobile-node",
         "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]"
-        " [ lma <lma:IP> ] [ ipv4 | ipv4-only ] [ service <service:STRING 1-253> ]"
+        " [ lma <lma:IP> ] [ ipv4 | ipv4-on-demand | ipv4-only ] [ service <service:STRING 1-253> ]"
         " [ prefix <prefix:IPV6/LEN> ]",
         keys=("link_layer", "nai", "interface"),
         no="mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]",
@@ -257,6 +265,7 @@ def _access() -> None:
             "interface": "Only on this access interface",
             "lma": "Anchor of this mobile node",
             "ipv4": "Asks for an IPv4 home address too",
+            "ipv4-on-demand": "Asks for one when the mobile node does so by DHCP",
             "ipv4-only": "Asks for an IPv4 home address and no prefix",
             "service": "Service Selection to send",
             "prefix": "Home network prefix to ask for",

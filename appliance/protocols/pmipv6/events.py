@@ -6,7 +6,7 @@
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
              ──Reconfigure────▶           ──Reach/Unreach──▶ routes to the tunnel device
     AAA client ─ ``mobility.aaa`` ─ lma
-    attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
+    attach ──MobileAttached, AddressWanted───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
 Each is a slotted class whose fields are numbers, text, octets and tuples of these, so
@@ -139,6 +139,16 @@ class Reconfigure:
 
 
 @define(slots=True)
+class Capacity:
+    """What process and host can carry; said when it changes. With less, an anchor takes no new sessions."""
+
+    memory: bool = True
+    """False: the process uses more memory than ``max-memory`` allows."""
+    tunnel: bool = True
+    """False: the tunnel device is down, or gone."""
+
+
+@define(slots=True)
 class MobileAttached:
     """The access side (or an operator) says that a mobile node is on a link."""
 
@@ -165,6 +175,22 @@ class MobileDetached:
 
 
 @define(slots=True)
+class AddressWanted:
+    """A mobile node on a link asks for an IPv4 address (RFC 5844 section 3.4.3: the trigger)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
+class AddressReleased:
+    """A mobile node on a link gives its IPv4 home address back (RFC 5844 section 3.4.1)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
 class Advertise:
     """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
 
@@ -176,6 +202,10 @@ class Advertise:
     mtu: int
     """Largest packet that fits the tunnel, octets."""
     ipv4_router: bytes | None = None
+    ipv4_address: bytes | None = None
+    ipv4_prefix_length: int = 0
+    dhcp_server: bool = False
+    """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
 
 
 @define(slots=True)

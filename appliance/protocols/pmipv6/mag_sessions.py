@@ -8,6 +8,7 @@ from appliance.protocols.pmipv6.events import Advertise, Install, Notify, Remove
 from appliance.protocols.pmipv6.extras import PMIPV6_PORT
 from appliance.protocols.pmipv6.mag_entry import (
     DEREG,
+    DROP_IPV4,
     INIT,
     REGISTERING,
     WAITING,
@@ -117,11 +118,12 @@ class MagSessions:
         refused = self.refused.get(entry.mn_id, ())
         wishes = Wishes(
             ipv6=entry.policy.ipv6 and "ipv6" not in refused,
-            ipv4=entry.policy.ipv4 and "ipv4" not in refused,
+            ipv4=entry.policy.ipv4 and entry.ipv4_wanted and "ipv4" not in refused,
             lifetime=settings.reg_lifetime,
         )
         if entry.exchange == DEREG and entry.bound:
             wishes.ipv4 = entry.ipv4_address is not None
+        entry.ipv4_asked = wishes.ipv4 and entry.exchange != DROP_IPV4
         message = proxy_binding_update(entry, wishes, timestamp)
         self.features.request(entry, message, now)
         if len(entry.lma) == 16:
@@ -198,5 +200,15 @@ class MagSessions:
         mtu = max(_MINIMUM_MTU, self.settings.path_mtu - overhead)
         left = entry.lifetime if entry.expires is None else max(1, int(entry.expires - now.mono))
         self.effects.append(
-            Advertise(entry.interface, entry.link_layer, entry.prefixes, left, mtu, entry.ipv4_router)
+            Advertise(
+                entry.interface,
+                entry.link_layer,
+                entry.prefixes,
+                left,
+                mtu,
+                entry.ipv4_router,
+                entry.ipv4_address,
+                entry.ipv4_prefix_length,
+                entry.dhcp_server,
+            )
         )
