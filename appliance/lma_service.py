@@ -83,6 +83,7 @@ class LmaService(Service):
             on_activity=_no_access_side,
         )
         self._engine.start()
+        self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._routes = SingleRoutes(device_name(self.name), self._complain)
         self._driver = LmaDriver(
             self._reactor,

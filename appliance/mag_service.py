@@ -54,6 +54,7 @@ class MagService(Service):
             local_routing=settings.local_routing,
         )
         self._engine.start()
+        self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._driver = MagDriver(
             self._reactor,
             self._clock,

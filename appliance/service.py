@@ -218,6 +218,15 @@ class Service:
             self._engine = None
         self.state = "Initialized"
 
+    def _warn_of_kernel_tunnels(self, modules: list[str]) -> None:
+        """Raw sockets get copies: a kernel with tunnels of its own refuses each packet besides."""
+        if modules:
+            text = (
+                f"kernel modules {', '.join(modules)} are loaded: the kernel answers packets of our tunnels "
+                "by ICMP unreachable; unload them, or drop these errors"
+            )
+            self.notify(Notify("warning", text))
+
     def _tunnel_details(self, entry: Any) -> tuple[tuple[str, str], ...]:
         """What only the tunnel engine knows of a session in UDP."""
         if not entry.udp or self._engine is None:

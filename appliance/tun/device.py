@@ -20,6 +20,7 @@ from appliance.errors import ResourceError
 from appliance.tun import native, offload
 
 TUN_PATH = "/dev/net/tun"
+TUNNEL_MODULES = ("tunnel4", "tunnel6", "gre", "ip6_gre")
 BUFFER_OCTETS = 8 * 1024 * 1024
 #: The default queue of a TUN device (500) drops as soon as TCP opens its window; this holds a
 #: bandwidth-delay product of 1 Gbit/s and 100 ms.
@@ -286,6 +287,11 @@ class System:
                 sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
             except PermissionError:
                 sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_OCTETS)
+
+    @staticmethod
+    def kernel_tunnels() -> list[str]:
+        """The kernel's own tunnel modules that are loaded and take our protocols for theirs."""
+        return [name for name in TUNNEL_MODULES if os.path.exists(f"/sys/module/{name}")]
 
     def route_mtu(self, local: bytes, peer: bytes) -> int:
         """What the kernel knows about the MTU of the path to ``peer``, octets; 0: nothing."""
