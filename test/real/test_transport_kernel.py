@@ -2,7 +2,8 @@
 
 The kernel of this machine may lack them. Then, under one that has them (slow, but it shows the same)::
 
-    ../shared/rig/guest -t 900 -- bash -c 'guest_modprobe -a tun veth ip6_tunnel ip6_gre sit ipip ip_gre fou nf_tables;
+    ../shared/rig/guest -t 1200 -m 1500 -- bash -c '
+        guest_modprobe -a tun veth ip6_tunnel ip6_gre sit ipip ip_gre fou nf_tables
         PYTHONPATH=. .venv/bin/python -m scripts.run_tests test.real.test_transport_kernel'
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from scripts.labnet import NETNS_DIR, LabError, obstacle, run
-from scripts.labrun import ROOT, environment, stop, wait_for
+from scripts.labrun import ROOT, environment, wait_for
 
 KINDS = ("ip6tnl", "ip6gre", "sit", "ipip", "gre")
 PEER6, LMA6, PEER4, LMA4 = "2001:db8:ffff::a1", "2001:db8:ffff::1", "198.51.100.161", "198.51.100.1"
@@ -122,7 +123,7 @@ class KernelPeerTests(SynchronousTestCase):
         self.ip("cn", "route add default via 2001:db8:eeee::1", "route add default via 192.0.2.1")
         for name in ("ipv6/conf/all/forwarding", "ipv4/ip_forward"):
             self.exec("lma", "sh", "-c", f"echo 1 > /proc/sys/net/{name}")
-        # One kernel serves both ends here. Its tunnel modules know nothing of our raw sockets and refuse every
+        # One kernel serves both ends here. Its tunnel modules know nothing of our raw sockets and refuse each
         # tunnel packet by ICMP, which its tunnels at the other end pass on: the guide tells to unload them.
         self.exec("lma", "nft", QUIET)
 
@@ -158,7 +159,7 @@ class KernelPeerTests(SynchronousTestCase):
             env=environment(),
         )
         assert self.process.stdout is not None and self.process.stdin is not None
-        for closed in (lambda: stop(self.process), self.process.stdout.close, self.process.stdin.close):
+        for closed in (lambda: self.process.wait(60), self.process.stdout.close, self.process.stdin.close):
             self.addCleanup(closed)
         self.assertEqual(self.process.stdout.readline(), "ready\n")
 
