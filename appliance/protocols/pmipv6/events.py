@@ -87,6 +87,8 @@ class Install:
     """UDP only: a NAT stands between, so that ``port`` is known only when a packet has come."""
     keepalive: int = 0
     """UDP only: seconds after which a NAT is to be reminded of us; 0: there is none to remind."""
+    others: tuple[bytes, ...] = ()
+    """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
 
 
 @define(slots=True)

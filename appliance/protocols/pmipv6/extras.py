@@ -41,13 +41,15 @@ class Gateway:
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("gateway", "tlv")
+    __slots__ = ("gateway", "host", "tlv")
 
     def __init__(self) -> None:
         #: Transport: who serves it over IPv4 (RFC 5844 section 4.1); ``None``: it came in IPv6.
         self.gateway: Gateway | None = None
         #: Transport: TLV header in the tunnel (RFC 5845 section 7.2).
         self.tlv = False
+        #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
+        self.host: Any = None
 
     @property
     def port(self) -> int:
