@@ -13,6 +13,7 @@ of theirs, about a session that has :class:`Extras`, or if they say that they ``
 
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakMethod
 
 from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
 from appliance.protocols.mobility.rows import Message
@@ -42,6 +43,18 @@ class Handler(Protocol):
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
         """Count one that cannot be used: ``length``, ``checksum``, ``malformed``, or ``kind`` (a Binding
         Revocation type that is neither 1 nor 2)."""
+
+
+def unowned(method: Callable[[float], None]) -> Callable[[float], None]:
+    """A bound method that does not keep its object: features and those that hold them are no cycle."""
+    held = WeakMethod(method)
+
+    def call(mono: float) -> None:
+        known = held()
+        if known is not None:
+            known(mono)
+
+    return call
 
 
 class Feature:
@@ -113,7 +126,7 @@ class Before:
 class Features:
     """All features of one anchor."""
 
-    __slots__ = ("all", "deadline", "handlers", "watching")
+    __slots__ = ("__weakref__", "all", "deadline", "handlers", "watching")
 
     def __init__(self) -> None:
         self.all: tuple[Feature, ...] = ()
@@ -125,7 +138,7 @@ class Features:
 
     def add(self, feature: Feature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self._schedule
+        feature.schedule = unowned(self._schedule)
         self.all += (feature,)
         self.watching = tuple(each for each in self.all if each.watches)
         handler: Any = feature

@@ -66,7 +66,7 @@ class LocalMobilityAnchor:
         self._sessions = Sessions(settings, random_bits)
         self._cache = self._sessions.cache
         self._features = Features()
-        self._features.add(Transport(reports, lambda: self._sessions.effects))
+        self._features.add(Transport(reports, self._sessions))
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)

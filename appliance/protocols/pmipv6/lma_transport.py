@@ -7,7 +7,7 @@ The care-of address stays the source of the update, as RFC 5844 section 4.1.1 sa
 inside are agreed by RFC 5845 section 7.
 """
 
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from appliance.protocols.mobility import status as codes
@@ -85,13 +85,19 @@ def answer(request: Request, entry: BindingCacheEntry, refresh: int) -> None:
         request.answer_flags |= BA_T
 
 
+class HasEffects(Protocol):
+    """The sessions of the service."""
+
+    effects: list[Any]
+
+
 class Transport(Feature):
     """Says what an operator should know about IPv4 transport."""
 
-    def __init__(self, reports: Reports, effects: Any) -> None:
-        """``effects()`` gives the list that effects go to."""
+    def __init__(self, reports: Reports, effects: HasEffects) -> None:
+        """``effects`` has the list that effects go to."""
         self._reports = reports
-        self._effects = effects
+        self._out = effects
 
     def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
         """Warn of a NAT that the agreed tunnel will hardly pass."""
@@ -101,7 +107,7 @@ class Transport(Feature):
                 f"gateway {gateway.text} is behind a NAT and its data is not in UDP: "
                 "it needs force-udp-encapsulation, this service forced-udp-encapsulation"
             )
-            self._reports.notice("nat", text, now, self._effects())
+            self._reports.notice("nat", text, now, self._out.effects)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """Where signalling goes, and whose the care-of address really is."""

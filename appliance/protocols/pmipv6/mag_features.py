@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
-from appliance.protocols.pmipv6.features import Handler
+from appliance.protocols.pmipv6.features import Handler, unowned
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
@@ -52,7 +52,7 @@ class MagFeature:
 class MagFeatures:
     """All features of one gateway."""
 
-    __slots__ = ("all", "deadline", "handlers")
+    __slots__ = ("__weakref__", "all", "deadline", "handlers")
 
     def __init__(self) -> None:
         self.all: tuple[MagFeature, ...] = ()
@@ -63,7 +63,7 @@ class MagFeatures:
 
     def add(self, feature: MagFeature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self._schedule
+        feature.schedule = unowned(self._schedule)
         self.all += (feature,)
         handler: Any = feature
         self.handlers |= dict.fromkeys(types, handler)

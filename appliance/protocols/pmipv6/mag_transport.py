@@ -5,6 +5,8 @@ section 4.2). If it found one, something is sent by each of our two ports as oft
 signalling port an update of one of the sessions there, by the data port what the tunnel engine makes.
 """
 
+from weakref import proxy
+
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import (
     BA_T,
@@ -42,7 +44,8 @@ class MagTransport(MagFeature):
     """Asks for tunnels over IPv4 and takes what is granted."""
 
     def __init__(self, sessions: MagSessions) -> None:
-        self._sessions = sessions
+        # They hold their features: no cycle, so that all is freed when the service goes.
+        self._sessions: MagSessions = proxy(sessions)
         self._behind: dict[bytes, _Behind] = {}
 
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
