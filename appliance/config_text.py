@@ -14,6 +14,7 @@ from appliance.cli.commands import (
     configuration_policy,
     configuration_services,
     configuration_transport,
+    configuration_updates,
     management,
 )
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
@@ -25,6 +26,7 @@ COMMAND_MODULES = (
     configuration_services,
     configuration_transport,
     configuration_hosts,
+    configuration_updates,
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,

@@ -48,7 +48,7 @@ class Engine:
     ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
     the TUN device of an LMA; ``role``: ``lma`` or ``mag``; ``on_control(interface, frame)`` gets
     the control frames of access links, ``on_activity(interface, link_layer)`` says at most once a second
-    that a mobile sent data; ``local_routing``: EnableMAGLocalRouting.
+    that a mobile sent data; ``local_routing``: EnableMAGLocalRouting; ``others``: more tunnel ends of ours.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Engine:
         on_control: Callable[[str, bytes], None],
         on_activity: Callable[[str, bytes], None],
         local_routing: bool = False,
+        others: tuple[bytes, ...] = (),
     ) -> None:
         self._reactor = reactor
         self._system = system
@@ -75,16 +76,26 @@ class Engine:
         self._on_activity = on_activity
         self._local = local
         self._local_ipv4 = local_ipv4
+        self._others = others
         self.forwarding = Forwarding(
-            counters, role, local, local_ipv4, path_mtu, traffic_class, local_routing, system.route_mtu
+            counters,
+            role,
+            local,
+            local_ipv4,
+            path_mtu,
+            traffic_class,
+            local_routing,
+            system.route_mtu,
+            others,
         )
         self.tun: TunDevice | None = None
         self.sum16 = native.fast_sum()
         self.now = 0.0
         self._links: dict[str, AccessLink] = {}
         self._sockets: list[socket.socket] = []
-        self._raw: dict[tuple[int, int], socket.socket] = {}
-        self._senders: dict[tuple[int, int], native.SendBatch] = {}
+        # By outer family, or by the address of another tunnel end of ours, and protocol.
+        self._raw: dict[tuple[int | bytes, int], socket.socket] = {}
+        self._senders: dict[tuple[int | bytes, int], native.SendBatch] = {}
         self._batches: dict[str, native.ReceiveBatch] = {}
         self._icmp: dict[int, socket.socket] = {}
         self._readers: list[Reader] = []
@@ -108,13 +119,14 @@ class Engine:
             self._reactor.addReader(reader)
 
     def _open(self) -> None:
-        for local in filter(None, (self._local, self._local_ipv4)):
+        for local in filter(None, (self._local, self._local_ipv4, *self._others)):
             outer = 6 if len(local) == 16 else 4
+            end = local if local in self._others else outer
             for protocol in (*PROTOCOLS, ip.UDP if outer == 4 else ip.FRAGMENT):
                 sock = self._system.open_raw(local, protocol)
                 self._sockets.append(sock)
-                self._raw[outer, protocol] = sock
-                self._senders[outer, protocol] = native.SendBatch(sock.fileno(), outer)
+                self._raw[end, protocol] = sock
+                self._senders[end, protocol] = native.SendBatch(sock.fileno(), outer)
                 if protocol != ip.FRAGMENT:
                     self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
         for outer, address in ((6, self._local), (4, self._local_ipv4)):
@@ -123,6 +135,10 @@ class Engine:
             self._icmp[outer] = sock
             if address:
                 self._watch(sock.fileno(), self._icmp_reader(outer, sock))
+        for address in self._others:
+            sock = self._system.open_icmp(address, 6 if len(address) == 16 else 4)
+            self._sockets.append(sock)
+            self._watch(sock.fileno(), self._icmp_reader(6 if len(address) == 16 else 4, sock))
         if self._role == LMA:
             self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
@@ -249,7 +265,7 @@ class Engine:
             return
         tos = self.forwarding.outer_class(first)
         octets = 0
-        sender = self._senders[row.outer, row.protocol]
+        sender = self._senders[session.local or row.outer, row.protocol]
         if row.outer == 4:
             sender.allow_fragments(session.may_fragment(first))
         elif len(first) + (session.overhead6 if version6 else session.overhead4) > session.path.mtu:
@@ -274,7 +290,7 @@ class Engine:
         The kernel would have to know the path MTU for that, which it learns for connected sockets only.
         """
         path = session.path
-        add, to = self._senders[6, ip.FRAGMENT].add, path.destination
+        add, to = self._senders[session.local or 6, ip.FRAGMENT].add, path.destination
         for segment in segments:
             payload, protocol = row.shim(len(segment), session.send_key) + segment, row.protocol
             limit = encapsulation_limit(segment) if row.inner == 6 else None
@@ -308,7 +324,7 @@ class Engine:
             (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
             (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
         ]
-        sock = self._raw[6, session.row6.protocol]
+        sock = self._raw[session.local or 6, session.row6.protocol]
         for segment in segments:
             shim = session.row6.shim(len(segment), session.send_key)
             try:
@@ -356,7 +372,7 @@ class Engine:
             if to is not None:
                 row = session.row6 if packet[0] >> 4 == 6 else session.row4
                 shim = row.shim(len(packet), session.send_key)
-                self._senders[row.outer, row.protocol].add(shim + packet, to, 0)
+                self._senders[session.local or row.outer, row.protocol].add(shim + packet, to, 0)
         self.flush()
 
     def to_mobile(self, session: Session, packet: bytes) -> None:

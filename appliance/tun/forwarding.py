@@ -50,7 +50,8 @@ class Forwarding(Table):
 
     ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
     which nothing better is known, ``traffic_class`` the configured outer traffic class or
-    ``None`` (copied). ``route_mtu(local, peer)`` may know a path better; 0: it does not.
+    ``None`` (copied). ``route_mtu(local, peer)`` may know a path better; 0: it does not. ``others``: more
+    tunnel ends of ours, for the sessions that are installed with them.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Forwarding(Table):
         traffic_class: int | None = None,
         local_routing: bool = False,
         route_mtu: Callable[[bytes, bytes], int] | None = None,
+        others: tuple[bytes, ...] = (),
     ) -> None:
-        super().__init__(local, local_ipv4, path_mtu, route_mtu)
+        super().__init__(local, local_ipv4, path_mtu, route_mtu, others)
         self.role = role
         self._traffic_class = traffic_class
         self._local_routing = local_routing
@@ -346,7 +348,8 @@ class Forwarding(Table):
             return False
         source, _ = ip.addresses(quoted)
         path = self.path_of(quoted)
-        if path is None or source != (self.local if outer == 6 else self.local_ipv4):
+        ours = source == (self.local if outer == 6 else self.local_ipv4) or source in self._others
+        if path is None or not ours:
             return False
         kind, code = message[0], message[1]
         mtu = 0

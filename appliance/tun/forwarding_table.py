@@ -10,7 +10,7 @@ from collections.abc import Callable
 from appliance.protocols.pmipv6.events import Install
 from appliance.tun import packet as ip
 from appliance.tun.encap import DATA_PORT, choose
-from appliance.tun.session import Path, Session
+from appliance.tun.session import IPV4, Path, Session, Widths, ipv4_owner, table_of
 
 #: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
 PATH_MTU_LIFETIME = 600.0
@@ -21,6 +21,7 @@ class Table:
 
     ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
     which nothing better is known. ``route_mtu(local, peer)`` may know a path better; 0: it does not.
+    ``others`` are further ends of ours (RFC 7389).
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class Table:
         local_ipv4: bytes | None,
         path_mtu: int,
         route_mtu: Callable[[bytes, bytes], int] | None,
+        others: tuple[bytes, ...],
     ) -> None:
+        self._others = others
         self.local = local
         self.local_ipv4 = local_ipv4
         self.sessions: dict[int, Session] = {}
@@ -42,7 +45,9 @@ class Table:
         #: Paths by UDP address and port of the peer, as quoted by ICMP errors.
         self._ports: dict[tuple[bytes, int], Path] = {}
         #: (octets, bits too many, table), longest prefix first.
-        self._widths: list[tuple[int, int, dict[bytes | int, Session]]] = []
+        self._widths: Widths = []
+        #: The same for IPv4 prefixes; there are some only if any are delegated.
+        self._widths4: Widths = []
         self._expiry: float | None = None
         self._due: list[Session] = []
 
@@ -74,6 +79,8 @@ class Table:
         path = self._path(effect, old)
         row6, row4 = (choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
         session = Session(effect, path, row6, row4)
+        if effect.local in self._others:
+            session.local = effect.local
         if old is not None:
             session.take_counts(old)
             # Only now: what is known of the path they share must not be forgotten in between.
@@ -121,13 +128,7 @@ class Table:
             self._ports[path.peer, port] = path
 
     def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
-        for have_octets, have_shift, table in self._widths:
-            if (have_octets, have_shift) == (octets, shift):
-                return table
-        table = {}
-        self._widths.append((octets, shift, table))
-        self._widths.sort(key=lambda width: width[1] - 8 * width[0])
-        return table
+        return table_of(self._widths4 if octets == IPV4 else self._widths, octets, shift)
 
     def remove(self, call_id: int) -> Session | None:
         """Take an entry away; returns it, or ``None`` if there was none."""
@@ -157,7 +158,8 @@ class Table:
     def owner(self, address: bytes) -> Session | None:
         """The session whose prefix or IPv4 home address covers a packed address."""
         if len(address) == 4:
-            return self._ipv4.get(address)
+            session = self._ipv4.get(address)
+            return ipv4_owner(self._widths4, address) if session is None and self._widths4 else session
         for octets, shift, table in self._widths:
             key: bytes | int = address[:octets]
             if shift:

@@ -41,7 +41,17 @@ class Gateway:
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("gateway", "host", "tlv")
+    __slots__ = (
+        "delegated",
+        "gateway",
+        "host",
+        "network",
+        "qos_profile",
+        "service_profile",
+        "tlv",
+        "user_plane",
+        "vendor",
+    )
 
     def __init__(self) -> None:
         #: Transport: who serves it over IPv4 (RFC 5844 section 4.1); ``None``: it came in IPv6.
@@ -50,6 +60,17 @@ class Extras:
         self.tlv = False
         #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
         self.host: Any = None
+        #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).
+        self.user_plane = b""
+        #: Delegated mobile network prefixes, of 16 or 4 octets (RFC 7148).
+        self.delegated: tuple[tuple[bytes, int], ...] = ()
+        #: Sub-options of the Access Network Identifier (RFC 6757).
+        self.network: tuple[tuple[int, bytes], ...] = ()
+        #: Latest Vendor Specific options: vendor, sub-type, data (RFC 5094).
+        self.vendor: tuple[tuple[int, int, bytes], ...] = ()
+        #: Profile of its service (RFC 5149), and the quality-of-service profile of that.
+        self.service_profile = ""
+        self.qos_profile = ""
 
     @property
     def port(self) -> int:

@@ -173,12 +173,13 @@ class MagSessions:
     def install(self, entry: BindingUpdateListEntry) -> None:
         """Have the tunnel engine forward for the entry, unless it does so already."""
         keyed = entry.gre and entry.send_key is not None
+        peer = entry.user_plane or entry.lma
         effect = Install(
             call_id=entry.call_id,
-            prefixes=entry.prefixes,
+            prefixes=entry.prefixes + entry.delegated,
             ipv4_address=entry.ipv4_address,
-            local=self.local(entry.lma),
-            peer=entry.lma,
+            local=self.local(peer),
+            peer=peer,
             gre=entry.gre,
             send_key=entry.send_key,
             receive_key=entry.call_id if keyed else None,

@@ -253,7 +253,7 @@ class MemoryTests(SynchronousTestCase):
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
-        watched = [weakref.ref(core) for core in (world.lma, world.lma._sessions, *world.mags.values())]
+        watched = [weakref.ref(core) for core in (world.lma, *world.mags.values())]
         del world
         self.assertEqual([each() for each in watched], [None] * len(watched))
 
