@@ -4,7 +4,9 @@ The first two groups and Path Management Messages carry the published names; the
 is ours, named after the LMA's where the two mean the same.
 """
 
-from appliance.counters_lma import DENY_REASONS
+from attrs import evolve
+
+from appliance.counters_lma import DENY_REASONS, NESTED, REVOCATION
 from appliance.counters_table import Table, event, extra, group, total, tunnel_rows
 
 _SIGNALLING = (
@@ -157,5 +159,8 @@ MAG = Table(
             extra("Ignored", "A Redirect option that was not asked for."),
             extra("Refused", "A Redirect option that names no anchor that may be taken: no session."),
         ),
+        # Shown as far as there is something to show; texts and labels as the LMA's.
+        *(evolve(row, extra=True) for row in REVOCATION),
     ),
+    nested=NESTED,
 )

@@ -11,6 +11,7 @@ from appliance.facts_options import lma_options, mag_options
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -60,6 +61,22 @@ def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
         ("Heartbeat Retransmission Timeout", str(timeout)),
         ("Heartbeat Max Retransmissions", str(retransmissions)),
     ]
+
+
+def _revocation(settings: LmaSettings | MagSettings) -> Facts:
+    """Whether bindings are revoked, and how often it is said."""
+    if not settings.revocation:
+        return [("Revocation", "Disabled")]
+    return [
+        ("Revocation", "Enabled"),
+        ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
+        ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
+    ]
+
+
+def _global_peer(peer: GlobalPeer) -> str:
+    text = _network(peer.address, peer.prefix_length)
+    return f"{text} identity {peer.identity.decode()}" if peer.identity else text
 
 
 def _peer(peer: Peer) -> str:
@@ -135,13 +152,13 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("AAA Group", settings.aaa_group or "None"),
         ("AAA Authentication Endpoint", _endpoint(settings, accounting=False)),
         ("AAA Accounting Endpoint", _endpoint(settings, accounting=True)),
-        ("Revocation", _switch(settings.revocation)),
+        ("Bulk Binding Update", "Accepted" if settings.accept_bulk else "Refused"),
+        *_revocation(settings),
     ]
     if settings.revocation:
-        facts += [
-            ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
-            ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
-        ]
+        facts.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
+        peers = [_global_peer(peer) for peer in settings.global_peers]
+        facts += _listing("Revocation Global Peer", peers)
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
@@ -213,7 +230,14 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+        ("Bulk Binding Update", "Requested" if settings.request_bulk else "Not Requested"),
+        *_revocation(settings),
     ]
+    if settings.revocation:
+        facts += [
+            ("Revocation Of All At Once", _switch(settings.revocation_global)),
+            ("Revocation Identity", settings.revocation_identity or settings.name),
+        ]
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )

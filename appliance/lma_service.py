@@ -15,10 +15,19 @@ from appliance.host import resident_memory
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mipv6.driver import HostSide
+from appliance.protocols.mobility.status import REVOKE_LOCAL_POLICY as LOCAL_POLICY
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
-from appliance.protocols.pmipv6.events import Capacity, Concluded, Entrust, Notify
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Depart,
+    Entrust,
+    Notify,
+)
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.revocation import MANY
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.service import ADMIN_REBOOT, Service, address_text, encapsulation_text
@@ -187,8 +196,10 @@ class LmaService(Service):
             self._make_cores()
 
     async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
-        """End all sessions with their AAA servers; there are no new ones from now on."""
+        """Tell the gateways, end all sessions with their AAA servers; there are no new ones from now on."""
         if self._driver is not None:
+            self._driver.feed(Depart())
+            await self._part()
             self._driver.stop()
         if self._client is not None:
             await self._client.stop(cause)
@@ -201,10 +212,21 @@ class LmaService(Service):
             self._routes.close()
             self._routes = None
         super().stop()
+        self._core.close()
 
     def dissolve(self) -> int:
         """Count all sessions as dropped by the operator; their gateways find out at the next refresh."""
         return self._core.dissolve()
+
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
+        """End the sessions that match; those of a group, a realm or all by one message to each gateway."""
+        if not group and trigger not in MANY:
+            return super().clear_sessions(wanted, trigger, ipv4_only)
+        realm = wanted.username.removeprefix("*").encode() if trigger == LOCAL_POLICY else b""
+        entries = self._core.members(group) if group else self._entries(wanted)
+        return self._at_once(ClearSessions(mn_id=realm, trigger=trigger, group=group), entries)
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show lma-service name NAME``."""

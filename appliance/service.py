@@ -7,6 +7,7 @@
     Shell ──ServicePort──▶ facts, sessions, clear, attach, detach
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Callable, Iterator
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -31,6 +32,9 @@ from appliance.wildcards import is_wild
 
 #: Termination-Cause of sessions that end with the process (RFC 2866, RFC 7155 section 4.2.9).
 ADMIN_REBOOT = 17
+
+#: Longest time that a service that stops waits for the answers of its peers, seconds.
+PARTING = 3.5
 
 Clock = Callable[[], Now]
 Tell = Callable[[str, str], None]
@@ -144,15 +148,34 @@ class Service:
         count: int = self._core.session_count
         return count
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
         """End the sessions that match, one at each ``True``; a gateway de-registers them."""
 
         def end(call_id: int) -> None:
             # The service may have been stopped since the last one.
             if self._driver is not None:
-                self._driver.feed(ClearSessions(call_id=call_id))
+                self._driver.feed(ClearSessions(call_id=call_id, trigger=trigger, ipv4_only=ipv4_only))
 
         return views.clear(self._entries(wanted), end) if self._driver is not None else iter(())
+
+    def _at_once(self, event: ClearSessions, entries: Iterator[Any]) -> Iterator[bool]:
+        """End sessions by one event; one ``True`` for each of those in ``entries``."""
+        number = 0
+        for found in views.clear(entries, lambda call_id: None):
+            number += found
+            if number % views.SLICE == 0:
+                yield False
+        if self._driver is not None and number:
+            self._driver.feed(event)
+            yield from (True for _ in range(number))
+
+    async def _part(self) -> None:
+        """Wait until the peers have heard that the service goes, but not for long."""
+        ends = self._clock().mono + PARTING
+        while not self._core.departed and self._clock().mono < ends:
+            await asyncio.sleep(0.02)
 
     def pools(self) -> list[PoolView]:
         """Return its pools; a gateway has none."""

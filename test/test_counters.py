@@ -38,6 +38,7 @@ class PublishedListTest(SynchronousTestCase):
                 "update-denied-admin-prohibited-reasons/other",
                 "update-denied-unspecified-reason/other",
                 "binding-updates-discard-reasons/other",
+                "binding-revocation/discarded",
                 "tunnel-data-received/total-packets/ipv4-gre",
                 "tunnel-data-received/total-bytes/ipv4-gre",
                 "tunnel-data-sent/total-packets/ipv4-gre",

@@ -20,6 +20,7 @@ from appliance.protocols.pmipv6.settings import (
     AddressPool,
     Anchor,
     Association,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -38,6 +39,9 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "revocation_pending": "accept",
+    "revocation_identity": "mag1@example.org",
+    "global_peers": (GlobalPeer(address=ADDRESS, prefix_length=128),),
     "mipv6_pools": ("HOSTS",),
     "mipv6_home_link": "home0",
     "mipv6_authentication": "optional",
@@ -166,7 +170,10 @@ class MagFactsTest(SynchronousTestCase):
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
-        base = MagSettings(name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60)
+        base = MagSettings(
+            name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60,
+            revocation=True,
+        )
         for attribute in fields(MagSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
             self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)

@@ -63,6 +63,8 @@ class FakeService:
         self.state = "Started"
         self.counters = CounterSet(LMA if kind == "lma" else MAG)
         self.filters: list[SessionFilter] = []
+        #: What clear commands said beside the filter.
+        self.manners: list[dict[str, Any]] = []
         self._sessions = sessions or []
         self.pool_views: list[PoolView] = []
         self.queue_views: list[QueueView] = []
@@ -91,8 +93,9 @@ class FakeService:
             yield None
         yield census
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(self, wanted: SessionFilter, **manner: Any) -> Iterator[bool]:
         """Note the filter and drop those that match, one by one."""
+        self.manners.append(manner)
         for view in list(self.sessions(wanted)):
             self._sessions.remove(view)
             yield True

@@ -95,13 +95,6 @@ def _lma() -> None:
         mode, "refresh-interval-percent <refresh_interval_percent:NUMBER>", "Share of the lifetime advised"
     )
     number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
-    toggle(mode, "revocation", "revocation enable", "Revoking bindings; stored for the function to come")
-    _stored(
-        mode, "revocation max-retransmission <revocation_max_retransmissions:NUMBER>", "Repeated indications"
-    )
-    _stored(
-        mode, "revocation retransmission-timeout <revocation_timeout:NUMBER>", "Time to wait for an answer"
-    )
     toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
     number(
         mode,

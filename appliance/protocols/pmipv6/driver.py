@@ -224,7 +224,7 @@ class LmaDriver:
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
         if self._hosts is not None:
-            self._hosts.stop()
+            self._hosts.close()
         self._loop.stop()
         if self._signalling is not None:
             self._signalling.stop()

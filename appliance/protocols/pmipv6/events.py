@@ -159,6 +159,18 @@ class ClearSessions:
     address: bytes = b""
     """Home network prefix, an address inside it, or IPv4 home address."""
     call_id: int = 0
+    trigger: int = 1
+    """What gateways are told (RFC 5846 section 5.1). 128: one message to each gateway for all its sessions;
+    129: one to each for all sessions of a realm, ``mn_id`` is ``@realm``."""
+    ipv4_only: bool = False
+    """Only the IPv4 home address goes."""
+    group: int = 0
+    """Anchor: only the sessions of this bulk binding update group (RFC 6602), one message to each gateway."""
+
+
+@define(slots=True)
+class Depart:
+    """The service is about to stop: its peers are told, and nothing new is begun."""
 
 
 @define(slots=True)

@@ -42,11 +42,14 @@ class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
     __slots__ = (
+        "anchor_group",
         "delegated",
         "gateway",
+        "gateway_group",
         "host",
         "network",
         "qos_profile",
+        "revocation",
         "service_profile",
         "tlv",
         "user_plane",
@@ -58,6 +61,11 @@ class Extras:
         self.gateway: Gateway | None = None
         #: Transport: TLV header in the tunnel (RFC 5845 section 7.2).
         self.tlv = False
+        #: Why it is being revoked (``lma_revocation.Revoking``); ``None``: it is not.
+        self.revocation: Any = None
+        #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
+        self.gateway_group = 0
+        self.anchor_group = 0
         #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
         self.host: Any = None
         #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).

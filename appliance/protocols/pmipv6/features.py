@@ -8,12 +8,12 @@
     time ─▶ Feature.tick
 
 A plain update of a plain session costs no call: features are asked only about an update that has options
-of theirs, about a session that has :class:`Extras`, or if they say that they ``watch`` all of them.
+of theirs, about a handover, about a session that has :class:`Extras`, or if they say that they ``watch`` all
+of them.
 """
 
 from collections.abc import Callable
 from typing import Any, Protocol
-from weakref import WeakMethod
 
 from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
 from appliance.protocols.mobility.rows import Message
@@ -43,18 +43,6 @@ class Handler(Protocol):
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
         """Count one that cannot be used: ``length``, ``checksum``, ``malformed``, or ``kind`` (a Binding
         Revocation type that is neither 1 nor 2)."""
-
-
-def unowned(method: Callable[[float], None]) -> Callable[[float], None]:
-    """A bound method that does not keep its object: features and those that hold them are no cycle."""
-    held = WeakMethod(method)
-
-    def call(mono: float) -> None:
-        known = held()
-        if known is not None:
-            known(mono)
-
-    return call
 
 
 class Feature:
@@ -98,6 +86,8 @@ class Feature:
 
     #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
     schedule: Callable[[float], None]
+    #: To be called when ``watches`` has changed.
+    rewatch: Callable[[], None]
 
     def tick(self, now: Now) -> None:
         """Do what has become due; a bounded amount of it."""
@@ -123,10 +113,36 @@ class Before:
         return not self.new and (self.care_of != entry.care_of or self.gateway is not gateway)
 
 
+class Both:
+    """Two handlers of one MH type: each looks whether a message is about what it has sent."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Handler, second: Handler) -> None:
+        self._first = first
+        self._second = second
+
+    def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
+        """Give it to both."""
+        self._first.receive(event, message, now)
+        self._second.receive(event, message, now)
+
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Let the first count it."""
+        self._first.discarded(event, why, now)
+
+
+def joined(handlers: dict[int, Handler], handler: Handler, types: tuple[int, ...]) -> dict[int, Handler]:
+    """The handlers with one more; a type that has one already gets both."""
+    return handlers | {
+        number: Both(handlers[number], handler) if number in handlers else handler for number in types
+    }
+
+
 class Features:
     """All features of one anchor."""
 
-    __slots__ = ("__weakref__", "all", "deadline", "handlers", "watching")
+    __slots__ = ("all", "deadline", "handlers", "watching")
 
     def __init__(self) -> None:
         self.all: tuple[Feature, ...] = ()
@@ -138,11 +154,20 @@ class Features:
 
     def add(self, feature: Feature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = unowned(self._schedule)
+        feature.schedule = self._schedule
+        feature.rewatch = self._rewatch
         self.all += (feature,)
-        self.watching = tuple(each for each in self.all if each.watches)
+        self._rewatch()
         handler: Any = feature
-        self.handlers |= dict.fromkeys(types, handler)
+        self.handlers = joined(self.handlers, handler, types)
+
+    def _rewatch(self) -> None:
+        self.watching = tuple(each for each in self.all if each.watches)
+
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = self.watching = ()
+        self.handlers = {}
 
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:
@@ -152,7 +177,7 @@ class Features:
         """Tell all of them."""
         for feature in self.all:
             feature.reconfigure(settings, now)
-        self.watching = tuple(feature for feature in self.all if feature.watches)
+        self._rewatch()
         self._rearm()
 
     def _rearm(self) -> None:
@@ -161,7 +186,9 @@ class Features:
     def concerned(self, request: Request) -> tuple[Feature, ...]:
         """Those that want to hear of an update."""
         entry = request.entry
-        if request.others or (entry is not None and entry.extras is not None):
+        if request.others or (
+            entry is not None and (entry.extras is not None or entry.care_of != request.care_of)
+        ):
             return self.all
         return self.watching
 

@@ -236,13 +236,7 @@ class Sessions:
             if self._accounts:
                 self._account(aaa.REFRESH, entry)
             return False
-        if not entry.deleting:
-            entry.deleting = True
-            entry.due = request.now.mono + self._delay
-            self.wheel.put(entry)
-            if self._accounts:
-                self._account(aaa.PAUSE, entry)
-            self.effects.append(Remove(entry.call_id))
+        self.leave(entry, request.now)
         return True
 
     def end(self, entry: BindingCacheEntry, cause: int) -> None:
@@ -258,6 +252,39 @@ class Sessions:
         self._release_address(entry)
         self.wheel.drop(entry)
         self.cache.remove(entry)
+
+    @property
+    def accounts(self) -> bool:
+        """Whether the AAA client hears of each extension."""
+        return self._accounts
+
+    def extend(self, entry: BindingCacheEntry, lifetime: int, due: float, now: Now) -> None:
+        """RFC 6602 section 5.2.3: extend a session as one of many; ``lifetime`` in units of 4 s."""
+        entry.lifetime = lifetime
+        # Nobody may count on more than what AAA has granted.
+        entry.due = due if entry.ends is None else min(due, entry.ends)
+        entry.updated = now.wall
+        self.wheel.put(entry)
+        if self._accounts:
+            self._account(aaa.REFRESH, entry)
+
+    def leave(self, entry: BindingCacheEntry, now: Now) -> None:
+        """Keep a session for MinDelayBeforeBCEDelete without forwarding (RFC 5213 section 5.3.5)."""
+        if entry.deleting:
+            return
+        entry.deleting = True
+        entry.due = now.mono + self._delay
+        self.wheel.put(entry)
+        if self._accounts:
+            self._account(aaa.PAUSE, entry)
+        self.effects.append(Remove(entry.call_id))
+
+    def release_ipv4(self, entry: BindingCacheEntry) -> None:
+        """Take the IPv4 home address of a session away that goes on by its prefixes."""
+        self._release_address(entry)
+        self._install(entry)
+        if self._accounts:
+            self._account(aaa.REFRESH, entry)
 
     def tell(self, what: str, entry: BindingCacheEntry) -> None:
         """Tell the AAA client, if there is one, what happened to a session."""

@@ -26,6 +26,7 @@ from appliance.protocols.pmipv6.events import (
     Reconfigure,
 )
 from appliance.protocols.pmipv6.mag_answers import AnswerReader
+from appliance.protocols.pmipv6.mag_bulk import MagBulk
 from appliance.protocols.pmipv6.mag_delegation import MagDelegation
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
@@ -42,16 +43,20 @@ from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_networks import MagAccessNetworks
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_redirect import MagRedirection
+from appliance.protocols.pmipv6.mag_revocation import MagRevocation
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.mag_transport import MagTransport
 from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
 from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
+from appliance.protocols.pmipv6.revocation import BINDING_ERROR, REVOCATION
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
 #: A de-registration is sent so often; RFC 5213 section 6.9.1.4 asks for one, a lost one costs the anchor
 #: the whole lifetime.
 DEREGISTRATIONS = 2
+#: Entries looked at in one tick; the rest comes in the next one.
+PER_TICK = 2_000
 #: Longest identifier that fits the MN-ID option behind its subtype, octets.
 MAX_IDENTIFIER = 254
 #: Access Technology Type of an interface that no ``access-interface`` line names: IEEE 802.11.
@@ -78,6 +83,10 @@ class MobileAccessGateway:
         features.add(MagAccessNetworks(settings, self._sessions))
         features.add(MagVendorOptions(settings))
         self._answers = AnswerReader(self._sessions)
+        self._bulk = MagBulk(settings, counters, self._sessions)
+        self._sessions.features.add(self._bulk)
+        self._revocation = MagRevocation(settings, counters, self._sessions, random_bits, self._leave)
+        self._sessions.features.add(self._revocation, REVOCATION, BINDING_ERROR)
         self._call_id = random_bits(32)
 
     # ---- what the driver and the screens use ---------------------------------------------
@@ -105,6 +114,11 @@ class MobileAccessGateway:
         ``address`` is packed: a home network prefix, an address in one, or an IPv4 home address.
         """
         return self._sessions.list.find(mn_id, address, call_id)
+
+    @property
+    def departed(self) -> bool:
+        """Whether no anchor is still to answer that all sessions are revoked."""
+        return self._revocation.departed
 
     def details(self, entry: BindingUpdateListEntry) -> tuple[tuple[str, str], ...]:
         """What an operator is shown of a session beside the fields that all of them have."""
@@ -141,11 +155,13 @@ class MobileAccessGateway:
 
     def tick(self, now: Now) -> None:
         """Retransmit, refresh, try again and let lifetimes end, as they have become due."""
-        for call_id in self._sessions.deadlines.pop_due(now.mono):
+        for call_id in self._sessions.deadlines.pop_due(now.mono, PER_TICK):
             entry = self._sessions.list.by_call_id.get(call_id)
-            if entry is None:
+            if entry is None or self._revocation.covers(entry):
                 continue
             if entry.expires is not None and entry.expires <= now.mono:
+                if entry.gateway_group and self._bulk.saves(entry, now):
+                    continue
                 self._expired(entry, now)
             elif entry.exchange:
                 self._timed_out(entry, now)
@@ -276,6 +292,9 @@ class MobileAccessGateway:
 
     def _clear(self, event: ClearSessions, now: Now) -> None:
         """End sessions by an operator's command, which also lifts refusals of the LMA."""
+        if not (event.mn_id or event.address or event.call_id) and self._revocation.revoke_all(now):
+            self._sessions.refused.clear()
+            return
         if event.mn_id:
             self._sessions.refused.pop(event.mn_id, None)
         for entry in list(self._sessions.list.find(event.mn_id, event.address, event.call_id)):

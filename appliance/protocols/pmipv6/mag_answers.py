@@ -3,10 +3,11 @@
 from appliance.counters import denied_by_lma_key
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.codec import decode, encode, from_timestamp, mh_type, seal, verify
-from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingError
+from appliance.protocols.mobility.messages import BA_B, BindingAcknowledgement, BindingError
 from appliance.protocols.pmipv6 import mag_ipv4, mag_status
 from appliance.protocols.pmipv6.events import PacketReceived, Send, Withdraw
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Handler, reason
+from appliance.protocols.pmipv6.mag_bulk import group_in
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
     DEREG,
@@ -73,8 +74,12 @@ class AnswerReader:
             return
         answer = read_answer(decoded.message, self._words(event.source))
         entry = None if answer is None else self._match(answer, event.source)
-        if answer is None or entry is None:
-            self._sessions.count(_ERRORS + "no-matching-request")
+        if decoded.message.flags & BA_B and group_in(decoded.message) is None:
+            # RFC 6602 section 5.1.2: malformed, and ignored.
+            self._sessions.count(_ERRORS + "decode-failure")
+        elif answer is None or entry is None:
+            if answer is None or not self._sessions.features.unmatched(event, decoded.message, now):
+                self._sessions.count(_ERRORS + "no-matching-request")
         elif not answer.fits(entry):
             self._mismatched(entry, now)
         else:

@@ -81,6 +81,10 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    gateway_group: int = 0
+    """Bulk binding update group of ours that it is in (RFC 6602 section 5.1.1); 0: none."""
+    anchor_group: int = 0
+    """The LMA's."""
     # ---- redirection (RFC 6463)
     asked: bytes = b""
     """Anchor that has sent it to ``lma``; empty: none."""

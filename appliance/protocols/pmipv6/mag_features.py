@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
-from appliance.protocols.pmipv6.features import Handler, unowned
+from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.features import Handler, joined
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
@@ -37,6 +38,10 @@ class MagFeature:
         """Take from an accepted registration (not a de-registration) what is the feature's; the session is
         installed after this."""
 
+    def unmatched(self, event: PacketReceived, answer: BindingAcknowledgement, now: Now) -> bool:
+        """Whether an acknowledgement that is about no single mobile node is the feature's, and done with."""
+        return False
+
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Let go of a binding that is no more."""
 
@@ -56,7 +61,7 @@ class MagFeature:
 class MagFeatures:
     """All features of one gateway."""
 
-    __slots__ = ("__weakref__", "all", "deadline", "handlers")
+    __slots__ = ("all", "deadline", "handlers")
 
     def __init__(self) -> None:
         self.all: tuple[MagFeature, ...] = ()
@@ -67,10 +72,10 @@ class MagFeatures:
 
     def add(self, feature: MagFeature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = unowned(self._schedule)
+        feature.schedule = self._schedule
         self.all += (feature,)
         handler: Any = feature
-        self.handlers |= dict.fromkeys(types, handler)
+        self.handlers = joined(self.handlers, handler, types)
 
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:
@@ -98,6 +103,10 @@ class MagFeatures:
         """Let all of them take from an answer."""
         for feature in self.all:
             feature.answered(entry, answer, now)
+
+    def unmatched(self, event: PacketReceived, answer: BindingAcknowledgement, now: Now) -> bool:
+        """Whether one of them knows what the acknowledgement is about."""
+        return any(feature.unmatched(event, answer, now) for feature in self.all)
 
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Tell all of them."""

@@ -173,6 +173,16 @@ class Anchor:
 
 
 @define(slots=True, kw_only=True)
+class GlobalPeer:
+    """``revocation global-peer``: a MAG, or all of a prefix, with the right of global revocation."""
+
+    address: bytes
+    prefix_length: int
+    identity: bytes = b""
+    """What its MN-ID option has to be; empty: any."""
+
+
+@define(slots=True, kw_only=True)
 class LmaSettings:
     """``lma-service NAME``. Every duration names its unit."""
 
@@ -223,6 +233,12 @@ class LmaSettings:
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    revocation_pending: str = "discard"
+    """``discard`` or ``accept``: updates of a session that is being revoked."""
+    global_peers: tuple["GlobalPeer", ...] = ()
+    """Gateways that may revoke all their sessions at once."""
+    accept_bulk: bool = True
+    """AcceptBulkBindingUpdateReqForMobilitySession (RFC 6602 section 6.1)."""
     dhcp_mode: str = "server"
     """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
@@ -396,6 +412,15 @@ class MagSettings:
     access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
+    revocation: bool = False
+    revocation_max_retransmissions: int = number(1, 0, 10)
+    revocation_timeout: int = number(1, 1, 10, "seconds")
+    revocation_global: bool = False
+    """All sessions at an LMA are revoked by one message; the LMA has to be told that this MAG may."""
+    revocation_identity: str = ""
+    """Identity of this MAG in global revocations; empty: the name of the service."""
+    request_bulk: bool = False
+    """RequestBulkBindingUpdateSupportForMobilitySession (RFC 6602 section 6.2)."""
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
     # ---- heartbeat (RFC 5847)
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
