@@ -5,6 +5,7 @@ ours, for what the published rows have no place for. Status codes: RFC 5213 sect
 8.9, RFC 6275 section 6.1.8, RFC 4285, RFC 5844, RFC 5845, RFC 5846 sections 5.1 and 5.2.
 """
 
+from appliance.counters_health import LMA_NOTIFICATIONS, PATHS, unpublished
 from appliance.counters_table import Row, Table, event, extra, group, total, tunnel_rows
 
 #: Label, status code and cause of the deny reasons that are counted one by one (the three that
@@ -370,6 +371,8 @@ LMA = Table(
             event("Admin Drops", "A session ended by an operator, AAA or policy."),
             event("Other Reasons", "A session ended otherwise: peer failed, revoked there, replaced."),
         ),
+        *unpublished(PATHS),
+        *LMA_NOTIFICATIONS,
         *group(
             "Other Mobility Messages",
             extra("Received", "A mobility message that is no binding update."),

@@ -79,6 +79,41 @@ def _global_peer(peer: GlobalPeer) -> str:
     return f"{text} identity {peer.identity.decode()}" if peer.identity else text
 
 
+def _losses(settings: LmaSettings | MagSettings) -> Facts:
+    """What becomes of sessions with a peer that heartbeats find lost."""
+    if not settings.heartbeat_interval:
+        return []
+    words = {"keep-sessions": "Keep Sessions", "end-sessions": "End Sessions"}
+    return [
+        ("Path Failure", words[settings.heartbeat_path_failure]),
+        ("Peer Restart", words[settings.heartbeat_peer_restart]),
+    ]
+
+
+def _controlled(settings: LmaSettings) -> Facts:
+    """Update notifications, and the timers that gateways are given."""
+    facts = [
+        ("Update Notification Max Retransmissions", str(settings.update_notification_retransmissions)),
+        ("Update Notification Delay", f"{settings.update_notification_delay} milliseconds"),
+        ("Update Notification On Change", _switch(settings.update_notification_on_change)),
+        ("MAG Re-registration Control", _switch(settings.mag_reregistration_control)),
+    ]
+    if settings.mag_reregistration_control:
+        facts += [
+            ("MAG Re-registration Start Time", f"{4 * settings.mag_reregistration_start} seconds"),
+            ("MAG Initial Retransmission", f"{settings.mag_retransmission_initial} seconds"),
+            ("MAG Maximum Retransmission", f"{settings.mag_retransmission_maximum} seconds"),
+        ]
+    facts.append(("MAG Heartbeat Control", _switch(settings.mag_heartbeat_control)))
+    if settings.mag_heartbeat_control:
+        facts += [
+            ("MAG Heartbeat Interval", f"{settings.mag_heartbeat_interval} seconds"),
+            ("MAG Heartbeat Retransmission Delay", f"{settings.mag_heartbeat_delay} seconds"),
+            ("MAG Heartbeat Max Retransmissions", str(settings.mag_heartbeat_retransmissions)),
+        ]
+    return facts
+
+
 def _peer(peer: Peer) -> str:
     return " ".join([_network(peer.address, peer.prefix_length), *words(peer)])
 
@@ -162,6 +197,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += _losses(settings) + _controlled(settings)
     facts += _hosts(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
@@ -241,6 +277,7 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += _losses(settings)
     facts += [
         ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
     ]

@@ -25,6 +25,7 @@ from appliance.protocols.pmipv6.events import (
     Depart,
     Entrust,
     Notify,
+    NotifyUpdate,
 )
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.revocation import MANY
@@ -83,6 +84,7 @@ class LmaService(Service):
     async def start(self) -> None:
         """Open sockets and TUN device; raises ResourceError. Routes to the device are the caller's."""
         settings = self.settings
+        began = await self._began()
         self._engine = Engine(
             self._reactor,
             Host(),
@@ -110,6 +112,7 @@ class LmaService(Service):
             self._probe(),
             self._client,
             self._routes,
+            self.keep_peers,
             HostSide(self._reactor, settings.address, self.notify, self._probe()),
             self._pass_to_neighbour,
         )
@@ -117,6 +120,9 @@ class LmaService(Service):
             self._client.attach(self._driver.feed, self._engine.usage)
             await self._client.start()
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        if began is not None:
+            # Nothing has been read from the sockets yet.
+            self._driver.feed(began)
         self.state = "Started"
         self._limit_memory()
 
@@ -227,6 +233,22 @@ class LmaService(Service):
         realm = wanted.username.removeprefix("*").encode() if trigger == LOCAL_POLICY else b""
         entries = self._core.members(group) if group else self._entries(wanted)
         return self._at_once(ClearSessions(mn_id=realm, trigger=trigger, group=group), entries)
+
+    def notify_update(self, username: str, reason: int, vendor: tuple[int, int, bytes]) -> tuple[int, str]:
+        """Send Update Notifications; returns for how many sessions or gateways, and what prevents it."""
+        if self._driver is None:
+            return 0, f"lma-service {self.name} is not started"
+        mn_id = username.encode()
+        if username:
+            found = self._core.sessions(mn_id=mn_id)
+            concerned = sum(not (entry.deleting or entry.of_host) for entry in found)
+            refusal = "" if concerned else f"no session of {username} in lma-service {self.name}"
+        else:
+            concerned = self._core.notifications.gateways
+            refusal = "" if concerned else f"no gateway has a session in lma-service {self.name}"
+        if not refusal:
+            self._driver.feed(NotifyUpdate(reason, mn_id, *vendor))
+        return concerned, refusal
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show lma-service name NAME``."""

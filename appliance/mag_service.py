@@ -39,6 +39,7 @@ class MagService(Service):
     async def start(self) -> None:
         """Open the sockets; access links follow as their devices come up."""
         settings = self.settings
+        began = await self._began()
         self._engine = Engine(
             self._reactor,
             Host(),
@@ -65,8 +66,12 @@ class MagService(Service):
             self._sink("mag"),
             self._sink("access"),
             self._probe(),
+            self.keep_peers,
         )
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        if began is not None:
+            # Nothing has been read from the sockets yet.
+            self._driver.feed(began)
         self._driver.relay(self._reactor, _relay_address(settings))
         self.state = "Started"
 

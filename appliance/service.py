@@ -10,6 +10,7 @@
 import asyncio
 import ipaddress
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
@@ -17,14 +18,16 @@ from appliance import views
 from appliance.counters import CounterSet
 from appliance.diameter_hub import Hub
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
+from appliance.ports_health import HeartbeatView
 from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
-from appliance.protocols.pmipv6.events import ClearSessions, Notify
+from appliance.protocols.pmipv6.events import Began, ClearSessions, KeepPeers, Notify
 from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.rawsock import QUEUE_LIMIT
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
+from appliance.restarts import Restarts
 from appliance.tap import Tap
 from appliance.tun.encap import choose
 from appliance.tun.engine import Engine
@@ -56,6 +59,11 @@ def address_bytes(text: str) -> bytes:
     return ipaddress.ip_address(text.partition("/")[0]).packed
 
 
+def _say(tell: Tell, label: str, level: str, text: str) -> None:
+    """Log a line of the service of that label."""
+    tell(level, f"{label}: {text}")
+
+
 class Service:
     """What both kinds of service share."""
 
@@ -80,7 +88,10 @@ class Service:
         session_ids: SessionIds | None = None,
         state_directory: str = "",
     ) -> None:
-        """``hub``, ``exchanges``, ``session_ids`` and ``state_directory`` are for AAA; a gateway has none."""
+        """``hub``, ``exchanges`` and ``session_ids`` are for AAA; a gateway has none.
+
+        Without a ``state_directory`` nothing is remembered for the next start.
+        """
         self.settings = settings
         self.name: str = settings.name
         self.context: str = settings.context
@@ -93,6 +104,10 @@ class Service:
         self._recorder = recorder
         self._tap = tap
         self._engine: Engine | None = None
+        self._restarts: Restarts | None = None
+        if state_directory:
+            told = partial(_say, tell, self.label)
+            self._restarts = Restarts(state_directory, self.label, told, lambda: clock().wall)
         self._make_cores()
 
     def _make_cores(self) -> None:
@@ -116,7 +131,36 @@ class Service:
 
     def notify(self, effect: Notify) -> None:
         """Log what a core has to say."""
-        self._tell(effect.level, f"{self.label}: {effect.text}")
+        _say(self._tell, self.label, effect.level, effect.text)
+
+    def keep_peers(self, effect: KeepPeers) -> None:
+        """Write down for the next start whom there are sessions with."""
+        if self._restarts is not None:
+            self._restarts.keep(effect)
+
+    async def _began(self) -> Began | None:
+        """What the core is to be told before any message; ``None``: nothing."""
+        return None if self._restarts is None else await self._restarts.begin()
+
+    def restart_counter(self) -> int:
+        """Return how often it has started (RFC 5847 section 3.2)."""
+        counter: int = self._core.restarts
+        return counter
+
+    def heartbeats(self) -> list[HeartbeatView]:
+        """Return its peers, in the order of their addresses."""
+        core = self._core
+        return [
+            HeartbeatView(
+                peer=address_text(peer.address),
+                state=peer.state,
+                sessions=core.shared(peer.address),
+                last_seen=peer.heard_wall or None,
+                restart_counter=peer.counter,
+                misses=peer.misses,
+            )
+            for peer in sorted(core.peers(), key=lambda peer: (len(peer.address), peer.address))
+        ]
 
     def _entries(self, wanted: SessionFilter) -> Iterator[Any]:
         raise AssertionError("each kind of service has its own")
@@ -233,6 +277,8 @@ class Service:
 
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
+        if self._restarts is not None:
+            self._restarts.close()
         if self._driver is not None:
             self._driver.stop()
             self._driver = None

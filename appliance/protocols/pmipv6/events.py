@@ -181,6 +181,38 @@ class Reconfigure:
 
 
 @define(slots=True)
+class Began:
+    """The service starts, without a session: how often it has done so, and whom it had sessions with before.
+
+    It comes before any message.
+    """
+
+    counter: int
+    """Restart Counter (RFC 5847 section 3.2)."""
+    former: tuple[tuple[bytes, bytes, int], ...] = ()
+    """Of each peer: its address, ours, and its UDP port (0: IPv6)."""
+
+
+@define(slots=True)
+class KeepPeers:
+    """Write down whom the service has sessions with now, for the :class:`Began` after this one."""
+
+    peers: tuple[tuple[bytes, bytes, int], ...]
+
+
+@define(slots=True)
+class NotifyUpdate:
+    """An operator has an anchor send Update Notifications (RFC 7077)."""
+
+    reason: int
+    mn_id: bytes = b""
+    """Empty: all sessions, one message to each gateway."""
+    vendor: int = 0
+    vendor_type: int = 0
+    vendor_data: bytes = b""
+
+
+@define(slots=True)
 class Capacity:
     """What process and host can carry; said when it changes. With less, an anchor takes no new sessions."""
 

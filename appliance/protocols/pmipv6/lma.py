@@ -6,6 +6,7 @@
     Authorized, Reauthorize ───────────────▲          ▲   └──▶ Authorize, Abandon, Account
     ClearSessions, SessionEnds, Reconfigure, time ────┘
     messages of other types ─▶ Intake ─▶ features: Revocation, Bulk ...
+    heartbeats, notifications ─▶ Features: LmaHeartbeat, Notifications, MagParameters
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,28 +22,39 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
-from appliance.protocols.mobility.messages import BindingAcknowledgement
+from appliance.protocols.mobility.messages import (
+    BindingAcknowledgement,
+    BindingError,
+    UpdateNotificationAcknowledgement,
+)
+from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
 from appliance.protocols.mobility.status import REVOKE_ADMINISTRATIVE, REVOKE_UNSPECIFIED
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
 from appliance.protocols.pmipv6.events import (
+    Began,
     Capacity,
     ClearSessions,
     Concluded,
     Depart,
     Entrust,
+    NotifyUpdate,
     PacketReceived,
     Reconfigure,
 )
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.heartbeat import Peer
 from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_delegation import Delegation
+from appliance.protocols.pmipv6.lma_heartbeat import LmaHeartbeat
 from appliance.protocols.pmipv6.lma_intake import Intake
 from appliance.protocols.pmipv6.lma_load import Load
 from appliance.protocols.pmipv6.lma_networks import AccessNetworks
+from appliance.protocols.pmipv6.lma_notifications import Notifications
+from appliance.protocols.pmipv6.lma_parameters import MagParameters
 from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
 from appliance.protocols.pmipv6.lma_request import NOT_READY
 from appliance.protocols.pmipv6.lma_revocation import TRIGGERS_OF_CAUSES, Revocation
@@ -52,8 +64,9 @@ from appliance.protocols.pmipv6.lma_transport import Transport
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.lma_user_plane import UserPlane
 from appliance.protocols.pmipv6.lma_vendors import VendorOptions
+from appliance.protocols.pmipv6.peers import BindingErrors
 from appliance.protocols.pmipv6.reports import Reports
-from appliance.protocols.pmipv6.revocation import BINDING_ERROR, MANY, REVOCATION
+from appliance.protocols.pmipv6.revocation import MANY, REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
@@ -68,6 +81,8 @@ Event = (
     | Authorized
     | Reauthorize
     | SessionEnds
+    | Began
+    | NotifyUpdate
     | OptionsReceived
     | AddressTested
     | Depart
@@ -100,7 +115,7 @@ class LocalMobilityAnchor:
         self._revocation = Revocation(
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
-        self._features.add(self._revocation, REVOCATION, BINDING_ERROR)
+        self._features.add(self._revocation, REVOCATION)
         self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
         self._features.add(self._redirection, BindingAcknowledgement.TYPE)
         self._features.add(Services(settings))
@@ -112,6 +127,25 @@ class LocalMobilityAnchor:
         #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
         self.hosts: Any = None
         self._reports = reports
+        self._health(random_bits)
+
+    def _health(self, random_bits: Callable[[int], int]) -> None:
+        """What is said to gateways beside the registrations: RFC 5847, RFC 7077, RFC 8127."""
+        settings, counters, sessions = self.settings, self.counters, self._sessions
+        self._heartbeat = LmaHeartbeat(settings, counters, sessions, self._updates.end)
+        self.notifications = Notifications(settings, counters, sessions, random_bits)
+        self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
+        self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
+        self._features.add(MagParameters(settings, sessions, self._reports))
+        errors = BindingErrors(self._intake.ignored)
+        heartbeat = self._heartbeat
+        errors.listeners += [
+            self._revocation.unknown_there,
+            heartbeat.refused_at_first,
+            self.notifications.refused,
+            heartbeat.refused,
+        ]
+        self._features.handlers[BindingError.TYPE] = errors
 
     def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
         """Have host bindings beside the sessions of gateways; ``make`` is their class."""
@@ -148,6 +182,19 @@ class LocalMobilityAnchor:
             return ()
         return tuple(pair for feature in self._features.all for pair in feature.details(entry))
 
+    def peers(self) -> list[Peer]:
+        """The gateways that sessions are shared with, and how they are."""
+        return list(self._heartbeat.peers.values())
+
+    def shared(self, address: bytes) -> int:
+        """How many sessions a gateway has."""
+        return self._heartbeat.shared(address)
+
+    @property
+    def restarts(self) -> int:
+        """Its Restart Counter."""
+        return self._heartbeat.counter
+
     def affected(self, settings: LmaSettings) -> Iterator[bool]:
         """For each session that ``settings`` may end, whether they do; changes nothing."""
         return affected(self.settings, settings, self._cache)
@@ -176,6 +223,7 @@ class LocalMobilityAnchor:
         self._features.close()
         self._revocation.close()
         self._updates.revoker = self._updates.bulk = None
+        self._sessions.close()
         self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:
@@ -214,6 +262,10 @@ class LocalMobilityAnchor:
             self._reconfigure(event, now)
         elif isinstance(event, Depart):
             self._revocation.depart(now)
+        elif isinstance(event, Began):
+            self._heartbeat.began(event)
+        elif isinstance(event, NotifyUpdate):
+            self.notifications.ordered(event, now)
         elif isinstance(event, Entrust):
             self._entrusted(event, now)
         elif isinstance(event, Concluded):

@@ -23,7 +23,6 @@ from appliance.protocols.mobility.messages import (
     BR_G,
     BR_P,
     BR_V,
-    BindingError,
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
 )
@@ -120,6 +119,10 @@ class Revocation(Feature):
 
     def close(self) -> None:
         """Let go of everything that refers back here: the service is gone."""
+        subjects = [one.subject for one in self._initiator.open.values()]
+        for state in [*subjects, *self._queue]:
+            if isinstance(state, Revoking):
+                self._forget(state.entry)
         self._initiator.open.clear()
         self._whole.clear()
         self._asked.clear()
@@ -367,10 +370,8 @@ class Revocation(Feature):
     # ---- messages -----------------------------------------------------------------------------
 
     def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
-        """Take an indication, an acknowledgement, or a Binding Error that may be about an indication."""
-        if isinstance(message, BindingError):
-            self._binding_error(event, message, now)
-        elif not self.on:
+        """Take an indication or an acknowledgement."""
+        if not self.on:
             self._without(event, message, now)
         elif not self._updates.policy.peers.allowed(event.source):
             self._values[self.rows.discarded] += 1
@@ -395,14 +396,14 @@ class Revocation(Feature):
         ):
             self._values[self.rows.error_sent] += 1
 
-    def _binding_error(self, event: PacketReceived, error: BindingError, now: Now) -> None:
-        known = error.status == codes.BE_UNKNOWN_MH_TYPE
-        if known and self._initiator.unknown_there(event.source, now):
+    def unknown_there(self, source: bytes, now: Now) -> bool:
+        """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
+        found = self._initiator.unknown_there(source, now)
+        if found:
             text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)
             self._pump(now)
-        else:
-            self._values[self.rows.ignored] += 1
+        return found
 
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
         """Count a message that cannot be used."""

@@ -39,6 +39,10 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     return settings.prefix_pools, settings.address_pools, settings.profiles, settings.default_profile
 
 
+def _nobody(_gateway: bytes, _now: Now) -> None:
+    """Nobody wants to know."""
+
+
 class Sessions:
     """Binding cache, pools and deadlines of one service."""
 
@@ -54,6 +58,11 @@ class Sessions:
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
         self._gateways = Gateways()
+        #: How many sessions each gateway has, by Proxy-CoA; and the UDP port of those that speak IPv4.
+        self.gateways: dict[bytes, int] = {}
+        self.ports: dict[bytes, int] = {}
+        #: Told of a gateway that has a session now, and had none.
+        self.met: Callable[[bytes, Now], None] = _nobody
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
@@ -92,6 +101,10 @@ class Sessions:
             self.pools.adopt(settings, Held(self.cache))
             self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
+
+    def close(self) -> None:
+        """Tell nobody anything any more: who is told refers back to here."""
+        self.met = _nobody
 
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
@@ -252,6 +265,8 @@ class Sessions:
         self._release_address(entry)
         self.wheel.drop(entry)
         self.cache.remove(entry)
+        if not entry.of_host:
+            self._leave(entry.care_of)
 
     @property
     def accounts(self) -> bool:
@@ -325,12 +340,31 @@ class Sessions:
         self.wheel.put(entry)
         self._stamp(request, entry)
         if entry.care_of != request.care_of:
-            entry.care_of = self._intern(request.care_of)
+            if entry.care_of:
+                self._leave(entry.care_of)
+            care_of = entry.care_of = self._intern(request.care_of)
+            count = self.gateways[care_of] = self.gateways.get(care_of, 0) + 1
+            if request.port:
+                self.ports[care_of] = request.port
+            if count == 1:
+                self.met(care_of, request.now)
         if entry.local != request.destination:
             entry.local = self._intern(request.destination)
         if request.port or entry.extras is not None:
             self._gateways.note(request, entry)
+            if request.port:
+                # A NAT may have given it another one.
+                self.ports[entry.care_of] = request.port
         return self._encapsulate(request, entry)
+
+    def _leave(self, care_of: bytes) -> None:
+        """A gateway has one session less."""
+        count = self.gateways.get(care_of, 0)
+        if count > 1:
+            self.gateways[care_of] = count - 1
+        elif count:
+            del self.gateways[care_of]
+            self.ports.pop(care_of, None)
 
     def _stamp(self, request: Request, entry: BindingCacheEntry) -> None:
         """Remember what later updates have to be newer than (RFC 5213 section 5.5)."""

@@ -15,16 +15,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mobility.messages import BindingError, UpdateNotification
+from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
 from appliance.protocols.pmipv6 import mag_ipv4
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
     AddressWanted,
+    Began,
     ClearSessions,
     MobileAttached,
     MobileDetached,
     PacketReceived,
     Reconfigure,
 )
+from appliance.protocols.pmipv6.heartbeat import Peer
+from appliance.protocols.pmipv6.mag_again import Again
 from appliance.protocols.pmipv6.mag_answers import AnswerReader
 from appliance.protocols.pmipv6.mag_bulk import MagBulk
 from appliance.protocols.pmipv6.mag_delegation import MagDelegation
@@ -39,8 +44,11 @@ from appliance.protocols.pmipv6.mag_entry import (
     WAITING,
     BindingUpdateListEntry,
 )
+from appliance.protocols.pmipv6.mag_heartbeat import MagHeartbeat
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_networks import MagAccessNetworks
+from appliance.protocols.pmipv6.mag_notifications import MagNotifications
+from appliance.protocols.pmipv6.mag_parameters import MagParameters
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_redirect import MagRedirection
 from appliance.protocols.pmipv6.mag_revocation import MagRevocation
@@ -48,7 +56,8 @@ from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.mag_transport import MagTransport
 from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
 from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
-from appliance.protocols.pmipv6.revocation import BINDING_ERROR, REVOCATION
+from appliance.protocols.pmipv6.peers import BindingErrors
+from appliance.protocols.pmipv6.revocation import REVOCATION
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
@@ -86,8 +95,23 @@ class MobileAccessGateway:
         self._bulk = MagBulk(settings, counters, self._sessions)
         self._sessions.features.add(self._bulk)
         self._revocation = MagRevocation(settings, counters, self._sessions, random_bits, self._leave)
-        self._sessions.features.add(self._revocation, REVOCATION, BINDING_ERROR)
+        self._sessions.features.add(self._revocation, REVOCATION)
         self._call_id = random_bits(32)
+        self._health(counters)
+
+    def _health(self, counters: CounterSet) -> None:
+        """What is said to anchors beside the registrations: RFC 5847, RFC 7077, RFC 8127."""
+        sessions, features = self._sessions, self._sessions.features
+        again = Again(sessions)
+        self._heartbeat = MagHeartbeat(counters, sessions, again)
+        self.notifications = MagNotifications(counters, sessions, again, self._heartbeat)
+        features.add(again)
+        features.add(self._heartbeat, HeartbeatMessage.TYPE)
+        features.add(self.notifications, UpdateNotification.TYPE)
+        features.add(MagParameters(self._heartbeat))
+        errors = BindingErrors(self._answers.ignored)
+        errors.listeners += [self._revocation.unknown_there, self._heartbeat.refused]
+        features.handlers[BindingError.TYPE] = errors
 
     # ---- what the driver and the screens use ---------------------------------------------
 
@@ -124,6 +148,19 @@ class MobileAccessGateway:
         """What an operator is shown of a session beside the fields that all of them have."""
         return tuple(pair for feature in self._sessions.features.all for pair in feature.details(entry))
 
+    def peers(self) -> list[Peer]:
+        """The anchors that bindings are shared with, and how they are."""
+        return list(self._heartbeat.peers.values())
+
+    def shared(self, address: bytes) -> int:
+        """How many bindings an anchor has."""
+        return self._heartbeat.shared(address)
+
+    @property
+    def restarts(self) -> int:
+        """Its Restart Counter."""
+        return self._heartbeat.counter
+
     def affected(self, settings: MagSettings) -> Iterator[bool]:
         """For each session, whether ``settings`` would end it; changes nothing."""
         policies, links = PolicyTable(settings), _technologies(settings)
@@ -152,6 +189,8 @@ class MobileAccessGateway:
                 self._clear(event, now)
             case Reconfigure():
                 self._reconfigure(event, now)
+            case Began():
+                self._heartbeat.began(event)
 
     def tick(self, now: Now) -> None:
         """Retransmit, refresh, try again and let lifetimes end, as they have become due."""
@@ -380,6 +419,7 @@ class MobileAccessGateway:
     def _timed_out(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Send again, or give up (RFC 5213 section 6.9.4)."""
         settings = self._sessions.settings
+        maximum = self._sessions.longest_timeout(entry)
         if entry.exchange == DEREG:
             if entry.attempts >= DEREGISTRATIONS:
                 self._sessions.remove(entry)
@@ -389,7 +429,6 @@ class MobileAccessGateway:
         if entry.exchange == DROP_IPV4:
             mag_ipv4.timed_out(self._sessions, entry, now)
             return
-        maximum = settings.retransmission_maximum / 1000
         if entry.attempts > settings.max_retransmissions:
             text = f"LMA does not answer for {self._sessions.name(entry)} after {entry.attempts} requests"
             self._sessions.notify_seldom(("silent", entry.lma), text, now)

@@ -85,6 +85,9 @@ class BindingUpdateListEntry:
     """Bulk binding update group of ours that it is in (RFC 6602 section 5.1.1); 0: none."""
     anchor_group: int = 0
     """The LMA's."""
+    # ---- LMA-controlled MAG parameters (RFC 8127)
+    timers: tuple[int, int, int] | None = None
+    """Start of the renewal before the end (in 4 s), first and longest time-out (s), as the LMA wants them."""
     # ---- redirection (RFC 6463)
     asked: bytes = b""
     """Anchor that has sent it to ``lma``; empty: none."""

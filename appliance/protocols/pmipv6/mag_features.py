@@ -30,6 +30,10 @@ class MagFeature:
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """Add options and flags to an update that is about to be sent; ``entry.exchange`` says its kind."""
 
+    def unusable(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement) -> str:
+        """Why an answer to a request of ours has to be ignored altogether; empty: it may be used."""
+        return ""
+
     def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
         """Why there is no use in an accepted registration; empty: there is."""
         return ""
@@ -94,6 +98,10 @@ class MagFeatures:
         """Let all of them add to an update."""
         for feature in self.all:
             feature.request(entry, update, now)
+
+    def unusable(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement) -> str:
+        """The first reason to ignore an answer."""
+        return next(filter(None, (feature.unusable(entry, answer) for feature in self.all)), "")
 
     def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
         """The first objection to an answer."""

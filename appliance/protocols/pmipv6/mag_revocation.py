@@ -184,12 +184,8 @@ class MagRevocation(MagFeature):
     # ---- being told (section 9.1) --------------------------------------------------------------
 
     def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
-        """Take an indication, an acknowledgement, or a Binding Error that may be about an indication."""
-        if isinstance(message, BindingError):
-            known = message.status == codes.BE_UNKNOWN_MH_TYPE
-            if not known or not self._initiator.unknown_there(event.source, now):
-                self._values[self.rows.ignored] += 1
-        elif not self.on:
+        """Take an indication or an acknowledgement."""
+        if not self.on:
             self._without(event, message, now)
         elif not is_unicast(event.source) or not (
             event.source in self._anchors or event.source in self._served
@@ -205,6 +201,10 @@ class MagRevocation(MagFeature):
             if not self._responder.repeated(event, message, now):
                 status, failed = self._revoked(event, message, br.Named(message.options), now)
                 self._responder.answer(event, message, status, failed, now)
+
+    def unknown_there(self, source: bytes, now: Now) -> bool:
+        """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
+        return self._initiator.unknown_there(source, now)
 
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""

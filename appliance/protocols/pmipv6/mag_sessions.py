@@ -110,8 +110,16 @@ class MagSessions:
             entry.state = REGISTERING
         entry.exchange, entry.handoff, entry.sent = kind, handoff, ()
         entry.attempts = 0
-        entry.timeout = self.settings.retransmission_timeout / 1000
+        entry.timeout = self.first_timeout(entry)
         self.send(entry, now)
+
+    def first_timeout(self, entry: BindingUpdateListEntry) -> float:
+        """INITIAL_BINDACK_TIMEOUT, seconds: ours, or the one that the LMA wants (RFC 8127 section 5.2)."""
+        return self.settings.retransmission_timeout / 1000 if entry.timers is None else float(entry.timers[1])
+
+    def longest_timeout(self, entry: BindingUpdateListEntry) -> float:
+        """MAX_BINDACK_TIMEOUT, seconds, likewise."""
+        return self.settings.retransmission_maximum / 1000 if entry.timers is None else float(entry.timers[2])
 
     def silent(self, entry: BindingUpdateListEntry, delay: float, now: Now) -> None:
         """Give an exchange up for ``delay`` seconds; a session that it was about ends."""

@@ -29,7 +29,6 @@ from appliance.protocols.pmipv6.pba import sealed
 from appliance.protocols.timers import Deadlines, Now
 
 REVOCATION = BindingRevocationIndication.TYPE
-BINDING_ERROR = 7
 #: UDP port of signalling over IPv4 (RFC 5844 section 4.1.3).
 SIGNALLING_PORT = 5436
 

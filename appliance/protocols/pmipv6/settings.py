@@ -228,7 +228,27 @@ class LmaSettings:
     """0 (not in the range, the factory state): no heartbeats."""
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    heartbeat_path_failure: str = "keep-sessions"
+    """or ``end-sessions``: what becomes of the sessions of a gateway that does not answer any more."""
+    heartbeat_peer_restart: str = "end-sessions"
+    """or ``keep-sessions``: of one that has restarted and lost them (RFC 5847 section 3: invalid)."""
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
+    update_notification_retransmissions: int = number(1, 0, 5)
+    """MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT"""
+    update_notification_delay: int = number(1_000, 500, 5_000, "milliseconds")
+    """MIN_DELAY_BETWEEN_UPDATE_NOTIFICATION_REPLAY"""
+    update_notification_on_change: bool = False
+    """Gateways are told when settings change that their sessions live by."""
+    mag_reregistration_control: bool = False
+    """EnableLCMPSubOptReregControl; the three values below are sent to gateways. A zero is an error."""
+    mag_reregistration_start: int = number(10, 0, 65_535, "units of 4 seconds")
+    mag_retransmission_initial: int = number(1, 0, 65_535, "seconds")
+    mag_retransmission_maximum: int = number(32, 0, 65_535, "seconds")
+    mag_heartbeat_control: bool = False
+    """EnableLCMPSubOptHeartbeatControl, and its three values."""
+    mag_heartbeat_interval: int = number(60, 0, 3_600, "seconds")
+    mag_heartbeat_delay: int = number(5, 0, 65_535, "seconds")
+    mag_heartbeat_retransmissions: int = number(3, 0, 65_535)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
@@ -426,6 +446,10 @@ class MagSettings:
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    heartbeat_path_failure: str = "keep-sessions"
+    """or ``end-sessions``: what becomes of the sessions at an anchor that does not answer any more."""
+    heartbeat_peer_restart: str = "keep-sessions"
+    """or ``end-sessions``: at one that has restarted; they are registered again either way."""
     # ---- tunnels
     force_udp_encapsulation: bool = False
     """ForceIPv4UDPEncapsulationSupport (RFC 5844 section 5.2): tunnels over IPv4 in UDP."""

@@ -1,5 +1,8 @@
 """An anchor that revokes: what gateways are told, what their answers do, and what is counted."""
 
+import gc
+import weakref
+
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingError
@@ -235,6 +238,25 @@ class SparedTests(RevocationTestCase):
         self.assertEqual(self.count(DROPPED + "hamgr-not-ready"), 1)
         self.reply(message)
         self.assertEqual(world.lma.session_count, 0)
+
+
+class MemoryTests(RevocationTestCase):
+    def test_nothing_stays(self) -> None:
+        """An anchor that goes while it revokes is freed at once: full garbage collections are rare."""
+        world = self.make()
+        world.send()
+        world.send(mn=b"b@x", source=MAG2)
+        self.tell(ClearSessions(mn_id=MN1))
+        self.tell(ClearSessions(trigger=128))
+        watched = [weakref.ref(part) for part in (world.lma, world.lma._revocation, world.lma._bulk)]
+        gc.collect()
+        gc.disable()
+        try:
+            world.lma.close()
+            del world.lma
+            self.assertEqual([part() for part in watched], [None, None, None])
+        finally:
+            gc.enable()
 
 
 class MeanwhileTests(RevocationTestCase):
