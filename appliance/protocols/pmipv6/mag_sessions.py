@@ -18,7 +18,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_features import MagFeatures
 from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
-from appliance.protocols.pmipv6.revocation import Way
+from appliance.protocols.pmipv6.revocation import Way, way_between
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
 from appliance.tun.encap import choose
@@ -55,7 +55,7 @@ class MagSessions:
 
     def source_of(self, entry: BindingUpdateListEntry) -> Way:
         """Between which addresses the signalling of an entry goes."""
-        return Way(self.settings.address, entry.lma)
+        return way_between(self.local(entry.lma), entry.lma, 0)
 
     def release_ipv4(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Go on without the IPv4 home address."""
