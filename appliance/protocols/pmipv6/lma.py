@@ -149,6 +149,7 @@ class LocalMobilityAnchor:
         settings, counters, sessions = self.settings, self.counters, self._sessions
         self._heartbeat = LmaHeartbeat(settings, counters, sessions, self._updates.end)
         self.notifications = Notifications(settings, counters, sessions, random_bits)
+        self.qos.notifications = self.notifications
         self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
         self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
         self._features.add(MagParameters(settings, sessions, self._reports))

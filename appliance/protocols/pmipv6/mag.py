@@ -17,6 +17,7 @@ from typing import Any
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.messages import BindingError, UpdateNotification
 from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
+from appliance.protocols.mobility.status import UPN_QOS_SERVICE_REQUEST
 from appliance.protocols.pmipv6 import mag_ipv4
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
@@ -87,7 +88,7 @@ class MobileAccessGateway:
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
         self._sessions.features.add(MagTransientBindings(settings))
-        self.qos = MagQualityOfService(settings)
+        self.qos = MagQualityOfService(settings, self._sessions)
         self._sessions.features.add(self.qos)
         features = self._sessions.features
         features.add(MagTransport(self._sessions))
@@ -110,6 +111,8 @@ class MobileAccessGateway:
         again = Again(sessions)
         self._heartbeat = MagHeartbeat(counters, sessions, again)
         self.notifications = MagNotifications(counters, sessions, again, self._heartbeat)
+        self.notifications.acts[UPN_QOS_SERVICE_REQUEST] = self.qos.notified
+        self.qos.reply = self.notifications.more
         features.add(again)
         features.add(self._heartbeat, HeartbeatMessage.TYPE)
         features.add(self.notifications, UpdateNotification.TYPE)
