@@ -95,7 +95,8 @@ def mag_options(settings: MagSettings) -> Facts:
     return [
         ("Redirect", _switch(settings.redirect)),
         ("Redirect With Unknown Handoff", _switch(settings.redirect_unknown_handoff)),
-        *_listing("Redirect Allowed", [_prefix(pair) for pair in settings.redirect_allowed]),
+        # Without a line any anchor is allowed.
+        *_listing("Redirect Allowed", [_prefix(pair) for pair in settings.redirect_allowed] or ["Any"]),
         ("User-Plane Address", _switch(settings.user_plane)),
         ("User-Plane Domain-Wide", _switch(settings.user_plane_domain_wide)),
         *_listing("Prefix Delegation", [_delegation(line) for line in settings.delegations]),

@@ -198,6 +198,13 @@ class MagFactsTest(SynchronousTestCase):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
             self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)
 
+    def test_redirect_allowed(self) -> None:
+        """Without a line any anchor may be the one that it is sent to."""
+        facts = dict(mag_facts(MagSettings(name="mag1"), "Started"))
+        self.assertEqual(facts["Redirect Allowed"], "Any")
+        facts = dict(mag_facts(MagSettings(name="mag1", redirect_allowed=((ADDRESS, 64),)), "Started"))
+        self.assertTrue(facts["Redirect Allowed"].endswith("/64"))
+
     def test_qos_request(self) -> None:
         """A request is shown as it is configured."""
         wishes = (

@@ -150,6 +150,22 @@ UPA_CANNOT_MEET_QOS = 130
 UPA_UNSPECIFIED = 131
 UPA_NOT_ATTACHED = 132
 
+UPN_NAMES: dict[int, str] = {
+    UPN_FORCE_REREGISTRATION: "force-reregistration",
+    UPN_UPDATE_SESSION_PARAMETERS: "update-session-parameters",
+    UPN_VENDOR_SPECIFIC: "vendor-specific",
+    UPN_ANI_PARAMS_REQUESTED: "ani-params-requested",
+    UPN_QOS_SERVICE_REQUEST: "qos-service-request",
+}
+UPA_NAMES: dict[int, str] = {
+    UPA_SUCCESS: "success",
+    UPA_FAILED_TO_UPDATE: "failed to update session parameters",
+    UPA_MISSING_VENDOR_OPTION: "missing vendor-specific option",
+    UPA_CANNOT_MEET_QOS: "cannot meet quality of service",
+    UPA_UNSPECIFIED: "reason unspecified",
+    UPA_NOT_ATTACHED: "mobile node not attached",
+}
+
 # Status of the Localized Routing Acknowledgment (RFC 6705 section 6.2).
 LRA_SUCCESS = 0
 LRA_NOT_ALLOWED = 128

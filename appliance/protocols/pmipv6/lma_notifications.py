@@ -291,7 +291,10 @@ class Notifications(Feature):
             self._count("received-ack-status/success")
         else:
             self._count("received-ack-status/" + _STATUSES.get(status, "unknown"))
-            text = f"{text_of(source)} refuses an update notification: status {status}"
+            why = codes.UPA_NAMES.get(status, "unknown")
+            text = f"{text_of(source)} refuses an update notification for reason "
+            reason = waiting.message.reason
+            text += f"{codes.UPN_NAMES.get(reason, reason)}: status {status} ({why})"
             self._say(("refused", source, status), text, now)
         self._end(waiting, status, now)
 

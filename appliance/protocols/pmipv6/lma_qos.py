@@ -198,6 +198,4 @@ class QualityOfServiceRequests(Feature):
         held = self._held(entry)
         if not held:
             return []
-        rates = self._sessions.rates(entry)
-        text = f"up {rates.up or 'unlimited'}, down {rates.down or 'unlimited'} (bit/s)"
-        return [*qos.texts(held), ("QoS Enforced", text)]
+        return [*qos.texts(held), qos.enforced(self._sessions.rates(entry))]

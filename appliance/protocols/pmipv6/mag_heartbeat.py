@@ -94,6 +94,10 @@ class MagHeartbeat(HeartbeatCore, MagFeature):
     def _timing(self, peer: Peer) -> Timing:
         return self._controlled.get(peer.address, self.timing)
 
+    def timing_from(self, anchor: bytes) -> Timing | None:
+        """What an anchor wants heartbeats to be like; ``None``: it does not mind."""
+        return self._controlled.get(anchor)
+
     def controlled(self, anchor: bytes, values: Three | None, now: Now) -> None:
         """An anchor wants to be asked so: interval, delay, retransmissions; ``None``: it does not mind."""
         old = self._controlled.get(anchor)

@@ -39,13 +39,6 @@ REMEMBERED, MEMORY = 1_024, 30.0
 ALL_SESSIONS = 1
 
 _HEAD = "update-notifications/"
-_REASONS = {
-    codes.UPN_FORCE_REREGISTRATION: "force-reregistration",
-    codes.UPN_UPDATE_SESSION_PARAMETERS: "update-session-parameters",
-    codes.UPN_VENDOR_SPECIFIC: "vendor-specific",
-    codes.UPN_ANI_PARAMS_REQUESTED: "ani-params-requested",
-    codes.UPN_QOS_SERVICE_REQUEST: "qos-service-request",
-}
 _RESULTS = {
     codes.UPA_SUCCESS: "success",
     codes.UPA_FAILED_TO_UPDATE: "failed-to-update",
@@ -147,7 +140,7 @@ class MagNotifications(MagFeature):
     # ---- what is to be done
 
     def _handle(self, source: bytes, message: UpdateNotification, identifier: Any, now: Now) -> int:
-        self._count("received-reasons/" + _REASONS.get(message.reason, "other"))
+        self._count("received-reasons/" + codes.UPN_NAMES.get(message.reason, "other"))
         self.more.clear()
         act = self.acts.get(message.reason)
         if act == self._register and getattr(identifier, "group", 0) == ALL_SESSIONS:
@@ -163,7 +156,10 @@ class MagNotifications(MagFeature):
         else:
             status = codes.UPA_UNSPECIFIED
         if status >= 128:
-            text = f"update notification of {text_of(source)}, reason {message.reason}: status {status}"
+            reason = codes.UPN_NAMES.get(message.reason, "unknown")
+            why = codes.UPA_NAMES.get(status, "refused")
+            text = f"update notification of {text_of(source)}, reason {message.reason} ({reason}), refused:"
+            text += f" status {status} ({why})"
             self._say(("failed", source, message.reason, status), text, now)
         return status
 

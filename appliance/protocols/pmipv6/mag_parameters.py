@@ -53,8 +53,14 @@ class MagParameters(MagFeature):
 
     def details(self, entry: BindingUpdateListEntry) -> list[tuple[str, str]]:
         """What the anchor wants of this session."""
-        if entry.timers is None:
-            return []
-        start, first, longest = entry.timers
-        text = f"renewal {LIFETIME_UNIT * start} s before the end, time-outs {first} to {longest} s"
-        return [("LMA-Controlled Timers", text)]
+        rows = []
+        if entry.timers is not None:
+            start, first, longest = entry.timers
+            text = f"renewal {LIFETIME_UNIT * start} s before the end, time-outs {first} to {longest} s"
+            rows.append(("LMA-Controlled Timers", text))
+        wanted = self._heartbeat.timing_from(entry.lma) if entry.bound else None
+        if wanted is not None:
+            every, timeout, most = wanted
+            text = f"every {every:g} s, time-out {timeout:g} s, at most {most} repetitions"
+            rows.append(("LMA-Controlled Heartbeat", text))
+        return rows

@@ -80,8 +80,9 @@ class MagQualityOfService(MagFeature):
         entry.qos, entry.qos_offer, entry.qos_settled = (), (), False
 
     def details(self, entry: BindingUpdateListEntry) -> list[tuple[str, str]]:
-        """What is agreed."""
-        return qos.texts(list(entry.qos))
+        """What is agreed, and what is enforced of it."""
+        held = list(entry.qos)
+        return [*qos.texts(held), qos.enforced(qos.rates(held, qos.NO_RATES))] if held else []
 
     def notified(self, entries: Sequence[BindingUpdateListEntry], options: Sequence[Any], now: Now) -> int:
         """The anchor wants other requests for sessions of ours (RFC 7222 section 5.2): status of the answer.

@@ -126,6 +126,11 @@ def rates(requests: list[ServiceRequest], limits: Rates) -> Rates:
     return Rates(up, down, marking)
 
 
+def enforced(rates: Rates) -> tuple[str, str]:
+    """The limits of a session as an operator is shown them."""
+    return "QoS Enforced", f"up {rates.up or 'unlimited'}, down {rates.down or 'unlimited'} (bit/s)"
+
+
 def texts(requests: list[ServiceRequest]) -> list[tuple[str, str]]:
     """What an operator is shown."""
     shown = []

@@ -20,6 +20,7 @@ from appliance.protocols.mobility.messages import (
 from appliance.protocols.pmipv6.events import (
     Began,
     MobileAttached,
+    Notify,
     NotifyUpdate,
     PacketReceived,
     Reconfigure,
@@ -398,8 +399,18 @@ class GoldenTests(SynchronousTestCase):
         message.options.append(opt.GreKey(1))
         data = seal(encode(message), ANCHOR1, MAG1)
         gateway.receive(PacketReceived(data, ANCHOR1, MAG1), world.now)
-        self.assertEqual([each.data for each in gateway.take() if isinstance(each, Send)], [UPA_FAILED])
-        world.packet(UPA_FAILED)
+        effects = gateway.take()
+        self.assertEqual([each.data for each in effects if isinstance(each, Send)], [UPA_FAILED])
+        (why,) = [each.text for each in effects if isinstance(each, Notify)]
+        self.assertIn("reason 2 (update-session-parameters), refused: status 128 (failed to", why)
+        said = [each.text for each in world.packet(UPA_FAILED) if isinstance(each, Notify)]
+        self.assertEqual(
+            said,
+            [
+                "2001:db8:a::1 refuses an update notification for reason update-session-parameters:"
+                " status 128 (failed to update session parameters)"
+            ],
+        )
         self.assertEqual(world.value(NOTES + "received-ack-status/failed-to-update"), 1)
 
         world.packet(UNKNOWN_TYPE)

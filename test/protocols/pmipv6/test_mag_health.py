@@ -147,6 +147,8 @@ class GatewayTests(MagTestCase):
         self.assertEqual((when, beat.sequence), (1, 1))
         data = seal(encode(Heartbeat(HB_R, 1, [opt.RestartCounter(1)])), LMA_ADDRESS, MAG_ADDRESS)
         self.feed(PacketReceived(data, LMA_ADDRESS, MAG_ADDRESS))
+        wanted = ("LMA-Controlled Heartbeat", "every 40 s, time-out 3 s, at most 1 repetitions")
+        self.assertIn(wanted, self.core.details(self.entry()))
         sent = [when for when, effect in self.until(self.mono + 70) if isinstance(effect, Send)]
         self.assertEqual(sent[:2], [41, 44])
 

@@ -254,7 +254,9 @@ class GatewayTests(MagTestCase):
         effects = self.answer(update, replace={QualityOfService: evolve(option, sr_id=4, operation=RESPONSE)})
         effect = next(each for each in effects if isinstance(each, Install))
         self.assertEqual((effect.rate_up, effect.rate_down, effect.traffic_class), (MBIT, 5 * MBIT, 40))
-        self.assertIn("DSCP 10", self.core.details(self.entry())[0][1])
+        details = dict(self.core.details(self.entry()))
+        self.assertIn("DSCP 10", details["QoS Request 4"])
+        self.assertEqual(details["QoS Enforced"], "up 1000000, down 5000000 (bit/s)")
         refresh = next(effect for _, effect in self.until(1_000) if isinstance(effect, Send))
         self.assertEqual(of(decode(refresh.data).message, QualityOfService), [])
 
