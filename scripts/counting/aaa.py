@@ -3,16 +3,13 @@
 import socket
 import struct
 import threading
-from collections.abc import Generator
 from typing import Any
 
-from scripts.counting.cases import AAA, DENY, DISCARD, UNSPECIFIED, Moves, accepted, case, denied, plus
+from scripts.counting.cases import AAA, DENY, DISCARD, UNSPECIFIED, Steps, accepted, case, denied, plus
 from scripts.counting.gateway import inside
 from scripts.counting.stages import Stage, anchor
 from scripts.counting.world import World
 from scripts.labnet import AAA_ADDRESS, LMA_ADDRESS, LabError
-
-Deed = Generator[None, None, Moves | None]
 
 CAPABILITIES, WATCHDOG, DISCONNECT = 257, 280, 282
 SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, RESULT, EXPERIMENTAL = 263, 264, 296, 268, 297
@@ -154,7 +151,7 @@ def server(world: World) -> Server:
 
 
 @case("aaa", ASKED, {f"{AAA}/success": 1}, accepted("initial"))
-def granted(world: World) -> Deed:
+def granted(world: World) -> Steps:
     """A registration that the AAA server grants"""
     server(world)
     mobile = world.mobile()
@@ -163,7 +160,7 @@ def granted(world: World) -> Deed:
 
 
 @case("aaa", REFUSED, denied("initial", f"{DENY}/proxy-reg-not-enabled"))
-def rejected(world: World) -> Deed:
+def rejected(world: World) -> Steps:
     """A registration that the AAA server refuses (5003 DIAMETER_AUTHORIZATION_REJECTED)"""
     mobile = world.mobile()
     server(world).verdicts[mobile.nai] = 5003
@@ -172,7 +169,7 @@ def rejected(world: World) -> Deed:
 
 
 @case("aaa", REFUSED, denied("initial", f"{DENY}/mn-auth-failure"))
-def bad_credentials(world: World) -> Deed:
+def bad_credentials(world: World) -> Steps:
     """A registration whose credentials the AAA server refuses (4001 DIAMETER_AUTHENTICATION_REJECTED)"""
     mobile = world.mobile()
     server(world).verdicts[mobile.nai] = 4001
@@ -181,7 +178,7 @@ def bad_credentials(world: World) -> Deed:
 
 
 @case("aaa", REFUSED, denied("initial", f"{UNSPECIFIED}/newer-session-detected-by-aaa"))
-def newer_session(world: World) -> Deed:
+def newer_session(world: World) -> Steps:
     """A registration older than one that the AAA server knows (3GPP 5453 LATE_OVERLAPPING_REQUEST)"""
     mobile = world.mobile()
     server(world).verdicts[mobile.nai] = (VENDOR_3GPP, 5453)
@@ -190,7 +187,7 @@ def newer_session(world: World) -> Deed:
 
 
 @case("aaa", ASKED, {f"{AAA}/misc-auth-failures": 1}, denied("initial", f"{UNSPECIFIED}/other"))
-def no_answer(world: World) -> Deed:
+def no_answer(world: World) -> Steps:
     """A registration about which the AAA server says nothing in all the time that it has"""
     mobile = world.mobile()
     server(world).verdicts[mobile.nai] = SILENCE
@@ -205,7 +202,7 @@ def no_answer(world: World) -> Deed:
     "aaa", ASKED, {f"{AAA}/misc-auth-failures": 1}, denied("initial", f"{UNSPECIFIED}/other"),
     {f"{DISCARD}/initial-auth-pending": 1, "initial-binding-update-requests/received": 1},
 )  # fmt: skip
-def repeated_meanwhile(world: World) -> Deed:
+def repeated_meanwhile(world: World) -> Steps:
     """The same registration again while the AAA server has not answered about the first one"""
     mobile = world.mobile()
     known = server(world)

@@ -1,12 +1,8 @@
 """Updates that are refused: one case for each reason of the screen, and one for each class."""
 
-from collections.abc import Generator
-
 from scripts.counting import wire
-from scripts.counting.cases import ADMIN, DENY, RESOURCE, Moves, case, denied
+from scripts.counting.cases import ADMIN, DENY, RESOURCE, Steps, case, denied
 from scripts.counting.world import World
-
-Deed = Generator[None, None, Moves | None]
 
 
 def _without(options: list[wire.Option], *kinds: int) -> list[wire.Option]:
@@ -15,7 +11,7 @@ def _without(options: list[wire.Option], *kinds: int) -> list[wire.Option]:
 
 
 @case("plain", denied("initial", f"{DENY}/missing-mn-id-option"))
-def no_mn_id(world: World) -> Deed:
+def no_mn_id(world: World) -> Steps:
     """Proxy Binding Update without a Mobile Node Identifier"""
     mobile = world.mobile()
     yield
@@ -23,7 +19,7 @@ def no_mn_id(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/missing-hnp-option"))
-def no_prefix(world: World) -> Deed:
+def no_prefix(world: World) -> Steps:
     """Proxy Binding Update that asks for neither a prefix nor an IPv4 address"""
     mobile = world.mobile()
     yield
@@ -31,7 +27,7 @@ def no_prefix(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/missing-access-tech-option"))
-def no_technology(world: World) -> Deed:
+def no_technology(world: World) -> Steps:
     """Proxy Binding Update without an Access Technology Type"""
     mobile = world.mobile()
     yield
@@ -39,7 +35,7 @@ def no_technology(world: World) -> Deed:
 
 
 @case("plain", denied("dereg", f"{DENY}/missing-handoff-ind-option"))
-def no_indicator(world: World) -> Deed:
+def no_indicator(world: World) -> Steps:
     """De-registration without a Handoff Indicator"""
     mobile = world.attached()
     yield
@@ -48,7 +44,7 @@ def no_indicator(world: World) -> Deed:
 
 
 @case("plain", denied("refresh", f"{DENY}/sequence-out-of-window"))
-def old_sequence(world: World) -> Deed:
+def old_sequence(world: World) -> Steps:
     """Refresh without a timestamp and with the sequence number before the last one"""
     mobile = world.mobile()
     mobile.sequence = 100
@@ -62,7 +58,7 @@ def old_sequence(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/timestamp-mismatch"))
-def wrong_clock(world: World) -> Deed:
+def wrong_clock(world: World) -> Steps:
     """Proxy Binding Update whose timestamp is a minute late"""
     mobile = world.mobile()
     options = [*_without(world.mag1.options(mobile), wire.TIMESTAMP), (wire.TIMESTAMP, wire.now_field(-60))]
@@ -71,7 +67,7 @@ def wrong_clock(world: World) -> Deed:
 
 
 @case("plain", denied("refresh", f"{DENY}/timestamp-lower-than-expected"))
-def older_timestamp(world: World) -> Deed:
+def older_timestamp(world: World) -> Steps:
     """Refresh with a timestamp before that of the last accepted update"""
     mobile = world.mobile()
     early = (wire.TIMESTAMP, wire.now_field(-0.05))
@@ -82,7 +78,7 @@ def older_timestamp(world: World) -> Deed:
 
 
 @case("plain", denied("handoff", f"{DENY}/timestamp-lower-than-expected"))
-def older_handover(world: World) -> Deed:
+def older_handover(world: World) -> Steps:
     """Handover with a timestamp before that of the last accepted update"""
     mobile = world.mobile()
     early = (wire.TIMESTAMP, wire.now_field(-0.05))
@@ -93,7 +89,7 @@ def older_handover(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/not-authorized-for-hnp"))
-def prefix_of_another(world: World) -> Deed:
+def prefix_of_another(world: World) -> Steps:
     """Proxy Binding Update that asks for the prefix of another mobile node"""
     owner, thief = world.attached(), world.mobile()
     thief.prefix = owner.prefix
@@ -102,7 +98,7 @@ def prefix_of_another(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/bce-prefix-do-not-match"))
-def other_prefixes(world: World) -> Deed:
+def other_prefixes(world: World) -> Steps:
     """Proxy Binding Update with one prefix more than the session has (RFC 5213 5.4.1.1: it means none)"""
     mobile = world.attached()
     more = (wire.PREFIX, bytes((0, 64)) + mobile.prefix[:6] + b"\xee\xee" + bytes(8))
@@ -111,7 +107,7 @@ def other_prefixes(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/service-authorization-failed"))
-def wrong_service(world: World) -> Deed:
+def wrong_service(world: World) -> Steps:
     """Proxy Binding Update with a Service Selection that the subscriber may not use (RFC 5149)"""
     name = "surfer@example.org"
     world.configure_context(
@@ -124,7 +120,7 @@ def wrong_service(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/proxy-reg-not-enabled"))
-def not_entitled(world: World) -> Deed:
+def not_entitled(world: World) -> Steps:
     """Proxy Binding Update of a subscriber who may not use network-based mobility"""
     name = "fixed@example.org"
     world.configure_context(f"subscriber name {name}", "no permission pmipv6", "exit")
@@ -134,7 +130,7 @@ def not_entitled(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/not-lma-for-mobile"))
-def unknown_subscriber(world: World) -> Deed:
+def unknown_subscriber(world: World) -> Steps:
     """Proxy Binding Update of a mobile node that no subscriber line names, where only those are served"""
     mobile = world.mobile("stranger@example.net")
     world.configure("policy unknown-subscriber reject")
@@ -144,7 +140,7 @@ def unknown_subscriber(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/not-authorized-for-proxy-reg"))
-def unknown_gateway(world: World) -> Deed:
+def unknown_gateway(world: World) -> Steps:
     """Proxy Binding Update from a gateway that no mag-peer line allows"""
     mobile = world.mobile()
     world.configure("no mag-peer 2001:db8:ffff::a2")
@@ -154,7 +150,7 @@ def unknown_gateway(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{DENY}/gre-key-option-required"))
-def no_gre_key(world: World) -> Deed:
+def no_gre_key(world: World) -> Steps:
     """Proxy Binding Update without a GRE Key where GRE is required"""
     mobile = world.mobile()
     world.configure("gre required")
@@ -164,7 +160,7 @@ def no_gre_key(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{RESOURCE}/session-manager-rejected"))
-def service_full(world: World) -> Deed:
+def service_full(world: World) -> Steps:
     """Proxy Binding Update when the service holds its configured maximum of sessions"""
     mobile = world.mobile()
     bind = "bind address 2001:db8:ffff::1 ipv4-address 198.51.100.1"
@@ -175,7 +171,7 @@ def service_full(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{RESOURCE}/address-alloc-failed"))
-def pool_empty(world: World) -> Deed:
+def pool_empty(world: World) -> Steps:
     """Proxy Binding Update when the pool of the subscriber has no prefix left"""
     name = "tiny@example.org"
     world.configure_context(
@@ -193,7 +189,7 @@ def pool_empty(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{ADMIN}/h-bit-not-set"))
-def no_h_bit(world: World) -> Deed:
+def no_h_bit(world: World) -> Steps:
     """Proxy Binding Update with the H bit clear where it is wanted"""
     mobile = world.mobile()
     world.configure("h-bit-required")
@@ -203,7 +199,7 @@ def no_h_bit(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{ADMIN}/policy-rejected"))
-def alternate_refused(world: World) -> Deed:
+def alternate_refused(world: World) -> Steps:
     """Proxy Binding Update with an Alternate Care-of Address where that is not allowed"""
     mobile = world.mobile()
     options = [*world.mag1.options(mobile), (wire.ALTERNATE, world.mag2.address)]
@@ -212,7 +208,7 @@ def alternate_refused(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{ADMIN}/bad-request"))
-def not_acknowledged(world: World) -> Deed:
+def not_acknowledged(world: World) -> Steps:
     """Proxy Binding Update with the A bit clear, which RFC 5213 wants set"""
     mobile = world.mobile()
     yield
@@ -220,7 +216,7 @@ def not_acknowledged(world: World) -> Deed:
 
 
 @case("plain", denied("initial", f"{ADMIN}/hoa-not-authorized"))
-def address_of_another(world: World) -> Deed:
+def address_of_another(world: World) -> Steps:
     """Proxy Binding Update that asks for the IPv4 home address of another mobile node"""
     owner = world.attached(ipv4=True)
     thief = world.mobile()

@@ -1,12 +1,8 @@
 """Updates that are dropped without an answer."""
 
-from collections.abc import Generator
-
 from scripts.counting import wire
-from scripts.counting.cases import Moves, case, dropped
+from scripts.counting.cases import Steps, case, dropped
 from scripts.counting.world import World
-
-Deed = Generator[None, None, Moves | None]
 
 
 def _plain(world: World) -> bytes:
@@ -15,7 +11,7 @@ def _plain(world: World) -> bytes:
 
 
 @case("plain", dropped("checksum-error"))
-def checksum(world: World) -> Deed:
+def checksum(world: World) -> Steps:
     """Proxy Binding Update with a wrong checksum"""
     yield
     mh = bytearray(_plain(world))
@@ -24,7 +20,7 @@ def checksum(world: World) -> Deed:
 
 
 @case("plain", dropped("decode-failure"))
-def overrun(world: World) -> Deed:
+def overrun(world: World) -> Steps:
     """Proxy Binding Update whose last option runs past the end of the message"""
     yield
     mh = bytearray(wire.update(1, wire.A | wire.P, 600, [(wire.INDICATOR, b"\0\1")]))
@@ -33,7 +29,7 @@ def overrun(world: World) -> Deed:
 
 
 @case("plain", dropped("invalid-buffer-length"))
-def header_length(world: World) -> Deed:
+def header_length(world: World) -> Steps:
     """Proxy Binding Update whose Header Len says more than there is"""
     yield
     mh = bytearray(_plain(world))
@@ -42,14 +38,14 @@ def header_length(world: World) -> Deed:
 
 
 @case("plain", dropped("session-not-found", "dereg"))
-def no_session(world: World) -> Deed:
+def no_session(world: World) -> Steps:
     """De-registration of a mobile node that has no session"""
     yield
     world.mag1.update(world.mobile(), 4, 0)
 
 
 @case("plain", dropped("session-not-found", "dereg"))
-def not_serving(world: World) -> Deed:
+def not_serving(world: World) -> Steps:
     """De-registration from a gateway that does not serve the mobile node any more"""
     mobile = world.attached()
     world.mag2.register(mobile, 3)

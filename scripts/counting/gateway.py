@@ -145,7 +145,14 @@ class Gateway:
 
     def drain(self) -> None:
         """Throw away all that has come and was not read."""
-        for sock in (self.mh, self.udp, *self.data.values()):
+        self.drain_signalling()
+        for sock in self.data.values():
+            while select.select([sock], [], [], 0)[0]:
+                sock.recv(65_536)
+
+    def drain_signalling(self) -> None:
+        """The same, of signalling only."""
+        for sock in (self.mh, self.udp):
             while select.select([sock], [], [], 0)[0]:
                 sock.recv(65_536)
 

@@ -148,13 +148,13 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     for key, outcome in shown.items():
         if outcome.problem:
             failed.setdefault(key, f"{outcome.case.name}: {outcome.problem}")
-    found = []
+    found: list[dict[str, Any]] = []
     for key in COUNTERS:
-        outcome = shown.get(key)
-        if outcome is None:
+        if key not in shown:
             reason = WAITING.get(key, "no case has been run")
             found.append({"counter": key, "what": reason, "before": None, "after": None, "ok": None})
             continue
+        outcome = shown[key]
         found.append(
             {
                 "counter": key,

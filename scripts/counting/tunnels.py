@@ -3,15 +3,11 @@
 Octets are those of the outer packet: outer header, shim and inner packet.
 """
 
-from collections.abc import Generator
-
 from scripts.counting import wire
-from scripts.counting.cases import RECEIVED, SENT, TOO_BIG, Moves, case
+from scripts.counting.cases import RECEIVED, SENT, TOO_BIG, Measured, Moves, Steps, case
 from scripts.counting.gateway import Mobile
 from scripts.counting.world import MOBILE_PORT, PORT, World
 from scripts.labnet import LabError
-
-Deed = Generator[None, None, Moves | None]
 
 PAYLOAD = b"counted from outside"
 #: The gateway's GRE key: that of packets to the mobile.
@@ -62,7 +58,7 @@ def with_keys(world: World) -> Mobile:
 
 
 @case("plain")
-def six_in_six_up(world: World) -> Deed:
+def six_in_six_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in IPv6 reaches the correspondent"""
     mobile = world.attached()
     yield
@@ -70,7 +66,7 @@ def six_in_six_up(world: World) -> Deed:
 
 
 @case("plain")
-def four_in_six_up(world: World) -> Deed:
+def four_in_six_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in IPv6 reaches the correspondent"""
     mobile = world.attached(ipv4=True)
     yield
@@ -78,7 +74,7 @@ def four_in_six_up(world: World) -> Deed:
 
 
 @case("plain")
-def gre_four_up(world: World) -> Deed:
+def gre_four_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in GRE over IPv6, with the key that the anchor gave"""
     mobile = with_keys(world)
     yield
@@ -87,7 +83,7 @@ def gre_four_up(world: World) -> Deed:
 
 
 @case("plain")
-def gre_six_up(world: World) -> Deed:
+def gre_six_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in GRE over IPv6, with the key that the anchor gave"""
     mobile = with_keys(world)
     yield
@@ -96,7 +92,7 @@ def gre_six_up(world: World) -> Deed:
 
 
 @case("plain")
-def six_in_six_down(world: World) -> Deed:
+def six_in_six_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes to the gateway in IPv6"""
     mobile = world.attached()
     yield
@@ -104,7 +100,7 @@ def six_in_six_down(world: World) -> Deed:
 
 
 @case("plain")
-def four_in_six_down(world: World) -> Deed:
+def four_in_six_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes to the gateway in IPv6"""
     mobile = world.attached(ipv4=True)
     yield
@@ -112,7 +108,7 @@ def four_in_six_down(world: World) -> Deed:
 
 
 @case("plain")
-def gre_four_down(world: World) -> Deed:
+def gre_four_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes in GRE over IPv6, with the gateway's key"""
     mobile = with_keys(world)
     yield
@@ -121,7 +117,7 @@ def gre_four_down(world: World) -> Deed:
 
 
 @case("plain")
-def gre_six_down(world: World) -> Deed:
+def gre_six_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes in GRE over IPv6, with the gateway's key"""
     mobile = with_keys(world)
     yield
@@ -133,7 +129,7 @@ def gre_six_down(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/protocol-type-error": 1})
-def four_as_six(world: World) -> Deed:
+def four_as_six(world: World) -> Steps:
     """A tunnel packet that announces IPv6 and has IPv4 inside"""
     mobile = world.attached(ipv4=True)
     yield
@@ -143,7 +139,7 @@ def four_as_six(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/protocol-type-error": 1})
-def gre_of_something(world: World) -> Deed:
+def gre_of_something(world: World) -> Steps:
     """A GRE packet with a protocol type that is neither IPv4 nor IPv6"""
     yield
     packet = b"\0\0\x88\x0bno packet"
@@ -152,7 +148,7 @@ def gre_of_something(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/invalid-pkt-length": 1})
-def cut_off(world: World) -> Deed:
+def cut_off(world: World) -> Steps:
     """A tunnel packet whose inner packet is shorter than its header says"""
     mobile = world.attached()
     yield
@@ -162,7 +158,7 @@ def cut_off(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/no-session-found": 1})
-def nobody(world: World) -> Deed:
+def nobody(world: World) -> Steps:
     """A tunnel packet of a mobile node that has no session"""
     mobile = world.attached()
     mobile.prefix = mobile.prefix[:6] + b"\xfe\xfe" + mobile.prefix[8:]
@@ -171,7 +167,7 @@ def nobody(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/no-session-found": 1})
-def other_gateway(world: World) -> Deed:
+def other_gateway(world: World) -> Steps:
     """A tunnel packet of a mobile node from a gateway that does not serve it"""
     mobile = world.attached()
     yield
@@ -179,7 +175,7 @@ def other_gateway(world: World) -> Deed:
 
 
 @case("plain", {f"{RECEIVED}/errors/no-session-found": 1})
-def wrong_key(world: World) -> Deed:
+def wrong_key(world: World) -> Steps:
     """A GRE packet of a mobile node with a key that is not the anchor's"""
     mobile = with_keys(world)
     yield
@@ -205,7 +201,7 @@ LMA = "2001:db8:ffff::1"
 
 
 @case("plain", {f"{TOO_BIG}-rcvd": 1, f"{TOO_BIG}-relayed": 1})
-def too_big(world: World) -> Deed:
+def too_big(world: World) -> Steps:
     """An ICMPv6 Packet Too Big about a tunnel packet: the correspondent is told"""
     mobile = world.attached()
     yield
@@ -213,7 +209,7 @@ def too_big(world: World) -> Deed:
 
 
 @case("plain", {f"{TOO_BIG}-rcvd": 1, f"{TOO_BIG}-dropped": 1}, shows=(f"{TOO_BIG}-dropped",))
-def too_big_nobody(world: World) -> Deed:
+def too_big_nobody(world: World) -> Steps:
     """An ICMPv6 Packet Too Big about a packet to a mobile node that has no session"""
     mobile = world.attached()
     mobile.prefix = mobile.prefix[:6] + b"\xfd\xfd" + mobile.prefix[8:]

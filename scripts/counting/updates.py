@@ -1,18 +1,15 @@
 """Accepted updates, and how sessions end."""
 
-from collections.abc import Generator
-
 from scripts.counting import wire
-from scripts.counting.cases import ACK, ENDED, Moves, accepted, case, denied, plus
+from scripts.counting.cases import ACK, ENDED, Measured, Steps, accepted, case, denied, plus
 from scripts.counting.world import World
 from scripts.labnet import LMA_ADDRESS
 
-Deed = Generator[None, None, Moves | None]
 DENY = "binding-update-deny-reasons"
 
 
 @case("plain", accepted("initial"))
-def attach(world: World) -> Deed:
+def attach(world: World) -> Steps:
     """Proxy Binding Update of a mobile node that is new"""
     mobile = world.mobile()
     yield
@@ -20,7 +17,7 @@ def attach(world: World) -> Deed:
 
 
 @case("plain", accepted("refresh"))
-def refresh(world: World) -> Deed:
+def refresh(world: World) -> Steps:
     """Proxy Binding Update with Handoff Indicator 5 from the serving gateway"""
     mobile = world.attached()
     yield
@@ -28,7 +25,7 @@ def refresh(world: World) -> Deed:
 
 
 @case("plain", accepted("handoff"))
-def handover(world: World) -> Deed:
+def handover(world: World) -> Steps:
     """Proxy Binding Update with Handoff Indicator 3 from another gateway"""
     mobile = world.attached()
     yield
@@ -36,7 +33,7 @@ def handover(world: World) -> Deed:
 
 
 @case("plain", accepted("dereg"), {f"{ENDED}/deregistrations": 1})
-def deregister(world: World) -> Deed:
+def deregister(world: World) -> Steps:
     """Proxy Binding Update with lifetime 0 from the serving gateway"""
     mobile = world.attached()
     yield
@@ -44,7 +41,7 @@ def deregister(world: World) -> Deed:
 
 
 @case("plain", accepted("initial"))
-def retransmitted(world: World) -> Deed:
+def retransmitted(world: World) -> Measured:
     """The same Proxy Binding Update again, octet by octet: answered from store and counted as a refresh"""
     mobile = world.mobile()
     yield
@@ -56,7 +53,7 @@ def retransmitted(world: World) -> Deed:
 
 
 @case("plain", {f"{ENDED}/lifetime-expiry": 1})
-def expiry(world: World) -> Deed:
+def expiry(world: World) -> Steps:
     """Nobody refreshes a session of four seconds"""
     world.attached(seconds=4)
     before = world.counters()[f"{ENDED}/lifetime-expiry"]
@@ -65,7 +62,7 @@ def expiry(world: World) -> Deed:
 
 
 @case("plain", {f"{ENDED}/admin-drops": 1})
-def cleared(world: World) -> Deed:
+def cleared(world: World) -> Steps:
     """The operator types `clear lma-service session`"""
     mobile = world.attached()
     yield
@@ -73,7 +70,7 @@ def cleared(world: World) -> Deed:
 
 
 @case("plain", {f"{ENDED}/other-reasons": 1}, denied("refresh", f"{DENY}/service-authorization-failed"))
-def service_lost(world: World) -> Deed:
+def service_lost(world: World) -> Steps:
     """A refresh asks for a service that the mobile node may not use: its session goes (RFC 5149)"""
     name = "services@example.org"
     world.configure_context(
@@ -86,7 +83,7 @@ def service_lost(world: World) -> Deed:
 
 
 @case("plain", plus({f"{ACK}/send-error": 1}, accepted("initial")))
-def send_error(world: World) -> Deed:
+def send_error(world: World) -> Steps:
     """Proxy Binding Update from an allowed gateway to which the anchor has no route"""
     far = "2001:db8:dead::1"
     world.configure(f"mag-peer {far}")

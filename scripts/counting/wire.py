@@ -41,7 +41,7 @@ def total(data: bytes) -> int:
     """The Internet checksum (RFC 1071) of ``data``."""
     if len(data) % 2:
         data += b"\0"
-    number = sum(struct.unpack(f">{len(data) // 2}H", data))
+    number: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while number >> 16:
         number = (number & 0xFFFF) + (number >> 16)
     return number ^ 0xFFFF
