@@ -242,6 +242,7 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
+    settings.dhcp_dns_servers = tuple(entry.args["server"] for entry in section.entries("dhcp dns-server"))
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
@@ -256,7 +257,8 @@ def _policy(entry: Entry) -> MobilePolicy:
         interface=args.get("interface", ""),
         lma=args.get("lma"),
         ipv6="ipv4-only" not in args,
-        ipv4="ipv4" in args or "ipv4-only" in args,
+        ipv4=not args.keys().isdisjoint(("ipv4", "ipv4-on-demand", "ipv4-only")),
+        ipv4_on_demand="ipv4-on-demand" in args,
         service=args.get("service", "").encode(),
         prefixes=(args["prefix"],) if "prefix" in args else (),
     )

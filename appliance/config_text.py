@@ -8,6 +8,7 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_dhcp,
     configuration_diameter,
     configuration_services,
     management,
@@ -19,6 +20,7 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
     management,

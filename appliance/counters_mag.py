@@ -121,6 +121,18 @@ MAG = Table(
             event("Ingress Filtered", "Packet dropped: its source is not of the session of its sender."),
         ),
         *group(
+            "DHCP",
+            event("Discover Received", "DHCPDISCOVER from a mobile node."),
+            event("Offer Sent", "The address that the anchor has assigned was offered."),
+            event("Request Received", "DHCPREQUEST: a choice, or a renewal."),
+            event("Ack Sent", "The address was confirmed, or parameters were told."),
+            event("Nak Sent", "Another address than the one that the anchor has assigned was asked for."),
+            event("Decline Received", "The mobile node found its address in use."),
+            event("Release Received", "The mobile node gave its address back."),
+            event("Inform Received", "Parameters were asked for."),
+            event("Ignored", "No client's message, or about another server or address."),
+        ),
+        *group(
             "Total Disconnects",
             event("Lifetime expiry", "A session ended because its lifetime could not be extended in time."),
             event("Detach", "A session ended because the mobile node left."),

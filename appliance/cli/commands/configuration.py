@@ -42,6 +42,7 @@ WORDS = {
     "advertisement": "Router Advertisements",
     "bind": "Address that the service is reached at",
     "heartbeat": "Heartbeats between the mobility entities (RFC 5847)",
+    "dhcp": "What DHCP clients on the access links are told",
     "ip": "Internet Protocol version 4",
     "ipv4": "Internet Protocol version 4",
     "ipv6": "Internet Protocol version 6",

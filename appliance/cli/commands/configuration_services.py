@@ -241,7 +241,7 @@ def _access() -> None:
         MAG,
         "mobile-node",
         "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]"
-        " [ lma <lma:IPV6> ] [ ipv4 | ipv4-only ] [ service <service:STRING 1-253> ]"
+        " [ lma <lma:IPV6> ] [ ipv4 | ipv4-on-demand | ipv4-only ] [ service <service:STRING 1-253> ]"
         " [ prefix <prefix:IPV6/LEN> ]",
         keys=("link_layer", "nai", "interface"),
         no="mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]",
@@ -254,6 +254,7 @@ def _access() -> None:
             "interface": "Only on this access interface",
             "lma": "Anchor of this mobile node",
             "ipv4": "Asks for an IPv4 home address too",
+            "ipv4-on-demand": "Asks for one when the mobile node does so by DHCP",
             "ipv4-only": "Asks for an IPv4 home address and no prefix",
             "service": "Service Selection to send",
             "prefix": "Home network prefix to ask for",

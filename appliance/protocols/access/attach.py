@@ -17,7 +17,8 @@ all-nodes (RFC 6085). The router has the addresses of RFC 6543 on every link.
 from typing import Any
 
 from appliance.counters import CounterSet
-from appliance.protocols.access import arp, ndp
+from appliance.protocols.access import arp, dhcpv4, ndp
+from appliance.protocols.access.dhcp_server import DhcpServer
 from appliance.protocols.access.events import (
     Activity,
     FrameReceived,
@@ -75,6 +76,7 @@ class AccessLink:
         self._strangers = Strangers()
         self._limiter = NoticeLimiter()
         self._effects: list[Any] = []
+        self._dhcp = DhcpServer(settings, counters)
 
     @property
     def deadline(self) -> float | None:
@@ -148,6 +150,7 @@ class AccessLink:
         """Go on by other settings; the MAG core had them first and has ended its sessions."""
         old, new = self._policies, PolicyTable(settings)
         before, self._settings, self._policies = self._settings, settings, new
+        self._dhcp.settings = settings
         removed = self._links - {link.name for link in settings.access_interfaces}
         self._links = frozenset(link.name for link in settings.access_interfaces)
         for key, mobile in list(self._mobiles.items()):
@@ -219,6 +222,8 @@ class AccessLink:
                 raise DecodeError("frame source is not a unicast address")
             if kind == ndp.ETHERTYPE_ARP:
                 self._arp(interface, arp.parse(frame), mono)
+            elif kind == dhcpv4.ETHERTYPE_IPV4:
+                self._dhcp_client(interface, link_layer, dhcpv4.parse(frame), mono)
             elif link_layer != self._settings.link_layer:
                 received = ndp.parse(frame)
                 if received is not None:
@@ -226,17 +231,29 @@ class AccessLink:
         except DecodeError:
             self._values[self._malformed] += 1
 
+    def _dhcp_client(
+        self, interface: str, link_layer: bytes, message: dhcpv4.Dhcp | None, mono: float
+    ) -> None:
+        """A DHCP client is on a link: that alone attaches it (RFC 5844 section 3.4.3)."""
+        if message is None or link_layer == self._settings.link_layer:
+            return
+        key = (interface, link_layer)
+        mobile = self._mobiles.get(key) or self._arrive(key, mono)
+        if mobile is not None:
+            self._heard(mobile, mono)
+            self._dhcp.receive(mobile, message, mono, self._effects)
+
     def _arp(self, interface: str, message: arp.Arp, mono: float) -> None:
-        """Answer for the default router of an attached mobile, and for nothing else (RFC 5844 3.3.3)."""
+        """Answer for the default router of an attached mobile and for its home subnet (RFC 5844 3.2.4)."""
         mobile = self._mobiles.get((interface, message.sender_link_layer))
         if mobile is None or mobile.advertise is None or mobile.advertise.ipv4_router is None:
             return
         self._heard(mobile, mono)
         if any(message.sender):
             mobile.ipv4 = message.sender
-        router = mobile.advertise.ipv4_router
-        if message.operation == arp.REQUEST and message.target == router:
-            reply = arp.Arp(arp.REPLY, self._settings.link_layer, router, mobile.link_layer, message.sender)
+        if message.operation == arp.REQUEST and mobile.reaches(message.sender, message.target):
+            target = message.target
+            reply = arp.Arp(arp.REPLY, self._settings.link_layer, target, mobile.link_layer, message.sender)
             self._effects.append(SendFrame(interface, arp.build(reply)))
 
     def _neighbor_discovery(self, interface: str, received: ndp.Received, mono: float) -> None:
@@ -366,6 +383,7 @@ class AccessLink:
         mobile.advertise_due = mono
         if event.prefixes:
             self._router_advertisement(mobile, mono)
+        self._dhcp.advertised(mobile, mono, self._effects)
         self._arm(mobile)
 
     def _withdraw(self, event: Withdraw, mono: float) -> None:

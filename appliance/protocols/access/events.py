@@ -4,6 +4,7 @@
 
     engine ──FrameReceived, Activity──▶ attach ──SendFrame──▶ engine
     netlink ──LinkUp, LinkDown────────▶        ──MobileAttached, MobileDetached──▶ mag
+                                               ──AddressWanted, AddressReleased──▶ mag
     mag ──Advertise, Withdraw─────────▶        ──Notify──▶ log
 """
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from attrs import define
 
+from appliance.protocols.access.dhcpv4 import Dhcp
 from appliance.protocols.pmipv6.events import Advertise
 from appliance.protocols.pmipv6.mag_policy import PolicyTable
 
@@ -35,6 +36,25 @@ class Mobile:
     advertise_due: float = 0.0
     initial: int = 0
     """How many of the fast first advertisements are still to come."""
+    asked: Dhcp | None = None
+    """Its last DHCP message while there is no address to answer it with, and when it came."""
+    asked_at: float = 0.0
+
+
+    def reaches(self, sender: bytes, target: bytes) -> bool:
+        """Whether an ARP request for an IPv4 address is ours to answer: the router's, or its home subnet's.
+
+        Not its own address, and not a probe (RFC 5227: sender 0.0.0.0) for another than the router's.
+        """
+        event = self.advertise
+        if event is None:
+            return False
+        if target == event.ipv4_router:
+            return True
+        own, shift = event.ipv4_address, 32 - event.ipv4_prefix_length
+        if own is None or target == own or not any(sender):
+            return False
+        return (int.from_bytes(target, "big") ^ int.from_bytes(own, "big")) >> shift == 0
 
 
 class Strangers:

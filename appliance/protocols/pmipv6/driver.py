@@ -17,6 +17,8 @@ from appliance.protocols.access.events import Activity, FrameReceived, LinkDown,
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
+    AddressReleased,
+    AddressWanted,
     Advertise,
     Install,
     MobileAttached,
@@ -218,6 +220,8 @@ class MagDriver:
             {
                 MobileAttached: lambda effect: self.feed(effect),
                 MobileDetached: lambda effect: self.feed(effect),
+                AddressWanted: lambda effect: self.feed(effect),
+                AddressReleased: lambda effect: self.feed(effect),
                 SendFrame: lambda effect: engine.send_frame(effect.interface, effect.frame),
                 Notify: tell,
             },

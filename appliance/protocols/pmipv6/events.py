@@ -6,7 +6,7 @@
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
              ──Reconfigure────▶           ──Reach/Unreach──▶ routes to the tunnel device
     AAA client ─ ``mobility.aaa`` ─ lma
-    attach ──MobileAttached───▶ mag       ──Advertise/Withdraw──▶ attach
+    attach ──MobileAttached, AddressWanted───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
 Each is a slotted class whose fields are numbers, text, octets and tuples of these, so
@@ -159,6 +159,22 @@ class MobileDetached:
 
 
 @define(slots=True)
+class AddressWanted:
+    """A mobile node on a link asks for an IPv4 address (RFC 5844 section 3.4.3: the trigger)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
+class AddressReleased:
+    """A mobile node on a link gives its IPv4 home address back (RFC 5844 section 3.4.1)."""
+
+    interface: str
+    link_layer: bytes
+
+
+@define(slots=True)
 class Advertise:
     """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
 
@@ -170,6 +186,9 @@ class Advertise:
     mtu: int
     """Largest packet that fits the tunnel, octets."""
     ipv4_router: bytes | None = None
+    ipv4_address: bytes | None = None
+    """For the DHCP server of the link; ``None``: IPv4 is not served, or by a server elsewhere."""
+    ipv4_prefix_length: int = 0
 
 
 @define(slots=True)

@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.pmipv6 import mag_ipv4
 from appliance.protocols.pmipv6.events import (
+    AddressReleased,
+    AddressWanted,
     ClearSessions,
     MobileAttached,
     MobileDetached,
@@ -27,6 +30,7 @@ from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
     DEREG,
     DEREGISTERING,
+    DROP_IPV4,
     INIT,
     REGISTERING,
     RENEW,
@@ -113,6 +117,10 @@ class MobileAccessGateway:
                 self._attached(event, now)
             case MobileDetached():
                 self._detached(event, now)
+            case AddressWanted():
+                self._address_wanted(event, now)
+            case AddressReleased():
+                self._address_released(event, now)
             case ClearSessions():
                 self._clear(event, now)
             case Reconfigure():
@@ -137,7 +145,7 @@ class MobileAccessGateway:
 
     # ---- attachment ------------------------------------------------------------------------
 
-    def _attached(self, event: MobileAttached, now: Now) -> None:
+    def _attached(self, event: MobileAttached, now: Now, wants_ipv4: bool = False) -> None:
         """Take up a mobile node (RFC 5213 section 6.9.1.1), or note that it is still there."""
         by_operator = bool(event.mn_id)
         policy = self._policies.of(event.mn_id) if by_operator else None
@@ -157,6 +165,7 @@ class MobileAccessGateway:
         if entry is None:
             entry = self._new_entry(policy, interface, link_layer, now)
             if entry is not None:
+                entry.ipv4_wanted = wants_ipv4 or not policy.ipv4_on_demand
                 self._sessions.start(entry, INIT, event.handoff, now)
         elif entry.interface != interface:
             self._moved(entry, interface, now)
@@ -226,6 +235,21 @@ class MobileAccessGateway:
         entry.handoffs += 1
         entry.failures = 0
         self._sessions.start(entry, INIT, STATE_UNKNOWN, now)
+
+    def _address_wanted(self, event: AddressWanted, now: Now) -> None:
+        """RFC 5844 section 3.4.3: a DHCP client is a trigger as good as any other."""
+        found = self._sessions.list.at(event.interface, event.link_layer, b"")
+        for entry in found:
+            mag_ipv4.wanted(self._sessions, entry, now)
+            self._sessions.arm(entry)
+        if not found or any(entry.state in (DEREGISTERING, WAITING) for entry in found):
+            self._attached(MobileAttached(event.interface, event.link_layer), now, wants_ipv4=True)
+
+    def _address_released(self, event: AddressReleased, now: Now) -> None:
+        for entry in self._sessions.list.at(event.interface, event.link_layer, b""):
+            if not mag_ipv4.released(self._sessions, entry, now):
+                self._leave(entry, "detach", now)
+            self._sessions.arm(entry)
 
     # ---- detachment ------------------------------------------------------------------------
 
@@ -325,6 +349,9 @@ class MobileAccessGateway:
                 self._sessions.remove(entry)
             else:
                 self._sessions.send(entry, now)
+            return
+        if entry.exchange == DROP_IPV4:
+            mag_ipv4.timed_out(self._sessions, entry, now)
             return
         maximum = settings.retransmission_maximum / 1000
         if entry.attempts > settings.max_retransmissions:

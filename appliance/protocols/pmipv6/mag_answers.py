@@ -4,10 +4,16 @@ from appliance.counters import denied_by_lma_key
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.codec import decode, encode, from_timestamp, mh_type, seal, verify
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingError
-from appliance.protocols.pmipv6 import mag_status
+from appliance.protocols.pmipv6 import mag_ipv4, mag_status
 from appliance.protocols.pmipv6.events import PacketReceived, Send, Withdraw
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Handler, reason
-from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, INIT, BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_entry import (
+    ACTIVE,
+    DEREG,
+    DROP_IPV4,
+    INIT,
+    BindingUpdateListEntry,
+)
 from appliance.protocols.pmipv6.mag_messages import (
     STATE_UNKNOWN,
     Answer,
@@ -153,6 +159,9 @@ class AnswerReader:
             self._sessions.count(denied_by_lma_key(answer.status))
         if kind == DEREG:
             self._dereg_answered(entry, answer, what)
+        elif kind == DROP_IPV4:
+            # Whatever it says: the address is not used any more, and the session goes on.
+            mag_ipv4.returned(self._sessions, entry, now)
         elif what == mag_status.ACCEPT:
             self._accepted(entry, answer, message, now)
         else:
@@ -185,6 +194,7 @@ class AnswerReader:
         entry.ipv4_address = answer.ipv4_address if ipv4 else None
         entry.ipv4_prefix_length = answer.ipv4_prefix_length if ipv4 else 0
         entry.ipv4_router = answer.ipv4_router if ipv4 else None
+        entry.dhcp_server = ipv4 and answer.dhcp_server
         # RFC 5845 section 3.3.1: no option in the answer means no GRE, status 2 also not to ask again.
         entry.gre = entry.gre_wanted and answer.gre
         entry.send_key = answer.send_key if entry.gre else None
@@ -194,6 +204,7 @@ class AnswerReader:
         self._sessions.features.answered(entry, message, now)
         self._sessions.install(entry)
         self._sessions.advertise(entry, now)
+        mag_ipv4.ask_again(self._sessions, entry, now)
 
     def _granted(self, entry: BindingUpdateListEntry, answer: Answer, now: Now) -> None:
         """Set lifetime and refresh, counted from the sending of the request (RFC 6275 section 11.7.3)."""
@@ -209,7 +220,7 @@ class AnswerReader:
         entry.state, entry.exchange, entry.sent = ACTIVE, "", ()
         entry.corrections = entry.failures = 0
         entry.updated = now.wall
-        entry.next_at = entry.sent_at + max(1.0, renew)
+        entry.next_at = entry.renew_at = entry.sent_at + max(1.0, renew)
 
     def _useless(self, entry: BindingUpdateListEntry, text: str, now: Now) -> None:
         self._sessions.notify_seldom(

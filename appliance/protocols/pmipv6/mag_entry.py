@@ -15,6 +15,8 @@ WAITING = "waiting"
 
 INIT, RENEW, DEREG = "init", "renew", "dereg"
 """Kinds of exchange, as the counters call them."""
+DROP_IPV4 = "drop-ipv4"
+"""The IPv4 home address alone is given back (RFC 5844 section 3.2.3.3); the session goes on."""
 
 
 @define(slots=True, eq=False, kw_only=True)
@@ -39,6 +41,8 @@ class BindingUpdateListEntry:
     ipv4_address: bytes | None = None
     ipv4_prefix_length: int = 0
     ipv4_router: bytes | None = None
+    dhcp_server: bool = False
+    """The anchor wants us to be the mobile's DHCP server (RFC 5844 section 3.3.4)."""
     gre: bool = False
     send_key: int | None = None
     """Uplink key, chosen by the LMA; the downlink key that we choose is ``call_id``."""
@@ -54,7 +58,7 @@ class BindingUpdateListEntry:
     """Send a GRE Key option."""
     # ---- the exchange
     exchange: str = ""
-    """``init``, ``renew``, ``dereg``; empty: nothing is outstanding."""
+    """``init``, ``renew``, ``dereg``, ``drop-ipv4``; empty: nothing is outstanding."""
     handoff: int = 4
     """Handoff Indicator of the exchange."""
     sequence: int = 0
@@ -77,6 +81,14 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    ipv4_wanted: bool = True
+    """Whether to ask for an IPv4 home address, if its line allows one at all."""
+    ipv4_asked: bool = False
+    """Whether the latest request did."""
+    ipv4_returned: bytes | None = None
+    """The address that ``drop-ipv4`` gives back."""
+    renew_at: float = 0.0
+    """When the refresh is due, whatever else happens meanwhile."""
 
     @property
     def due(self) -> float | None:

@@ -13,7 +13,7 @@ from appliance.protocols.mobility.messages import (
     BindingAcknowledgement,
     BindingUpdate,
 )
-from appliance.protocols.pmipv6.mag_entry import DEREG, RENEW, BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_entry import DEREG, DROP_IPV4, RENEW, BindingUpdateListEntry
 
 NAI = 1
 """Subtype of the MN-ID option (RFC 4283)."""
@@ -46,8 +46,11 @@ def proxy_binding_update(
     out because the fixed one is in use (6.9.1.1, RFC 6543). H is set besides A and P for anchors
     that insist on it.
     """
-    leaving = entry.exchange == DEREG
+    leaving = entry.exchange in (DEREG, DROP_IPV4)
     options: list[Any] = [opt.MobileNodeIdentifier(NAI, entry.mn_id)]
+    if entry.exchange == DROP_IPV4:
+        # RFC 5844 section 3.2.3.3: without prefixes, they stay.
+        wishes.ipv6 = wishes.ipv4 = False
     if wishes.ipv6 and not (leaving and entry.bound and not entry.prefixes):
         for prefix, length in _prefixes(entry):
             options.append(opt.HomeNetworkPrefix(length, prefix))
@@ -62,6 +65,8 @@ def proxy_binding_update(
             options.append(opt.IPv4HomeAddressRequest(0, _ZERO_IPV4))
         else:
             options.append(opt.IPv4HomeAddressRequest(entry.ipv4_prefix_length, entry.ipv4_address))
+    elif entry.exchange == DROP_IPV4 and entry.ipv4_returned is not None:
+        options.append(opt.IPv4HomeAddressRequest(entry.ipv4_prefix_length, entry.ipv4_returned))
     if entry.policy.service:
         options.append(opt.ServiceSelection(entry.policy.service))
     if entry.gre_wanted and not leaving:
@@ -104,6 +109,7 @@ class Answer:
     ipv4_address: bytes = _ZERO_IPV4
     ipv4_prefix_length: int = 0
     ipv4_router: bytes | None = None
+    dhcp_server: bool = False
     gre: bool = False
     send_key: int | None = None
     refresh: int = 0
@@ -146,6 +152,8 @@ def read_answer(message: BindingAcknowledgement) -> Answer | None:
                 answer.ipv4_address, answer.ipv4_prefix_length = option.address, option.prefix_length
             case opt.IPv4DefaultRouterAddress():
                 answer.ipv4_router = option.address
+            case opt.IPv4DhcpSupportMode():
+                answer.dhcp_server = bool(option.server)
             case opt.GreKey():
                 answer.gre, answer.send_key = True, option.key
             case opt.BindingRefreshAdvice():
@@ -162,7 +170,7 @@ def _is_home_prefix(prefix: bytes, length: int) -> bool:
 
 def exchange_rows(kind: str) -> tuple[str, str, str]:
     """Give the counter keys of an exchange: first sending, sending again, reply."""
-    name = {RENEW: "renew", DEREG: "dereg"}.get(kind, "init")
+    name = {RENEW: "renew", DEREG: "dereg", DROP_IPV4: "dereg"}.get(kind, "init")
     sent = "binding-update-sent/"
     return (
         f"{sent}{name}-request-xmit",

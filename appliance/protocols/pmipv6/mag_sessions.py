@@ -7,6 +7,7 @@ from appliance.protocols.mobility.codec import encode, seal, to_timestamp
 from appliance.protocols.pmipv6.events import Advertise, Install, Notify, Remove, Send, Withdraw
 from appliance.protocols.pmipv6.mag_entry import (
     DEREG,
+    DROP_IPV4,
     INIT,
     REGISTERING,
     WAITING,
@@ -116,11 +117,12 @@ class MagSessions:
         refused = self.refused.get(entry.mn_id, ())
         wishes = Wishes(
             ipv6=entry.policy.ipv6 and "ipv6" not in refused,
-            ipv4=entry.policy.ipv4 and "ipv4" not in refused,
+            ipv4=entry.policy.ipv4 and entry.ipv4_wanted and "ipv4" not in refused,
             lifetime=settings.reg_lifetime,
         )
         if entry.exchange == DEREG and entry.bound:
             wishes.ipv4 = entry.ipv4_address is not None
+        entry.ipv4_asked = wishes.ipv4 and entry.exchange != DROP_IPV4
         message = proxy_binding_update(entry, wishes, timestamp)
         self.features.request(entry, message, now)
         data = seal(encode(message), settings.address, entry.lma)
@@ -187,5 +189,14 @@ class MagSessions:
         mtu = max(_MINIMUM_MTU, self.settings.path_mtu - overhead)
         left = entry.lifetime if entry.expires is None else max(1, int(entry.expires - now.mono))
         self.effects.append(
-            Advertise(entry.interface, entry.link_layer, entry.prefixes, left, mtu, entry.ipv4_router)
+            Advertise(
+                entry.interface,
+                entry.link_layer,
+                entry.prefixes,
+                left,
+                mtu,
+                entry.ipv4_router,
+                entry.ipv4_address if entry.dhcp_server else None,
+                entry.ipv4_prefix_length if entry.dhcp_server else 0,
+            )
         )

@@ -168,6 +168,8 @@ class MobilePolicy:
     """LMA address; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
+    ipv4_on_demand: bool = False
+    """Ask for IPv4 only once the mobile node asks by DHCP."""
     service: bytes = b""
     """Service Selection identifier to send; empty: none."""
     prefixes: tuple[tuple[bytes, int], ...] = ()
@@ -214,6 +216,10 @@ class MagSettings:
     router_lifetime: int = number(1_800, 0, 9_000, "seconds")
     router_advertisement_interval: int = number(600, 4, 1_800, "seconds")
     # ---- IPv4 (RFC 5844), DHCP
+    dhcp_lease_time: int = number(3_600, 60, 31_536_000, "seconds")
+    """Of its own: it needs not be that of the binding (RFC 5844 section 3.4.3)."""
+    dhcp_dns_servers: tuple[bytes, ...] = ()
+    dhcp_domain_name: str = ""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)

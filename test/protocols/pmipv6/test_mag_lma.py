@@ -12,6 +12,8 @@ from appliance.protocols.access import ndp
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, SendFrame
 from appliance.protocols.pmipv6.events import (
+    AddressReleased,
+    AddressWanted,
     Advertise,
     ClearSessions,
     Install,
@@ -55,7 +57,7 @@ GATEWAYS = (packed("2001:db8:ffff::a1"), packed("2001:db8:ffff::a2"))
 class Network:
     """Carries Send effects between cores after a short delay; keeps what each core has installed."""
 
-    def __init__(self, gre="optional", encapsulation="ipip", ipv4=False, skew=0.0):
+    def __init__(self, gre="optional", encapsulation="ipip", ipv4=False, skew=0.0, **policy):
         self.mono = 100.0
         self.skew = dict.fromkeys((*GATEWAYS, ANCHOR), 0.0)
         self.skew[GATEWAYS[1]] = skew
@@ -76,7 +78,7 @@ class Network:
                 encapsulation=encapsulation,
                 reachable_time=3600,
                 access_interfaces=(AccessInterface(name="acc0"), AccessInterface(name="acc1")),
-                policies=(MobilePolicy(link_layer=MN, mn_id=NAI, ipv4=ipv4),),
+                policies=(MobilePolicy(link_layer=MN, mn_id=NAI, ipv4=ipv4, **policy),),
             )
             self.access[address] = AccessLink(settings, self.counters[address])
             self.cores[address] = MobileAccessGateway(settings, self.counters[address], lambda bits: 9)
@@ -125,7 +127,7 @@ class Network:
                     self.lost -= 1
                 else:
                     heapq.heappush(self.wire, (self.mono + DELAY, self.serial, effect))
-            elif isinstance(effect, (MobileAttached, MobileDetached)):
+            elif isinstance(effect, (MobileAttached, MobileDetached, AddressWanted, AddressReleased)):
                 self.feed(address, effect)
             elif isinstance(effect, (Advertise, Withdraw)):
                 self.feed(address, effect, access=True)

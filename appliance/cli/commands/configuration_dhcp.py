@@ -1,0 +1,35 @@
+"""Configuration commands of ``mag-service`` for the DHCP clients on its access links."""
+
+from appliance.cli.commands.configuration import MAG, WORDS, number
+from appliance.cli.grammar import setting
+
+
+def _declare() -> None:
+    number(MAG, "dhcp lease-time <dhcp_lease_time:NUMBER>", "How long a mobile node may keep its address")
+    setting(
+        MAG,
+        "dhcp dns-server",
+        "dhcp dns-server <server:IPV4>",
+        keys=("server",),
+        no="dhcp dns-server <server:IPV4>",
+        help={
+            **WORDS,
+            "dns-server": "A DNS server; several lines, the first is asked first",
+            "server": "IPv4 address",
+        },
+    )
+    setting(
+        MAG,
+        "dhcp domain-name",
+        "dhcp domain-name <dhcp_domain_name:STRING 1-253>",
+        no="dhcp domain-name",
+        default="dhcp domain-name",
+        help={
+            **WORDS,
+            "domain-name": "Domain that a client completes names with",
+            "dhcp_domain_name": "Domain name",
+        },
+    )
+
+
+_declare()

@@ -1,0 +1,133 @@
+"""A real DHCP client (udhcpc of busybox) behind a gateway: it gets its address, renews, moves, releases."""
+
+import json
+import shutil
+import signal
+import subprocess
+
+from scripts.labnet import CN_ADDRESS_4, MN_LINK_LAYER
+from scripts.labrun import Appliance, stop, wait_for
+from test.real.common import LabTests, demo_config
+
+#: What busybox calls with its findings: put the address on the link, or take it off, as Debian's script does.
+SCRIPT = """#!/bin/sh
+echo "$1 ip=$ip mask=$mask router=$router mtu=$mtu lease=$lease server=$serverid"
+case "$1" in
+bound|renew)
+    ip address replace "$ip/$mask" dev "$interface"
+    ip link set "$interface" mtu "$mtu"
+    ip route replace default via "$router" dev "$interface" ;;
+deconfig) ip -4 address flush dev "$interface" ;;
+esac
+"""
+LINE = f"mobile-node {MN_LINK_LAYER} nai mn1@example.org ipv4"
+
+
+class ClientTests(LabTests):
+    """One plain host, two gateways, one anchor."""
+
+    if shutil.which("busybox") is None:
+        skip = "the program busybox is missing (package busybox)"
+
+    def setUp(self) -> None:
+        """Start the anchor."""
+        super().setUp()
+        self.lma = self.started(demo_config("lma"))
+        self.client: subprocess.Popen[str] | None = None
+        self.script = self.work / "udhcpc.sh"
+        self.script.write_text(SCRIPT)
+        self.script.chmod(0o755)
+
+    def gateway(self, role: str, line: str = LINE) -> Appliance:
+        """Start a gateway with that line for the mobile node, and a short lease."""
+        text = demo_config(role)
+        self.assertIn(LINE, text)
+        return self.started(text.replace(LINE, f"{line}\n      dhcp lease-time 60"), role)
+
+    def run_client(self) -> None:
+        """Start udhcpc on the mobile node; its findings go to a file."""
+        self.said = self.work / "said"
+        with self.said.open("w") as said:
+            self.client = subprocess.Popen(
+                self.lab.command("mn", *f"busybox udhcpc -f -R -i mn0 -t 20 -T 1 -s {self.script}".split()),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        self.addCleanup(stop, self.client)
+
+    def event(self, name: str, seconds: float = 30) -> dict[str, str]:
+        """Wait for the client's last word to be ``name``; give what it found."""
+
+        def found() -> dict[str, str]:
+            lines = [line for line in self.said.read_text().splitlines() if " ip=" in line]
+            if not lines or not lines[-1].startswith(f"{name} "):
+                return {}
+            return dict(word.split("=", 1) for word in lines[-1].split()[1:])
+
+        return wait_for(f"{name} of udhcpc", found, seconds)
+
+    def session(self) -> dict[str, str]:
+        """The one session of the anchor."""
+        (found,) = json.loads(self.lma.cli("show lma-service session full | json"))
+        return dict(found)
+
+    def counts(self, mag: Appliance, *rows: str) -> list[int]:
+        """Values of the DHCP block."""
+        return [mag.counter("mag", "DHCP", row) for row in rows]
+
+    def test_lease(self) -> None:
+        """Address, mask, router and MTU are the session's, packets flow, and the release takes IPv4 alone."""
+        mag = self.gateway("mag1")
+        self.lab.attach()
+        self.run_client()
+        found = self.event("bound")
+        session = self.session()
+        self.assertEqual(found["ip"], session["ipv4_address"])
+        self.assertEqual((found["mask"], found["router"]), ("24", "203.0.113.1"))
+        self.assertEqual((found["server"], found["lease"], found["mtu"]), ("203.0.113.1", "60", "1460"))
+        self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
+        assert self.client is not None
+        # It renews when told to, and so it does by itself at half of the lease.
+        self.client.send_signal(signal.SIGUSR1)
+        self.event("renew", 20)
+        self.assertEqual(self.counts(mag, "Discover Received", "Offer Sent", "Nak Sent"), [1, 1, 0])
+        stop(self.client)
+        wait_for("the release", lambda: not self.session()["ipv4_address"], 10)
+        self.assertTrue(self.session()["prefixes"])
+        self.assertEqual(self.counts(mag, "Release Received"), [1])
+
+    def test_on_demand(self) -> None:
+        """A host that wants no IPv4 gets none; when it does, its session has it."""
+        self.gateway("mag1", f"{LINE}-on-demand")
+        self.lab.attach()
+        wait_for("the session", lambda: "mn1@example.org" in self.lma.cli("show lma-service session"), 20)
+        self.assertEqual(self.session()["ipv4_address"], "")
+        self.run_client()
+        self.assertEqual(self.event("bound")["ip"], self.session()["ipv4_address"])
+
+    def test_ipv4_only(self) -> None:
+        """A host whose IPv6 is off attaches by its DHCPDISCOVER."""
+        self.gateway("mag1", f"{LINE}-only")
+        self.lab.exec("mn", "sysctl", "-qw", "net.ipv6.conf.mn0.disable_ipv6=1")
+        self.lab.attach()
+        self.run_client()
+        self.assertEqual(self.event("bound")["ip"], self.session()["ipv4_address"])
+        self.assertEqual(self.session()["prefixes"], [])
+        self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
+
+    def test_handover(self) -> None:
+        """The lease goes on at another gateway: the same server answers the renewal there."""
+        self.gateway("mag1")
+        other = self.gateway("mag2")
+        self.lab.attach()
+        self.run_client()
+        address = self.event("bound")["ip"]
+        self.lab.move("mag1", "mag2")
+        wait_for("the handover", lambda: self.session()["handoffs"] == 1, 20)
+        assert self.client is not None
+        self.client.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.event("renew", 20)["ip"], address)
+        self.assertEqual(self.counts(other, "Ack Sent", "Nak Sent"), [1, 0])
+        self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
