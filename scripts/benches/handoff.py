@@ -193,9 +193,8 @@ def judge(
 
 def report(figures: dict[str, float]) -> None:
     """Print the figures for a person."""
-    print(
-        f"{figures['handoffs']:.0f} handovers with {figures['packets_per_s']:.0f} packets a second to the mobile"
-    )
+    rate = figures["packets_per_s"]
+    print(f"{figures['handoffs']:.0f} handovers with {rate:.0f} packets a second to the mobile node")
     print(
         f"  {figures['packets']:.0f} packets: {figures['lost']:.0f} lost, {figures['twice']:.0f} twice, "
         f"{figures['to_old_gateway_after_ack']:.0f} at the old gateway after the acknowledgement"

@@ -158,10 +158,13 @@ class Gateway:
 
     def answer(self, *, udp: bool = False, timeout: float = PATIENCE) -> Answer:
         """The next Binding Acknowledgement."""
-        data = self.receive(wire.ACKNOWLEDGEMENT, timeout, udp=udp)
-        status, _, sequence, units = data[6], data[7], *_two(data)
-        options = dict(wire.options_of(data, 12))
-        return Answer(status, sequence, 4 * units, options, data)
+        return self.read_answer(self.receive(wire.ACKNOWLEDGEMENT, timeout, udp=udp))
+
+    @staticmethod
+    def read_answer(data: bytes) -> Answer:
+        """What a Binding Acknowledgement says (RFC 6275 section 6.1.8)."""
+        sequence, units = int.from_bytes(data[8:10], "big"), int.from_bytes(data[10:12], "big")
+        return Answer(data[6], sequence, 4 * units, dict(wire.options_of(data, 12)), data)
 
     def options(
         self,
@@ -234,11 +237,11 @@ class Gateway:
         if answer.status != status:
             raise LabError(f"{mobile.nai}: answered with status {answer.status}, not {status}")
         if status < 128:
-            self._keep(mobile, answer)
+            self.keep(mobile, answer)
         return answer
 
     @staticmethod
-    def _keep(mobile: Mobile, answer: Answer) -> None:
+    def keep(mobile: Mobile, answer: Answer) -> None:
         """Take over what an acknowledgement gives to the mobile."""
         given = answer.options.get(wire.PREFIX)
         if given and any(given[2:]):
@@ -268,7 +271,3 @@ class Gateway:
         data = sock.recv(65_536)
         # An IPv4 raw socket gives the outer header too.
         return data[20:] if outer == 4 and protocol != wire.UDP else data
-
-
-def _two(data: bytes) -> tuple[int, int]:
-    return int.from_bytes(data[8:10], "big"), int.from_bytes(data[10:12], "big")

@@ -45,6 +45,10 @@ class Correspondent:
         sock.sendto(payload, (socket.inet_ntop(sock.family, destination), MOBILE_PORT))
         return (40 if len(destination) == 16 else 20) + 8 + len(payload)
 
+    def socket(self, size: int) -> socket.socket:
+        """The socket of an address family, named by the size of its addresses."""
+        return self._sockets[size]
+
     def hear(self, size: int, timeout: float = PATIENCE) -> bytes:
         """The next datagram of a mobile; ``size`` is that of an address of the family."""
         if not select.select([self._sockets[size]], [], [], timeout)[0]:
@@ -155,6 +159,13 @@ class World:
         """What the screen says now."""
         found: dict[str, int] = json.loads(self.type("show lma-service statistics | json"))
         return found
+
+    def settled(self) -> dict[str, int]:
+        """What the screen says once it does not change any more."""
+        before: dict[str, int] = {}
+        while before != (before := self.counters()):
+            time.sleep(0.2)
+        return before
 
     def sessions(self) -> int:
         """How many sessions there are."""
