@@ -14,6 +14,7 @@ from scripts.labnet import AAA_ADDRESS, LMA_ADDRESS, LabError
 CAPABILITIES, WATCHDOG, DISCONNECT = 257, 280, 282
 SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, RESULT, EXPERIMENTAL = 263, 264, 296, 268, 297
 EXPERIMENTAL_CODE, VENDOR, AUTH_APPLICATION, REQUEST_TYPE, USER = 298, 266, 258, 274, 1
+ERROR_REPORTING_HOST = 294
 ACCOUNTING_APPLICATION, VENDOR_APPLICATION, RECORD_TYPE, RECORD_NUMBER = 259, 260, 480, 485
 #: AVPs of a request that its answer repeats.
 _REPEATED = (SESSION_ID, AUTH_APPLICATION, REQUEST_TYPE, ACCOUNTING_APPLICATION, RECORD_TYPE, RECORD_NUMBER)
@@ -49,6 +50,8 @@ class Server:
 
     def __init__(self, world: World) -> None:
         self.verdicts: dict[str, Any] = {}
+        #: By user, who is named as the one who has said so (Error-Reporting-Host).
+        self.reporters: dict[str, str] = {}
         self.asked = 0
         self.connected = threading.Event()
         self._peers: list[socket.socket] = []
@@ -93,9 +96,11 @@ class Server:
         """The answer to a request; empty: none."""
         command = int.from_bytes(head[5:8], "big")
         verdict: Any = SUCCESS
+        reporter = ""
         if command not in (CAPABILITIES, WATCHDOG, DISCONNECT):
             self.asked += 1
             user = dict(asked).get(USER, b"").decode()
+            reporter = self.reporters.get(user, "")
             verdict = self.verdicts.get(user, SUCCESS)
             if verdict == SILENCE:
                 return b""
@@ -107,6 +112,8 @@ class Server:
         else:
             body += avp(RESULT, verdict.to_bytes(4, "big"))
         body += avp(ORIGIN_HOST, b"aaa1.example.org") + avp(ORIGIN_REALM, b"example.org")
+        if reporter:
+            body += avp(ERROR_REPORTING_HOST, reporter.encode())
         if command == CAPABILITIES:
             body += avp(257, b"\0\2" + socket.inet_pton(socket.AF_INET6, AAA_ADDRESS))
             body += avp(VENDOR, bytes(4)) + avp(269, b"scripted")

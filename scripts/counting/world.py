@@ -155,6 +155,10 @@ class World:
         """Configure the context of the service while it runs."""
         self.type("configure", "context anchor", *lines, "end")
 
+    def configure_group(self, *lines: str) -> None:
+        """Configure the AAA group of the context while it runs."""
+        self.type("configure", "context anchor", "aaa group mobile", *lines, "end")
+
     def counters(self) -> dict[str, int]:
         """What the screen says now."""
         found: dict[str, int] = json.loads(self.type("show lma-service statistics | json"))
