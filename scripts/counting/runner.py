@@ -113,10 +113,10 @@ class Run:
                     self.wrong += world.mag1.wrong + world.mag2.wrong
                 self._log(world)
             except LabError as failure:
+                self.say(f"stage {stage.name}: {failure}")
                 for case in cases[len(done) :]:
                     done.append(Outcome(case))
-                    done[-1].problem = f"stage {stage.name}: {failure}"
-                    self._tell(done[-1])
+                    done[-1].problem = f"stage {stage.name} did not come up, or broke off"
             self.outcomes += done
             good = sum(not outcome.problem for outcome in done)
             took = time.monotonic() - begun

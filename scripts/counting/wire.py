@@ -125,21 +125,30 @@ def options_of(data: bytes, start: int) -> list[Option]:
     return found
 
 
-def signed(mh: bytes, subtype: int, spi: int, key: bytes, care_of: bytes, home: bytes) -> bytes:
-    """Put an authentication option (RFC 4285 section 5) at the end of a message with a zero checksum.
+def authenticated(mh: bytes, proofs: Iterable[tuple[int, int, bytes]], care_of: bytes, home: bytes) -> bytes:
+    """Put authentication options (RFC 4285 section 5) at the end of a message with a zero checksum.
 
-    Padding goes in front of it, so that it is the last option and ends the message.
+    ``proofs`` are (subtype, SPI, key): 1 for MN-HA, 2 for MN-AAA, which is the last one. Padding goes in
+    front of each, so that it is where it must be (4n+1) and the message ends with the last.
     """
-    size = 12 if subtype == 1 else 20
-    length = 7 + size
-    # The option's place is 4n+1, and the message ends with it on a multiple of 8.
-    gap = (-(len(mh) + length)) % 8
-    head = mh + padding(gap) + bytes((AUTHENTICATION, 5 + size, subtype)) + spi.to_bytes(4, "big")
-    head = head[:1] + bytes(((len(head) + size) // 8 - 1,)) + head[2:]
-    covered = care_of + home + head
-    if subtype == 1:
-        return head + hmac.digest(key, covered, "sha1")[:12]
-    return head + hmac.digest(key, hashlib.sha1(covered, usedforsecurity=False).digest(), "sha1")
+    out, places = mh, []
+    for subtype, spi, key in proofs:
+        size = 12 if subtype == 1 else 20
+        # The option has 7 octets and the authenticator; its end is on a multiple of 8, so its place is 8n+5.
+        out += (
+            padding(-(len(out) + 7 + size) % 8)
+            + bytes((AUTHENTICATION, 5 + size, subtype))
+            + spi.to_bytes(4, "big")
+        )
+        places.append((len(out), subtype, key, size))
+        out += bytes(size)
+    out = out[:1] + bytes((len(out) // 8 - 1,)) + out[2:]
+    for at, subtype, key, size in places:
+        covered = care_of + home + out[:at]
+        if subtype == 2:
+            covered = hashlib.sha1(covered, usedforsecurity=False).digest()
+        out = out[:at] + hmac.digest(key, covered, "sha1")[:size] + out[at + size :]
+    return out
 
 
 # Packets of mobiles and tunnels.
