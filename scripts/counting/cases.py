@@ -129,13 +129,19 @@ class Case:
     stage: str
     moves: Moves
     deed: Deed
-    #: Counters whose row of the table shows this case even if an earlier one moves them too.
+    #: Counters whose row of the table shows this case even if an earlier one moves them too, and those that
+    #: it moves by what only shows when it is done.
     shows: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """Of the function."""
         return self.deed.__name__
+
+    @property
+    def counters(self) -> list[str]:
+        """The counters that it moves, as far as that is known before."""
+        return [*expected(self.moves), *self.shows]
 
     @property
     def what(self) -> str:

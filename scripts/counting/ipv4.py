@@ -14,7 +14,7 @@ from scripts.counting.cases import (
 )
 from scripts.counting.gateway import Mobile
 from scripts.counting.stages import Stage, anchor
-from scripts.counting.tunnels import carried, downward, upward
+from scripts.counting.tunnels import carried, downward, rows, upward
 from scripts.counting.world import World
 from scripts.labnet import BACKHAUL
 
@@ -46,7 +46,7 @@ def attach_over_udp(world: World) -> Steps:
     world.mag1.register(mobile, udp=True, ipv4=True)
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(RECEIVED, "4in4"))
 def four_in_four_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in IPv4 reaches the correspondent"""
     mobile = over_ipv4(world)
@@ -54,7 +54,7 @@ def four_in_four_up(world: World) -> Measured:
     return carried(RECEIVED, "4in4", upward(world, mobile, 4, 4, wire.IPIP))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(RECEIVED, "6in4"))
 def six_in_four_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in IPv4 reaches the correspondent"""
     mobile = over_ipv4(world)
@@ -62,7 +62,7 @@ def six_in_four_up(world: World) -> Measured:
     return carried(RECEIVED, "6in4", upward(world, mobile, 6, 4, wire.IPV6))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(RECEIVED, "ipv4-udp-ipv4"))
 def udp_four_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in UDP over IPv4 reaches the correspondent"""
     mobile = over_ipv4(world, forced=True)
@@ -70,7 +70,7 @@ def udp_four_up(world: World) -> Measured:
     return carried(RECEIVED, "ipv4-udp-ipv4", upward(world, mobile, 4, 4, wire.UDP))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(RECEIVED, "ipv4-udp-ipv6"))
 def udp_six_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in UDP over IPv4 reaches the correspondent"""
     mobile = over_ipv4(world, forced=True)
@@ -78,7 +78,7 @@ def udp_six_up(world: World) -> Measured:
     return carried(RECEIVED, "ipv4-udp-ipv6", upward(world, mobile, 6, 4, wire.UDP))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(SENT, "4in4"))
 def four_in_four_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes to the gateway in IPv4"""
     mobile = over_ipv4(world)
@@ -86,7 +86,7 @@ def four_in_four_down(world: World) -> Measured:
     return carried(SENT, "4in4", downward(world, mobile, 4, 4, wire.IPIP))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(SENT, "6in4"))
 def six_in_four_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes to the gateway in IPv4"""
     mobile = over_ipv4(world)
@@ -94,7 +94,7 @@ def six_in_four_down(world: World) -> Measured:
     return carried(SENT, "6in4", downward(world, mobile, 6, 4, wire.IPV6))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(SENT, "ipv4-udp-ipv4"))
 def udp_four_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes to the gateway in UDP over IPv4"""
     mobile = over_ipv4(world, forced=True)
@@ -102,7 +102,7 @@ def udp_four_down(world: World) -> Measured:
     return carried(SENT, "ipv4-udp-ipv4", downward(world, mobile, 4, 4, wire.UDP))
 
 
-@case("ipv4")
+@case("ipv4", shows=rows(SENT, "ipv4-udp-ipv6"))
 def udp_six_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes to the gateway in UDP over IPv4"""
     mobile = over_ipv4(world, forced=True)

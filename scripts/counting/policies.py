@@ -109,3 +109,44 @@ def _newer(world: World, detector: str) -> Steps:
     server(world).reporters[mobile.nai] = f"{detector}.example.org"
     yield
     world.mag1.register(mobile, status=128)
+
+
+# Congestion control.
+
+_CONTROL = "congestion-control"
+_THRESHOLD = f"{_CONTROL} threshold max-sessions-per-service-utilization"
+_SMALL = "bind address 2001:db8:ffff::1 ipv4-address 198.51.100.1"
+
+
+def _congest(world: World, action: str) -> None:
+    """Have the anchor be congested: it has more than one per cent of its sessions."""
+    world.attached()
+    world.configure(f"{_SMALL} max-subscribers 100")
+    world.configure_root(_CONTROL, f"{_THRESHOLD} 1", f"{_CONTROL} policy lma-service action {action}")
+    world.until("the anchor is congested", lambda: world.show("congestion-control")[0]["congested"])
+
+
+def _relieve(world: World) -> None:
+    world.configure_root(f"no {_THRESHOLD}", f"no {_CONTROL}")
+    world.configure(_SMALL)
+
+
+@case("plain", denied("initial", f"{ADMIN}/congestion-control-denied"))
+def congestion_rejected(world: World) -> Steps:
+    """Proxy Binding Update of a new mobile node at a congested anchor whose policy is `reject`"""
+    _congest(world, "reject")
+    yield
+    world.mag1.register(world.mobile(), status=129)
+    _relieve(world)
+
+
+@case("plain", dropped("congestion-discarded", "initial"))
+def congestion_dropped(world: World) -> Steps:
+    """Proxy Binding Update of a new mobile node at a congested anchor whose policy is `drop`"""
+    _congest(world, "drop")
+    key = f"{DISCARD}/congestion-discarded"
+    before = world.counters()[key]
+    yield
+    world.mag1.update(world.mobile())
+    world.until("the update is counted", lambda: world.counters()[key] > before)
+    _relieve(world)

@@ -189,7 +189,7 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
         for case in CASES
         if any(
             fnmatch.fnmatchcase(name, pattern)
-            for name in (*expected(case.moves), case.name, case.stage)
+            for name in (*case.counters, case.name, case.stage)
             for pattern in patterns
         )
     ]

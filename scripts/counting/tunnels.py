@@ -20,6 +20,11 @@ def carried(way: str, name: str, octets: int) -> Moves:
     return {f"{way}/total-packets/{name}": 1, f"{way}/total-bytes/{name}": octets}
 
 
+def rows(way: str, name: str) -> tuple[str, str]:
+    """The counters of an encapsulation."""
+    return f"{way}/total-packets/{name}", f"{way}/total-bytes/{name}"
+
+
 def inner(world: World, mobile: Mobile, version: int, payload: bytes = PAYLOAD) -> bytes:
     """A datagram of a mobile to the correspondent."""
     source = mobile.host if version == 6 else mobile.address
@@ -57,7 +62,7 @@ def with_keys(world: World) -> Mobile:
     return mobile
 
 
-@case("plain")
+@case("plain", shows=rows(RECEIVED, "6in6"))
 def six_in_six_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in IPv6 reaches the correspondent"""
     mobile = world.attached()
@@ -65,7 +70,7 @@ def six_in_six_up(world: World) -> Measured:
     return carried(RECEIVED, "6in6", upward(world, mobile, 6, 6, wire.IPV6))
 
 
-@case("plain")
+@case("plain", shows=rows(RECEIVED, "4in6"))
 def four_in_six_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in IPv6 reaches the correspondent"""
     mobile = world.attached(ipv4=True)
@@ -73,7 +78,7 @@ def four_in_six_up(world: World) -> Measured:
     return carried(RECEIVED, "4in6", upward(world, mobile, 4, 6, wire.IPIP))
 
 
-@case("plain")
+@case("plain", shows=rows(RECEIVED, "ipv6-gre-ipv4"))
 def gre_four_up(world: World) -> Measured:
     """An IPv4 datagram of a mobile node in GRE over IPv6, with the key that the anchor gave"""
     mobile = with_keys(world)
@@ -82,7 +87,7 @@ def gre_four_up(world: World) -> Measured:
     return carried(RECEIVED, "ipv6-gre-ipv4", size)
 
 
-@case("plain")
+@case("plain", shows=rows(RECEIVED, "ipv6-gre-ipv6"))
 def gre_six_up(world: World) -> Measured:
     """An IPv6 datagram of a mobile node in GRE over IPv6, with the key that the anchor gave"""
     mobile = with_keys(world)
@@ -91,7 +96,7 @@ def gre_six_up(world: World) -> Measured:
     return carried(RECEIVED, "ipv6-gre-ipv6", size)
 
 
-@case("plain")
+@case("plain", shows=rows(SENT, "6in6"))
 def six_in_six_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes to the gateway in IPv6"""
     mobile = world.attached()
@@ -99,7 +104,7 @@ def six_in_six_down(world: World) -> Measured:
     return carried(SENT, "6in6", downward(world, mobile, 6, 6, wire.IPV6))
 
 
-@case("plain")
+@case("plain", shows=rows(SENT, "4in6"))
 def four_in_six_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes to the gateway in IPv6"""
     mobile = world.attached(ipv4=True)
@@ -107,7 +112,7 @@ def four_in_six_down(world: World) -> Measured:
     return carried(SENT, "4in6", downward(world, mobile, 4, 6, wire.IPIP))
 
 
-@case("plain")
+@case("plain", shows=rows(SENT, "ipv6-gre-ipv4"))
 def gre_four_down(world: World) -> Measured:
     """An IPv4 datagram of the correspondent comes in GRE over IPv6, with the gateway's key"""
     mobile = with_keys(world)
@@ -116,7 +121,7 @@ def gre_four_down(world: World) -> Measured:
     return carried(SENT, "ipv6-gre-ipv4", size)
 
 
-@case("plain")
+@case("plain", shows=rows(SENT, "ipv6-gre-ipv6"))
 def gre_six_down(world: World) -> Measured:
     """An IPv6 datagram of the correspondent comes in GRE over IPv6, with the gateway's key"""
     mobile = with_keys(world)

@@ -155,13 +155,21 @@ class World:
         """Configure the context of the service while it runs."""
         self.type("configure", "context anchor", *lines, "end")
 
+    def configure_root(self, *lines: str) -> None:
+        """Configure what is of no context while it runs."""
+        self.type("configure", *lines, "end")
+
     def configure_group(self, *lines: str) -> None:
         """Configure the AAA group of the context while it runs."""
         self.type("configure", "context anchor", "aaa group mobile", *lines, "end")
 
+    def show(self, what: str) -> Any:
+        """The data of a show command."""
+        return json.loads(self.type(f"show {what} | json"))
+
     def counters(self) -> dict[str, int]:
         """What the screen says now."""
-        found: dict[str, int] = json.loads(self.type("show lma-service statistics | json"))
+        found: dict[str, int] = self.show("lma-service statistics")
         return found
 
     def settled(self) -> dict[str, int]:
@@ -173,7 +181,7 @@ class World:
 
     def sessions(self) -> int:
         """How many sessions there are."""
-        return len(json.loads(self.type("show lma-service session full | json")))
+        return len(self.show("lma-service session"))
 
     # ---- mobiles
 
