@@ -171,7 +171,7 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 def report(found: list[dict[str, Any]], say: Any) -> None:
     """The table, for a person."""
-    wide = max(len(row["counter"]) for row in found)
+    wide = max((len(row["counter"]) for row in found), default=0)
     for row in found:
         if row["ok"] is None:
             say(f"{row['counter']:<{wide}}       -      - -   not moved: {row['what']}")
@@ -203,7 +203,7 @@ def count(lab: Lab, work: Path, options: argparse.Namespace, say: Any = print) -
     reading = decode.read(run.captures, work, run.wrong) if run.captures else decode.Reading()
     found = rows(run.outcomes)
     say("")
-    report(found, say)
+    report([row for row in found if row["ok"] is not None or not options.only], say)
     bad = [outcome for outcome in run.outcomes if outcome.problem]
     moved = sum(row["ok"] is True for row in found)
     say("")
