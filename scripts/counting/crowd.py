@@ -232,8 +232,8 @@ class Scripted(Crowd):
         while number < step or handed < options.handoffs:
             number += 1
             self.pump(begun + number * options.seconds / step)
-            if done < _share(number, updates, step):
-                handoff = handed < -(-done * options.handoffs // updates) or number >= step
+            if done < _share(number, updates, step) or number > step:
+                handoff = handed < _share(done + 1, options.handoffs, updates)
                 if self._change(self.random.choice(everybody), handoff):
                     done += 1
                     handed += handoff

@@ -21,7 +21,7 @@ ALL_ROUTERS_LINK = bytes.fromhex("333300000002")
 GATEWAY_LINK = bytes.fromhex("00005e005213")
 ETHERTYPE = b"\x86\xdd"
 BUFFER = 16 << 20
-PATIENCE = 20.0
+INTERVAL, PATIENCE = 4.0, 20.0
 
 
 def link_local(mobile: Mobile) -> bytes:
@@ -130,9 +130,14 @@ class Attended(Crowd):
             self._pause(begun + number / self.options.rate)
             self._asked[mobile.number] = time.monotonic()
             self.link.send(solicitation(mobile))
-        until = time.monotonic() + PATIENCE
-        while len(self.here) < len(self.mobiles) and time.monotonic() < until:
+        until = again = time.monotonic()
+        while len(self.here) < len(self.mobiles) and time.monotonic() < until + PATIENCE:
             self._pause(time.monotonic() + 0.01)
+            if time.monotonic() > again + INTERVAL:
+                # RFC 4861 section 6.3.7: a host asks again, four seconds later.
+                again = time.monotonic()
+                for number in self._asked:
+                    self.link.send(solicitation(self.mobiles[number]))
         if len(self.here) < len(self.mobiles):
             raise LabError(f"{len(self.here)} of {len(self.mobiles)} mobile nodes could attach")
         self.rates["attach"] = len(self.mobiles) / (time.monotonic() - begun)

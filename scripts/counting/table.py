@@ -52,3 +52,4 @@ _MOVED = {key for case in CASES for key in case.counters}
 WAITING: dict[str, str] = {
     key: f"waits for {_absent(case)}" for case in _LATER for key in case.counters if key not in _MOVED
 }
+WAITING |= {key: "no case moves it" for key in COUNTERS if key not in _MOVED and key not in WAITING}
