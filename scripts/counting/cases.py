@@ -141,7 +141,7 @@ class Case:
     @property
     def counters(self) -> list[str]:
         """The counters that it moves, as far as that is known before."""
-        return [*expected(self.moves), *self.shows]
+        return [*expected(plus(dict.fromkeys(self.shows, 1), self.moves))]
 
     @property
     def what(self) -> str:

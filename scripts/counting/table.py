@@ -27,16 +27,11 @@ MODULES = [
 ]
 CASES.sort(key=lambda case: MODULES.index(case.deed.__module__))
 
-_POLICY = (
-    "busyout", "newcall_rejected", "no_memory", "queue_full", "one_session_only", "no_service", "shut_down",
-    "newer_at_pcrf", "newer_at_pcs",
-)  # fmt: skip
 #: What moves nothing before something else is there, by stage or name of a case, and what that is.
 ABSENT: dict[str, str] = {
     "ipv4": "IPv4 transport",
     "revocation": "binding revocation",
     "hosts": "bindings of hosts",
-    **dict.fromkeys(_POLICY, "policies of the operator"),
     **dict.fromkeys(("congestion_rejected", "congestion_dropped"), "congestion control"),
 }
 
