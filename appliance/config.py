@@ -14,6 +14,7 @@ from appliance.config_checks import Fault, Outline, address_range, find_faults, 
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_peers import make_anchor, make_peer
 from appliance.config_text import parse, show
 from appliance.config_tree import (
     DEFAULT_CONTROL_SOCKET,
@@ -32,7 +33,6 @@ from appliance.protocols.pmipv6.settings import (
     LmaSettings,
     MagSettings,
     MobilePolicy,
-    Peer,
     PrefixPool,
     Profile,
 )
@@ -223,11 +223,7 @@ def _profile(section: Section) -> Profile:
 def _lma(section: Section, context: Context) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name)
     _assign(settings, section)
-    settings.peers = tuple(
-        Peer(address=address, prefix_length=length, allowed="prohibited" not in entry.args)
-        for entry in section.entries("mag-peer")
-        for address, length in (entry.args["peer"],)
-    )
+    settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
@@ -239,6 +235,7 @@ def _lma(section: Section, context: Context) -> LmaSettings:
 def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings = MagSettings(name=section.name, context=context.name)
     _assign(settings, section)
+    settings.anchors = tuple(make_anchor(entry) for entry in section.entries("lma-peer"))
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )

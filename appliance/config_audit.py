@@ -43,6 +43,10 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
     if not settings.max_subscribers:
         yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
+    if settings.shutdown:
+        yield Finding("LMA-service", WARNING, f"{name} answers nobody: it is shut down")
+    elif settings.newcall_policy != "none":
+        yield Finding("LMA-service", WARNING, f"{name} takes no new sessions: {settings.newcall_policy}")
 
 
 def _mag(settings: MagSettings) -> Iterator[Finding]:

@@ -94,6 +94,9 @@ def make_group(section: Section, context: str, endpoints: list[Section]) -> Grou
         context=context,
         authentication=_side(section, "authentication", endpoints),
         accounting=_side(section, "accounting", endpoints),
+        newer_sessions=tuple(
+            (entry.args["host"], entry.args["detector"]) for entry in section.entries("newer-session")
+        ),
         **values_of(section, GroupSettings),
     )
 

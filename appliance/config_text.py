@@ -10,6 +10,7 @@ from appliance.cli.commands import (
     configuration_aaa,
     configuration_dhcp,
     configuration_diameter,
+    configuration_policy,
     configuration_services,
     management,
 )
@@ -23,6 +24,7 @@ COMMAND_MODULES = (
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
+    configuration_policy,
     management,
 )
 ROOT = configuration.ROOT

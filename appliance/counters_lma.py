@@ -159,45 +159,91 @@ _DENIED = (
     ),
     *group(
         "Update Denied - Insufficient Resource Reasons",
-        event("No Session Manager", "No worker could take the session."),
-        event("No Memory", "The process is at its hard limit of sessions or memory."),
-        event("Session Manager Rejected", "The service holds its configured maximum of subscribers."),
-        event("Input-Q Exceeded", "The queue of requests still being worked on is full."),
-        event("Simul Bindings Exceeded", "More care-of addresses at once than the service allows."),
-        event("Address Alloc Failed", "No prefix or address is left in the pool."),
+        event(
+            "No Session Manager",
+            "A new session while 'newcall policy busyout' is set, or the tunnel device is down or gone.",
+        ),
+        event("No Memory", "A new session while the process has more memory than 'max-memory' says."),
+        event("Session Manager Rejected", "A new session beyond 'max-subscribers'."),
+        event(
+            "Input-Q Exceeded",
+            "'max-pending' updates wait already for AAA, or for another gateway's de-registration.",
+        ),
+        event(
+            "Simul Bindings Exceeded",
+            "A new session of a mobile node that has as many as 'simul-bindings' says, or 32.",
+        ),
+        event("Address Alloc Failed", "A new session, or family, for which no pool has anything left."),
         extra("Other", "Status 130 for another reason."),
     ),
     *group(
         "Update Denied - Admin Prohibited Reasons",
         event("MN-AAA Auth Option Missing", "The service wants an MN-AAA authentication option: none there."),
-        event("H-bit Not Set", "Home registration flag clear in a binding update."),
+        event("H-bit Not Set", "Home registration flag clear while 'h-bit-required' is set."),
         event("Invalid MN-AAA Option SPI", "The SPI of the MN-AAA option is not one we accept."),
         event("Invalid MN-HA Option SPI", "No security association has the SPI of the MN-HA option."),
         event("Congestion Control Denied", "The overload policy refuses new work."),
-        event("Policy Rejected", "The new-call policy, or forced UDP encapsulation that is not allowed."),
-        event("HoA Not Authorized", "The home address asked for is not this mobile node's."),
-        event("No Permission", "The subscriber profile does not permit this kind of mobility."),
-        event("Bad Request", "Well formed but contradictory, such as zero and non-zero prefixes together."),
+        event(
+            "Policy Rejected",
+            "A new session while 'newcall policy reject' is set; forced UDP encapsulation without "
+            "'forced-udp-encapsulation'; another care-of address than the source without 'alt-coa-allowed'.",
+        ),
+        event(
+            "HoA Not Authorized",
+            "The IPv4 home address asked for is another's, not from here, or not permitted (status 171).",
+        ),
+        event(
+            "No Permission",
+            "The subscriber has 'no service enable'; 'no permission pmipv6' is Proxy Reg Not Enabled.",
+        ),
+        event(
+            "Bad Request",
+            "Well formed but contradictory: several zero prefixes, zero beside others, one prefix twice, "
+            "more than 32 of them, or no acknowledge flag.",
+        ),
         extra("Other", "Status 129 for another reason."),
     ),
     *group(
         "Update Denied - Unspecified Reason",
-        event("Newer Session detected by AAA", "AAA knows a newer session of the same mobile node."),
-        event("Newer Session detected by PCRF", "The policy function knows a newer session of the node."),
-        event("Newer Session detected by PCS", "The policy and charging server knows a newer session."),
-        extra("Other", "Status 128 for another reason."),
+        event(
+            "Newer Session detected by AAA",
+            "AAA answered with 3GPP result 5453, and no 'newer-session' line names who reports it.",
+        ),
+        event(
+            "Newer Session detected by PCRF",
+            "The same, reported by a host that a 'newer-session' line of the AAA group calls a PCRF.",
+        ),
+        event(
+            "Newer Session detected by PCS",
+            "The same, reported by a host that a 'newer-session' line of the AAA group calls a PCS (policy "
+            "and charging server).",
+        ),
+        extra("Other", "Status 128 for another reason: no AAA server has answered."),
     ),
     *group(
         "Binding Updates Discard Reasons",
         event("Congestion Discarded", "Dropped without an answer by the overload policy."),
-        event("Checksum Error", "Checksum of the mobility header or of UDP wrong."),
-        event("Initial Auth Pending", "Repeated while AAA still works on the first one."),
-        event("Session Not Found", "Its session is not there, or is another gateway's now."),
-        event("HAMGR Not Ready", "The service is not started yet."),
-        event("Decode Failure", "An option or a fixed field that cannot be read."),
-        event("Invalid Buffer Length", "Shorter than its header says, or than its type needs."),
+        event("Checksum Error", "Checksum of the mobility header wrong, in IPv6 (over UDP the host checks)."),
+        event(
+            "Initial Auth Pending",
+            "A newer update of its session took its place while it waited for AAA, or one was there before.",
+        ),
+        event(
+            "Session Not Found",
+            "A de-registration that fits no session, or is not from the gateway that serves it.",
+        ),
+        event("HAMGR Not Ready", "An update while 'shutdown' is set: the socket is open, the service not."),
+        event(
+            "Decode Failure",
+            "An option that is cut off, has a wrong length, or is repeated; or Payload Proto is not 59.",
+        ),
+        event("Invalid Buffer Length", "Shorter than its header says, or than a binding update has to be."),
         event("Revocation Pending", "The session is being revoked."),
-        extra("Other", "Dropped for another reason: unknown peer with silent policy, no unicast source."),
+        extra(
+            "Other",
+            "Dropped for another reason: unknown peer with silent policy, no unicast source, denied a moment "
+            "ago (quiet-denials).",
+        ),
     ),
 )
 

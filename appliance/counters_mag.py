@@ -130,6 +130,8 @@ MAG = Table(
             event("Decline Received", "The mobile node found its address in use."),
             event("Release Received", "The mobile node gave its address back."),
             event("Inform Received", "Parameters were asked for."),
+            event("Relayed To Server", "A client's message was taken to the DHCP server."),
+            event("Relayed To Client", "The DHCP server's answer was taken to the client."),
             event("Ignored", "No client's message, or about another server or address."),
         ),
         *group(

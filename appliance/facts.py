@@ -6,8 +6,15 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 
 from ipaddress import ip_address, ip_network
 
+from appliance.config_peers import words
 from appliance.protocols.mobility.names import VALUES
-from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, MobilePolicy, Peer
+from appliance.protocols.pmipv6.settings import (
+    SESSIONS_PER_MOBILE,
+    LmaSettings,
+    MagSettings,
+    MobilePolicy,
+    Peer,
+)
 
 Facts = list[tuple[str, str]]
 
@@ -55,8 +62,7 @@ def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
 
 
 def _peer(peer: Peer) -> str:
-    text = _network(peer.address, peer.prefix_length)
-    return text if peer.allowed else f"{text} prohibited"
+    return " ".join([_network(peer.address, peer.prefix_length), *words(peer)])
 
 
 def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
@@ -77,7 +83,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Local IPv6 Address", _address(settings.address)),
         ("Local IPv4 Address", _address(settings.ipv4_address)),
         ("Lifetime", f"{settings.reg_lifetime} seconds"),
-        ("Simul Bindings", str(settings.simul_bindings)),
+        ("Simul Bindings", str(settings.simul_bindings or SESSIONS_PER_MOBILE)),
         ("Setup Timeout", f"{settings.setup_timeout} seconds"),
         ("Sequence Number Validation", _switch(settings.sequence_number_validate)),
         ("Refresh Advice Option", _switch(settings.refresh_advice_option)),
@@ -86,8 +92,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Timestamp Tolerance", f"{settings.timestamp_validity_window} milliseconds"),
         ("Default Subscriber", settings.default_profile.name if settings.default_profile else "None"),
         ("AAA accounting", _switch(settings.aaa_accounting)),
-        ("Service Status", state),
-        ("Newcall Policy", "NONE"),
+        ("Service Status", "Shutdown" if settings.shutdown and state == "Started" else state),
+        ("Newcall Policy", settings.newcall_policy.upper()),
         ("Alternate Care-of Address", "Allowed" if settings.alt_coa_allowed else "Not Allowed"),
         ("Mobile Node Generated Timestamp", _switch(settings.mobile_node_generated_timestamp)),
         ("Min Delay Before BCE Delete", f"{settings.min_delay_before_bce_delete} milliseconds"),
@@ -95,6 +101,9 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
         ("GRE", settings.gre.capitalize()),
         ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
+        ("Max Memory", f"{settings.max_memory} MiB" if settings.max_memory else "None"),
+        ("Max Pending Registrations", str(settings.max_pending)),
+        ("DHCP Support Mode", settings.dhcp_mode.capitalize()),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
@@ -128,6 +137,8 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
 def _mobile(policy: MobilePolicy) -> str:
     """One mobile node of a MAG: who, where, and what it asks for, as on its configuration line."""
     families = [name for name, on in (("ipv6", policy.ipv6), ("ipv4", policy.ipv4)) if on]
+    if policy.ipv4_on_demand:
+        families[-1] += "-on-demand"
     words = [_link_layer(policy.link_layer), policy.mn_id.decode("utf-8", "backslashreplace"), *families]
     if policy.interface:
         words.append(f"interface {policy.interface}")
@@ -167,12 +178,19 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
         ("Access Link-Local Address", _address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
+        ("DHCP Lease Time", f"{settings.dhcp_lease_time} seconds"),
+        ("DHCP DNS Servers", ", ".join(_address(each) for each in settings.dhcp_dns_servers) or "None"),
+        ("DHCP Domain Name", settings.dhcp_domain_name or "None"),
+        ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
     ]
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += [
+        ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
+    ]
     facts += _listing(
         "Access Interface",
         [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],

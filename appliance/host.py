@@ -28,6 +28,11 @@ PACKAGE = "mobility-appliance"
 UNKNOWN = "not recorded"
 
 
+def resident_memory() -> int:
+    """Octets of memory that the process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 class Host:
     """Answers the shell's questions; ``clock`` gives seconds of the monotonic clock."""
 
@@ -56,7 +61,6 @@ class Host:
     def health(self) -> Health:
         """Read how the process is doing."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
         pool = getattr(self._reactor, "threadpool", None)
         return Health(
             lag=self._lag.now,
@@ -64,7 +68,7 @@ class Host:
             lag_p99=self._lag.percentile(99),
             lag_record=self._lag.record,
             cpu=usage.ru_utime + usage.ru_stime,
-            memory=pages * resource.getpagesize(),
+            memory=resident_memory(),
             files=len(os.listdir("/proc/self/fd")),
             file_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             threads=0 if pool is None else len(pool.threads),

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.task import LoopingCall
 
 from appliance import counters, facts, views
 from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
+from appliance.host import resident_memory
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
-from appliance.protocols.pmipv6.events import Notify
+from appliance.protocols.pmipv6.events import Capacity, Notify
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -21,6 +23,9 @@ from appliance.tun.device import System as Host
 from appliance.tun.engine import Engine
 from appliance.tun.single_routes import SingleRoutes
 
+#: Seconds between two looks at the memory of the process, where that is limited.
+MEMORY_INTERVAL = 1.0
+_MEBI = 1 << 20
 #: What a service gives its AAA client on.
 CLIENT_TOOLS = (
     "reactor", "clock", "random_bits", "hub", "exchanges", "session_ids", "state_directory"
@@ -39,12 +44,14 @@ class LmaService(Service):
     _core: LocalMobilityAnchor
     _client: AaaClient | None = None
     _routes: SingleRoutes | None = None
+    _memory_look: LoopingCall | None = None
 
     def __init__(self, settings: LmaSettings, values: CounterSet | None = None, **tools: Any) -> None:
         """``values``: counters to go on with; ``tools`` as of :class:`Service`; no hub: no AAA."""
         if tools.get("hub") is not None:
             wanted = {name: tools[name] for name in CLIENT_TOOLS}
             self._client = AaaClient(settings, tell=self.notify, **wanted)
+        self._capacity = Capacity()
         super().__init__(settings, values or CounterSet(counters.LMA), **tools)
 
     @property
@@ -93,6 +100,38 @@ class LmaService(Service):
             await self._client.start()
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
         self.state = "Started"
+        self._limit_memory()
+
+    def _limit_memory(self) -> None:
+        """Look at the memory from time to time if there is a limit."""
+        if not self.settings.max_memory:
+            self._stop_looking()
+            self._carry(memory=True)
+        elif self._memory_look is None:
+            look = self._memory_look = LoopingCall(self._look_at_memory)
+            look.clock = self._reactor
+            look.start(MEMORY_INTERVAL)
+
+    def _stop_looking(self) -> None:
+        # It knows this service: kept, it would keep the service in memory, with all its sessions.
+        look, self._memory_look = self._memory_look, None
+        if look is not None and look.running:
+            look.stop()
+
+    def _look_at_memory(self) -> None:
+        self._carry(memory=resident_memory() <= self.settings.max_memory * _MEBI)
+
+    def link_changed(self, name: str, is_up: bool, present: bool) -> None:
+        """Follow the tunnel device: without it nobody's packets get anywhere."""
+        if name == device_name(self.name):
+            self._carry(tunnel=is_up and present)
+
+    def _carry(self, **changes: bool) -> None:
+        """Tell the core what process and host can carry, if that is news."""
+        capacity = evolve(self._capacity, **changes)
+        if capacity != self._capacity and self._driver is not None:
+            self._capacity = capacity
+            self._driver.feed(capacity)
 
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))
@@ -104,6 +143,7 @@ class LmaService(Service):
             self._client.reconfigure(settings)
         if self._driver is not None:
             self._driver.reconfigure(self._known(settings))
+            self._limit_memory()
         else:
             self._make_cores()
 
@@ -116,6 +156,8 @@ class LmaService(Service):
 
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
+        self._stop_looking()
+        self._capacity = Capacity()
         if self._routes is not None:
             self._routes.close()
             self._routes = None

@@ -5,11 +5,12 @@ from typing import Any
 
 from appliance import counters, facts, views
 from appliance.counters import CounterSet
+from appliance.errors import ResourceError
 from appliance.ports import SessionFilter, SessionView
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.pmipv6.driver import MagDriver
-from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached
+from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached, Notify
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
@@ -65,6 +66,7 @@ class MagService(Service):
             self._probe(),
         )
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        self._driver.relay(self._reactor, _relay_address(settings))
         self.state = "Started"
 
     def _control(self, interface: str, frame: bytes) -> None:
@@ -93,7 +95,13 @@ class MagService(Service):
 
     def reconfigure(self, settings: MagSettings) -> None:
         """Go on by other settings; access links that are new are opened when :meth:`link_changed` says so."""
+        before = _relay_address(self.settings)
         super().reconfigure(settings)
+        if self._driver is not None and _relay_address(settings) != before:
+            try:
+                self._driver.relay(self._reactor, _relay_address(settings))
+            except ResourceError as error:
+                self.notify(Notify("error", str(error)))
         for name in self._links - {link.name for link in settings.access_interfaces}:
             # The access core has forgotten the link by now, and said farewell on it.
             self._links.discard(name)
@@ -173,3 +181,8 @@ class MagService(Service):
             lifetime=entry.lifetime,
             remaining=0 if entry.expires is None else max(0, round(entry.expires - now.mono)),
         )
+
+
+def _relay_address(settings: MagSettings) -> bytes | None:
+    """Where DHCP is relayed from; ``None``: it is not relayed."""
+    return settings.ipv4_address if settings.dhcp_relay_server is not None else None

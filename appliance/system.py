@@ -229,17 +229,17 @@ class System:
         else:
             self._links.pop(name, None)
         for service in self.running.values():
-            if isinstance(service, MagService) and service.state == "Started":
+            if service.state == "Started":
                 self._tell_link(service, name, is_up, present)
 
-    def _tell_link(self, service: MagService, name: str, is_up: bool, present: bool) -> None:
+    def _tell_link(self, service: AnyService, name: str, is_up: bool, present: bool) -> None:
         try:
             service.link_changed(name, is_up, present)
         except ResourceError as error:
-            self.tell("error", f"mag {service.name}: {error}")
+            self.tell("error", f"{service.kind} {service.name}: {error}")
         except Exception:  # noqa: BLE001 - logged
             # One device must not end the watch over all others; the log has the traceback.
-            self._logger.failure("mag {name}: link {link}", name=service.name, link=name)
+            self._logger.failure("{what}: link {link}", what=service.label, link=name)
 
     def summary(self) -> str:
         """Name the started services in one line."""

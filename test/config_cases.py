@@ -18,13 +18,15 @@ POOLS = (
     "ip pool R4 range 198.51.100.5 198.51.100.9 mask-length 24",
 )
 SUBSCRIBER = (
-    "permission pmipv6", "ipv4 access", "any-home-network-prefix", "allowed-service net",
+    "permission pmipv6", "no service enable", "ipv4 access", "any-home-network-prefix", "allowed-service net",
     "home-network-prefix 2001:db8:1:7::/64", "home-network-prefix 2001:db8:77::/64",
     "ipv4-home-address 203.0.113.20", "allowed-mag 2001:db8:ffff::9",
 )  # fmt: skip
 LMA = (
     "reg-lifetime 500", "reg-lifetime 900", "mag-peer 2001:db8:ffff::a1", "mag-peer 2001:db8:a::/48",
     "mag-peer 2001:db8:ffff::a1 prohibited", "path-mtu 1400", "tunnel-traffic-class 8", "gre required",
+    "mag-peer 2001:db8:ffff::a1 no-heartbeat whole-payload access-technology-0", "newcall policy busyout",
+    "simul-bindings 2", "max-memory 900", "shutdown", "max-pending 7",
     "policy unknown-subscriber reject", "min-delay-before-bce-delete 0", "timestamp-option-validation",
 )  # fmt: skip
 MAG = (
@@ -33,6 +35,7 @@ MAG = (
     "access-interface acc0 access-technology 3", "mobile-node 02:00:5e:10:00:01 nai mn1@example.org",
     "mobile-node 02:00:5e:10:00:02 nai mn2@example.org ipv4", "router lifetime 900", "reachable-time 9",
     "fixed-link-layer-address 02:00:00:00:00:09",
+    "lma-peer 2001:db8:ffff::1 plain-acknowledgement no-revocation",
 )  # fmt: skip
 
 

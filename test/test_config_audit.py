@@ -61,6 +61,15 @@ class AuditTests(SynchronousTestCase):
         """Nothing."""
         self.assertEqual(self.found(WHOLE), [])
 
+    def test_closed(self) -> None:
+        """An anchor that takes nobody is worth a word."""
+        for lines, text in (
+            ("newcall policy reject", "lma-service lma1 takes no new sessions: reject"),
+            ("shutdown\n      newcall policy busyout", "lma-service lma1 answers nobody: it is shut down"),
+        ):
+            found = self.changed("      aaa group home\n", f"      aaa group home\n      {lines}\n")
+            self.assertEqual(found, [("LMA-service", "Warning", text)])
+
     def test_endpoints(self) -> None:
         """No origin host, no peer, no way to a peer, nobody who uses it, no route."""
         for old, new, severity, text in (

@@ -10,6 +10,7 @@ from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    Anchor,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -30,6 +31,11 @@ OTHER: dict[str, Any] = {
     "unknown_peer": "discard",
     "unknown_subscriber": "reject",
     "gre": "required",
+    "newcall_policy": "reject",
+    "dhcp_mode": "relay",
+    "dhcp_dns_servers": (V4,),
+    "dhcp_domain_name": "example.org",
+    "dhcp_relay_server": V4,
     "tunnel_traffic_class": 0xB8,
     "peers": (Peer(address=ADDRESS, prefix_length=128),),
     "prefix_pools": (PrefixPool(name="HOME", prefix=ADDRESS[:6] + bytes(10), prefix_length=48),),
@@ -46,6 +52,7 @@ OTHER: dict[str, Any] = {
     "link_local": ADDRESS,
     "link_layer": b"\2\0\0\0\0\1",
     "access_interfaces": (AccessInterface(name="acc0"),),
+    "anchors": (Anchor(address=ADDRESS),),
     "policies": (MobilePolicy(link_layer=b"\2\0\0\0\0\1", mn_id=b"mn1@example.org"),),
 }
 

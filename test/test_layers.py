@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.ndp", 1),
     ("appliance.protocols.access.arp", 1),
     ("appliance.protocols.access.dhcpv4", 1),
+    ("appliance.protocols.access.relay_driver", 4),
     ("appliance.protocols.access.events", 1),
     ("appliance.protocols.pmipv6.settings", 1),
     ("appliance.protocols.pmipv6.events", 1),

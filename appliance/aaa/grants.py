@@ -9,6 +9,7 @@ from appliance.aaa.context import (
     AUTH_APPLICATION_ID,
     AUTH_REQUEST_TYPE,
     AUTHORIZATION_REJECTED,
+    LATE_OVERLAPPING_REQUEST,
     MISSING_AVP,
     ORIGIN_HOST,
     ORIGIN_REALM,
@@ -18,6 +19,7 @@ from appliance.aaa.context import (
     TOO_BUSY,
     UNABLE_TO_COMPLY,
     USER_NAME,
+    VENDOR_3GPP,
     Context,
     Refused,
     echo,
@@ -40,6 +42,7 @@ CHARGEABLE_USER_IDENTITY = _D["Chargeable-User-Identity"]
 CLASS = _D["Class"]
 CLASSIFIER = _D["Classifier"]
 CLASSIFIER_ID = _D["Classifier-ID"]
+ERROR_REPORTING_HOST = _D["Error-Reporting-Host"]
 DIRECTION = _D["Direction"]
 FILTER_RULE = _D["Filter-Rule"]
 QOS_PARAMETERS = _D["QoS-Parameters"]
@@ -96,12 +99,21 @@ def own(context: Context, message: Message, session_id: str, nai: str) -> Sessio
     return found
 
 
+def _refuse_older(context: Context, host: str) -> None:
+    """3GPP TS 29.273: a newer session of the user is elsewhere; RFC 6733 section 7.4: who says so."""
+    said = b"" if fold(host) == fold(context.identity) else ERROR_REPORTING_HOST.encode(host)
+    text = "a newer session of the user is elsewhere"
+    raise Refused(LATE_OVERLAPPING_REQUEST, text, vendor=VENDOR_3GPP, more=said)
+
+
 def session_of(context: Context, message: Message, nai: str, user: User, kind: str) -> Session | None:
     """The session that a request is of; ``None``: it begins one. Raises Refused.
 
     ``max_sessions`` holds for anchors and for access networks separately: one mobility session may have a
     session of either (RFC 5779 section 6).
     """
+    if user.newer_session:
+        _refuse_older(context, user.newer_session)
     session_id = message.first(SESSION_ID)
     if not session_id:
         raise Refused(MISSING_AVP, "Session-Id is missing", SESSION_ID.encode(""))

@@ -44,6 +44,8 @@ class User:
     """Class AVP given to the client; empty: none."""
     charge: bytes = b""
     """Chargeable-User-Identity; empty: none."""
+    newer_session: str = ""
+    """Host that says of every request that a newer session is elsewhere (3GPP 5453); empty: none does."""
     max_sessions: int = number(0, 0, 1_000)
     """0: no limit; else 5006 beyond it."""
     bandwidth_up: int = number(0, 0, 0xFFFFFFFF, "bits/s")

@@ -25,6 +25,7 @@ from appliance.cli.commands import (
     lma,
     mag,
     monitor,
+    newcall,
     session,
     views,
 )
@@ -39,7 +40,9 @@ from appliance.errors import ApplianceError
 from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
-COMMAND_MODULES = (base, session, files, lma, mag, diameter, aaa, accounting, monitor, capture, views)
+COMMAND_MODULES = (
+    base, session, files, lma, newcall, mag, diameter, aaa, accounting, monitor, capture, views
+)  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.
 SLICE = 32

@@ -10,6 +10,7 @@ from appliance.aaa.eap import packet
 from appliance.protocols.diameter.message.codec import Group, Message
 from test.aaa.fakes import (
     HOME_AGENTS,
+    IDENTITY,
     KEY,
     LMA_ADDRESS,
     PREFIX,
@@ -78,6 +79,14 @@ class AnchorTests(PmipCase):
         self.assertEqual(found.first(D["MIP-Home-Agent-Address"]), bytes(16))
         self.assertIsNone(found.first(D["MIP-Home-Agent-Host"]))
         self.assertEqual(answer.first(D["Service-Selection"]), "internet", "the default one")
+
+    def test_newer_session(self) -> None:
+        """A user whose newer session is elsewhere gets 3GPP 5453, and the name of who has seen it."""
+        for host, said in (("pcrf.example", "pcrf.example"), (IDENTITY, None)):
+            asked = aar(info(ANY_PREFIX))
+            answer = self.refused(-5453, "newer session", asked, newer_session=host)
+            self.assertEqual(answer.first(D["Experimental-Result"]).first(D["Vendor-Id"]), 10_415)
+            self.assertEqual(answer.first(D["Error-Reporting-Host"]), said)
 
     def test_only_what_is_asked_for(self) -> None:
         """No prefix for an LMA that asks for an IPv4 address only, and the other way round."""

@@ -55,6 +55,21 @@ class ConfigureCase(SynchronousTestCase):
         return [line.strip() for line in show(self.system.configuration.tree)]
 
 
+class NewcallTests(ConfigureCase):
+    """New-call policies from the Exec mode."""
+
+    def test_policies(self) -> None:
+        """They are configuration lines, and the service follows at once."""
+        self.does("newcall policy lma-service all reject")
+        self.assertIn("newcall policy reject", self.running())
+        self.assertEqual(self.system.configuration.lma_services[0].newcall_policy, "reject")
+        self.does("newcall policy lma-service name lma1 busyout")
+        self.assertIn("newcall policy busyout", self.running())
+        self.does("no newcall policy lma-service name lma1")
+        self.assertEqual([line for line in self.running() if "newcall" in line], [])
+        self.assertIn("lma9", self.fails("newcall policy lma-service name lma9 reject"))
+
+
 class ModeTests(ConfigureCase):
     """Moving between modes."""
 

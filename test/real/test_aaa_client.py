@@ -51,6 +51,9 @@ USERS = (
         interim_interval=300,
     ),
     User(nai="mn2@example", max_sessions=1),
+    User(nai="mn3@example", newer_session="pcrf.example"),
+    User(nai="mn4@example", newer_session="pcs.example"),
+    User(nai="mn5@example", newer_session=SERVER),
 )
 COUNTS = (10, 2_000, 20, 3_000)
 """Packets and octets of every tunnel, from the mobile node and to it."""
@@ -248,6 +251,16 @@ class TestClient(AaaCase):
         second = self.answer(anchor, mn=b"mn2@example", ll=b"\2\0\0\0\0\7")
         self.assertEqual(second.status, 130)
         self.until("START")
+
+    def test_newer_session(self) -> None:
+        """A newer session elsewhere is counted by who has seen it, as the group names the hosts."""
+        names = (("pcrf.example", "pcrf"), ("pcs.example", "pcs"))
+        anchor = self.anchor(group=self.group(newer_sessions=names))
+        for user, who in (("mn3", "pcrf"), ("mn4", "pcs"), ("mn5", "aaa")):
+            self.assertEqual(self.answer(anchor, mn=f"{user}@example".encode()).status, 128)
+            row = f"update-denied-unspecified-reason/newer-session-detected-by-{who}"
+            self.assertEqual(anchor.counters.value(row), 1)
+        self.assertEqual(anchor.counters.value("mip-aaa-authentication/actual-auth-failures"), 3)
 
     def test_aborted(self) -> None:
         """The server aborts a session: it ends here, with the cause that the server has given."""

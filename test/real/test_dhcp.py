@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 
-from scripts.labnet import CN_ADDRESS_4, MN_LINK_LAYER
+from scripts.labnet import BACKHAUL, CN_ADDRESS_4, MAG_ADDRESSES, MN_LINK_LAYER
 from scripts.labrun import Appliance, stop, wait_for
 from test.real.common import LabTests, demo_config
 
@@ -73,6 +73,15 @@ class ClientTests(LabTests):
         (found,) = json.loads(self.lma.cli("show lma-service session full | json"))
         return dict(found)
 
+    def serve(self, address: str) -> None:
+        """Run dnsmasq beside the AAA server's place; it gives that address to the mobile node."""
+        lease = self.work / "leases"
+        words = f"dnsmasq -k --port=0 --user=root --dhcp-leasefile={lease} --conf-file=/dev/null"
+        words += f" --dhcp-range=203.0.113.0,static,255.255.255.0,120 --dhcp-host={MN_LINK_LAYER},{address}"
+        words += " --dhcp-option=3,203.0.113.1 --dhcp-authoritative"
+        server = subprocess.Popen(self.lab.command("aaa", *words.split()), stdin=subprocess.DEVNULL)
+        self.addCleanup(stop, server)
+
     def counts(self, mag: Appliance, *rows: str) -> list[int]:
         """Values of the DHCP block."""
         return [mag.counter("mag", "DHCP", row) for row in rows]
@@ -131,3 +140,29 @@ class ClientTests(LabTests):
         self.assertEqual(self.event("renew", 20)["ip"], address)
         self.assertEqual(self.counts(other, "Ack Sent", "Nak Sent"), [1, 0])
         self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
+
+    def test_relay(self) -> None:
+        """An anchor that wants no server at the gateway: dnsmasq serves through the gateway's relay."""
+        self.lma.stop()
+        anchor = demo_config("lma").replace("lma-service lma1", "lma-service lma1\n      dhcp-mode relay")
+        anchor = anchor.replace(
+            "lma-service lma1",
+            "subscriber name mn1@example.org\n      permission pmipv6\n      ipv4 access\n"
+            "      ipv4-home-address 203.0.113.50\n      exit\n    lma-service lma1",
+            1,
+        )
+        self.lma = self.started(anchor, name="relaying")
+        line = f"{LINE}\n      dhcp relay-server {BACKHAUL['aaa'][1]}"
+        text = demo_config("mag1").replace(
+            f"bind address {MAG_ADDRESSES['mag1']}",
+            f"bind address {MAG_ADDRESSES['mag1']} ipv4-address {BACKHAUL['mag1'][1]}",
+        )
+        mag = self.started(text.replace(LINE, line), "mag1")
+        self.serve("203.0.113.50")
+        self.lab.attach()
+        self.run_client()
+        self.assertEqual(self.event("bound")["ip"], "203.0.113.50")
+        self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
+        to_server, to_client = self.counts(mag, "Relayed To Server", "Relayed To Client")
+        self.assertGreaterEqual(to_server, to_client)
+        self.assertGreaterEqual(to_client, 2)

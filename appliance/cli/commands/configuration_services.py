@@ -2,6 +2,7 @@
 
 from appliance.cli.commands.configuration import CONTEXT, LMA, MAG, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
+from appliance.config_peers import GATEWAY_WORDS, PEER_HELP, SWITCHES, optional
 from appliance.config_tree import SETTINGS, factory_value, limits
 
 
@@ -107,7 +108,12 @@ def _lma() -> None:
         "setup-timeout <setup_timeout:NUMBER>",
         "Longest time that a registration waits for the AAA server",
     )
-    _stored(mode, "simul-bindings <simul_bindings:NUMBER>", "Care-of addresses of one mobile node at a time")
+    number(
+        mode,
+        "simul-bindings <simul_bindings:NUMBER>",
+        "Sessions of one mobile node at a time",
+        note="one for each of its interfaces, 32 at most",
+    )
     toggle(
         mode,
         "timestamp_option_validation",
@@ -152,13 +158,15 @@ def _lma() -> None:
     setting(
         mode,
         "mag-peer",
-        "mag-peer <peer:IPV6/ANY> [ prohibited ]",
+        f"mag-peer <peer:IPV6/ANY> [ prohibited ] {SWITCHES} {optional(GATEWAY_WORDS)}",
         keys=("peer",),
         no="mag-peer <peer:IPV6/ANY>",
         help={
             "mag-peer": "Gateways that the anchor knows",
             "peer": "Address, or prefix of addresses",
             "prohibited": "Known but not allowed: answered with status 154",
+            **PEER_HELP,
+            **GATEWAY_WORDS,
         },
     )
     _tunnel(mode)

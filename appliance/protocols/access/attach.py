@@ -21,6 +21,7 @@ from appliance.protocols.access import arp, dhcpv4, ndp
 from appliance.protocols.access.dhcp_server import DhcpServer
 from appliance.protocols.access.events import (
     Activity,
+    DhcpRelayed,
     FrameReceived,
     LinkDown,
     LinkUp,
@@ -111,6 +112,8 @@ class AccessLink:
                 self._advertise(event, now.mono)
             case Withdraw():
                 self._withdraw(event, now.mono)
+            case DhcpRelayed():
+                self._dhcp.relayed(event, self._at, now.mono, self._effects)
             case LinkUp(interface):
                 self._down.discard(interface)
             case LinkDown(interface):
@@ -150,7 +153,7 @@ class AccessLink:
         """Go on by other settings; the MAG core had them first and has ended its sessions."""
         old, new = self._policies, PolicyTable(settings)
         before, self._settings, self._policies = self._settings, settings, new
-        self._dhcp.settings = settings
+        self._dhcp.reconfigure(settings)
         removed = self._links - {link.name for link in settings.access_interfaces}
         self._links = frozenset(link.name for link in settings.access_interfaces)
         for key, mobile in list(self._mobiles.items()):
@@ -242,6 +245,9 @@ class AccessLink:
         if mobile is not None:
             self._heard(mobile, mono)
             self._dhcp.receive(mobile, message, mono, self._effects)
+
+    def _at(self, link_layer: bytes) -> Mobile | None:
+        return self._mobiles.get((self._place.get(link_layer, ""), link_layer))
 
     def _arp(self, interface: str, message: arp.Arp, mono: float) -> None:
         """Answer for the default router of an attached mobile and for its home subnet (RFC 5844 3.2.4)."""

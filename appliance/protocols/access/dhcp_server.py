@@ -10,13 +10,16 @@ Sources: RFC 5844 section 3.4.1 and 3.4.3, RFC 2131 section 4.3. The server iden
 default router, so that a renewal after a handover reaches the next gateway.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.access import dhcpv4
+from appliance.protocols.access.dhcp_relay import DhcpRelay
 from appliance.protocols.access.dhcpv4 import NO_ADDRESS, Dhcp
-from appliance.protocols.access.events import SendFrame
+from appliance.protocols.access.events import DhcpRelayed, SendFrame
 from appliance.protocols.access.mobiles import Mobile
+from appliance.protocols.bits import DecodeError
 from appliance.protocols.pmipv6.events import AddressReleased, AddressWanted, Advertise, Notify
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.settings import MagSettings
@@ -50,6 +53,11 @@ class DhcpServer:
         }
         self._ignored = index("dhcp/ignored")
         self._limiter = NoticeLimiter()
+        self._relay = DhcpRelay(settings, counters)
+
+    def reconfigure(self, settings: MagSettings) -> None:
+        """Answer and relay by other settings from now on."""
+        self.settings = self._relay.settings = settings
 
     def receive(self, mobile: Mobile, message: Dhcp, mono: float, out: list[Any]) -> None:
         """Take a client's message; ``mobile`` is who sent it."""
@@ -60,7 +68,13 @@ class DhcpServer:
             self._values[self._ignored] += 1
             return
         self._values[row] += 1
-        if kind == dhcpv4.DISCOVER:
+        self._act(mobile, message, mono, out)
+
+    def _act(self, mobile: Mobile, message: Dhcp, mono: float, out: list[Any]) -> None:
+        kind, service = message.kind, _service(mobile)
+        if service is not None and not service.dhcp_server:
+            self._relay.forward(mobile, service, message, mono, out)
+        elif kind == dhcpv4.DISCOVER:
             self._discover(mobile, message, mono, out)
         elif kind == dhcpv4.REQUEST:
             self._request(mobile, message, mono, out)
@@ -72,12 +86,26 @@ class DhcpServer:
     def advertised(self, mobile: Mobile, mono: float, out: list[Any]) -> None:
         """The anchor has answered: a client that waits for that gets its offer now."""
         waiting, mobile.asked = mobile.asked, None
-        if waiting is None or mono > mobile.asked_at + PATIENCE:
-            return
-        if waiting.kind == dhcpv4.DISCOVER:
-            self._discover(mobile, waiting, mobile.asked_at, out)
+        if waiting is not None and mono <= mobile.asked_at + PATIENCE:
+            self._act(mobile, waiting, mobile.asked_at, out)
+
+    def relayed(
+        self, event: DhcpRelayed, find: Callable[[bytes], Mobile | None], mono: float, out: list[Any]
+    ) -> None:
+        """Take what a DHCP server has sent to us; ``find`` knows mobiles by link-layer address."""
+        mobile = service = message = None
+        if event.source == self.settings.dhcp_relay_server:
+            try:
+                message = dhcpv4.parse_reply(event.data)
+                mobile = find(message.link_layer)
+            except DecodeError:
+                message = None
+        if mobile is not None:
+            service = _service(mobile)
+        if message is None or mobile is None or service is None or service.dhcp_server:
+            self._values[self._ignored] += 1
         else:
-            self._request(mobile, waiting, mobile.asked_at, out)
+            self._relay.back(mobile, service, message, mono, out)
 
     # ---- each type
 

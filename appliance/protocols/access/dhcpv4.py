@@ -134,6 +134,14 @@ def decode(data: bytes) -> Dhcp:
     )  # fmt: skip
 
 
+def parse_reply(data: bytes) -> Dhcp:
+    """Read what a server sent to a relay agent; DecodeError if it is no answer."""
+    message = decode(data)
+    if message.op != _REPLY_OP:
+        raise DecodeError("no DHCP answer")
+    return message
+
+
 def _read_options(data: bytes, options: dict[int, bytes]) -> None:
     """RFC 2131 section 4.1, RFC 3396: parts of an option that comes several times are one."""
     at = 0

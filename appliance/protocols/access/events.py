@@ -3,6 +3,7 @@
 ::
 
     engine ──FrameReceived, Activity──▶ attach ──SendFrame──▶ engine
+    DHCP server ──DhcpRelayed─────────▶        ──RelayDhcp──▶ DHCP server
     netlink ──LinkUp, LinkDown────────▶        ──MobileAttached, MobileDetached──▶ mag
                                                ──AddressWanted, AddressReleased──▶ mag
     mag ──Advertise, Withdraw─────────▶        ──Notify──▶ log
@@ -26,6 +27,24 @@ class SendFrame:
 
     interface: str
     frame: bytes
+
+
+@define(slots=True)
+class RelayDhcp:
+    """Send a DHCP message (from its ``op`` octet) to a server, from our IPv4 address and UDP port 67."""
+
+    data: bytes
+    server: bytes
+    """IPv4 address, packed."""
+
+
+@define(slots=True)
+class DhcpRelayed:
+    """What came to that port."""
+
+    data: bytes
+    source: bytes
+    """IPv4 address, packed."""
 
 
 @define(slots=True)

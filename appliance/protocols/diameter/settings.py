@@ -170,6 +170,8 @@ class GroupSettings:
     """How long ``queue`` waits, then denies."""
     authorize_on_handoff: bool = False
     """A mobile node that comes to another gateway is authorized again before it is served there."""
+    newer_sessions: tuple[tuple[str, str], ...] = ()
+    """Hosts that are no AAA servers and may have seen a newer session: ``pcrf`` or ``pcs``."""
     interim_interval: int = number(0, 0, 86_400, "seconds")
     """0: no records from time to time, unless the server asks for them."""
     interim_on_handoff: bool = False

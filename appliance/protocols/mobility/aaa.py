@@ -141,7 +141,7 @@ class Grant:
 
 
 #: Verdicts of :class:`Authorized`.
-ACCEPT, REJECT, BAD_CREDENTIALS, UNKNOWN_USER, ROAMING, SERVICE, RESOURCES, NEWER, NO_ANSWER = (
+ACCEPT, REJECT, BAD_CREDENTIALS, UNKNOWN_USER, ROAMING, SERVICE, RESOURCES, NO_ANSWER = (
     "accept",
     "reject",
     "bad credentials",
@@ -149,9 +149,10 @@ ACCEPT, REJECT, BAD_CREDENTIALS, UNKNOWN_USER, ROAMING, SERVICE, RESOURCES, NEWE
     "roaming",
     "service",
     "resources",
-    "newer session",
     "no answer",
 )
+#: Verdicts that a newer session of the mobile node is elsewhere, by who has seen it.
+NEWER, NEWER_PCRF, NEWER_PCS = "newer session", "newer session (PCRF)", "newer session (PCS)"
 
 
 @define(slots=True, kw_only=True)
@@ -162,7 +163,8 @@ class Authorized:
     verdict: str
     """One of the words above: ``reject`` 5003, ``bad credentials`` 4001, ``unknown user`` 5030 and 3GPP 5001,
     ``roaming`` 3GPP 5004, ``service`` one that is not allowed (3GPP 5451), ``resources`` 5006, ``newer
-    session`` 3GPP 5453; ``no answer``: no server has said anything about the mobile node."""
+    session`` 3GPP 5453, which an AAA server, a PCRF or a PCS has found out; ``no answer``: no server has said
+    anything about the mobile node."""
     grant: Grant = field(factory=Grant)
 
 

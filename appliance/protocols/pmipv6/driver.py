@@ -13,7 +13,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from appliance.protocols.access.attach import AccessLink
-from appliance.protocols.access.events import Activity, FrameReceived, LinkDown, LinkUp, MobileSeen, SendFrame
+from appliance.protocols.access.events import (
+    Activity,
+    FrameReceived,
+    LinkDown,
+    LinkUp,
+    MobileSeen,
+    RelayDhcp,
+    SendFrame,
+)
+from appliance.protocols.access.relay_driver import RelayPort
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
@@ -223,6 +232,7 @@ class MagDriver:
                 AddressWanted: lambda effect: self.feed(effect),
                 AddressReleased: lambda effect: self.feed(effect),
                 SendFrame: lambda effect: engine.send_frame(effect.interface, effect.frame),
+                RelayDhcp: lambda effect: self._relay.send(effect),
                 Notify: tell,
             },
             record_access,
@@ -239,7 +249,14 @@ class MagDriver:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
+        self._relay = RelayPort(self._access.feed)
         self._signalling: Signalling | None = None
+
+    def relay(self, reactor: Any, address: bytes | None) -> None:
+        """Relay DHCP from this IPv4 address of ours, or not at all; raises ResourceError."""
+        self._relay.close()
+        if address is not None:
+            self._relay.open(reactor, address)
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
@@ -279,6 +296,7 @@ class MagDriver:
 
     def stop(self) -> None:
         """Close the sockets and disarm the timers."""
+        self._relay.close()
         self._access.stop()
         self._loop.stop()
         if self._signalling is not None:

@@ -133,6 +133,16 @@ class Reconfigure:
 
 
 @define(slots=True)
+class Capacity:
+    """What process and host can carry; said when it changes. With less, an anchor takes no new sessions."""
+
+    memory: bool = True
+    """False: the process uses more memory than ``max-memory`` allows."""
+    tunnel: bool = True
+    """False: the tunnel device is down, or gone."""
+
+
+@define(slots=True)
 class MobileAttached:
     """The access side (or an operator) says that a mobile node is on a link."""
 
@@ -187,8 +197,9 @@ class Advertise:
     """Largest packet that fits the tunnel, octets."""
     ipv4_router: bytes | None = None
     ipv4_address: bytes | None = None
-    """For the DHCP server of the link; ``None``: IPv4 is not served, or by a server elsewhere."""
     ipv4_prefix_length: int = 0
+    dhcp_server: bool = False
+    """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
 
 
 @define(slots=True)

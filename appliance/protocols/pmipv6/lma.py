@@ -21,8 +21,9 @@ from appliance.protocols.mobility.aaa import (
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import Capacity, ClearSessions, PacketReceived, Reconfigure
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_intake import Intake
@@ -35,7 +36,7 @@ from appliance.protocols.timers import Now
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Reconfigure | Authorized | Reauthorize | SessionEnds
+Event = PacketReceived | ClearSessions | Capacity | Reconfigure | Authorized | Reauthorize | SessionEnds
 
 
 class LocalMobilityAnchor:
@@ -54,6 +55,7 @@ class LocalMobilityAnchor:
         self._cache = self._sessions.cache
         self._features = Features()
         self._intake = Intake(counters, reports, self._sessions, self._features)
+        self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
 
     # What the service asks.
@@ -114,6 +116,8 @@ class LocalMobilityAnchor:
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Capacity):
+            self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
 
@@ -164,6 +168,7 @@ class LocalMobilityAnchor:
         settings = event.settings
         assert isinstance(settings, LmaSettings)
         self.settings = settings
+        self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
         self._sessions.reconfigure(settings)

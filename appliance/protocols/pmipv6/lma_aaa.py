@@ -37,6 +37,8 @@ VERDICTS = {
         status.INSUFFICIENT_RESOURCES, "update-denied-insufficient-resource-reasons/other"
     ),
     aaa.NEWER: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-aaa"),
+    aaa.NEWER_PCRF: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-pcrf"),
+    aaa.NEWER_PCS: Verdict(status.REASON_UNSPECIFIED, _UNSPECIFIED + "newer-session-detected-by-pcs"),
     aaa.NO_ANSWER: NO_ANSWER,
 }
 #: The AAA client answers within the patience that it is told; this is for one that does not.

@@ -1,9 +1,11 @@
 """What an anchor answers to updates, and how they are counted (RFC 5213 section 5.3.6)."""
 
 from appliance.counters import CounterSet
+from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import pba
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import Send
+from appliance.protocols.pmipv6.interop import Denials
 from appliance.protocols.pmipv6.lma_counts import (
     ACK_DENIED,
     ACK_DEREGISTERED,
@@ -26,7 +28,7 @@ from appliance.protocols.timers import Now
 class Answers:
     """Answers for one service; the effects go to those of ``sessions``."""
 
-    __slots__ = ("settings", "_reports", "_sessions", "_values")
+    __slots__ = ("settings", "_denials", "_reports", "_sessions", "_values")
 
     def __init__(
         self, settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions
@@ -35,6 +37,7 @@ class Answers:
         self._values = counters.values
         self._reports = reports
         self._sessions = sessions
+        self._denials = Denials()
 
     @staticmethod
     def classify(request: Request) -> Kind:
@@ -48,6 +51,8 @@ class Answers:
 
     def refuse(self, request: Request, kind: Kind, verdict: Verdict, now: Now) -> None:
         """Answer with the verdict's status, or not at all; the session stays as it is."""
+        if request.interop and verdict.status >= 0 and self._denials.repeats(request, now):
+            verdict = verdicts.DROP_OTHER
         values = self._values
         values[kind.received] += 1
         values[verdict.counter] += 1
@@ -95,7 +100,7 @@ class Answers:
             # RFC 6275 section 6.2.4: less than the granted lifetime.
             advice = entry.lifetime * settings.refresh_interval_percent // 100
         status = request.answer_status or self._sessions.status(request)
-        mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice)
+        mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice, settings.dhcp_mode)
         self._count(request, kind)
         entry.answer = self._send(request, mh)
         entry.fingerprint = request.fingerprint

@@ -34,27 +34,32 @@ class Peers:
     __slots__ = ("_exact", "_ranges")
 
     def __init__(self, peers: Iterable[Peer]) -> None:
-        self._exact: dict[bytes, bool] = {}
-        self._ranges: list[tuple[int, int, int, bool]] = []
+        self._exact: dict[bytes, Peer] = {}
+        self._ranges: list[tuple[int, int, Peer]] = []
         for peer in peers:
             size = 8 * len(peer.address)
             if peer.prefix_length >= size:
-                self._exact[peer.address] = peer.allowed
+                self._exact[peer.address] = peer
             else:
                 shift = size - peer.prefix_length
-                network = int.from_bytes(peer.address, "big") >> shift
-                self._ranges.append((shift, network, len(peer.address), peer.allowed))
+                self._ranges.append((shift, int.from_bytes(peer.address, "big") >> shift, peer))
         self._ranges.sort(key=lambda one: one[0])
+
+    def find(self, address: bytes) -> Peer | None:
+        """What is configured of a MAG; ``None``: no peer line covers it."""
+        return self._exact.get(address) or self._covering(address)
 
     def allowed(self, address: bytes) -> bool | None:
         """Whether a MAG may register mobiles; ``None``: no peer line covers it."""
-        known = self._exact.get(address)
-        if known is None and self._ranges:
-            number = int.from_bytes(address, "big")
-            for shift, network, size, allowed in self._ranges:
-                if size == len(address) and number >> shift == network:
-                    return allowed
-        return known
+        peer = self._exact.get(address) or self._covering(address)
+        return None if peer is None else peer.allowed
+
+    def _covering(self, address: bytes) -> Peer | None:
+        number = int.from_bytes(address, "big")
+        for shift, network, peer in self._ranges:
+            if number >> shift == network and len(peer.address) == len(address):
+                return peer
+        return None
 
 
 class Policy:
@@ -78,6 +83,11 @@ class Policy:
     def uses_timestamp(self, request: Request) -> bool:
         """Whether this update is ordered by its Timestamp option (RFC 5213 section 5.5)."""
         return request.timestamp is not None and self.settings.timestamp_option_validation
+
+
+def _not_ready(policy: Policy, request: Request) -> Verdict | None:
+    """The operator has taken the service out of service: gateways are to find another anchor."""
+    return verdicts.NOT_READY
 
 
 def _source(policy: Policy, request: Request) -> Verdict | None:
@@ -127,8 +137,11 @@ def _gateway(policy: Policy, request: Request) -> Verdict | None:
 
 
 def _entitled(policy: Policy, request: Request) -> Verdict | None:
-    """RFC 5213 section 5.3.1: a mobile that may not use network-based mobility."""
-    return None if request.profile.pmipv6 else verdicts.NOT_ENTITLED
+    """RFC 5213 section 5.3.1: a mobile that may not use network-based mobility, or none at all."""
+    profile = request.profile
+    if not profile.enabled:
+        return verdicts.NO_PERMISSION
+    return None if profile.pmipv6 else verdicts.NOT_ENTITLED
 
 
 def _service(policy: Policy, request: Request) -> Verdict | None:
@@ -231,6 +244,9 @@ def _alternate(policy: Policy, request: Request) -> Verdict | None:
 Check = Callable[[Policy, Request], Verdict | None]
 
 BEFORE_LOOK_UP: tuple[Check, ...] = (_source, _peer, _flags, _mn_id, _gateway, _entitled, _service)
+
+#: In the place of these, while the service is shut down.
+SHUT_DOWN: tuple[Check, ...] = (_not_ready,)
 
 #: Ordering checks; they hold at the moment of arrival, so a request that had to wait skips them later.
 FRESHNESS: tuple[Check, ...] = (_timestamp_order, _timestamp_window, _sequence)

@@ -50,6 +50,10 @@ QUEUE_FULL = Verdict(
 #: Kind and text of the log line about a refusal.
 NOTICES = {
     verdicts.POOL_EMPTY: ("pool", "no home network prefix or IPv4 address left for a mobile node"),
+    verdicts.NO_MEMORY: ("memory", "max-memory is exceeded, new sessions are refused"),
+    verdicts.NO_SESSION_MANAGER: (
+        "sessions", "busyout, or tunnel device down: new sessions are refused"
+    ),
     verdicts.SERVICE_FULL: ("full", "max-subscribers reached, new sessions are refused"),
     QUEUE_FULL: ("queue", "too many updates wait for de-registrations or AAA, more are refused"),
     NO_ANSWER: ("aaa", "no AAA server has answered in time, registrations are refused"),

@@ -40,9 +40,6 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
-#: Updates that may wait for another gateway's de-registration at one time.
-WAITING = 10_000
-
 
 class Waiting(NamedTuple):
     """An update that waits for the de-registration of another session of its mobile."""
@@ -80,6 +77,7 @@ class Decisions:
     def _prepare(self, settings: LmaSettings) -> None:
         self.settings = self._answers.settings = settings
         self.policy = checks.Policy(settings)
+        self._first = checks.SHUT_DOWN if settings.shutdown else checks.BEFORE_LOOK_UP
         self.patience = settings.max_delay_before_new_bce_assign / 1000
         group = settings.aaa
         self._reports_denials = group is not None and settings.aaa_accounting and group.event_on_denial
@@ -115,7 +113,7 @@ class Decisions:
     def update(self, request: Request, now: Now) -> None:
         """Decide about an update that has just arrived."""
         policy = self.policy
-        for check in checks.BEFORE_LOOK_UP:
+        for check in self._first:
             verdict = check(policy, request)
             if verdict is not None:
                 self._refused_early(request, verdict, now)
@@ -287,7 +285,7 @@ class Decisions:
         """Keep the update until ``entry`` is de-registered or the time is over; one per session."""
         older = self.waiting.get(entry.call_id)
         if older is None:
-            if len(self.waiting) >= WAITING:
+            if len(self.waiting) >= self.settings.max_pending:
                 self._refuse(request, INITIAL, QUEUE_FULL, now)
                 return
             self.counters.values[PENDING] += 1
@@ -314,7 +312,7 @@ class Decisions:
     def _look_up_again(self, request: Request, now: Now) -> Found | None:
         """What an update means that has waited; ``None``: it is refused now."""
         # The settings may have changed since it came in.
-        for check in checks.BEFORE_LOOK_UP:
+        for check in self._first:
             verdict = check(self.policy, request)
             if verdict is not None:
                 self._refused_early(request, verdict, now)

@@ -16,6 +16,8 @@ from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Features, reason
+from appliance.protocols.pmipv6.interop import reread, whole
+from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
     OTHER_IGNORED,
@@ -34,7 +36,7 @@ _BINDING_UPDATE = BindingUpdate.TYPE
 class Intake:
     """Reads the messages of one service; its effects go to those of ``sessions``."""
 
-    __slots__ = ("_counters", "_features", "_reports", "_sessions")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions", "odd_peers")
 
     def __init__(
         self, counters: CounterSet, reports: Reports, sessions: Sessions, features: Features
@@ -43,9 +45,17 @@ class Intake:
         self._reports = reports
         self._sessions = sessions
         self._features = features
+        #: The gateways, if some of them are not as others are; ``None``: all of them are as they should be.
+        self.odd_peers: Peers | None = None
 
     def read(self, event: PacketReceived, now: Now) -> Request | None:
         """The update that a message is; ``None``: it is none that can be used, and all is done about it."""
+        words: tuple[str, ...] = ()
+        if self.odd_peers is not None:
+            peer = self.odd_peers.find(event.source)
+            if peer is not None and peer.interop:
+                words = peer.interop
+                event = whole(event, words)
         data = event.data
         size = len(data)
         is_update = size < 3 or data[2] == _BINDING_UPDATE
@@ -67,7 +77,10 @@ class Intake:
         elif faults or not isinstance(message, BindingUpdate):
             self._faulty(event, faults, now)
         else:
-            return Request(event, message, now)
+            request = Request(event, message, now)
+            if words:
+                reread(request, words)
+            return request
         return None
 
     def _drop(self, verdict: Verdict) -> None:

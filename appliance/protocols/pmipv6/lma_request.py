@@ -54,10 +54,12 @@ DROP_MALFORMED = _drop("decode-failure")
 DROP_NO_SESSION = _drop("session-not-found")
 DROP_AUTH_PENDING = _drop("initial-auth-pending")
 DROP_OTHER = _drop("other")
+NOT_READY = _drop("hamgr-not-ready")
 
 BAD_REQUEST = _admin("bad-request")
 NO_H_BIT = _admin("h-bit-not-set")
 POLICY = _admin("policy-rejected")
+NO_PERMISSION = _admin("no-permission")
 NOT_PROXY = Verdict(status.HOME_REGISTRATION_NOT_SUPPORTED)
 NOT_AUTHORIZED_MAG = Verdict(status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG)
 NO_MN_ID = Verdict(status.MISSING_MN_IDENTIFIER_OPTION)
@@ -86,6 +88,8 @@ NOT_YOUR_ADDRESS = Verdict(
 )
 POOL_EMPTY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "address-alloc-failed")
 SERVICE_FULL = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "session-manager-rejected")
+NO_SESSION_MANAGER = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-session-manager")
+NO_MEMORY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-memory")
 MOBILE_FULL = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
 
 NO_PROFILE = Profile(name="")
@@ -120,6 +124,7 @@ class Request:
         "gre",
         "granted_call",
         "indicator",
+        "interop",
         "ipv4",
         "lifetime",
         "link_layer",
@@ -167,6 +172,8 @@ class Request:
         self.token = 0
         #: How long it may wait for AAA in all, in monotonic seconds; 0: it has not waited.
         self.until = 0.0
+        #: Words of the gateway's peer line; see :mod:`interop`.
+        self.interop: tuple[str, ...] = ()
         self.mn: Any = None
         self.mn_id = b""
         self.prefix_options: list[Any] = []

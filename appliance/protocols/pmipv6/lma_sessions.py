@@ -17,17 +17,15 @@ from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
-from appliance.protocols.pmipv6.events import Install, Remove
+from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
-from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, LmaSettings
+from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, SESSIONS_PER_MOBILE, LmaSettings
 from appliance.protocols.timers import Now
 from appliance.protocols.wheel import Wheel
 
-#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
-SESSIONS_PER_MOBILE = 32
 #: Care-of addresses kept once for all their bindings.
 INTERNED = 4096
 
@@ -57,6 +55,9 @@ class Sessions:
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
+        self._capacity = Capacity()
+        #: Why there are no new sessions at all; ``None``: they are welcome.
+        self._closed: Verdict | None = None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -64,6 +65,22 @@ class Sessions:
         self._delay = self.settings.min_delay_before_bce_delete / 1000
         self._asks = asks(self.settings)
         self._accounts = accounts(self.settings)
+        self._judge()
+
+    def _judge(self) -> None:
+        policy, capacity = self.settings.newcall_policy, self._capacity
+        self._closed = None
+        if policy == "reject":
+            self._closed = verdicts.POLICY
+        elif policy == "busyout" or not capacity.tunnel:
+            self._closed = verdicts.NO_SESSION_MANAGER
+        elif not capacity.memory:
+            self._closed = verdicts.NO_MEMORY
+
+    def adapt(self, capacity: Capacity) -> None:
+        """Take new sessions as long as process and host can carry them; those that there are stay."""
+        self._capacity = capacity
+        self._judge()
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings; what :meth:`uncovered` gives while there are ``suspects`` has to end."""
@@ -89,9 +106,14 @@ class Sessions:
 
     def room(self, mn_id: bytes, coming: int = 0, coming_of_it: int = 0) -> Verdict | None:
         """Why there is no room for one more session of a mobile when ``coming`` ones are still to be made."""
+        if self._closed is not None:
+            return self._closed
         if len(self.cache) + coming >= self.settings.max_subscribers:
             return verdicts.SERVICE_FULL
-        if len(self.cache.of(mn_id)) + coming_of_it >= SESSIONS_PER_MOBILE:
+        mine, most = self.cache.of(mn_id), self.settings.simul_bindings
+        if len(mine) + coming_of_it >= SESSIONS_PER_MOBILE:
+            return verdicts.MOBILE_FULL
+        if most and sum(not entry.deleting for entry in mine) + coming_of_it >= most:
             return verdicts.MOBILE_FULL
         return None
 

@@ -45,8 +45,6 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
-#: Questions to AAA that may be open at one time.
-OPEN = 10_000
 #: Updates that go on in one tick after having waited for AAA; the rest comes in the next one.
 PER_TICK = 2_000
 
@@ -178,7 +176,7 @@ class Updates(Decisions):
             request.until = now.mono + self.settings.setup_timeout
         if question is None:
             verdict: Verdict | None = None
-            if len(questions.open) >= OPEN:
+            if len(questions.open) >= self.settings.max_pending:
                 verdict = QUEUE_FULL
             elif entry is None:
                 verdict = self._sessions.room(request.mn_id, questions.new, questions.of(request.mn_id))
@@ -203,7 +201,7 @@ class Updates(Decisions):
             not self._asks
             or entry is None
             or entry.deleting
-            or len(self.questions.open) >= OPEN
+            or len(self.questions.open) >= self.settings.max_pending
             or self.questions.about(call_id) is not None
         ):
             return

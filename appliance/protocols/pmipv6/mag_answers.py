@@ -71,7 +71,7 @@ class AnswerReader:
             short = any(fault.kind == "too-short" for fault in decoded.faults)
             self._sessions.count(_ERRORS + ("invalid-buffer-length" if short else "decode-failure"))
             return
-        answer = read_answer(decoded.message)
+        answer = read_answer(decoded.message, self._words(event.source))
         entry = None if answer is None else self._match(answer, event.source)
         if answer is None or entry is None:
             self._sessions.count(_ERRORS + "no-matching-request")
@@ -81,6 +81,13 @@ class AnswerReader:
             self._answered(entry, answer, decoded.message, now)
             if entry.call_id in self._sessions.list.by_call_id:
                 self._sessions.arm(entry)
+
+    def _words(self, source: bytes) -> tuple[str, ...]:
+        """What is to be borne with in an LMA."""
+        for anchor in self._sessions.settings.anchors:
+            if anchor.address == source:
+                return anchor.interop
+        return ()
 
     def _unusable(
         self, handler: Handler | None, event: PacketReceived, why: str, row: str, now: Now

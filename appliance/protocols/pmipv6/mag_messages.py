@@ -14,6 +14,7 @@ from appliance.protocols.mobility.messages import (
     BindingUpdate,
 )
 from appliance.protocols.pmipv6.mag_entry import DEREG, DROP_IPV4, RENEW, BindingUpdateListEntry
+from appliance.protocols.pmipv6.settings import PLAIN_ANSWER, PREFIX_128, shortened
 
 NAI = 1
 """Subtype of the MN-ID option (RFC 4283)."""
@@ -124,9 +125,12 @@ class Answer:
         )
 
 
-def read_answer(message: BindingAcknowledgement) -> Answer | None:
-    """Read a PBA; ``None`` for an acknowledgement without the P flag, which is none."""
-    if not message.flags & BA_P:
+def read_answer(message: BindingAcknowledgement, words: tuple[str, ...] = ()) -> Answer | None:
+    """Read a PBA; ``None`` for an acknowledgement without the P flag, which is none.
+
+    ``words`` of the LMA's ``lma-peer`` line say what it means otherwise than it is written.
+    """
+    if not message.flags & BA_P and PLAIN_ANSWER not in words:
         return None
     answer = Answer(
         status=message.status, sequence=message.sequence, lifetime=message.lifetime * LIFETIME_UNIT
@@ -158,6 +162,8 @@ def read_answer(message: BindingAcknowledgement) -> Answer | None:
                 answer.gre, answer.send_key = True, option.key
             case opt.BindingRefreshAdvice():
                 answer.refresh = option.interval * LIFETIME_UNIT
+    if PREFIX_128 in words:
+        prefixes = [shortened(prefix, length) for prefix, length in prefixes]
     answer.prefixes = tuple(prefixes)
     return answer
 

@@ -196,7 +196,8 @@ class MagSessions:
                 left,
                 mtu,
                 entry.ipv4_router,
-                entry.ipv4_address if entry.dhcp_server else None,
-                entry.ipv4_prefix_length if entry.dhcp_server else 0,
+                entry.ipv4_address,
+                entry.ipv4_prefix_length,
+                entry.dhcp_server,
             )
         )

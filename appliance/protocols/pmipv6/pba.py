@@ -3,7 +3,7 @@
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.codec import encode, seal, to_timestamp
+from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
@@ -17,9 +17,9 @@ from appliance.protocols.mobility.options import (
     LinkLocalAddress,
     MobileNodeIdentifier,
     NatDetection,
-    Timestamp,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.interop import own_time
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 
 NO_KEEPALIVES = 0xFFFFFFFF
@@ -27,7 +27,7 @@ _NO_MN_ID = MobileNodeIdentifier(1, b"")
 _NO_INDICATOR = HandoffIndicator(0)
 _NO_TECHNOLOGY = AccessTechnologyType(0)
 _ANY_PREFIX = [HomeNetworkPrefix(0, ZERO_16)]
-_DHCP_SERVER = IPv4DhcpSupportMode(True)
+_DHCP_MODES = {"server": IPv4DhcpSupportMode(True), "relay": IPv4DhcpSupportMode(False)}
 #: Home Network Prefix options that a refusal copies. A request may pack 100 of them without alignment,
 #: our answer takes 24 octets for each: more than Header Len can say.
 _COPIED = 32
@@ -54,7 +54,7 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     if request.timestamp is not None:
         # RFC 5213 section 5.3.6: on these two the gateway is told our time.
         if verdict.status in (codes.TIMESTAMP_MISMATCH, codes.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED):
-            found.append(Timestamp(to_timestamp(request.now.wall)))
+            found.append(own_time(request))
         else:
             found.append(request.timestamp)
     if request.ipv4 is not None:
@@ -73,11 +73,12 @@ def acceptance(
     status: int,
     subnet: tuple[int, bytes | None],
     refresh_interval: int,
+    dhcp_mode: str,
 ) -> bytes:
     """The acknowledgement of an accepted update.
 
     ``entry`` is the session as it is now; ``subnet`` prefix length and router of its IPv4 home address;
-    ``refresh_interval`` in units of 4 s, 0: no refresh advice.
+    ``refresh_interval`` in units of 4 s, 0: no refresh advice; ``dhcp_mode``: ``server`` or ``relay``.
     """
     found: list[Any] = [request.mn]
     if request.prefixes:
@@ -101,7 +102,7 @@ def acceptance(
     if request.timestamp is not None:
         found.append(request.timestamp)
     if request.ipv4 is not None:
-        _ipv4(found, request, entry, subnet)
+        _ipv4(found, request, entry, subnet, dhcp_mode)
     if entry.udp and request.lifetime:
         # RFC 5844 section 4.1.3.1: a gateway takes UDP encapsulation as granted on seeing this.
         found.append(NatDetection(True, NO_KEEPALIVES))
@@ -116,7 +117,11 @@ def acceptance(
 
 
 def _ipv4(
-    found: list[Any], request: Request, entry: BindingCacheEntry, subnet: tuple[int, bytes | None]
+    found: list[Any],
+    request: Request,
+    entry: BindingCacheEntry,
+    subnet: tuple[int, bytes | None],
+    dhcp_mode: str,
 ) -> None:
     """RFC 5844 section 3.1.2.6: reply, default router and DHCP mode."""
     asked = request.ipv4
@@ -128,4 +133,4 @@ def _ipv4(
     if request.lifetime:
         if router is not None:
             found.append(IPv4DefaultRouterAddress(router))
-        found.append(_DHCP_SERVER)
+        found.append(_DHCP_MODES[dhcp_mode])

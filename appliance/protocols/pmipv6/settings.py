@@ -20,6 +20,32 @@ if TYPE_CHECKING:
 FIXED_LINK_LOCAL = bytes.fromhex("fe80000000000000 02005efffe005213")
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 
+# What implementations of about 2008 to 2015 send, and closed boxes still do. Off unless a line says so.
+PREFIX_128, WHOLE_PAYLOAD, SWAPPED_TIMESTAMP = "prefix-length-128", "whole-payload", "swapped-timestamp"
+TECHNOLOGY_0, QUIET_DENIALS = "access-technology-0", "quiet-denials"
+PLAIN_ANSWER = "plain-acknowledgement"
+_128 = "A home network prefix of length 128 means one of length 64"
+#: Words of a ``mag-peer`` line, and what they say.
+GATEWAY_WORDS = {
+    PREFIX_128: _128,
+    WHOLE_PAYLOAD: "Its packets are longer than Header Len says: options go on to the end of the packet",
+    SWAPPED_TIMESTAMP: "The octets of each 32-bit word of its Timestamp option are in reverse order",
+    TECHNOLOGY_0: "Its Access Technology Type 0 (reserved) means 1 (virtual)",
+    QUIET_DENIALS: "It repeats what is denied for ever: a mobile node gets one denial in ten seconds",
+}
+#: Words of an ``lma-peer`` line, and what they say.
+ANCHOR_WORDS = {
+    PREFIX_128: _128,
+    PLAIN_ANSWER: "Its acknowledgements have no P flag",
+}
+#: Sessions (interfaces) of one mobile; a gateway that makes up link-layer addresses gets no further.
+SESSIONS_PER_MOBILE = 32
+
+
+def shortened(prefix: bytes, length: int) -> tuple[bytes, int]:
+    """What :data:`PREFIX_128` makes of a home network prefix."""
+    return prefix, 64 if length == 128 and not any(prefix[8:]) else length
+
 
 def number(default: int, low: int, high: int, unit: str = "") -> Any:
     """A whole number with its default, its range (both ends allowed) and its unit."""
@@ -61,6 +87,8 @@ class Profile:
     name: str
     mn_id: bytes = b""
     """The identifier of the MN-ID option; empty in the default profile."""
+    enabled: bool = True
+    """False: no permission for any kind of mobility (status 129)."""
     pmipv6: bool = True
     """False: not entitled to network-based mobility (status 152)."""
     ipv6: bool = True
@@ -89,6 +117,25 @@ class Peer:
     prefix_length: int
     allowed: bool = True
     """False: known but not allowed, answered with status 154."""
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it, because they would stop it."""
+    revocation: bool = True
+    """False: no revocations are sent to it, because they would stop it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`GATEWAY_WORDS`."""
+
+
+@define(slots=True, kw_only=True)
+class Anchor:
+    """An LMA that is not as others are (``lma-peer`` of a MAG)."""
+
+    address: bytes
+    heartbeat: bool = True
+    """False: no heartbeats are sent to it."""
+    revocation: bool = True
+    """False: no revocations are sent to it."""
+    interop: tuple[str, ...] = ()
+    """Which of its mistakes are borne with: words of :data:`ANCHOR_WORDS`."""
 
 
 @define(slots=True, kw_only=True)
@@ -102,7 +149,9 @@ class LmaSettings:
     ipv4_address: bytes | None = None
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
-    simul_bindings: int = number(1, 1, 3)
+    simul_bindings: int = number(0, 1, 3)
+    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
+    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
@@ -139,9 +188,19 @@ class LmaSettings:
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    dhcp_mode: str = "server"
+    """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- congestion control, new calls
+    shutdown: bool = False
+    """True: no update is answered; the sessions that there are last until their lifetimes end."""
+    newcall_policy: str = "none"
+    """For new sessions: ``reject`` (status 129), ``busyout`` (130, no session manager), ``none``: welcome."""
+    max_memory: int = number(0, 64, 1_048_576, "MiB")
+    """Memory of the process above which there are no new sessions; 0 (not in the range): any."""
+    max_pending: int = number(10_000, 1, 10_000)
+    """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
@@ -220,6 +279,8 @@ class MagSettings:
     """Of its own: it needs not be that of the binding (RFC 5844 section 3.4.3)."""
     dhcp_dns_servers: tuple[bytes, ...] = ()
     dhcp_domain_name: str = ""
+    dhcp_relay_server: bytes | None = None
+    """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
@@ -232,6 +293,8 @@ class MagSettings:
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     # ---- access links
+    anchors: tuple[Anchor, ...] = ()
+    """LMAs that something has to be known of; others need no line."""
     link_local: bytes = FIXED_LINK_LOCAL
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()

@@ -6,7 +6,7 @@ from scapy.layers.l2 import ARP, Ether
 from appliance.counters import MAG, CounterSet
 from appliance.protocols.access import arp
 from appliance.protocols.access.attach import AccessLink
-from appliance.protocols.access.events import SendFrame
+from appliance.protocols.access.events import DhcpRelayed, RelayDhcp, SendFrame
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
     AddressWanted,
@@ -18,6 +18,7 @@ from appliance.protocols.pmipv6.settings import AccessInterface, MagSettings, Mo
 from test.protocols.access.test_attach import HNP, MN, Base
 from test.protocols.access.test_dhcpv4 import HOME, ROUTER, client
 
+OWN, SERVER = bytes((198, 51, 100, 161)), bytes((198, 51, 100, 67))
 WANTED, RELEASED = AddressWanted("acc0", MN), AddressReleased("acc0", MN)
 
 
@@ -33,13 +34,16 @@ class DhcpCase(Base):
             policies=(MobilePolicy(link_layer=MN, mn_id=b"mn1@example.org", ipv4=True),),
             dhcp_dns_servers=(bytes((192, 0, 2, 53)), bytes((192, 0, 2, 54))),
             dhcp_domain_name="example.org",
+            ipv4_address=OWN,
+            dhcp_relay_server=SERVER,
         )
         self.core = AccessLink(self.settings, self.counters)
         self.mono = 1000.0
 
-    def assigned(self, prefixes=HNP, address=HOME):
+    def assigned(self, prefixes=HNP, address=HOME, server=True):
         """Tell what the anchor has assigned; give what the client gets."""
-        return self.answers(self.feed(Advertise("acc0", MN, prefixes, 600, 1460, ROUTER, address, 24)))
+        event = Advertise("acc0", MN, prefixes, 600, 1460, ROUTER, address, 24, server)
+        return self.answers(self.feed(event))
 
     def answers(self, effects):
         """Give (message type, options, BOOTP) of the DHCP answers among effects."""
@@ -179,3 +183,60 @@ class ProxyArpTests(DhcpCase):
         self.assertEqual(self.ask(HOME, bytes(4)), [])
         self.assertEqual(self.ask(bytes((203, 0, 113, 77)), bytes(4)), [])
         self.assertEqual(self.ask(bytes((198, 51, 100, 1))), [])
+
+
+class RelayTests(DhcpCase):
+    """RFC 5844 section 3.4.2: the anchor wants no DHCP server here."""
+
+    def start(self):
+        """Attach by a DHCPDISCOVER; give what goes to the server."""
+        self.frame(client("discover"))
+        (effect,) = self.feed(Advertise("acc0", MN, HNP, 600, 1460, ROUTER, HOME, 24, False))[1:]
+        self.assertIsInstance(effect, RelayDhcp)
+        self.assertEqual(effect.server, SERVER)
+        return BOOTP(effect.data)
+
+    def reply(self, kind, source=SERVER, **fields):
+        """Have the server answer; give what the client gets."""
+        message = BOOTP(op=2, chaddr=fields.pop("chaddr", MN), giaddr="198.51.100.161", xid=0x1234, **fields)
+        data = bytes(message / DHCP(options=[("message-type", kind), (82, b"\1\1x"), "end"]))
+        return self.answers(self.feed(DhcpRelayed(data, source)))
+
+    def test_there_and_back(self):
+        """The request has our address, the hop and option 82; the answer has none of that any more."""
+        sent = self.start()
+        self.assertEqual((sent.giaddr, sent.hops, sent.xid), ("198.51.100.161", 1, 0x1234))
+        options = {o[0]: o[1] for o in sent[DHCP].options if isinstance(o, tuple)}
+        self.assertEqual(options["relay_agent_information"], b"\2\4" + HOME + b"\5\4\xcb\0\x71\0")
+        ((kind, options, bootp),) = self.reply("offer", yiaddr="203.0.113.10")
+        self.assertEqual((kind, bootp.yiaddr, bootp.giaddr), (2, "203.0.113.10", "0.0.0.0"))
+        self.assertNotIn("relay_agent_information", options)
+        self.assertEqual(self.counters.value("dhcp/relayed-to-client"), 1)
+
+    def test_another_address(self):
+        """An offer, or a request, of what the anchor has not assigned goes no further."""
+        self.start()
+        self.assertEqual(self.reply("offer", yiaddr="203.0.113.99"), [])
+        self.assertEqual(self.say("request", options=[("requested_addr", "203.0.113.99")]), [])
+        self.assertEqual(self.counters.value("dhcp/ignored"), 2)
+
+    def test_release(self):
+        """The server and the anchor both get the address back."""
+        self.start()
+        server, anchor = self.frame(client("release", ciaddr="203.0.113.10"))
+        self.assertEqual((type(server), anchor), (RelayDhcp, RELEASED))
+
+    def test_strangers(self):
+        """Answers of others, for others, and rubbish are counted."""
+        self.start()
+        self.assertEqual(self.reply("offer", source=OWN, yiaddr="203.0.113.10"), [])
+        self.assertEqual(self.reply("offer", chaddr=b"\2\0\0\0\0\1", yiaddr="203.0.113.10"), [])
+        self.assertEqual(self.feed(DhcpRelayed(b"rubbish", SERVER)), [])
+        self.assertEqual(self.counters.value("dhcp/ignored"), 3)
+
+    def test_not_configured(self):
+        """Without a server to relay to, an operator hears of it."""
+        self.settings.dhcp_relay_server = None
+        self.frame(client("discover"))
+        effects = self.feed(Advertise("acc0", MN, HNP, 600, 1460, ROUTER, HOME, 24, False))
+        self.assertIn("DHCP relay", effects[-1].text)

@@ -181,7 +181,7 @@ class Client:
         octets = request.answer(result, host, how.get("realm", REALM), *more, error=how.get("error"))
         return self.feed(Got(ask.number, Answered(Message(octets), "", "peer", 5)))
 
-    def answer_3gpp(self, ask: Ask, code: int) -> list[Any]:
+    def answer_3gpp(self, ask: Ask, code: int, *avps: bytes) -> list[Any]:
         """The server answers with an Experimental-Result of 3GPP instead of a Result-Code."""
         request = message_of(ask)
         body = b"".join(
@@ -190,6 +190,7 @@ class Client:
                 avp("Experimental-Result", [avp("Vendor-Id", 10415), avp("Experimental-Result-Code", code)]),
                 avp("Origin-Host", SERVER),
                 avp("Origin-Realm", REALM),
+                *avps,
             )
         )
         octets = frame(request.code, request.application, PROXIABLE, 1, 1, body)

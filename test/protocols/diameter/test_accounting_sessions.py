@@ -277,8 +277,10 @@ class PaceTests(Case):
         for later, answers, expected in (
             (0.0001, 0, TURN),
             (5.0, 0, TURN),
-            (0.005, 0, 4),
-            (0.050, 0, 40),
+            # 1.5 percent of that time, at 50 us a record.
+            (0.005, 0, 1),
+            (0.050, 0, 15),
+            (0.500, 0, TURN),
             (0.0010, 0, LEAST),
             # The time went by receiving our own answers.
             (0.0024, 48, TURN),

@@ -79,6 +79,20 @@ class TestMachine(SynchronousTestCase):
             client.answer_3gpp(ask, result)
             self.assertEqual(client.verdicts(), [(1, verdict)], result)
 
+    def test_newer_session(self) -> None:
+        """Who has seen a newer session is the reporting host, else the server; the group says what it is."""
+        hosts = (("PCRF1.example", "pcrf"), (SERVER, "pcs"))
+        for settings, reporter, verdict in (
+            (group(), "pcrf1.example", aaa.NEWER),
+            (group(newer_sessions=hosts), "pcrf1.example", aaa.NEWER_PCRF),
+            (group(newer_sessions=hosts), "", aaa.NEWER_PCS),
+            (group(newer_sessions=hosts), "other.example", aaa.NEWER),
+        ):
+            client = Client(settings)
+            (ask,) = client.authorize()
+            client.answer_3gpp(ask, 5453, *([avp("Error-Reporting-Host", reporter)] if reporter else []))
+            self.assertEqual(client.verdicts(), [(1, verdict)])
+
     def test_unusable(self) -> None:
         """Pending, Discon: a yes that cannot be processed gets an STR with DIAMETER_BAD_ANSWER."""
         wrong = avp("MIP6-Agent-Info", [avp("MIP6-Home-Link-Prefix", b"\x40" + b"\xff" * 16)])

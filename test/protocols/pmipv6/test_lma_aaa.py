@@ -385,8 +385,7 @@ class TestGrants(SynchronousTestCase):
 class TestLimits(SynchronousTestCase):
     def test_open_questions(self) -> None:
         """When too many updates wait, the next one is told that resources are missing."""
-        self.patch(lma_updates, "OPEN", 1)
-        world = AaaWorld()
+        world = AaaWorld(max_pending=1)
         first = world.ask()
         self.assertEqual(world.send(mn=b"b@x").status, 130)
         self.assertEqual(world.value("update-denied-insufficient-resource-reasons/input-q-exceeded"), 1)

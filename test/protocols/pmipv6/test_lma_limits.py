@@ -3,7 +3,6 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.pmipv6 import lma as module
-from appliance.protocols.pmipv6 import lma_decisions
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.reports import Budget
@@ -75,10 +74,10 @@ class TestLimits(SynchronousTestCase):
 
     def test_waiting_updates(self) -> None:
         """When too many updates wait, the next one is told that resources are missing."""
-        self.patch(lma_decisions, "WAITING", 0)
-        world = World()
-        world.send()
-        answer = world.send(source=MAG2, ll=LL2, hi=4)
+        world = World(max_pending=1)
+        for mn in (MN1, b"mn2@x"):
+            world.send(mn=mn)
+            answer = world.send(mn=mn, source=MAG2, ll=LL2, hi=4)
         assert answer is not None
         self.assertEqual(answer.status, 130)
         self.assertEqual(world.value("update-denied-insufficient-resource-reasons/input-q-exceeded"), 1)

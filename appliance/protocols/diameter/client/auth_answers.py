@@ -50,6 +50,7 @@ CHARGEABLE_USER_IDENTITY = _D["Chargeable-User-Identity"]
 CLASSIFIER = _D["Classifier"]
 DIRECTION = _D["Direction"]
 ERROR_MESSAGE = _D["Error-Message"]
+ERROR_REPORTING_HOST = _D["Error-Reporting-Host"]
 EXPERIMENTAL_RESULT = _D["Experimental-Result"]
 EXPERIMENTAL_RESULT_CODE = _D["Experimental-Result-Code"]
 FAILED_AVP = _D["Failed-AVP"]
@@ -136,6 +137,8 @@ class Read:
     """Origin-Host."""
     realm: str = ""
     """Origin-Realm."""
+    reporter: str = ""
+    """Error-Reporting-Host: whose result this is; empty: the server's."""
     granted: bool = False
     """The server has a session now: also when the answer is unusable."""
     terms: Terms = field(factory=Terms)
@@ -149,6 +152,7 @@ def read(message: Message, session_id: str, application: int) -> Read:
         found.host = message.first(ORIGIN_HOST) or ""
         found.realm = message.first(ORIGIN_REALM) or ""
         found.text = message.first(ERROR_MESSAGE) or ""
+        found.reporter = message.first(ERROR_REPORTING_HOST) or ""
         found.result, found.vendor = result_of(message)
         found.verdict = verdict(message, found.result, found.vendor)
         if found.verdict == aaa.ACCEPT:

@@ -23,13 +23,17 @@ from appliance.protocols.diameter.client.auth_sessions import (
 )
 from appliance.protocols.diameter.events import MALFORMED, TIMEOUT, Answered, Submit
 from appliance.protocols.diameter.message.codec import Message
+from appliance.protocols.diameter.message.types import fold
 from appliance.protocols.diameter.settings import GroupSettings
+from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Authorize
 from appliance.protocols.timers import Now
 
 UNKNOWN_SESSION_ID = 5002
 #: A question that waits for a server is asked again after so many seconds.
 HOLD = 2.0
+#: Verdicts by what the group calls the host that has seen a newer session.
+DETECTORS = {"pcrf": aaa.NEWER_PCRF, "pcs": aaa.NEWER_PCS}
 
 
 class Exchange:
@@ -84,6 +88,7 @@ class Asking:
         """Ask by these from now on."""
         self._side = settings.authentication
         self._origin = origin
+        self._detectors = {fold(host): DETECTORS[kind] for host, kind in settings.newer_sessions}
         self._hosts = [each.host for each in sorted(self._side.servers, key=lambda one: one.priority)]
 
     def begin(self, exchange: Exchange, number: int, out: list[Any], now: Now) -> bool:
@@ -162,6 +167,8 @@ class Asking:
             if self._next_server(exchange) and self._send(exchange, again, out, now):
                 return None
             return Ended(exchange, None)
+        if found.verdict == aaa.NEWER:
+            found.verdict = self._detectors.get(fold(found.reporter or found.host), aaa.NEWER)
         if found.result == UNKNOWN_SESSION_ID and self.widen(exchange, again, out, now):
             # The server has lost its sessions: this one begins anew there.
             return None
