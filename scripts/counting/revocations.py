@@ -9,11 +9,13 @@ from scripts.counting.cases import (
     REVOCATION,
     STATUS,
     TRIGGER,
+    Measured,
     Moves,
     Steps,
     accepted,
     case,
     plus,
+    times,
 )
 from scripts.counting.gateway import Gateway, Mobile
 from scripts.counting.stages import Stage, anchor
@@ -65,9 +67,9 @@ def acknowledge(
     gateway.send(gateway.seal(wire.revocation(ACKNOWLEDGEMENT, status, sequence, flags, options)))
 
 
-def clear(world: World, mobile: Mobile) -> None:
+def clear(world: World, mobile: Mobile, how: str = "") -> None:
     """The operator ends the session of a mobile node."""
-    world.type(f"clear lma-service session username {mobile.nai} -noconfirm")
+    world.type(f"clear lma-service session username {mobile.nai} {how} -noconfirm")
 
 
 def cleared(world: World) -> tuple[int, int]:
@@ -142,6 +144,64 @@ def out_of_sync(world: World) -> Steps:
     yield
     world.mag2.register(mobile, 5)
     acknowledge(world.mag1, indicated(world.mag1, 7))
+
+
+# What an operator has gateways told.
+
+_WORDS = (
+    (0, "unspecified", "unspecified"),
+    (5, "user-initiated-session-term", "user"),
+    (6, "access-network-session-term", "access-network"),
+    (250, "unknown", "testing"),
+)
+
+
+def _word_case(trigger: int, row: str, word: str) -> None:
+    def deed(world: World) -> Steps:
+        mobile = world.attached()
+        yield
+        clear(world, mobile, f"revocation-trigger {word}")
+        acknowledge(world.mag1, indicated(world.mag1, trigger))
+
+    deed.__name__ = f"trigger_{trigger}"
+    deed.__doc__ = f"The operator clears a session with `revocation-trigger {word}`"
+    case("revocation", sent(row), answered(), DROPPED)(deed)
+
+
+for _word in _WORDS:
+    _word_case(*_word)
+
+
+@case("revocation", sent("revoking-node-local-policy"), answered(), times(2, DROPPED))
+def realm_revoked(world: World) -> Steps:
+    """The operator revokes all sessions of a realm: one indication for both"""
+    for name in ("one", "two"):
+        world.attached(name=f"{name}@realm.example.org")
+    yield
+    world.type(
+        "clear lma-service session username @realm.example.org revocation-trigger local-policy -noconfirm"
+    )
+    acknowledge(world.mag1, indicated(world.mag1, 129))
+
+
+@case("revocation", shows=(f"{TRIGGER}/per-peer-policy",))
+def all_revoked(world: World) -> Measured:
+    """The operator revokes all sessions: one indication to each gateway that has some"""
+    world.attached()
+    gateways = served(world)
+    sessions = world.sessions()
+    yield
+    world.type("clear lma-service session all revocation-trigger per-peer-policy -noconfirm")
+    for gateway in gateways:
+        acknowledge(gateway, indicated(gateway, 128))
+    each = plus(sent("per-peer-policy"), answered())
+    return plus(times(len(gateways), each), times(sessions, DROPPED))
+
+
+def served(world: World) -> list[Gateway]:
+    """The gateways that have sessions."""
+    there = {wire.packed(each["care_of"]) for each in world.show("lma-service session full")}
+    return [gateway for gateway in (world.mag1, world.mag2) if gateway.address in there]
 
 
 # What the gateway answers.
@@ -286,3 +346,25 @@ def by_a_gateway(world: World) -> Steps:
     answer = world.mag1.receive(wire.REVOCATION)
     if answer[6:8] != bytes((ACKNOWLEDGEMENT, 0)) or answer[8:10] != b"\0\x4d":
         raise LabError(f"the anchor answered with {answer.hex()}")
+
+
+# The last one: the service moves to another address.
+
+
+@case("revocation", shows=(f"{BRA_DISCARD}/hamgr-not-ready",))
+def stopping(world: World) -> Measured:
+    """An acknowledgement that nothing waits for, while the service waits for its gateways to stop"""
+    world.lab.ip("lma", "addr add 2001:db8:ffff::2/64 dev backhaul nodad")
+    world.attached()
+    gateways, sessions = served(world), world.sessions()
+    yield
+    bind = "bind address 2001:db8:ffff::2 ipv4-address 198.51.100.1 -noconfirm"
+    world.begin("configure", "context anchor", "lma-service lma1", bind)
+    about = [indicated(gateway, 128) for gateway in gateways]
+    acknowledge(gateways[0], (about[0][0] ^ 0x8000, about[0][1]))
+    world.sleep(0.05)
+    for gateway, one in zip(gateways, about, strict=True):
+        acknowledge(gateway, one)
+    each = plus(sent("per-peer-policy"), answered())
+    unready = plus(HEARD, {f"{BRA_DISCARD}/hamgr-not-ready": 1})
+    return plus(unready, times(len(gateways), each), times(sessions, DROPPED))

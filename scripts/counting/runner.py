@@ -70,20 +70,26 @@ def perform(case: Case, world: World) -> Outcome:
         else:
             raise LabError("the case yields twice")
         outcome.wanted = expected(plus(case.moves, more or {}))
-        until = time.monotonic() + PATIENCE
-        while True:
-            outcome.after = world.counters()
-            if outcome.judge():
-                time.sleep(SETTLING)
-                outcome.after = world.counters()
-                if outcome.judge():
-                    break
-            if time.monotonic() > until:
-                break
-            time.sleep(0.02)
+        settle(outcome, world)
     except (LabError, OSError) as failure:
         outcome.problem = str(failure) or repr(failure)
     return outcome
+
+
+def settle(outcome: Outcome, world: World) -> None:
+    """Wait until the counters stand where they should, and stay there; at most :data:`PATIENCE`."""
+    until = time.monotonic() + PATIENCE
+    good = 0
+    while good < 2 and time.monotonic() < until:
+        time.sleep(SETTLING if good else 0.01)
+        try:
+            outcome.after = world.counters()
+        except LabError as failure:
+            # The service is about to start anew.
+            outcome.problem = str(failure)
+            good = 0
+            continue
+        good = good + 1 if outcome.judge() else 0
 
 
 class Run:

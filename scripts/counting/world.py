@@ -147,6 +147,14 @@ class World:
             raise LabError(str(error)) from error
         return "\n".join(said)
 
+    def begin(self, *lines: str) -> None:
+        """Type lines into another session of ``appliance cli``, and do not wait for the last one's end."""
+        line = Connection(str(self.anchor.socket))
+        self._closers.append(line.close)
+        for text in lines[:-1]:
+            list(line.execute(text))
+        line.send({"line": lines[-1]})
+
     def configure(self, *lines: str) -> None:
         """Configure the service while it runs."""
         self.type("configure", "context anchor", "lma-service lma1", *lines, "end")
