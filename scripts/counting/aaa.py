@@ -11,7 +11,8 @@ from scripts.counting.stages import Stage, anchor
 from scripts.counting.world import World
 from scripts.labnet import AAA_ADDRESS, LMA_ADDRESS, LabError
 
-CAPABILITIES, WATCHDOG, DISCONNECT = 257, 280, 282
+CAPABILITIES, WATCHDOG, DISCONNECT, ABORT = 257, 280, 282, 274
+DESTINATION_HOST, DESTINATION_REALM = 293, 283
 SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, RESULT, EXPERIMENTAL = 263, 264, 296, 268, 297
 EXPERIMENTAL_CODE, VENDOR, AUTH_APPLICATION, REQUEST_TYPE, USER = 298, 266, 258, 274, 1
 ERROR_REPORTING_HOST = 294
@@ -52,6 +53,8 @@ class Server:
         self.verdicts: dict[str, Any] = {}
         #: By user, who is named as the one who has said so (Error-Reporting-Host).
         self.reporters: dict[str, str] = {}
+        #: By user: the connection, the application and the Session-Id of the last request.
+        self.sessions: dict[str, tuple[socket.socket, bytes, bytes]] = {}
         self.asked = 0
         self.connected = threading.Event()
         self._peers: list[socket.socket] = []
@@ -84,7 +87,7 @@ class Server:
         try:
             while len(head := stream.read(20)) == 20:
                 body = stream.read(int.from_bytes(head[1:4], "big") - 20)
-                answer = self._answer(head, avps(body)) if head[4] & 0x80 else b""
+                answer = self._answer(peer, head, avps(body)) if head[4] & 0x80 else b""
                 if answer:
                     peer.sendall(answer)
                 if int.from_bytes(head[5:8], "big") == CAPABILITIES:
@@ -92,7 +95,16 @@ class Server:
         except (OSError, ValueError):
             return
 
-    def _answer(self, head: bytes, asked: list[tuple[int, bytes]]) -> bytes:
+    def abort(self, user: str) -> None:
+        """Have the anchor end the session of a user (RFC 6733 section 8.5)."""
+        peer, application, session = self.sessions[user]
+        body = avp(SESSION_ID, session) + avp(ORIGIN_HOST, b"aaa1.example.org")
+        body += avp(ORIGIN_REALM, b"example.org") + avp(DESTINATION_REALM, b"example.org")
+        body += avp(DESTINATION_HOST, b"lma1.example.org") + avp(AUTH_APPLICATION, application)
+        head = b"\1" + (20 + len(body)).to_bytes(3, "big") + b"\xc0" + ABORT.to_bytes(3, "big")
+        peer.sendall(head + application + b"\0\0\0\7\0\0\0\7" + body)
+
+    def _answer(self, peer: socket.socket, head: bytes, asked: list[tuple[int, bytes]]) -> bytes:
         """The answer to a request; empty: none."""
         command = int.from_bytes(head[5:8], "big")
         verdict: Any = SUCCESS
@@ -101,6 +113,7 @@ class Server:
             self.asked += 1
             user = dict(asked).get(USER, b"").decode()
             reporter = self.reporters.get(user, "")
+            self.sessions[user] = peer, head[8:12], dict(asked).get(SESSION_ID, b"")
             verdict = self.verdicts.get(user, SUCCESS)
             if verdict == SILENCE:
                 return b""

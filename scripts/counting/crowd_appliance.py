@@ -20,6 +20,7 @@ ALL_ROUTERS = wire.packed("ff02::2")
 ALL_ROUTERS_LINK = bytes.fromhex("333300000002")
 GATEWAY_LINK = bytes.fromhex("00005e005213")
 ETHERTYPE = b"\x86\xdd"
+ANSWERS = "binding-acknowledgement-rcvd"
 BUFFER = 16 << 20
 INTERVAL, PATIENCE = 4.0, 20.0
 
@@ -141,8 +142,15 @@ class Attended(Crowd):
         if len(self.here) < len(self.mobiles):
             raise LabError(f"{len(self.here)} of {len(self.mobiles)} mobile nodes could attach")
         self.rates["attach"] = len(self.mobiles) / (time.monotonic() - begun)
-        # The gateway sends its updates by itself.
-        self.seen["initial", "sent"] = len(self.mobiles)
+        self._note("initial", "init")
+
+    def _note(self, kind: str, word: str) -> None:
+        """Of the updates that the gateway sends by itself, it alone knows; how many mobile nodes, we do."""
+        found = self.gateway.json("show mag-service statistics")
+        sent = (f"binding-update-sent/{word}-request-{way}" for way in ("xmit", "re-xmit"))
+        self.seen[kind, "sent"] = sum(found[key] for key in sent)
+        if kind == "dereg":
+            self.seen[kind, "accepted"] = found[f"{ANSWERS}/accepted"] - found[f"{ANSWERS}/init-accepted"]
 
     def live(self) -> None:
         """Traffic; the lifetime is too long for refreshes."""
@@ -165,8 +173,8 @@ class Attended(Crowd):
         self.world.lab.detach()
         self.world.until(
             "the gateway has let all mobile nodes go",
-            lambda: self.world.counters()["dereg-requests/received"] >= count,
+            lambda: self.gateway.json("show mag-service statistics")[f"{ANSWERS}/dereg-reply-rcvd"] >= count,
             PATIENCE,
         )
-        self.seen["dereg", "sent"] = self.seen["dereg", "accepted"] = count
+        self._note("dereg", "dereg")
         self.here.clear()

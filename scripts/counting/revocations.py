@@ -1,6 +1,7 @@
 """Binding revocation (RFC 5846) in both directions."""
 
 from scripts.counting import wire
+from scripts.counting.aaa import server
 from scripts.counting.cases import (
     BRA_DISCARD,
     DISCARD,
@@ -202,6 +203,17 @@ def served(world: World) -> list[Gateway]:
     """The gateways that have sessions."""
     there = {wire.packed(each["care_of"]) for each in world.show("lma-service session full")}
     return [gateway for gateway in (world.mag1, world.mag2) if gateway.address in there]
+
+
+@case("aaa", sent("user-initiated-session-term"), answered(), DROPPED)
+def aborted_by_aaa(world: World) -> Steps:
+    """The AAA server aborts a session (RFC 6733 section 8.5): its gateway is told"""
+    world.configure("revocation enable")
+    known = server(world)
+    mobile = world.attached()
+    yield
+    known.abort(mobile.nai)
+    acknowledge(world.mag1, indicated(world.mag1, 5))
 
 
 # What the gateway answers.
