@@ -84,6 +84,8 @@ class Attended(Crowd):
         """Start the gateway."""
         self.gateway.start()
         self.gateway.wait_ready()
+        # It finds its access link a moment after it says so.
+        time.sleep(0.5)
 
     def close(self) -> None:
         """End the gateway."""
