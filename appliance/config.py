@@ -12,6 +12,7 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
+from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
 from appliance.config_peers import make_anchor, make_peer
@@ -126,6 +127,7 @@ class Builder:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
         faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults += host_faults(found)
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
@@ -215,6 +217,8 @@ def _profile(section: Section) -> Profile:
     profile = Profile(name=section.name or "default", mn_id=section.name.encode())
     _assign(profile, section)
     profile.prefixes = tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix"))
+    profile.home_addresses = home_addresses(section)
+    profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
     return profile
@@ -223,6 +227,8 @@ def _profile(section: Section) -> Profile:
 def _lma(section: Section, context: Context) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name)
     _assign(settings, section)
+    settings.mipv6_pools = served_pools(section)
+    settings.mipv6_associations = associations(section)
     settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from appliance.config import Configuration
 from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
+from appliance.config_audit_hosts import host_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
@@ -23,6 +24,7 @@ def audit(configuration: Configuration) -> list[Finding]:
     found: list[Finding] = []
     for lma in configuration.lma_services:
         found += _lma(lma)
+        found += host_findings(lma)
     for mag in configuration.mag_services:
         found += _mag(mag)
     found += diameter_findings(configuration)
@@ -35,7 +37,7 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
     name = f"lma-service {settings.name}"
     if not settings.address:
         yield Finding("LMA-service", ERROR, f"{name} has no bind address and is not started")
-    if not settings.peers:
+    if not settings.peers and not settings.mipv6:
         yield Finding("LMA-service", ERROR, f"{name} has no mag-peer, so it refuses every gateway")
     if not (settings.prefix_pools or settings.address_pools or settings.profiles):
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no pool for {name}")

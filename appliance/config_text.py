@@ -10,6 +10,7 @@ from appliance.cli.commands import (
     configuration_aaa,
     configuration_dhcp,
     configuration_diameter,
+    configuration_hosts,
     configuration_policy,
     configuration_services,
     management,
@@ -21,6 +22,7 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_hosts,
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,

@@ -73,6 +73,27 @@ def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
     return (group.accounting if accounting else group.authentication).endpoint or "None"
 
 
+def _hosts(settings: LmaSettings) -> Facts:
+    """What is set for hosts that register themselves; of keys only how many there are."""
+    if not settings.mipv6:
+        return [("MIPv6 Hosts", "Disabled")]
+    several = {"prohibited": "Prohibited", "single": "One in an update", "bulk": "Several in an update"}
+    unauthenticated, h_bit = settings.mipv6_unauthenticated, settings.mipv6_h_bit
+    return [
+        ("MIPv6 Hosts", "Enabled"),
+        *_listing("Home Address Pool", list(settings.mipv6_pools)),
+        ("Home Link", settings.mipv6_home_link or "Virtual"),
+        ("MIPv6 Authentication", settings.mipv6_authentication),
+        ("MN-HA Keys", str(len(settings.mipv6_associations))),
+        ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),
+        ("Updates without H-bit", "Denied" if h_bit == "deny" else "Discarded"),
+        ("MESG-ID", "Required" if settings.mipv6_mesg_id else "Optional"),
+        ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
+        ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
+        ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+    ]
+
+
 def lma_facts(settings: LmaSettings, state: str) -> Facts:
     """Label and value pairs of an LMA service in screen order; ``state`` as in ``ServicePort.state``."""
     facts = [
@@ -121,6 +142,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += _hosts(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
         "IPv6 Pool",

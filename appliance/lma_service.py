@@ -10,8 +10,11 @@ from appliance import counters, facts, views
 from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
+from appliance.errors import ResourceError
 from appliance.host import resident_memory
 from appliance.ports import PoolView, SessionFilter, SessionView
+from appliance.protocols.mipv6.anchor import make_anchor
+from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
 from appliance.protocols.pmipv6.events import Capacity, Notify
@@ -64,7 +67,7 @@ class LmaService(Service):
         return settings if self._client is not None else evolve(settings, aaa=None)
 
     def _make_cores(self) -> None:
-        self._core = LocalMobilityAnchor(self._known(self.settings), self.counters, self._random())
+        self._core = make_anchor(self._known(self.settings), self.counters, self._random())
 
     async def start(self) -> None:
         """Open sockets and TUN device; raises ResourceError. Routes to the device are the caller's."""
@@ -94,6 +97,7 @@ class LmaService(Service):
             self._probe(),
             self._client,
             self._routes,
+            HostSide(self._reactor, settings.address, self.notify, self._probe()),
         )
         if self._client is not None:
             self._client.attach(self._driver.feed, self._engine.usage)
@@ -132,6 +136,17 @@ class LmaService(Service):
         if capacity != self._capacity and self._driver is not None:
             self._capacity = capacity
             self._driver.feed(capacity)
+
+    def retune(self, settings: Any) -> None:
+        """Give tunnels and sockets the values of ``settings``; as :meth:`Service.retune`."""
+        if self._driver is not None:
+            self._driver.serve_hosts(settings.mipv6)
+        try:
+            super().retune(settings)
+        except ResourceError:
+            if self._driver is not None:
+                self._driver.serve_hosts(self.settings.mipv6)
+            raise
 
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))

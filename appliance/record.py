@@ -27,10 +27,11 @@ from appliance.protocols.access import events as access_events
 from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.diameter import settings as diameter_settings
 from appliance.protocols.driver import Core
+from appliance.protocols.mipv6 import events as mipv6_events
+from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6 import events as pmipv6_events
 from appliance.protocols.pmipv6 import settings as pmipv6_settings
-from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 from appliance.protocols.timers import Now
@@ -40,7 +41,7 @@ VERSION = 1
 LIMIT = 256 * 1024 * 1024
 EVENTS: dict[str, type] = {
     name: found
-    for module in (pmipv6_events, access_events, pmipv6_settings, diameter_settings, aaa)
+    for module in (pmipv6_events, mipv6_events, access_events, pmipv6_settings, diameter_settings, aaa)
     for name, found in vars(module).items()
     if isinstance(found, type) and attrs.has(found)
 }
@@ -126,7 +127,7 @@ def make_cores(settings: LmaSettings | MagSettings, seed: int) -> dict[tuple[str
     """The cores of a service by (service, core), as the services make them."""
     if isinstance(settings, LmaSettings):
         service = f"lma {settings.name}"
-        anchor = LocalMobilityAnchor(settings, CounterSet(counters.LMA), chance(seed, service))
+        anchor = make_anchor(settings, CounterSet(counters.LMA), chance(seed, service))
         return {(service, "lma"): anchor}
     service = f"mag {settings.name}"
     values = CounterSet(counters.MAG)

@@ -13,6 +13,7 @@ POOLS = (
     "ipv6 pool P3 prefix 2001:db8:3::/49 static",
     "ipv6 pool P3 prefix 2001:db8:3:8000::/49",
     "ipv6 pool P1 prefix 2001:db8:1::/47",
+    "ipv6 pool P4 prefix 2001:db8:100::/64 delegated-length 128 static",
     "ip pool V4 203.0.113.0/24",
     "ip pool V4 203.0.113.0/24 default-router 203.0.113.9",
     "ip pool R4 range 198.51.100.5 198.51.100.9 mask-length 24",
@@ -20,7 +21,8 @@ POOLS = (
 SUBSCRIBER = (
     "permission pmipv6", "no service enable", "ipv4 access", "any-home-network-prefix", "allowed-service net",
     "home-network-prefix 2001:db8:1:7::/64", "home-network-prefix 2001:db8:77::/64",
-    "ipv4-home-address 203.0.113.20", "allowed-mag 2001:db8:ffff::9",
+    "ipv4-home-address 203.0.113.20", "allowed-mag 2001:db8:ffff::9", "no permission mipv6",
+    "mn-ha-spi spi-number 256 secret abcdefgh", "mipv6-home-address 2001:db8:100::5",
 )  # fmt: skip
 LMA = (
     "reg-lifetime 500", "reg-lifetime 900", "mag-peer 2001:db8:ffff::a1", "mag-peer 2001:db8:a::/48",
@@ -28,6 +30,8 @@ LMA = (
     "mag-peer 2001:db8:ffff::a1 no-heartbeat whole-payload access-technology-0", "newcall policy busyout",
     "simul-bindings 2", "max-memory 900", "shutdown", "max-pending 7",
     "policy unknown-subscriber reject", "min-delay-before-bce-delete 0", "timestamp-option-validation",
+    "mipv6 enable", "mipv6 home-address-pool P4", "mn-ha-spi spi-number 300 secret abcdefgh",
+    "simul-bindings 2",
 )  # fmt: skip
 MAG = (
     "lma-address 2001:db8:ffff::1", "lma-address 2001:db8:ffff::2", "reg-lifetime 700", "path-mtu 1380",

@@ -11,6 +11,7 @@ from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
     Anchor,
+    Association,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -29,6 +30,13 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "mipv6_pools": ("HOSTS",),
+    "mipv6_home_link": "home0",
+    "mipv6_authentication": "optional",
+    "mipv6_unauthenticated": "discard",
+    "mipv6_h_bit": "discard",
+    "mipv6_multiple": "single",
+    "mipv6_associations": (Association(spi=256, key=bytes(16)),),
     "unknown_subscriber": "reject",
     "gre": "required",
     "newcall_policy": "reject",
@@ -113,7 +121,7 @@ class LmaFactsTest(SynchronousTestCase):
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
         base = LmaSettings(
-            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True
+            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True, mipv6=True
         )
         for attribute in fields(LmaSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})

@@ -366,7 +366,7 @@ class Forwarding:
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
         if (
             session is None
-            or session.peer != source
+            or (session.peer != source and source not in session.others)
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
         ):

@@ -30,8 +30,8 @@ class Session:
 
     __slots__ = (
         "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
-        "octets_down", "octets_up", "odd", "overhead4", "overhead6", "packets_down", "packets_up", "path",
-        "peer", "receive_key", "row4", "row6", "send_key",
+        "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6", "packets_down", "packets_up",
+        "path", "peer", "receive_key", "row4", "row6", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
@@ -43,6 +43,7 @@ class Session:
         self.overhead6 = row6.overhead(keyed)
         self.overhead4 = row4.overhead(keyed)
         self.peer = effect.peer
+        self.others = effect.others
         self.send_key = effect.send_key
         self.receive_key = effect.receive_key if effect.gre else None
         self.ipv4_address = effect.ipv4_address

@@ -111,8 +111,8 @@ def _lma() -> None:
     number(
         mode,
         "simul-bindings <simul_bindings:NUMBER>",
-        "Sessions of one mobile node at a time",
-        note="one for each of its interfaces, 32 at most",
+        "Sessions of one mobile node, and care-of addresses of one host, at a time",
+        note="one session for each of its interfaces, 32 at most; 3 care-of addresses",
     )
     toggle(
         mode,

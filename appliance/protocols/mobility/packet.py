@@ -59,6 +59,12 @@ def build_ipv6(packet: MobilityPacket) -> bytes:
     return head + body
 
 
+def routed(mh: bytes, source: bytes, destination: bytes, home: bytes) -> bytes:
+    """A packet with a sealed message for a home address in a type 2 routing header (RFC 6275 6.4)."""
+    body = _PREFIX.pack(MOBILITY_HEADER, 2, 2, 1, 0) + home + mh
+    return _IPV6.pack(6 << 28, len(body), ROUTING, 64, source, destination) + body
+
+
 def parse_ipv6(data: bytes) -> MobilityPacket:
     """Take an IPv6 packet apart as far as the mobility message; its checksum is not looked at.
 

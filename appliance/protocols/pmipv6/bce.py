@@ -119,6 +119,11 @@ class BindingCacheEntry:
         """``active``, or ``deleting`` while MinDelayBeforeBCEDelete runs."""
         return "deleting" if self.deleting else "active"
 
+    @property
+    def of_host(self) -> bool:
+        """Whether a host has registered it itself: no gateway will de-register it."""
+        return self.extras is not None and self.extras.host is not None
+
     def holds(self, address: bytes) -> bool:
         """Whether ``address`` is the IPv4 home address or lies in one of the prefixes."""
         if len(address) == 4:
@@ -321,7 +326,7 @@ class BindingCache:
         elif single is not None and indicator in (HI_INTERFACES, HI_GATEWAYS):
             # Section 5.4.1.3: only the MN-ID is left as the key.
             return Found(single)
-        if single is not None and indicator == HI_UNKNOWN:
+        if single is not None and indicator == HI_UNKNOWN and not single.of_host:
             return Found(single) if single.deleting else Found(wait=single)
         return NEW
 

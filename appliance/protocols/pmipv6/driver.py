@@ -24,6 +24,7 @@ from appliance.protocols.access.events import (
 )
 from appliance.protocols.access.relay_driver import RelayPort
 from appliance.protocols.driver import CoreDriver
+from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
@@ -152,8 +153,10 @@ class LmaDriver:
         probe: Probe | None = None,
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
+        hosts: HostSide | None = None,
     ) -> None:
         self._core = core
+        self._hosts = hosts
         self._probe = probe
         perform: Perform = {
             Send: self._send,
@@ -169,6 +172,9 @@ class LmaDriver:
                 Reach: lambda effect: routes.add(effect.prefix, effect.length),
                 Unreach: lambda effect: routes.remove(effect.prefix, effect.length),
             }
+        if hosts is not None:
+            # What hosts send comes only after :meth:`start`, when there is a loop to feed.
+            perform |= hosts.attach(lambda event: self.feed(event), core.send_failed)
         if probe is not None:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)
@@ -180,12 +186,18 @@ class LmaDriver:
         self._signalling = Signalling(
             reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
         )
+        self.serve_hosts(self._core.settings.mipv6)
         self._signalling.start()
 
     @property
     def sockets(self) -> list[MobilitySocket]:
         """The open signalling sockets."""
         return [] if self._signalling is None else self._signalling.sockets
+
+    def serve_hosts(self, serves: bool) -> None:
+        """Open or close the sockets for hosts; raises ResourceError."""
+        if self._hosts is not None:
+            self._hosts.apply(serves)
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Give the core other settings."""
@@ -201,6 +213,8 @@ class LmaDriver:
 
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
+        if self._hosts is not None:
+            self._hosts.stop()
         self._loop.stop()
         if self._signalling is not None:
             self._signalling.stop()

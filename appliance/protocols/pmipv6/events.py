@@ -81,6 +81,8 @@ class Install:
     """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
     port: int = 0
     """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
+    others: tuple[bytes, ...] = ()
+    """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
 
 
 @define(slots=True)

@@ -9,11 +9,13 @@ from typing import Any
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("port",)
+    __slots__ = ("host", "port")
 
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
         self.port = 0
+        #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
+        self.host: Any = None
 
 
 def extras_of(entry: Any) -> Extras:

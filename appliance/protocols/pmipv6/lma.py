@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.events import FIRST_TOKEN, AddressTested, OptionsReceived
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -36,7 +37,17 @@ from appliance.protocols.timers import Now
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
 
-Event = PacketReceived | ClearSessions | Capacity | Reconfigure | Authorized | Reauthorize | SessionEnds
+Event = (
+    PacketReceived
+    | ClearSessions
+    | Capacity
+    | Reconfigure
+    | Authorized
+    | Reauthorize
+    | SessionEnds
+    | OptionsReceived
+    | AddressTested
+)
 
 
 class LocalMobilityAnchor:
@@ -57,6 +68,15 @@ class LocalMobilityAnchor:
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
+        self.hosts: Any = None
+        self._reports = reports
+
+    def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
+        """Have host bindings beside the sessions of gateways; ``make`` is their class."""
+        self.hosts = make(self.settings, self.counters, self._reports, self._sessions, self._updates)
+        self._features.add(self.hosts)
+        self._intake.hosts = self.hosts
 
     # What the service asks.
 
@@ -92,6 +112,8 @@ class LocalMobilityAnchor:
         values, ended = self.counters.values, len(self._cache)
         values[ADMIN_DROPPED] += ended
         questions = self._updates.questions.open.values()
+        if self.hosts is not None:
+            self.hosts.dissolve()
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
         return ended
@@ -108,9 +130,16 @@ class LocalMobilityAnchor:
             if request is not None:
                 self._updates.update(request, now)
         elif isinstance(event, Authorized):
-            self._updates.authorized(event, now)
+            (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
+        elif isinstance(event, OptionsReceived | AddressTested):
+            if self.hosts is not None and self.hosts.enabled:
+                self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):
-            self._updates.reauthorize(event.call_id, now)
+            entry = self._cache.calls.get(event.call_id)
+            if entry is not None and entry.of_host:
+                self.hosts.reauthorize(entry)
+            else:
+                self._updates.reauthorize(event.call_id, now)
         elif isinstance(event, SessionEnds):
             entry = self._cache.calls.get(event.call_id)
             self._drop(() if entry is None else (entry,), event.cause, now)
@@ -141,6 +170,8 @@ class LocalMobilityAnchor:
         for entry in self._sessions.expired(now, PER_TICK):
             if entry.bucket >= 0:
                 # An update that had waited for one of the others has just extended this one.
+                continue
+            if entry.extras is not None and self.hosts is not None and self.hosts.outlives(entry, now):
                 continue
             # RFC 5213 section 5.3.5 for the delay; an expired lifetime ends the session at once.
             values[DEREGISTERED if entry.deleting else EXPIRED] += 1

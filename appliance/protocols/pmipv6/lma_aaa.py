@@ -224,6 +224,7 @@ def subject_of(entry: BindingCacheEntry) -> Subject:
         mn_id=entry.mn_id,
         local=entry.local,
         care_of=entry.care_of,
+        home_address=(entry.prefix or b"") if entry.of_host else b"",
         prefixes=entry.prefixes,
         ipv4_address=entry.ipv4_address,
         link_layer=entry.link_layer,

@@ -7,11 +7,11 @@ where RFC 6275 section 9.2 says so.
                         └─ discarded, ignored     └─ Binding Error, ICMPv6 Parameter Problem
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.codec import decode, verify
-from appliance.protocols.mobility.messages import BindingUpdate, Message
+from appliance.protocols.mobility.messages import BU_P, BindingUpdate, Message
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.events import PacketReceived
@@ -33,10 +33,26 @@ from appliance.protocols.timers import Now
 _BINDING_UPDATE = BindingUpdate.TYPE
 
 
+class HostsPort(Protocol):
+    """The core of host bindings as the intake sees it (``mipv6/hosts.py``)."""
+
+    enabled: bool
+
+    def update(
+        self,
+        event: PacketReceived,
+        message: BindingUpdate,
+        faults: tuple[Any, ...],
+        home: bytes | None,
+        now: Now,
+    ) -> None:
+        """Decide about an update with the P flag clear."""
+
+
 class Intake:
     """Reads the messages of one service; its effects go to those of ``sessions``."""
 
-    __slots__ = ("_counters", "_features", "_reports", "_sessions", "odd_peers")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions", "hosts", "odd_peers")
 
     def __init__(
         self, counters: CounterSet, reports: Reports, sessions: Sessions, features: Features
@@ -45,6 +61,8 @@ class Intake:
         self._reports = reports
         self._sessions = sessions
         self._features = features
+        #: Takes the updates of hosts themselves (P flag clear); ``None``: there are none.
+        self.hosts: HostsPort | None = None
         #: The gateways, if some of them are not as others are; ``None``: all of them are as they should be.
         self.odd_peers: Peers | None = None
 
@@ -74,6 +92,8 @@ class Intake:
         message, faults = decode(data)
         if not is_update:
             self._other(event, message, faults, now)
+        elif isinstance(message, BindingUpdate) and not message.flags & BU_P and self._takes(event):
+            self._of_host(event, message, faults, now)
         elif faults or not isinstance(message, BindingUpdate):
             self._faulty(event, faults, now)
         else:
@@ -82,6 +102,19 @@ class Intake:
                 reread(request, words)
             return request
         return None
+
+    def _takes(self, event: PacketReceived) -> bool:
+        """Whether an update with the P flag clear is for the hosts' core."""
+        return self.hosts is not None and self.hosts.enabled and not event.port
+
+    def _of_host(
+        self, event: PacketReceived, message: BindingUpdate, faults: tuple[Any, ...], now: Now
+    ) -> None:
+        """RFC 6275 section 9.2 comes first: what cannot be read is no update."""
+        if any(fault.kind in ("payload-proto", "too-short") for fault in faults) or self.hosts is None:
+            self._faulty(event, faults, now)
+        else:
+            self.hosts.update(event, message, faults, None, now)
 
     def _drop(self, verdict: Verdict) -> None:
         self._counters.values[verdict.counter] += 1

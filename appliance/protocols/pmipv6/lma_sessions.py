@@ -257,6 +257,11 @@ class Sessions:
         self.wheel.drop(entry)
         self.cache.remove(entry)
 
+    def tell(self, what: str, entry: BindingCacheEntry) -> None:
+        """Tell the AAA client, if there is one, what happened to a session."""
+        if self._accounts:
+            self._account(what, entry)
+
     def forget_grants(self) -> None:
         """The AAA server that has authorized the sessions is not the one to ask any more."""
         for entry in self.cache.calls.values():

@@ -330,6 +330,7 @@ def _kept(settings: LmaSettings) -> tuple[list[tuple[bytes, int]], list[bytes]]:
     if settings.default_profile is not None:
         profiles.append(settings.default_profile)
     prefixes = [pair for profile in profiles for pair in profile.prefixes]
+    prefixes += [(address, 128) for profile in profiles for address in profile.home_addresses]
     return prefixes, [profile.ipv4_address for profile in profiles if profile.ipv4_address is not None]
 
 

@@ -66,31 +66,47 @@ class Reports:
         hidden = self._silent.pop(kind, 0)
         out.append(Notify("warning", f"{text} ({hidden} more like this)" if hidden else text))
 
-    def binding_error(self, event: PacketReceived, now: Now, out: list[Any]) -> bool:
-        """Binding Error status 2, home address ``::``; returns whether it was sent."""
+    def binding_error(
+        self,
+        event: PacketReceived,
+        now: Now,
+        out: list[Any],
+        status: int = BE_UNKNOWN_MH_TYPE,
+        home: bytes = bytes(16),
+    ) -> bool:
+        """Binding Error, ``home``: that of the Home Address option; returns whether it was sent."""
         if not self._budget.spend(now.mono):
             return False
-        mh = encode(BindingError(BE_UNKNOWN_MH_TYPE, bytes(16)))
+        mh = encode(BindingError(status, home))
         data = sealed(mh, event.destination, event.source, event.port)
         out.append(Send(data, event.destination, event.source, event.port))
         return True
 
-    def parameter_problem(self, event: PacketReceived, offset: int, now: Now, out: list[Any]) -> bool:
+    def parameter_problem(
+        self,
+        event: PacketReceived,
+        offset: int,
+        now: Now,
+        out: list[Any],
+        ahead: bytes = b"",
+        first: int = _MOBILITY,
+    ) -> bool:
         """ICMPv6 type 4 code 0 whose pointer is at ``offset`` of the Mobility Header; whether it was sent.
 
+        ``ahead``: the extension headers before it, of which ``first`` is the first one's number.
         Over UDP there is no IPv6 packet to point into. The IPv6 header of the packet is made again from
         what the socket tells: flow label, traffic class and hop limit are not known any more.
         """
         if event.port or not self._budget.spend(now.mono):
             return False
         head = b"\x60\0\0\0%b%c\x40%b%b" % (
-            len(event.data).to_bytes(2, "big"),
-            _MOBILITY,
+            (len(ahead) + len(event.data)).to_bytes(2, "big"),
+            first,
             event.source,
             event.destination,
         )
-        quoted = (head + event.data)[: _MINIMUM_MTU - _IPV6_HEADER - _ICMP_HEADER]
-        pointer = (_IPV6_HEADER + offset).to_bytes(4, "big")
+        quoted = (head + ahead + event.data)[: _MINIMUM_MTU - _IPV6_HEADER - _ICMP_HEADER]
+        pointer = (_IPV6_HEADER + len(ahead) + offset).to_bytes(4, "big")
         body = b"\x04\0\0\0" + pointer + quoted
         pseudo = pseudo_header(event.destination, event.source, len(body), _ICMPV6)
         data = body[:2] + internet_checksum(pseudo + body).to_bytes(2, "big") + body[4:]

@@ -80,6 +80,14 @@ class AddressPool:
     static: bool = False
 
 
+@define(slots=True, kw_only=True, frozen=True)
+class Association:
+    """``mn-ha-spi``: a key that a host shares with the home agent (RFC 4285 section 5.1)."""
+
+    spi: int
+    key: bytes = field(repr=False)
+
+
 @define(slots=True, kw_only=True)
 class Profile:
     """``subscriber name NAI`` (or ``subscriber default``): what one mobile node may do."""
@@ -107,6 +115,11 @@ class Profile:
     """Service Selection identifiers allowed; empty: any."""
     prefix_count: int = number(1, 1, 8)
     """How many home network prefixes one session gets."""
+    mipv6: bool = True
+    """False: no bindings of the host itself (RFC 6275): status 129."""
+    home_addresses: tuple[bytes, ...] = ()
+    """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
+    associations: tuple[Association, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -202,6 +215,30 @@ class LmaSettings:
     max_pending: int = number(10_000, 1, 10_000)
     """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
     # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
+    mipv6: bool = False
+    """True: hosts may register themselves."""
+    mipv6_pools: tuple[str, ...] = ()
+    """Names of the pools that their home addresses are of."""
+    mipv6_home_link: str = ""
+    """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
+    mipv6_authentication: str = "mn-ha"
+    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
+    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
+    without a key, whose home address is in its profile."""
+    mipv6_unauthenticated: str = "deny"
+    """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
+    mipv6_h_bit: str = "deny"
+    """What an update gets that is no home registration: ``deny`` or ``discard``."""
+    mipv6_mesg_id: bool = False
+    """True: replay protection by the MESG-ID option is required (RFC 4285 section 6)."""
+    mipv6_tolerance: int = number(7, 1, 65_535, "seconds")
+    """How far the MESG-ID may be from our clock."""
+    mipv6_multiple: str = "bulk"
+    """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
+    mipv6_home_and_foreign: bool = False
+    """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_associations: tuple[Association, ...] = ()
+    """For hosts whose profile has none with the SPI."""
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None

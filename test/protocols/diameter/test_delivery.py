@@ -430,6 +430,21 @@ class MemoryTests(SynchronousTestCase):
         disk.answer(ACKNOWLEDGED, 1)
         self.assertEqual(disk.pump(), [2])
 
+    def test_a_lane_that_comes_up_by_itself(self) -> None:
+        """A record in memory that failed is not overtaken because another one got through after it."""
+        disk = Disk()
+        disk.store(disk.make("first"))
+        disk.pump()
+        disk.answer(ACKNOWLEDGED, 1)
+        disk.delivery.refused([disk.make("a", call_id=1), disk.make("b", call_id=2)])
+        self.assertEqual(disk.pump(), [2, 3])
+        disk.answer(BUSY, 2)
+        disk.answer(ACKNOWLEDGED, 3)
+        disk.delivery.refused([disk.make("a", kind=INTERIM, call_id=1)])
+        self.assertEqual(disk.pump(), [2])
+        disk.answer(ACKNOWLEDGED, 2)
+        self.assertEqual(disk.pump(), [4])
+
     def test_memory_does_not_grow_with_the_backlog(self) -> None:
         """Of many records that wait a bounded number is in memory, also when new ones come."""
         disk = Disk(boundary=20_001)

@@ -305,11 +305,15 @@ class Delivery:
                 if not self._usable(lane.head()) and lane.route:
                     lane.down, lane.until = True, now + LOOK_AGAIN
                     continue
-                for entry in self.unstored.ready(partial(self._is_of, lane)):
-                    self._take(lane, entry)
+                self._take_unstored(lane)
             if lane.put_off and not lane.down:
                 self._retry(lane, now)
         self._unpark()
+
+    def _take_unstored(self, lane: Lane) -> None:
+        """A lane came up: what memory alone has of it is nowhere to be read again."""
+        for entry in self.unstored.ready(partial(self._is_of, lane)):
+            self._take(lane, entry)
 
     def _unpark(self) -> None:
         """Where the disk has been read, what waited for that may be sent."""
@@ -419,7 +423,10 @@ class Delivery:
             self.marks.append(entry.serial << 2 | DELIVERED)
         self._forget(entry)
         lane.failures = 0
-        lane.down = False
+        if lane.down:
+            # What was under way when it went down got through after all.
+            lane.down = False
+            self._take_unstored(lane)
         lane.window = min(2 * lane.window, self.window)
         self._tell(entry, how)
 

@@ -1,0 +1,17 @@
+"""An anchor that serves hosts as well as gateways: the two cores share binding cache, pools and counters."""
+
+from collections.abc import Callable
+
+from appliance.counters import CounterSet
+from appliance.protocols.mipv6.hosts import Hosts
+from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.settings import LmaSettings
+
+
+def make_anchor(
+    settings: LmaSettings, counters: CounterSet, random_bits: Callable[[int], int]
+) -> LocalMobilityAnchor:
+    """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
+    anchor = LocalMobilityAnchor(settings, counters, random_bits)
+    anchor.join(Hosts)
+    return anchor

@@ -1,0 +1,103 @@
+"""The host side of an anchor on the reactor: sockets that know the Home Address option, and the home link.
+
+::
+
+    OptionsSocket ──OptionsReceived──▶ core ──SendRouted──▶ RoutedSender
+    AddressTester ──AddressTested────▶      ──TestAddress, StopTest──▶ AddressTester
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.bits import DecodeError
+from appliance.protocols.mipv6 import quiet
+from appliance.protocols.mipv6.addresses import AddressTester
+from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, StopTest, TestAddress
+from appliance.protocols.mipv6.incoming import carried
+from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
+from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
+from appliance.protocols.pmipv6.probe import Perform, Probe
+
+Tell = Callable[[Notify], None]
+
+
+class HostSide:
+    """What one service needs to speak with hosts; nothing is open while they are not served."""
+
+    def __init__(self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._tell = tell
+        self._probe = probe
+        self._feed: Callable[[Any], None] = lambda _event: None
+        self._lost: Callable[[], object] = lambda: None
+        self._socket: OptionsSocket | None = None
+        self._sender: RoutedSender | None = None
+        self._tester = AddressTester(reactor, lambda event: self._feed(event))
+        self._silenced = False
+
+    def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
+        """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
+        self._feed, self._lost = feed, lost
+        return {SendRouted: self._send, TestAddress: self._tester.begin, StopTest: self._tester.end}
+
+    def apply(self, serves: bool) -> None:
+        """Open or close the sockets; raises ResourceError, then they are closed."""
+        if serves == (self._socket is not None):
+            return
+        if not serves:
+            self.stop()
+            return
+        try:
+            self._sender = RoutedSender()
+            self._socket = OptionsSocket(self._reactor, self._address, self._received)
+        except Exception:
+            self.stop()
+            raise
+        self._silence()
+        self._socket.start()
+
+    def _silence(self) -> None:
+        try:
+            quiet.silence(self._address)
+            self._silenced = True
+        except OSError as error:
+            text = (
+                f"the kernel's answers to Home Address options cannot be switched off ({error.strerror}): "
+                "on a kernel without CONFIG_IPV6_MIP6 hosts get an error beside each acknowledgement"
+            )
+            self._tell(Notify("warning", text))
+
+    def _received(self, event: OptionsReceived) -> None:
+        if self._probe is not None:
+            self._show(event)
+        self._feed(event)
+
+    def _show(self, event: OptionsReceived) -> None:
+        """Tell the tap of a mobility message, under the address that its checksum is over."""
+        with contextlib.suppress(DecodeError):
+            found = carried(event.data)
+            if found.protocol == 135 and found.home is not None and self._probe is not None:
+                data = event.data[found.offset :]
+                self._probe.received(lambda _event: None)(PacketReceived(data, found.home, event.destination))
+
+    def _send(self, effect: SendRouted) -> None:
+        if self._sender is None or not self._sender.send(effect):
+            self._lost()
+        elif self._probe is not None:
+            self._probe.sent(Send(effect.data, effect.source, effect.home))
+
+    def stop(self) -> None:
+        """Close everything; the kernel answers again."""
+        self._tester.stop()
+        if self._socket is not None:
+            self._socket.stop()
+            self._socket = None
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender = None
+        if self._silenced:
+            self._silenced = False
+            with contextlib.suppress(OSError):
+                quiet.restore(self._address)

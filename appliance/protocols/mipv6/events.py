@@ -1,0 +1,64 @@
+"""What goes into the core of host bindings and comes out of it, beside what it shares with the anchor.
+
+::
+
+    raw socket, Next Header 60 ──OptionsReceived──▶ Hosts ──SendRouted──▶ raw socket with whole packets
+    test on the home link ───────AddressTested────▶       ──TestAddress, StopTest──▶ test on the home link
+
+Slotted classes of numbers, text and octets, as all events are.
+"""
+
+from attrs import define
+
+#: Tokens of questions that host bindings ask an AAA client begin here; those of gateways are below.
+FIRST_TOKEN = 1 << 40
+
+
+@define(slots=True)
+class OptionsReceived:
+    """A packet whose first extension header is Destination Options, as it came off a raw socket."""
+
+    data: bytes
+    """From that header to the end of the packet."""
+    source: bytes
+    """IPv6 source of the packet: the care-of address, if a Home Address option follows."""
+    destination: bytes
+
+
+@define(slots=True)
+class SendRouted:
+    """Send a mobility message to a host that is away: by a type 2 routing header (RFC 6275 section 6.4)."""
+
+    data: bytes
+    """The message; its checksum is over the home address."""
+    source: bytes
+    destination: bytes
+    """Care-of address."""
+    home: bytes
+    port: int = 0
+    """As in ``Send``: never UDP."""
+
+
+@define(slots=True)
+class TestAddress:
+    """Find out whether another node of the home link has one of these addresses (RFC 4862 section 5.4)."""
+
+    token: int
+    addresses: tuple[bytes, ...]
+    interface: str
+
+
+@define(slots=True)
+class StopTest:
+    """The test is over; what comes now is of no interest."""
+
+    token: int
+
+
+@define(slots=True)
+class AddressTested:
+    """A test has failed; one that is not heard of is passed."""
+
+    token: int
+    why: str
+    """For the log."""

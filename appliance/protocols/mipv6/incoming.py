@@ -1,0 +1,62 @@
+"""Packets with a Home Address option (RFC 6275 section 6.3) as a raw socket gives them.
+
+::
+
+    Destination Options (Home Address) │ other extension headers │ Mobility Header, or anything else
+    └───────────── octets of OptionsReceived.data ───────────────────────────────────────────────
+"""
+
+from typing import NamedTuple
+
+from appliance.protocols.bits import DecodeError
+from appliance.protocols.mobility.packet import DESTINATION_OPTIONS, HOME_ADDRESS, HOP_BY_HOP, ROUTING
+
+_WALKED = (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS)
+_SIZE = 16
+
+
+class Carried(NamedTuple):
+    """What a packet carries behind its extension headers."""
+
+    home: bytes | None
+    """From the Home Address option; ``None``: there is none."""
+    protocol: int
+    """Number of what follows the extension headers."""
+    offset: int
+    """Where that begins."""
+
+
+def carried(data: bytes) -> Carried:
+    """Take the extension headers off; raises DecodeError for what no node may accept.
+
+    That is a header or an option that runs past its end, a Home Address option of wrong length, and a second
+    one (RFC 6275 section 6.3: at most one in a packet).
+    """
+    following, offset, home = DESTINATION_OPTIONS, 0, None
+    while following in _WALKED:
+        end = offset + 8 + 8 * data[offset + 1] if offset + 8 <= len(data) else len(data) + 1
+        if end > len(data):
+            raise DecodeError(f"extension header at {offset} runs past the end of the packet")
+        if following == DESTINATION_OPTIONS:
+            found = _home_address(data, offset + 2, end)
+            if found is not None and home is not None:
+                raise DecodeError("two Home Address options in one packet")
+            home = home or found
+        following, offset = data[offset], end
+    return Carried(home, following, offset)
+
+
+def _home_address(data: bytes, at: int, end: int) -> bytes | None:
+    home = None
+    while at < end:
+        if data[at] == 0:
+            at += 1
+            continue
+        if at + 2 > end or at + 2 + data[at + 1] > end:
+            raise DecodeError(f"destination option at {at} runs past the end of its header")
+        if data[at] == HOME_ADDRESS:
+            if data[at + 1] != _SIZE or home is not None:
+                raise DecodeError(f"Home Address option at {at} is repeated or of wrong length")
+            home = data[at + 2 : at + 2 + _SIZE]
+        at += 2 + data[at + 1]
+    return home

@@ -1,0 +1,127 @@
+"""How packets of hosts come in and go out, past a kernel that need not know Mobile IPv6.
+
+::
+
+    raw socket, Next Header 60 ──▶ on_packet(OptionsReceived)   a copy, before the kernel looks at the options
+    send(SendRouted) ──▶ raw socket for whole packets            the kernel refuses to make a type 2 header
+"""
+
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from appliance.errors import ResourceError
+from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
+from appliance.protocols.mobility.packet import routed
+from appliance.protocols.rawsock import BATCH, enlarge_buffers, explain
+from appliance.tun.native import attach_filter
+
+_log = Logger()
+
+DESTINATION_OPTIONS, WHOLE_PACKETS = 60, 255
+#: Room for the extension headers and the longest mobility message.
+LARGEST = 8192
+#: Seconds between two log lines about packets that raised an exception.
+SILENCE = 10.0
+# A Home Address option needs 24 octets, so a header of 8 or 16 is none, unless another one follows: tunnel
+# packets with an encapsulation limit (RFC 2473 section 4.1.1) stay out.
+# ldb [1]; jge 2; ldb [0]; jeq 60; jeq 43; ret.
+_FILTER = [
+    (0x30, 0, 0, 1), (0x35, 3, 0, 2), (0x30, 0, 0, 0), (0x15, 1, 0, 60), (0x15, 0, 1, 43),
+    (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),
+]  # fmt: skip
+
+
+@implementer(IReadDescriptor)
+class OptionsSocket:
+    """Reads packets to ``address`` (packed) that begin with Destination Options; raises ResourceError."""
+
+    def __init__(self, reactor: Any, address: bytes, on_packet: Callable[[OptionsReceived], None]) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._on_packet = on_packet
+        self._silent_until = 0.0
+        self._name = f"raw socket for destination options on {ip_address(address)}"
+        sock = None
+        try:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, DESTINATION_OPTIONS)
+            attach_filter(sock.fileno(), _FILTER)
+            sock.setblocking(False)
+            enlarge_buffers(sock)
+            sock.bind((str(ip_address(address)), 0))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise ResourceError(explain(error, self._name)) from error
+        self._socket = sock
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Stop reading and close the socket."""
+        self._reactor.removeReader(self)
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """The name used by the reactor when something goes wrong here."""
+        return self._name
+
+    def connectionLost(self, reason: object) -> None:
+        """Close on the reactor's word."""
+        self.stop()
+
+    def doRead(self) -> None:
+        """Read at most ``BATCH`` packets and hand each over."""
+        for _ in range(BATCH):
+            try:
+                data, sender = self._socket.recvfrom(LARGEST)
+            except OSError:
+                return
+            source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
+            try:
+                self._on_packet(OptionsReceived(data, source, self._address))
+            except Exception:  # noqa: BLE001
+                # One packet must not make the reactor close the socket for everybody.
+                self._stumbled()
+
+    def _stumbled(self) -> None:
+        now = self._reactor.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENCE
+            _log.failure("{name}: a packet could not be dealt with", name=self._name)
+
+
+class RoutedSender:
+    """Sends mobility messages with a type 2 routing header; raises ResourceError."""
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, WHOLE_PACKETS)
+        except OSError as error:
+            raise ResourceError(explain(error, "raw socket for whole IPv6 packets")) from error
+        self._socket.setblocking(False)
+        enlarge_buffers(self._socket)
+
+    def send(self, effect: SendRouted) -> bool:
+        """Send one; False when the host refuses."""
+        packet = routed(effect.data, effect.source, effect.destination, effect.home)
+        try:
+            self._socket.sendto(packet, (socket.inet_ntop(socket.AF_INET6, effect.destination), 0))
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Close the socket."""
+        self._socket.close()

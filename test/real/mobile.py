@@ -1,0 +1,197 @@
+"""A mobile node of a few lines, for a kernel without Mobile IPv6: raw sockets, struct, hmac, nothing of ours.
+
+Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command prints one JSON object:
+
+``register``  sends a Binding Update by Home Address option and tells the acknowledgement
+``ping``      sends an echo request through the reverse tunnel and tells the answer out of the tunnel
+``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
+"""
+
+import hashlib
+import hmac
+import json
+import select
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+MH, OPTIONS, ROUTING, IPV6, ICMP6, NONE = 135, 60, 43, 41, 58, 59
+
+
+def packed(text: str) -> bytes:
+    """An address as octets."""
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def text(address: bytes) -> str:
+    """Octets as an address."""
+    return socket.inet_ntop(socket.AF_INET6, address)
+
+
+def checksum(source: bytes, destination: bytes, protocol: int, body: bytes) -> int:
+    """The Internet checksum of RFC 8200 section 8.1."""
+    data = source + destination + struct.pack(">II", len(body), protocol) + body + b"\0" * (len(body) & 1)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def header(source: bytes, destination: bytes, following: int, body: bytes) -> bytes:
+    """An IPv6 packet."""
+    return struct.pack(">IHBB", 6 << 28, len(body), following, 64) + source + destination + body
+
+
+def pad(octets: int) -> bytes:
+    """Padding of so many octets (RFC 6275 sections 6.2.2 and 6.2.3)."""
+    return bytes(octets) if octets < 2 else bytes((1, octets - 2)) + bytes(octets - 2)
+
+
+def authenticated(mh: bytearray, want: dict[str, Any], care_of: bytes, home: bytes) -> bytes:
+    """The update with its authentication options at the end (RFC 4285 section 5), and Header Len right."""
+    key, aaa = bytes.fromhex(want.get("key", "")), bytes.fromhex(want.get("aaa_key", ""))
+    behind = (19 if key else 0) + (27 if aaa else 0)
+    if key and aaa:
+        # Type octets at 4n+1, and the last option ends the message.
+        mh += pad((1 - len(mh)) % 4)
+        between = -(len(mh) + behind) % 8
+    else:
+        mh += pad(-(len(mh) + behind) % 8)
+        between = 0
+    mh[1] = (len(mh) + behind + between) // 8 - 1
+    if key:
+        mh += struct.pack(">BBBI", 9, 17, 1, want["spi"])
+        mh += hmac.new(key, care_of + home + bytes(mh), "sha1").digest()[:12]
+    if aaa:
+        mh += pad(between) + struct.pack(">BBBI", 9, 25, 2, want.get("aaa_spi", 3))
+        digest = hashlib.sha1(care_of + home + bytes(mh)).digest()
+        mh += hmac.new(aaa, digest, "sha1").digest()
+    return bytes(mh)
+
+
+def with_home(home: bytes, following: int, body: bytes) -> bytes:
+    """A Destination Options header with the Home Address option in front of ``body``."""
+    return bytes((following, 2, 1, 2, 0, 0, 0xC9, 16)) + home + body
+
+
+def sockets(care_of: bytes, *protocols: int) -> list[socket.socket]:
+    """Raw sockets that get a copy of what comes to the care-of address."""
+    found = []
+    for protocol in protocols:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
+        if protocol == MH:
+            sock.setsockopt(socket.IPPROTO_IPV6, 7, -1)
+        sock.bind((text(care_of), 0))
+        found.append(sock)
+    return found
+
+
+def send(packet: bytes, destination: bytes) -> None:
+    """Send a whole packet."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
+        out.sendto(packet, (text(destination), 0))
+
+
+def heard(listening: list[socket.socket], seconds: float) -> Any:
+    """Yield (protocol, octets) until the time is over."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        for sock in select.select(listening, [], [], left)[0]:
+            yield sock.proto, sock.recv(4096)
+
+
+def register(want: dict[str, Any]) -> dict[str, Any]:
+    """One Binding Update and what comes back within the time."""
+    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+    mh = bytearray(
+        struct.pack(
+            ">BBBBHHHH", NONE, 0, 5, 0, 0, want["sequence"], want.get("flags", 0xC000), want["lifetime"]
+        )
+    )
+    name = want.get("mn", "").encode()
+    if name:
+        mh += bytes((8, 1 + len(name), 1)) + name
+    for number, address in want.get("bids", []):
+        body = packed(address) if address else b""
+        mh += pad((2 - len(mh)) % 8 if body else len(mh) % 2)
+        mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 0) + body
+    if "time" in want:
+        # NTP: seconds since 1900, and their 2^32nd parts.
+        stamp = round((time.time() + want["time"] + 2_208_988_800) * 2**32)
+        mh += pad((2 - len(mh)) % 8) + struct.pack(">BBQ", 10, 8, stamp)
+    mh_octets = authenticated(mh, want, care_of, home)
+    check = checksum(home, agent, MH, mh_octets)
+    mh_octets = mh_octets[:4] + struct.pack(">H", check) + mh_octets[6:]
+    listening = sockets(care_of, ROUTING, MH, ICMP6)
+    send(header(care_of, agent, OPTIONS, with_home(home, MH, mh_octets)), agent)
+    result: dict[str, Any] = {"errors": []}
+    for protocol, data in heard(listening, want.get("wait", 1.0)):
+        if protocol == ICMP6 and data[0] < 128:
+            result["errors"].append([data[0], data[1]])
+        elif protocol == ROUTING and data[0] == MH and data[2] == 2 and data[24 + 2] == 6:
+            result |= acknowledgement(data[24:], data[8:24], agent, care_of, want)
+        elif protocol == MH and data[2] == 6:
+            result |= acknowledgement(data, care_of, agent, care_of, want)
+        if "status" in result and not want.get("linger"):
+            break
+    return result
+
+
+def acknowledgement(
+    mh: bytes, to: bytes, agent: bytes, care_of: bytes, want: dict[str, Any]
+) -> dict[str, Any]:
+    """What a Binding Acknowledgement says, and whether its checksum and authenticator are right."""
+    found: dict[str, Any] = {
+        "status": mh[6],
+        "sequence": int.from_bytes(mh[8:10], "big"),
+        "lifetime": int.from_bytes(mh[10:12], "big"),
+        "home": text(to),
+        "checksum": checksum(agent, to, MH, mh) == 0,
+        "authentic": None,
+    }
+    at = 12
+    while at < len(mh):
+        if mh[at] == 0:
+            at += 1
+            continue
+        if mh[at] == 9 and want.get("key"):
+            data = care_of + to + mh[:4] + b"\0\0" + mh[6 : at + 7]
+            wanted = hmac.new(bytes.fromhex(want["key"]), data, "sha1").digest()[:12]
+            found["authentic"] = mh[at + 7 : at + 19] == wanted
+        at += 2 + mh[at + 1]
+    return found
+
+
+def ping(want: dict[str, Any]) -> dict[str, Any]:
+    """An echo request from the home address through the tunnel, and whether its answer came the same way."""
+    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+    target = packed(want["target"])
+    body = struct.pack(">BBHHH", 128, 0, 0, 7, 1) + b"mobile"
+    body = body[:2] + struct.pack(">H", checksum(home, target, ICMP6, body)) + body[4:]
+    listening = sockets(care_of, IPV6)
+    send(header(care_of, agent, IPV6, header(home, target, ICMP6, body)), agent)
+    for _, data in heard(listening, want.get("wait", 1.0)):
+        if data[6] == ICMP6 and data[40] == 129 and data[24:40] == home and data[48:] == b"mobile":
+            return {"answer": text(data[8:24])}
+    return {"answer": ""}
+
+
+def data(want: dict[str, Any]) -> dict[str, Any]:
+    """A packet that only a host with a binding may send so (RFC 6275 section 9.3.1)."""
+    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+    body = struct.pack(">BBHHH", 128, 0, 0, 7, 2)
+    body = body[:2] + struct.pack(">H", checksum(home, agent, ICMP6, body)) + body[4:]
+    listening = sockets(care_of, MH)
+    send(header(care_of, agent, OPTIONS, with_home(home, ICMP6, body)), agent)
+    for _, octets in heard(listening, want.get("wait", 1.0)):
+        if octets[2] == 7:
+            return {"status": octets[6], "home": text(octets[8:24])}
+    return {}
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps({"register": register, "ping": ping, "data": data}[sys.argv[1]](json.loads(sys.argv[2])))
+    )
