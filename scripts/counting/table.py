@@ -32,7 +32,6 @@ ABSENT: dict[str, str] = {
     "ipv4": "IPv4 transport",
     "revocation": "binding revocation",
     "aborted_by_aaa": "binding revocation",
-    "hosts": "bindings of hosts",
     **dict.fromkeys(("congestion_rejected", "congestion_dropped"), "congestion control"),
 }
 
