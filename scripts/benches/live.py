@@ -23,7 +23,7 @@ from scripts.benches.cli import lag
 from scripts.benches.operator import Script
 from scripts.benches.pbu import BINDING_ACKNOWLEDGEMENT, IPPROTO_MH, LINK_LAYER, UNCHANGED, Generator
 from scripts.counting import wire
-from scripts.counting.stages import anchor
+from scripts.counting.stages import FEATURES, FEATURES_CONTEXT, anchor
 from scripts.labnet import LMA_ADDRESS, MAG_ADDRESSES, Lab, LabError
 from scripts.labrun import Appliance, environment
 
@@ -36,8 +36,6 @@ RESPONSE = 1
 IPV6_FREEBIND = 78
 RECEIVED_FROM = struct.Struct("=16si")
 CEILING = 20.0
-#: Lines of an anchor with everything on that looks at each session or each gateway.
-FEATURES: tuple[str, ...] = ()
 
 
 class Spread:
@@ -157,7 +155,7 @@ def idle() -> None:
 def measure(lab: Lab, work: Path, sessions: int, gateways: int, seconds: float) -> dict[str, float]:
     """The figures of an anchor with many live sessions; the laboratory is up."""
     config = work / "live.conf"
-    config.write_text(anchor(("reg-lifetime 3600", f"mag-peer {GATEWAYS}/64", *FEATURES)))
+    config.write_text(anchor(("reg-lifetime 3600", f"mag-peer {GATEWAYS}/64", *FEATURES), FEATURES_CONTEXT))
     node = Appliance(lab, "lma", config, work, name="live")
     lab.ip("lma", f"route replace {GATEWAYS}/64 via {MAG_ADDRESSES['mag1']}")
     lab.ip("mag1", f"route replace local {GATEWAYS}/64 dev lo")

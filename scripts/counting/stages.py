@@ -6,6 +6,14 @@ from typing import Any
 
 from scripts.labnet import HOME_POOL, HOME_POOL_4, LMA_ADDRESS, MAG_ADDRESSES
 
+#: Functions of an anchor beside the plain registration, all on at once: lines of the service, and others.
+FEATURES = (
+    "max-memory 65536",
+    "mipv6 enable",
+    "mipv6 home-address-pool HOSTS",
+)
+FEATURES_CONTEXT = ("ipv6 pool HOSTS prefix 2001:db8:100::/64 delegated-length 128 static",)
+
 
 @dataclass
 class Stage:

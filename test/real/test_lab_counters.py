@@ -71,7 +71,8 @@ class ToolTests(SynchronousTestCase):
 
     def test_handovers(self) -> None:
         """Nothing comes to the old gateway, or is lost, after the acknowledgement."""
-        status, figures, said = self.run_tool("scripts.benches", "handoff", "--handoffs", "20", "--sessions", "0")
+        options = ("--handoffs", "20", "--sessions", "0")
+        status, figures, said = self.run_tool("scripts.benches", "handoff", *options)
         self.assertEqual(status, 0, said)
         self.assertEqual(figures["handoffs"], 20)
         self.assertEqual(figures["lost_after_ack"], 0, said)
