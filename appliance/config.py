@@ -15,6 +15,17 @@ from appliance.config_diameter import diameter_faults, make_endpoint, make_group
 from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_options import (
+    access_networks,
+    collocate,
+    delegated_prefixes,
+    delegation_pool,
+    delegations,
+    option_faults,
+    redirect_targets,
+    service_profile,
+    vendor_options,
+)
 from appliance.config_peers import make_anchor, make_peer
 from appliance.config_text import parse, show
 from appliance.config_tree import (
@@ -28,6 +39,7 @@ from appliance.config_tree import (
 )
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
+from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -73,6 +85,8 @@ class Context:
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
     groups: tuple[GroupSettings, ...] = ()
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    service_profiles: tuple[ServiceProfile, ...] = ()
 
 
 @define(slots=True, kw_only=True)
@@ -126,7 +140,12 @@ class Builder:
     def build(self, tree: Section) -> tuple[list[Fault], Configuration | None]:
         """Either what contradicts itself in a tree (line and text, in order), or the settings of it."""
         found, memory = outlines(tree), self._memory
-        faults = [*find_faults(found, memory), *diameter_faults(found), *management_faults(tree)]
+        faults = [
+            *find_faults(found, memory),
+            *option_faults(found, memory),
+            *diameter_faults(found),
+            *management_faults(tree),
+        ]
         faults += host_faults(found)
         if faults:
             return sorted(faults), None
@@ -149,6 +168,7 @@ class Builder:
             configuration.aaa_servers += tuple(
                 make_server(each, context.name, memory) for each in outline.all("aaa-server")
             )
+        configuration.lma_services = collocate(configuration.lma_services)
         configuration.contexts = tuple(contexts)
         memory.close()
         return [], configuration
@@ -183,6 +203,12 @@ def _context(section: Outline, memory: Memory) -> Context:
         default_profile=default[0] if default else None,
         groups=tuple(
             make_group(each, name, section.all("diameter-endpoint")) for each in section.all("aaa-group")
+        ),
+        delegation_pools=memory.each(
+            ("prefix-delegation pool", name), section.entries("prefix-delegation pool"), delegation_pool
+        ),
+        service_profiles=memory.each(
+            ("service-profile", name), section.all("service-profile"), service_profile
         ),
     )
 
@@ -221,6 +247,7 @@ def _profile(section: Section) -> Profile:
     profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
+    profile.delegated = delegated_prefixes(section)
     return profile
 
 
@@ -234,6 +261,10 @@ def _lma(section: Section, context: Context) -> LmaSettings:
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
     settings.default_profile = context.default_profile
+    settings.delegation_pools = context.delegation_pools
+    settings.service_profiles = context.service_profiles
+    settings.redirect_targets = redirect_targets(section)
+    settings.vendor_options = vendor_options(section)
     settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
     return settings
 
@@ -249,6 +280,10 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
     )
+    settings.redirect_allowed = tuple(entry.args["prefix"] for entry in section.entries("redirect allow"))
+    settings.delegations = delegations(section)
+    settings.vendor_options = vendor_options(section)
+    settings.access_networks = access_networks(section)
     return settings
 
 

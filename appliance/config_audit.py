@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from appliance.config import Configuration
 from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
 from appliance.config_audit_hosts import host_findings
+from appliance.config_audit_options import option_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
@@ -27,6 +28,7 @@ def audit(configuration: Configuration) -> list[Finding]:
         found += host_findings(lma)
     for mag in configuration.mag_services:
         found += _mag(mag)
+    found += option_findings(configuration)
     found += diameter_findings(configuration)
     found += _subscribers(configuration)
     found += _operators(configuration)
@@ -39,9 +41,11 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", ERROR, f"{name} has no bind address and is not started")
     if not settings.peers and not settings.mipv6:
         yield Finding("LMA-service", ERROR, f"{name} has no mag-peer, so it refuses every gateway")
-    if not (settings.prefix_pools or settings.address_pools or settings.profiles):
+    # One that assigns all mobile nodes to others has no sessions of its own.
+    serves = settings.redirect_policy != "always"
+    if serves and not (settings.prefix_pools or settings.address_pools or settings.profiles):
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no pool for {name}")
-    if settings.default_profile is None and not settings.profiles:
+    if serves and settings.default_profile is None and not settings.profiles:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
     if not settings.max_subscribers:
         yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")

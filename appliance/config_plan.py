@@ -16,12 +16,15 @@ from typing import Any
 from attrs import define, field
 
 from appliance.config import Configuration
+from appliance.config_options import delegation_networks
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 #: Linux: IFNAMSIZ less the closing zero.
 DEVICE_NAME_LENGTH = 15
 #: What a service cannot change while it runs: it starts anew.
-FIXED = ("context", "address", "ipv4_address", "link_local", "link_layer")
+FIXED = (
+    "context", "address", "ipv4_address", "link_local", "link_layer", "user_plane_address", "user_plane_ipv4"
+)  # fmt: skip
 
 Settings = LmaSettings | MagSettings
 Network = tuple[bytes, int]
@@ -175,7 +178,8 @@ def _plan_routes(plan: Plan) -> None:
 def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
-    return settings.name, bool(settings.address), *pools
+    delegated = settings.prefix_delegation, settings.delegation_pools
+    return settings.name, bool(settings.address), *pools, *delegated
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
@@ -203,6 +207,7 @@ def _networks(settings: LmaSettings) -> list[Network]:
     for prefix, length in pools:
         shift, top = 128 - length, int.from_bytes(prefix, "big") >> (128 - length)
         fixed = [pair for pair in fixed if int.from_bytes(pair[0], "big") >> shift != top or pair[1] < length]
+    fixed += delegation_networks(settings)
     return [*pools, *fixed, *((pool.network, pool.prefix_length) for pool in settings.address_pools)]
 
 
@@ -226,6 +231,7 @@ def _families(configuration: Configuration) -> set[int]:
             families.add(6)
         if settings.address_pools:
             families.add(4)
+        families.update(6 if len(prefix) == 16 else 4 for prefix, _ in delegation_networks(settings))
         if settings.aaa is not None and settings.aaa.authentication.endpoint:
             # A server may assign addresses of either version.
             families |= {4, 6}

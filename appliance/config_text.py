@@ -13,6 +13,7 @@ from appliance.cli.commands import (
     configuration_hosts,
     configuration_policy,
     configuration_services,
+    configuration_updates,
     management,
 )
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
@@ -23,6 +24,7 @@ COMMAND_MODULES = (
     configuration,
     configuration_services,
     configuration_hosts,
+    configuration_updates,
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,

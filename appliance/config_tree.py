@@ -24,6 +24,7 @@ from appliance.protocols.diameter.settings import (
     Server,
     ServerGroup,
 )
+from appliance.protocols.pmipv6.option_settings import ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     LmaSettings,
@@ -147,6 +148,7 @@ SETTINGS: dict[str, type] = {
     "lma-service": LmaSettings,
     "mag-service": MagSettings,
     "subscriber": Profile,
+    "service-profile": ServiceProfile,
     "ipv6 pool": PrefixPool,
     "access-interface": AccessInterface,
     "diameter-endpoint": EndpointSettings,

@@ -331,6 +331,12 @@ LMA = Table(
             extra("Binding Error Sent", "A Binding Error was sent in answer."),
             extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
         ),
+        *group(
+            "Runtime LMA Assignment",
+            extra("Assigned", "A new mobile node was assigned to another anchor (RFC 6463)."),
+            extra("Not Assigned", "No other anchor took a new mobile node; its gateway was told so."),
+            extra("Served For Others", "An update that another anchor of this process has sent here."),
+        ),
     ),
     nested=NESTED,
 )

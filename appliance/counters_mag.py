@@ -151,5 +151,11 @@ MAG = Table(
             extra("Binding Error Sent", "A Binding Error was sent in answer."),
             extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
         ),
+        *group(
+            "Runtime LMA Assignment",
+            extra("Taken", "A session went to the anchor that the one asked has named (RFC 6463)."),
+            extra("Ignored", "A Redirect option that was not asked for."),
+            extra("Refused", "A Redirect option that names no anchor that may be taken: no session."),
+        ),
     ),
 )

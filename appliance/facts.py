@@ -7,6 +7,7 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 from ipaddress import ip_address, ip_network
 
 from appliance.config_peers import words
+from appliance.facts_options import lma_options, mag_options
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
@@ -152,6 +153,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         "IP Pool",
         [f"{pool.name} {_address(pool.first)} - {_address(pool.last)}" for pool in settings.address_pools],
     )
+    facts += lma_options(settings)
     facts.append(("Subscribers Configured", str(len(settings.profiles))))
     return facts
 
@@ -217,5 +219,6 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         "Access Interface",
         [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],
     )
+    facts += mag_options(settings)
     facts += _listing("Mobile Node", [_mobile(policy) for policy in settings.policies])
     return facts

@@ -1,6 +1,6 @@
 """A local mobility anchor as a service: its core, its sockets, its tunnels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import evolve
@@ -17,7 +17,7 @@ from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
-from appliance.protocols.pmipv6.events import Capacity, Notify
+from appliance.protocols.pmipv6.events import Capacity, Concluded, Entrust, Notify
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -51,6 +51,8 @@ class LmaService(Service):
 
     def __init__(self, settings: LmaSettings, values: CounterSet | None = None, **tools: Any) -> None:
         """``values``: counters to go on with; ``tools`` as of :class:`Service`; no hub: no AAA."""
+        #: The anchor of this process that has a name; ``None``: there is none now.
+        self._neighbour: Callable[[str], LmaService | None] = tools.pop("neighbour", lambda _name: None)
         if tools.get("hub") is not None:
             wanted = {name: tools[name] for name in CLIENT_TOOLS}
             self._client = AaaClient(settings, tell=self.notify, **wanted)
@@ -84,6 +86,7 @@ class LmaService(Service):
             "lma",
             on_control=_no_access_side,
             on_activity=_no_access_side,
+            others=tuple(filter(None, (settings.user_plane_address, settings.user_plane_ipv4))),
         )
         self._engine.start()
         self._routes = SingleRoutes(device_name(self.name), self._complain)
@@ -98,6 +101,7 @@ class LmaService(Service):
             self._client,
             self._routes,
             HostSide(self._reactor, settings.address, self.notify, self._probe()),
+            self._pass_to_neighbour,
         )
         if self._client is not None:
             self._client.attach(self._driver.feed, self._engine.usage)
@@ -147,6 +151,25 @@ class LmaService(Service):
             if self._driver is not None:
                 self._driver.serve_hosts(self.settings.mipv6)
             raise
+
+    def _pass_to_neighbour(self, effect: Entrust | Concluded) -> None:
+        """Give another anchor of this process what it is for, once this core is done (RFC 6463)."""
+
+        def hear() -> None:
+            neighbour = self._neighbour(effect.service)
+            if neighbour is not None and neighbour.hear(effect):
+                return
+            if isinstance(effect, Entrust):
+                self.hear(Concluded(effect.by, effect.token, b""))
+
+        self._reactor.callLater(0, hear)
+
+    def hear(self, event: Entrust | Concluded) -> bool:
+        """Take what another anchor of this process says; False: this one does not run."""
+        if self._driver is None:
+            return False
+        self._driver.feed(event)
+        return True
 
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))

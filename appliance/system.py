@@ -54,7 +54,8 @@ def local_addresses() -> dict[str, set[str]]:
 
 def _require(key: Key, settings: Settings, known: Collection[str]) -> None:
     """Raises ResourceError when a bind address is not among the known ones."""
-    for packed in filter(None, (settings.address, settings.ipv4_address)):
+    more = (getattr(settings, name, None) for name in ("user_plane_address", "user_plane_ipv4"))
+    for packed in filter(None, (settings.address, settings.ipv4_address, *more)):
         text = address_text(packed)
         if text not in known:
             raise ResourceError(
@@ -180,12 +181,16 @@ class System:
         """A service that is not started yet; it goes on with the counters ``values`` if there are any."""
         service: AnyService
         if isinstance(settings, LmaSettings):
-            service = LmaService(settings, values, **self._tools)
+            service = LmaService(settings, values, neighbour=self._anchor, **self._tools)
         else:
             service = MagService(settings, values, **self._tools)
         if self._recorder is not None and self._ready:
             self._recorder.begin(service.label, settings)
         return service
+
+    def _anchor(self, name: str) -> LmaService | None:
+        found = self.running.get(("lma", name))
+        return found if isinstance(found, LmaService) else None
 
     def _make_endpoint(self, settings: EndpointSettings) -> DiameterService:
         tools = {name: self._tools[name] for name in ("reactor", "clock", "random_bits", "tell", "tap")}

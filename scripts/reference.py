@@ -42,6 +42,7 @@ TITLES = {
     configuration.CONTEXT: "Context configuration mode",
     configuration.INTERFACE: "Interface configuration mode",
     configuration.SUBSCRIBER: "Subscriber configuration mode",
+    configuration.SERVICE_PROFILE: "Service profile configuration mode",
     configuration.LMA: "LMA service configuration mode",
     configuration.MAG: "MAG service configuration mode",
     configuration.ENDPOINT: "Diameter endpoint configuration mode",

@@ -144,6 +144,7 @@ class FakeEngine:
         self, _reactor: Any, _host: Any, _counters: Any, local: bytes, local_ipv4: bytes | None,
         path_mtu: int, traffic_class: int | None, tun_name: str | None, role: str,
         on_control: Any, on_activity: Any, local_routing: bool = False,
+        others: tuple[bytes, ...] = (),
     ) -> None:  # fmt: skip
         self.place = (local, local_ipv4, tun_name, role)
         self.values = (path_mtu, traffic_class, local_routing)

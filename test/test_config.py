@@ -157,8 +157,9 @@ class LoadTests(SynchronousTestCase):
     def test_every_service_field_has_a_command(self) -> None:
         """Each scalar field of a service and each number of any class is set by some command."""
         filled = {"name", "context", "peers", "prefix_pools", "address_pools", "profiles", "default_profile",
-                  "access_interfaces", "policies", "aaa", "anchors", "dhcp_dns_servers",
-                  "mipv6_pools", "mipv6_associations"}  # fmt: skip
+                  "access_interfaces", "policies", "aaa", "anchors", "dhcp_dns_servers", "redirect_targets",
+                  "redirect_allowed", "delegation_pools", "delegations", "service_profiles",
+                  "vendor_options", "access_networks", "mipv6_pools", "mipv6_associations"}  # fmt: skip
         modes = {
             "ipv6 pool": "context", "access-interface": "mag-service", "peer": "diameter-endpoint",
             "route-entry": "diameter-endpoint", "server-group": "aaa-group", "server": "aaa-group",

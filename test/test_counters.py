@@ -47,6 +47,9 @@ class PublishedListTest(SynchronousTestCase):
                 "other-mobility-messages/unknown-type",
                 "other-mobility-messages/binding-error-sent",
                 "other-mobility-messages/parameter-problem-sent",
+                "runtime-lma-assignment/assigned",
+                "runtime-lma-assignment/not-assigned",
+                "runtime-lma-assignment/served-for-others",
             ],
         )
 

@@ -7,6 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.facts import lma_facts, mag_facts
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
+from appliance.protocols.pmipv6.option_settings import (
+    AccessNetwork,
+    Delegation,
+    DelegationPool,
+    RedirectTarget,
+    ServiceProfile,
+    VendorOption,
+)
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
@@ -60,6 +68,19 @@ OTHER: dict[str, Any] = {
     "link_local": ADDRESS,
     "link_layer": b"\2\0\0\0\0\1",
     "access_interfaces": (AccessInterface(name="acc0"),),
+    "redirect_targets": (RedirectTarget(address=ADDRESS),),
+    "redirect_policy": "always",
+    "redirect_allowed": ((ADDRESS, 128),),
+    "user_plane_address": ADDRESS,
+    "user_plane_ipv4": V4,
+    "delegation_pools": (
+        DelegationPool(name="D", prefix=ADDRESS[:6] + bytes(10), prefix_length=48, delegated_length=56),
+    ),
+    "delegations": (Delegation(mn_id=b"mn1@example.org", prefix=bytes(4)),),
+    "service_profiles": (ServiceProfile(name="internet"),),
+    "unknown_service": "reject",
+    "vendor_options": (VendorOption(vendor=10415, subtype=7, data=b"\1"),),
+    "access_networks": (AccessNetwork(interface="acc0", network=b"cafe"),),
     "anchors": (Anchor(address=ADDRESS),),
     "policies": (MobilePolicy(link_layer=b"\2\0\0\0\0\1", mn_id=b"mn1@example.org"),),
 }

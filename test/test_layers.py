@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.relay_driver", 4),
     ("appliance.protocols.access.events", 1),
     ("appliance.protocols.pmipv6.settings", 1),
+    ("appliance.protocols.pmipv6.option_settings", 1),
     ("appliance.protocols.pmipv6.events", 1),
     ("appliance.protocols.pmipv6.extras", 1),
     ("appliance.protocols.mipv6.events", 1),

@@ -26,8 +26,16 @@ def session_data(view: SessionView) -> dict[str, Any]:
         **asdict(view),
         "call_id": f"{view.call_id:08x}",
         "prefixes": list(view.prefixes),
-        "details": {key_of(label): text for label, text in view.details},
+        "details": _details(view),
     }
+
+
+def _details(view: SessionView) -> dict[str, str | list[str]]:
+    """By label; of a label that is there several times a list."""
+    found: dict[str, list[str]] = {}
+    for label, text in view.details:
+        found.setdefault(key_of(label), []).append(text)
+    return {key: texts[0] if len(texts) == 1 else texts for key, texts in found.items()}
 
 
 def safe(text: str) -> str:

@@ -23,6 +23,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+/-]*\Z", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}\Z", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _HEX = re.compile(r"(?:0x)?[0-9a-f]{1,8}\Z", re.IGNORECASE | re.ASCII)
+_OCTETS = re.compile(r"(?:[0-9a-f]{2})+\Z", re.IGNORECASE | re.ASCII)
+_DEGREES = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{1,9})?\Z", re.ASCII)
 _TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:/(\d\d?)(?::(\d\d?)(?::(\d\d?))?)?)?)?)?\Z", re.ASCII)
 
 
@@ -319,9 +321,34 @@ def _show_peers(value: tuple[bytes, int]) -> str:
     return _show_address(value[0]) if value[1] == 128 else _show_prefix(value)
 
 
+def _either_prefix(value: Value, text: str) -> tuple[bytes, int]:
+    return (_v6 if ":" in text else _v4)(value, text)
+
+
+def _octets(value: Value, text: str) -> bytes:
+    if not _OCTETS.match(text):
+        raise CommandError(f"Invalid value '{text[:80]}': pairs of hexadecimal digits are wanted")
+    found = bytes.fromhex(text)
+    if not value.low <= len(found) <= value.high:
+        raise CommandError(f"Invalid value '{text[:80]}': {value.low} to {value.high} octets are wanted")
+    return found
+
+
+def _degrees(_value: Value, text: str) -> int:
+    """Degrees in units of 1/32768, which is what RFC 6757 has 24 bits for."""
+    if not _DEGREES.match(text):
+        raise CommandError(f"Invalid value '{text[:80]}': degrees such as -7.25 are wanted")
+    return round(float(text) * 32768)
+
+
+def _show_degrees(value: int) -> str:
+    return f"{value / 32768:.6f}".rstrip("0").rstrip(".")
+
+
 #: Kind: reader, writer. IPV6/LEN and IPV4/LEN are prefixes; IPV6/HOST and IPV4/HOST are addresses with
 #: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
-#: packed. IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment, UTC.
+#: packed, IP/LEN a prefix of either. OCTETS are pairs of hexadecimal digits, DEGREES a place.
+#: IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment, UTC.
 _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "NUMBER": (_number, str),
     "HEX": (_hexadecimal, lambda value: f"{value:08x}"),
@@ -337,6 +364,9 @@ _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "IPV6/HOST": (_v6_host, _show_prefix),
     "IPV4/HOST": (_v4_host, _show_prefix),
     "IPV6/ANY": (_peers, _show_peers),
+    "IP/LEN": (_either_prefix, _show_prefix),
+    "OCTETS": (_octets, bytes.hex),
+    "DEGREES": (_degrees, _show_degrees),
     "MAC": (_mac, lambda value: value.hex(":")),
     "NAI": (_nai, quote),
     "NAME": (_name, quote),
@@ -345,7 +375,7 @@ _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "PATH": (_path, quote),
 }
 _TEXTS = {"NAI": 253, "NAME": 63, "STRING": 127, "SECRET": 127, "PATH": 107}
-_TEXTS |= {"IDENTITY": 127, "IDENTITY/ANY": 127}
+_TEXTS |= {"IDENTITY": 127, "IDENTITY/ANY": 127, "OCTETS": 240}
 
 
 def make_value(name: str, specification: str, ranges: dict[str, tuple[int, int, str]], text: str) -> Value:

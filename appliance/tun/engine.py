@@ -51,7 +51,7 @@ class Engine:
     ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
     the TUN device of an LMA; ``role``: ``lma`` or ``mag``; ``on_control(interface, frame)`` gets
     the control frames of access links, ``on_activity(interface, link_layer)`` says at most once a second
-    that a mobile sent data; ``local_routing``: EnableMAGLocalRouting.
+    that a mobile sent data; ``local_routing``: EnableMAGLocalRouting; ``others``: more tunnel ends of ours.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Engine:
         on_control: Callable[[str, bytes], None],
         on_activity: Callable[[str, bytes], None],
         local_routing: bool = False,
+        others: tuple[bytes, ...] = (),
     ) -> None:
         self._reactor = reactor
         self._system = system
@@ -78,16 +79,26 @@ class Engine:
         self._on_activity = on_activity
         self._local = local
         self._local_ipv4 = local_ipv4
+        self._others = others
         self.forwarding = Forwarding(
-            counters, role, local, local_ipv4, path_mtu, traffic_class, local_routing, system.route_mtu
+            counters,
+            role,
+            local,
+            local_ipv4,
+            path_mtu,
+            traffic_class,
+            local_routing,
+            system.route_mtu,
+            others,
         )
         self.tun: TunDevice | None = None
         self.sum16 = native.fast_sum()
         self.now = 0.0
         self._links: dict[str, AccessLink] = {}
         self._sockets: list[socket.socket] = []
-        self._raw: dict[tuple[int, int], socket.socket] = {}
-        self._senders: dict[tuple[int, int], native.SendBatch] = {}
+        # By outer family, or by the address of another tunnel end of ours, and protocol.
+        self._raw: dict[tuple[int | bytes, int], socket.socket] = {}
+        self._senders: dict[tuple[int | bytes, int], native.SendBatch] = {}
         self._batches: dict[str, native.ReceiveBatch] = {}
         self._icmp: dict[int, socket.socket] = {}
         self._readers: list[Reader] = []
@@ -108,13 +119,14 @@ class Engine:
             self._reactor.addReader(reader)
 
     def _open(self) -> None:
-        for local in filter(None, (self._local, self._local_ipv4)):
+        for local in filter(None, (self._local, self._local_ipv4, *self._others)):
             outer = 6 if len(local) == 16 else 4
+            end = local if local in self._others else outer
             for protocol in (*PROTOCOLS, *((ip.UDP,) if outer == 4 else ())):
                 sock = self._system.open_raw(local, protocol, self._path_mtu)
                 self._sockets.append(sock)
-                self._raw[outer, protocol] = sock
-                self._senders[outer, protocol] = native.SendBatch(sock.fileno(), outer)
+                self._raw[end, protocol] = sock
+                self._senders[end, protocol] = native.SendBatch(sock.fileno(), outer)
                 self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
         for outer, address in ((6, self._local), (4, self._local_ipv4)):
             sock = self._system.open_icmp(address)
@@ -122,6 +134,10 @@ class Engine:
             self._icmp[outer] = sock
             if address:
                 self._watch(sock.fileno(), self._icmp_reader(outer, sock))
+        for address in self._others:
+            sock = self._system.open_icmp(address)
+            self._sockets.append(sock)
+            self._watch(sock.fileno(), self._icmp_reader(6 if len(address) == 16 else 4, sock))
         if self._role == LMA:
             self.tun = self._system.open_tun(self._tun_name or "", _tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
@@ -145,8 +161,8 @@ class Engine:
         self.forwarding.reconfigure(path_mtu, traffic_class, local_routing)
 
     def _set_path_mtu(self, path_mtu: int) -> None:
-        for (outer, _), sock in self._raw.items():
-            if outer == 6:
+        for (end, _), sock in self._raw.items():
+            if end == 6 or (isinstance(end, bytes) and len(end) == 16):
                 self._system.set_path_mtu(sock, path_mtu)
         if self.tun is not None:
             self._system.set_mtu(self.tun.name, _tun_mtu(path_mtu))
@@ -257,7 +273,7 @@ class Engine:
         if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
             octets = sum(map(len, segments))
         else:
-            add = self._senders[row.outer, row.protocol].add
+            add = self._senders[session.local or row.outer, row.protocol].add
             key = session.send_key
             for segment in segments:
                 size = len(segment)
@@ -281,7 +297,7 @@ class Engine:
             (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
             (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
         ]
-        sock = self._raw[6, session.row6.protocol]
+        sock = self._raw[session.local or 6, session.row6.protocol]
         for segment in segments:
             shim = session.row6.shim(len(segment), session.send_key)
             try:

@@ -26,7 +26,7 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
-from appliance.tun.session import Answer, Path, RateLimit, Session
+from appliance.tun.session import IPV4, Answer, Path, RateLimit, Session, Widths, ipv4_owner, table_of
 
 #: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
 PATH_MTU_LIFETIME = 600.0
@@ -47,7 +47,8 @@ class Forwarding:
 
     ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
     which nothing better is known, ``traffic_class`` the configured outer traffic class or
-    ``None`` (copied). ``route_mtu(local, peer)`` may know a path better; 0: it does not.
+    ``None`` (copied). ``route_mtu(local, peer)`` may know a path better; 0: it does not. ``others``: more
+    tunnel ends of ours, for the sessions that are installed with them.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Forwarding:
         traffic_class: int | None = None,
         local_routing: bool = False,
         route_mtu: Callable[[bytes, bytes], int] | None = None,
+        others: tuple[bytes, ...] = (),
     ) -> None:
         self.role = role
         self.local = local
@@ -71,12 +73,15 @@ class Forwarding:
         self._traffic_class = traffic_class
         self._local_routing = local_routing
         self._route_mtu = route_mtu
+        self._others = others
         self._answers: list[Answer] = []
         self._limit = RateLimit()
         self._ipv4: dict[bytes, Session] = {}
         self._keys: dict[tuple[bytes, int], Session] = {}
         #: (octets, bits too many, table), longest prefix first.
-        self._widths: list[tuple[int, int, dict[bytes | int, Session]]] = []
+        self._widths: Widths = []
+        #: The same for IPv4 prefixes; there are some only if any are delegated.
+        self._widths4: Widths = []
         self._expiry: float | None = None
         index = counters.table.index
         self._values = counters.values
@@ -137,6 +142,8 @@ class Forwarding:
             choose(outer, effect.gre, effect.udp, 6),
             choose(outer, effect.gre, effect.udp, 4),
         )
+        if effect.local in self._others:
+            session.local = effect.local
         if old is not None:
             session.take_counts(old)
         self.sessions[effect.call_id] = session
@@ -149,13 +156,7 @@ class Forwarding:
         return session
 
     def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
-        for have_octets, have_shift, table in self._widths:
-            if (have_octets, have_shift) == (octets, shift):
-                return table
-        table = {}
-        self._widths.append((octets, shift, table))
-        self._widths.sort(key=lambda width: width[1] - 8 * width[0])
-        return table
+        return table_of(self._widths4 if octets == IPV4 else self._widths, octets, shift)
 
     def remove(self, call_id: int) -> Session | None:
         """Take an entry away; returns it, or ``None`` if there was none."""
@@ -181,7 +182,8 @@ class Forwarding:
     def owner(self, address: bytes) -> Session | None:
         """The session whose prefix or IPv4 home address covers a packed address."""
         if len(address) == 4:
-            return self._ipv4.get(address)
+            session = self._ipv4.get(address)
+            return ipv4_owner(self._widths4, address) if session is None and self._widths4 else session
         for octets, shift, table in self._widths:
             key: bytes | int = address[:octets]
             if shift:
@@ -451,7 +453,8 @@ class Forwarding:
             return False
         source, peer = ip.addresses(quoted)
         path = self.paths.get(peer)
-        if path is None or source != (self.local if outer == 6 else self.local_ipv4):
+        ours = source == (self.local if outer == 6 else self.local_ipv4) or source in self._others
+        if path is None or not ours:
             return False
         kind, code = message[0], message[1]
         mtu = 0

@@ -7,6 +7,9 @@ from appliance.tun.encap import Encapsulation
 ERRORS_PER_SECOND = 100.0
 ERRORS_AT_ONCE = 50.0
 
+#: In the place of a number of octets: a prefix of IPv4 addresses.
+IPV4 = -4
+
 
 class Path:
     """The way to one tunnel peer: its MTU in octets, and until when a lower one holds."""
@@ -30,13 +33,15 @@ class Session:
 
     __slots__ = (
         "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
-        "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6", "packets_down", "packets_up",
-        "path", "peer", "receive_key", "row4", "row6", "send_key",
+        "local", "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6", "packets_down",
+        "packets_up", "path", "peer", "receive_key", "row4", "row6", "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
         self.call_id = effect.call_id
         self.path = path
+        #: Our tunnel end, if it is not the service's own address (RFC 7389); empty: it is.
+        self.local = b""
         self.row6 = row6
         self.row4 = row4
         keyed = effect.send_key is not None
@@ -51,6 +56,7 @@ class Session:
         self.interface = effect.interface
         self.link_layer = effect.link_layer
         keys = [prefix_key(prefix, length) for prefix, length in effect.prefixes]
+        # Delegated IPv4 prefixes (RFC 7148) are among the odd ones, with minus the octets of the family.
         heads = tuple(key for _, _, key in keys if isinstance(key, bytes))
         self.heads: bytes | tuple[bytes, ...] = heads[0] if len(heads) == 1 else heads
         self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
@@ -70,17 +76,53 @@ class Session:
     def owns(self, address: bytes) -> bool:
         """Whether a packed address is the mobile's: its IPv4 address, or inside a prefix."""
         if len(address) == 4:
-            return address == self.ipv4_address
+            return address == self.ipv4_address or any(
+                octets == IPV4 and int.from_bytes(address, "big") >> shift == key
+                for octets, shift, key in self.odd
+            )
         if address.startswith(self.heads):
             return True
-        return any(int.from_bytes(address[:octets], "big") >> shift == key for octets, shift, key in self.odd)
+        return any(
+            octets != IPV4 and int.from_bytes(address[:octets], "big") >> shift == key
+            for octets, shift, key in self.odd
+        )
 
 
 def prefix_key(prefix: bytes, length: int) -> tuple[int, int, bytes | int]:
-    """How many octets of an address to look at, how far to shift them, and what they must be then."""
+    """How many octets of an address to look at, how far to shift them, and what they must be then.
+
+    Of an IPv4 prefix the octets are :data:`IPV4`: all four are looked at.
+    """
+    if len(prefix) == 4:
+        return IPV4, 32 - length, int.from_bytes(prefix, "big") >> (32 - length)
     octets, shift = -(-length // 8), -length % 8
     head = prefix[:octets]
     return octets, shift, int.from_bytes(head, "big") >> shift if shift else head
+
+
+#: Sessions by their prefixes, in tables by length: (octets, bits too many, table), longest prefix first.
+Widths = list[tuple[int, int, dict[bytes | int, Session]]]
+
+
+def table_of(widths: Widths, octets: int, shift: int) -> dict[bytes | int, Session]:
+    """The table for prefixes of one length, made if there is none yet."""
+    for have_octets, have_shift, table in widths:
+        if (have_octets, have_shift) == (octets, shift):
+            return table
+    table = {}
+    widths.append((octets, shift, table))
+    widths.sort(key=lambda width: width[1] - 8 * abs(width[0]))
+    return table
+
+
+def ipv4_owner(widths: Widths, address: bytes) -> Session | None:
+    """The session that has a prefix round an IPv4 address."""
+    number = int.from_bytes(address, "big")
+    for _, shift, table in widths:
+        session = table.get(number >> shift)
+        if session is not None:
+            return session
+    return None
 
 
 class Answer:

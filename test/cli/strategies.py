@@ -52,6 +52,9 @@ def argument(value: Value) -> Any:
         "IPV6/HOST": st.tuples(V6, st.integers(0, 128)),
         "IPV4/HOST": st.tuples(V4, st.integers(0, 32)),
         "IPV6/ANY": _network(128),
+        "IP/LEN": st.one_of(_network(128), _network(32)),
+        "OCTETS": st.binary(min_size=max(1, value.low), max_size=max(1, value.high)),
+        "DEGREES": st.integers(-180 * 32768, 180 * 32768),
         "MAC": st.binary(min_size=6, max_size=6),
         "NAI": st.text(NAMES + "._-'\"#|\\é", min_size=1, max_size=60).map(
             lambda user: user + "@example.org"

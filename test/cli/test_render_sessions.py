@@ -94,6 +94,14 @@ class SessionScreenTest(SynchronousTestCase):
             self.assertTrue(all(line.isprintable() for line in lines))
             self.assertIn("mn\\x1b[2J\\x0d\\x0a\\x202e@x", "\n".join(lines))
 
+    def test_details_that_repeat(self) -> None:
+        """A line each on the screen; as data one text is a text, several of one label are a list."""
+        view = session(details=(("Vendor Option", "a"), ("LMA Load", "1"), ("Vendor Option", "b")))
+        lines = [line for line in SessionFullScreen([view]).lines(80) if line and "Vendor" in line]
+        self.assertEqual([line.split()[-1] for line in lines], ["a", "b"])
+        (found,) = document(SessionFullScreen([view]))
+        self.assertEqual(found["details"], {"vendor_option": ["a", "b"], "lma_load": "1"})
+
     def test_summary(self) -> None:
         """The list, then the totals by state, family and peer; the busiest peer first."""
         views = [

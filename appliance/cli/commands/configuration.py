@@ -15,6 +15,7 @@ from appliance.config_tree import SETTINGS, factory_value, limits
 
 OUTSIDE, ROOT, CONTEXT, INTERFACE = "outside", "config", "context", "interface"
 SUBSCRIBER, LMA, MAG, SSHD = "subscriber", "lma-service", "mag-service", "sshd"
+SERVICE_PROFILE = "service-profile"
 ENDPOINT, GROUP, SERVER, USER = "diameter-endpoint", "aaa-group", "aaa-server", "aaa-user"
 
 PREFIX_POOL = SETTINGS["ipv6 pool"]
@@ -25,6 +26,7 @@ PROMPTS = {
     CONTEXT: "config-ctx",
     INTERFACE: "config-if-eth",
     SUBSCRIBER: "config-subscriber",
+    SERVICE_PROFILE: "config-service-profile",
     LMA: "config-lma-service",
     MAG: "config-mag-service",
     SSHD: "config-sshd",
@@ -183,6 +185,21 @@ def _context() -> None:
         keys=("name",),
         no="ip pool <name:NAME>",
         help=words,
+    )
+    setting(
+        CONTEXT,
+        "prefix-delegation pool",
+        "prefix-delegation pool <name:NAME> <prefix:IP/LEN> [ delegated-length <length:NUMBER 1-128> ]",
+        keys=("name",),
+        no="prefix-delegation pool <name:NAME>",
+        help={
+            **WORDS,
+            "prefix-delegation": "Prefixes for the networks behind mobile routers (RFC 7148)",
+            "name": "Name of the pool",
+            "prefix": "IPv6 or IPv4 prefix to cut them from",
+            "delegated-length": "Length of each delegated prefix",
+            "length": "Bits; factory value 56, of IPv4 28",
+        },
     )
     words = {
         **WORDS,

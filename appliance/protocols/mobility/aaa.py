@@ -46,6 +46,10 @@ class Subject:
     """Service Selection identifier; empty: none."""
     created: float = 0.0
     """Wall clock of the first binding, seconds since 1970."""
+    access_network: tuple[tuple[int, bytes], ...] = ()
+    """Sub-options of the Access Network Identifier (RFC 6757): type, octets."""
+    delegated: tuple[Prefix, ...] = ()
+    """Delegated mobile network prefixes (RFC 7148), of 16 or 4 octets."""
 
 
 @define(slots=True, kw_only=True)

@@ -30,6 +30,8 @@ from appliance.protocols.pmipv6.events import (
     AddressReleased,
     AddressWanted,
     Advertise,
+    Concluded,
+    Entrust,
     Install,
     MobileAttached,
     MobileDetached,
@@ -139,7 +141,8 @@ class Routes(Protocol):
 class LmaDriver:
     """Runs an LMA core with its sockets and its tunnel engine.
 
-    A core whose settings have an AAA group needs ``aaa`` and ``routes``.
+    A core whose settings have an AAA group needs ``aaa`` and ``routes``; ``neighbours`` takes what is for
+    other anchors of the process.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class LmaDriver:
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
         hosts: HostSide | None = None,
+        neighbours: Callable[[Any], object] | None = None,
     ) -> None:
         self._core = core
         self._hosts = hosts
@@ -175,6 +179,8 @@ class LmaDriver:
         if hosts is not None:
             # What hosts send comes only after :meth:`start`, when there is a loop to feed.
             perform |= hosts.attach(lambda event: self.feed(event), core.send_failed)
+        if neighbours is not None:
+            perform |= {Entrust: neighbours, Concluded: neighbours}
         if probe is not None:
             perform = probe.effects(perform)
         self._loop = CoreDriver(reactor, clock, core, perform, record)

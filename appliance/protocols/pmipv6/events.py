@@ -5,7 +5,7 @@
     rawsock ──PacketReceived──▶ lma / mag ──Send──▶ rawsock
     operator ──ClearSessions──▶           ──Install/Remove──▶ tunnel engine
              ──Reconfigure────▶           ──Reach/Unreach──▶ routes to the tunnel device
-    AAA client ─ ``mobility.aaa`` ─ lma
+    AAA client ─ ``mobility.aaa`` ─ lma ──Entrust, Concluded──▶ another lma of this process
     attach ──MobileAttached, AddressWanted───▶ mag       ──Advertise/Withdraw──▶ attach
                                           ──Notify──▶ log
 
@@ -106,6 +106,34 @@ class Unreach:
 
     prefix: bytes
     length: int
+
+
+@define(slots=True)
+class Entrust:
+    """Have another anchor of this process register a mobile node (RFC 6463 section 5.3.1).
+
+    Effect of the anchor that was asked, event of the one that is to serve; a :class:`Concluded` with its
+    token follows, unless the update is to be ignored.
+    """
+
+    service: str
+    """Name of the one that is to serve."""
+    by: str
+    """Name of the one that was asked."""
+    token: int
+    packet: PacketReceived
+    """The update, as if it had been sent to the address of the one that is to serve."""
+
+
+@define(slots=True)
+class Concluded:
+    """What became of an :class:`Entrust`: effect of the anchor that serves, event of the other."""
+
+    service: str
+    """Name of the one that was asked."""
+    token: int
+    data: bytes
+    """The acknowledgement; empty: it does not take mobile nodes from others."""
 
 
 @define(slots=True)

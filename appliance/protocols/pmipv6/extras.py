@@ -9,13 +9,33 @@ from typing import Any
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
-    __slots__ = ("host", "port")
+    __slots__ = (
+        "delegated",
+        "host",
+        "network",
+        "port",
+        "qos_profile",
+        "service_profile",
+        "user_plane",
+        "vendor",
+    )
 
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
         self.port = 0
         #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
         self.host: Any = None
+        #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).
+        self.user_plane = b""
+        #: Delegated mobile network prefixes, of 16 or 4 octets (RFC 7148).
+        self.delegated: tuple[tuple[bytes, int], ...] = ()
+        #: Sub-options of the Access Network Identifier (RFC 6757).
+        self.network: tuple[tuple[int, bytes], ...] = ()
+        #: Latest Vendor Specific options: vendor, sub-type, data (RFC 5094).
+        self.vendor: tuple[tuple[int, int, bytes], ...] = ()
+        #: Profile of its service (RFC 5149), and the quality-of-service profile of that.
+        self.service_profile = ""
+        self.qos_profile = ""
 
 
 def extras_of(entry: Any) -> Extras:

@@ -20,16 +20,31 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
-from appliance.protocols.pmipv6.events import Capacity, ClearSessions, PacketReceived, Reconfigure
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Entrust,
+    PacketReceived,
+    Reconfigure,
+)
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
+from appliance.protocols.pmipv6.lma_delegation import Delegation
 from appliance.protocols.pmipv6.lma_intake import Intake
+from appliance.protocols.pmipv6.lma_load import Load
+from appliance.protocols.pmipv6.lma_networks import AccessNetworks
+from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
+from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.lma_user_plane import UserPlane
+from appliance.protocols.pmipv6.lma_vendors import VendorOptions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -47,6 +62,8 @@ Event = (
     | SessionEnds
     | OptionsReceived
     | AddressTested
+    | Entrust
+    | Concluded
 )
 
 
@@ -68,6 +85,14 @@ class LocalMobilityAnchor:
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
+        self._features.add(self._redirection, BindingAcknowledgement.TYPE)
+        self._features.add(Services(settings))
+        self._features.add(Delegation(settings, self._sessions))
+        self._features.add(UserPlane(settings, self._sessions))
+        self._features.add(AccessNetworks())
+        self._features.add(VendorOptions(settings))
+        self._features.add(Load(settings, counters, self._sessions))
         #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
         self.hosts: Any = None
         self._reports = reports
@@ -116,6 +141,7 @@ class LocalMobilityAnchor:
             self.hosts.dissolve()
         values[FAILED] += len(questions)
         values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
+        values[PENDING] -= self._redirection.waiting
         return ended
 
     def send_failed(self) -> None:
@@ -145,10 +171,25 @@ class LocalMobilityAnchor:
             self._drop(() if entry is None else (entry,), event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Entrust):
+            self._entrusted(event, now)
+        elif isinstance(event, Concluded):
+            self._redirection.concluded(event, now)
         elif isinstance(event, Capacity):
             self._sessions.adapt(event)
         else:
             self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
+
+    def _entrusted(self, event: Entrust, now: Now) -> None:
+        """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
+        if not self.settings.redirect_accept:
+            self._sessions.effects.append(Concluded(event.by, event.token, b""))
+            return
+        self.counters.values[SERVED] += 1
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            request.relay = event.by, event.token
+            self._updates.update(request, now)
 
     @property
     def deadline(self) -> float | None:

@@ -219,7 +219,7 @@ def question_again(entry: BindingCacheEntry, token: int, patience: float) -> Aut
 
 def subject_of(entry: BindingCacheEntry) -> Subject:
     """A session as AAA sees it."""
-    return Subject(
+    subject = Subject(
         call_id=entry.call_id,
         mn_id=entry.mn_id,
         local=entry.local,
@@ -232,6 +232,11 @@ def subject_of(entry: BindingCacheEntry) -> Subject:
         service=entry.service,
         created=entry.created,
     )
+    extras = entry.extras
+    if extras is not None:
+        subject.access_network = extras.network
+        subject.delegated = extras.delegated
+    return subject
 
 
 def not_granted(request: Request, grant: Grant) -> Verdict | None:

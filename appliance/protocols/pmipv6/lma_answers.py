@@ -1,10 +1,12 @@
 """What an anchor answers to updates, and how they are counted (RFC 5213 section 5.3.6)."""
 
-from appliance.counters import CounterSet
+from appliance.counters import LMA, CounterSet, deny_key
+from appliance.protocols.mobility.codec import encode
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import pba
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
-from appliance.protocols.pmipv6.events import Send
+from appliance.protocols.pmipv6.events import Concluded, Send
 from appliance.protocols.pmipv6.interop import Denials
 from appliance.protocols.pmipv6.lma_counts import (
     ACK_DENIED,
@@ -74,7 +76,7 @@ class Answers:
         self._count(request, self.classify(request))
         if stored[8:10] == sequence:
             data = stored
-            self._sessions.effects.append(Send(data, request.destination, request.source, request.port))
+            self._give(request, data)
         else:
             data = self._send(request, stored[:4] + b"\0\0" + stored[6:8] + sequence + stored[10:])
         entry.answer = data
@@ -107,7 +109,26 @@ class Answers:
 
     def _send(self, request: Request, mh: bytes) -> bytes:
         """RFC 5213 section 5.3.6: to where the update came from, whatever care-of address it names."""
-        source, destination, port = request.destination, request.source, request.port
-        data = pba.sealed(mh, source, destination, port)
-        self._sessions.effects.append(Send(data, source, destination, port))
+        data = pba.sealed(mh, request.destination, request.source, request.port)
+        self._give(request, data)
         return data
+
+    def _give(self, request: Request, data: bytes) -> None:
+        """To the gateway, or to the anchor that was asked in place of this one (RFC 6463 section 5.3.1)."""
+        if request.relay is None:
+            effect: Send | Concluded = Send(data, request.destination, request.source, request.port)
+        else:
+            effect = Concluded(*request.relay, data)
+        self._sessions.effects.append(effect)
+
+    def pass_on(self, request: Request, message: BindingAcknowledgement) -> None:
+        """Answer with what another anchor has said about an initial update (RFC 6463 section 5.3.2)."""
+        values = self._values
+        if message.status < 128:
+            self._count(request, INITIAL)
+        else:
+            values[INITIAL.received] += 1
+            values[INITIAL.denied] += 1
+            values[ACK_DENIED] += 1
+            values[LMA.index(deny_key(message.status))] += 1
+        self._send(request, encode(message))

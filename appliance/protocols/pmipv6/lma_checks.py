@@ -233,10 +233,11 @@ def _encapsulation(policy: Policy, request: Request) -> Verdict | None:
 
 
 def _alternate(policy: Policy, request: Request) -> Verdict | None:
-    """RFC 5213 section 6.9.1.5: another care-of address than the source, where the operator allows it."""
+    """RFC 5213 section 6.9.1.5, RFC 6463 section 4.4: another care-of address than the source, where the
+    operator allows it; of the same family, since the tunnel ends there."""
     if request.care_of == request.source:
         return None
-    if not policy.settings.alt_coa_allowed or request.port:
+    if not policy.settings.alt_coa_allowed or len(request.care_of) != len(request.source):
         return verdicts.POLICY
     return None if policy.peers.allowed(request.care_of) else verdicts.NOT_AUTHORIZED_MAG
 

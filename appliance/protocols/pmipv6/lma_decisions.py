@@ -20,6 +20,7 @@ from appliance.protocols.mobility.aaa import Account
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import HI_GATEWAYS, HI_INTERFACES, HI_REFRESH, BindingCacheEntry, Found
+from appliance.protocols.pmipv6.events import Concluded
 from appliance.protocols.pmipv6.features import Before, Feature, Features
 from appliance.protocols.pmipv6.lma_aaa import subject_of_denied
 from appliance.protocols.pmipv6.lma_answers import Answers
@@ -64,7 +65,7 @@ class Decisions:
     ) -> None:
         self.counters = counters
         self._features = features
-        self._answers = Answers(settings, counters, reports, sessions)
+        self._answers = self.answers = Answers(settings, counters, reports, sessions)
         self._reports = reports
         self._sessions = sessions
         self._cache = sessions.cache
@@ -154,15 +155,14 @@ class Decisions:
         else:
             kind = INITIAL
         if verdict is verdicts.NO_SERVICE:
-            # RFC 5149 section 3: the session of a refused service goes.
-            entry = self._look_up(request).entry
-            if entry is not None and entry.care_of == request.care_of:
-                self.counters.values[OTHER_ENDED] += 1
-                self.end(entry, aaa.ADMINISTRATIVE, now)
+            request.entry = self._look_up(request).entry
         if verdict is verdicts.NOT_AUTHORIZED_MAG:
             text = f"MAG {_text(request.source)} is not allowed to register"
             self._reports.notice("mag", text, now, self._sessions.effects)
         self._refuse(request, kind, verdict, now)
+        if verdict.status < 0 and request.relay is not None:
+            # Silence is for gateways; the anchor that was asked need not wait for nothing.
+            self._sessions.effects.append(Concluded(*request.relay, b""))
 
     def _answered_before(self, request: Request) -> BindingCacheEntry | None:
         """The session whose last answer was to this very request: it is a retransmission.
@@ -185,7 +185,8 @@ class Decisions:
         kind = self._answers.classify(request)
         verdict = self._contradiction(request, found, now)
         if verdict is not None:
-            self._refuse(request, kind, verdict, now)
+            if verdict is not verdicts.HELD:
+                self._refuse(request, kind, verdict, now)
             return
         if self._consults and self._absorbed(request, kind, now):
             return
@@ -201,25 +202,30 @@ class Decisions:
         entry = request.entry
         concerned = self._features.concerned(request)
         before = Before(entry) if concerned else None
+        mark = len(sessions.effects)
         verdict = sessions.create(request) if entry is None else sessions.update(request, entry)
         if verdict is not None:
             self._refuse(request, kind, verdict, now)
             return
         if before is not None:
-            self._accepted(request, concerned, before, now)
+            self._accepted(request, concerned, before, mark, now)
         self._answers.accept(request, kind)
 
     def _accepted(
-        self, request: Request, concerned: tuple[Feature, ...], before: Before, now: Now
+        self, request: Request, concerned: tuple[Feature, ...], before: Before, mark: int, now: Now
     ) -> None:
         entry = request.entry
         assert entry is not None
         for feature in concerned:
             feature.accepted(request, entry, before, now)
+        if entry.extras is not None:
+            self._sessions.restate(entry, mark)
 
     def _refuse(self, request: Request, kind: Kind, verdict: Verdict, now: Now) -> None:
         if request.grant is not None:
             self._unused(request)
+        if verdict is verdicts.NO_SERVICE:
+            self._give_up(request, now)
         self._answers.refuse(request, kind, verdict, now)
         if (
             self._reports_denials
@@ -232,6 +238,14 @@ class Decisions:
             self._sessions.unreserve(call_id)
             subject = subject_of_denied(request, call_id)
             self._sessions.effects.append(Account(what=aaa.DENIED, subject=subject, cause=verdict.status))
+
+    def _give_up(self, request: Request, now: Now) -> None:
+        """RFC 5149 section 4.2: the session goes whose gateway asks for a service that is refused."""
+        entry = request.entry
+        if entry is not None and entry.care_of == request.care_of and entry.call_id in self._cache.calls:
+            self.counters.values[OTHER_ENDED] += 1
+            self.end(entry, aaa.ADMINISTRATIVE, now)
+        request.entry = None
 
     def _absorbed(self, request: Request, kind: Kind, now: Now) -> bool:
         """Whether an update is dealt with, because an older one of its session waits for AAA."""
@@ -268,9 +282,10 @@ class Decisions:
         request.entry = entry
         concerned = self._features.concerned(request)
         before = Before(entry) if concerned else None
+        mark = len(self._sessions.effects)
         whole = self._sessions.deregister(request, entry)
         if before is not None:
-            self._accepted(request, concerned, before, now)
+            self._accepted(request, concerned, before, mark, now)
         self._answers.accept(request, DEREGISTRATION)
         if not whole:
             return

@@ -92,6 +92,13 @@ NO_SESSION_MANAGER = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-sess
 NO_MEMORY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "no-memory")
 MOBILE_FULL = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
 
+DELEGATION_DENIED = Verdict(status.NOT_AUTHORIZED_FOR_DELEGATED_MNP)
+DELEGATED_IN_USE = Verdict(status.REQUESTED_DMNP_IN_USE)
+#: RFC 6463 section 5.3: an address that only redirects, and nobody to redirect to.
+NOT_ASSIGNED = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "session-manager-rejected")
+#: No refusal: a feature has taken the update over, and will answer it.
+HELD = Verdict(0, "binding-updates-received/pending")
+
 NO_PROFILE = Profile(name="")
 
 _MN_ID = options.MobileNodeIdentifier.TYPE
@@ -105,6 +112,7 @@ _IPV4 = options.IPv4HomeAddressRequest.TYPE
 _GRE = options.GreKey.TYPE
 _SERVICE = options.ServiceSelection.TYPE
 _ALTERNATE = options.AlternateCareOfAddress.TYPE
+_ALTERNATE_IPV4 = options.AlternateIPv4CareOfAddress.TYPE
 
 
 class Request:
@@ -137,6 +145,7 @@ class Request:
         "prefix_options",
         "prefixes",
         "profile",
+        "relay",
         "sequence",
         "service",
         "several_addresses",
@@ -195,6 +204,8 @@ class Request:
         #: What features add to the answer of an accepted update, and their status for it.
         self.answer_options: list[Any] = []
         self.answer_status = 0
+        #: The anchor of this process that was asked in place of this one, and its token (RFC 6463).
+        self.relay: tuple[str, int] | None = None
         # A retransmission differs in sequence number and checksum at most (first 8 octets).
         self.fingerprint = hash((event.data[8:], event.source, event.port)) & 0x3FFFFFFF
         self._sort(update.options)
@@ -233,6 +244,9 @@ class Request:
                 self.care_of = item.address
             else:
                 self.others.append(item)
+                if kind == _ALTERNATE_IPV4:
+                    # RFC 6463 section 4.4: as the Alternate Care-of Address, over IPv4.
+                    self.care_of = item.address
 
     def other(self, cls: type[Any]) -> Any:
         """The first option of a class that is not among the fields; ``None``: there is none."""

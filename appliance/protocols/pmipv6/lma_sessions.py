@@ -334,21 +334,45 @@ class Sessions:
         return codes.ACCEPTED
 
     def _install(self, entry: BindingCacheEntry) -> None:
-        self.effects.append(
-            Install(
-                entry.call_id,
-                entry.prefixes,
-                entry.ipv4_address,
-                entry.local,
-                entry.care_of,
-                entry.gre,
-                entry.send_key,
-                entry.receive_key if entry.send_key is not None else None,
-                entry.udp,
-            )
-        )
+        self.effects.append(self._forwarding(entry))
         if entry.grant is not None:
             self._homes.reach(entry, self.effects)
+
+    @staticmethod
+    def _forwarding(entry: BindingCacheEntry) -> Install:
+        prefixes, local, extras = entry.prefixes, entry.local, entry.extras
+        if extras is not None:
+            prefixes += extras.delegated
+            local = extras.user_plane or local
+        return Install(
+            entry.call_id,
+            prefixes,
+            entry.ipv4_address,
+            local,
+            entry.care_of,
+            entry.gre,
+            entry.send_key,
+            entry.receive_key if entry.send_key is not None else None,
+            entry.udp,
+        )
+
+    def install(self, entry: BindingCacheEntry) -> None:
+        """A feature has changed what a session's tunnel carries, or where it ends."""
+        if not entry.deleting:
+            self._install(entry)
+
+    def restate(self, entry: BindingCacheEntry, mark: int) -> None:
+        """Say the effects from ``mark`` on by what features have put into the session since."""
+        effects, seen = self.effects, False
+        for place in range(len(effects) - 1, mark - 1, -1):
+            effect = effects[place]
+            if effect.__class__ is Account and effect.subject.call_id == entry.call_id:
+                effect.subject = subject_of(entry)
+            elif effect.__class__ is Install and effect.call_id == entry.call_id:
+                if seen:
+                    del effects[place]
+                else:
+                    effects[place], seen = self._forwarding(entry), True
 
     def _intern(self, address: bytes) -> bytes:
         """One object for all bindings with the same tunnel end."""

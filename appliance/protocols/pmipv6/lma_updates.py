@@ -264,7 +264,8 @@ class Updates(Decisions):
         self.counters.values[PENDING] -= 1
         request.now = now
         entry = request.entry = self._cache.calls.get(question.call_id)
-        self._refuse(request, self._answers.classify(request), VERDICTS[answer.verdict], now)
+        kind, request.entry = self._answers.classify(request), None
+        self._refuse(request, kind, VERDICTS[answer.verdict], now)
         if entry is not None and answer.verdict != aaa.NO_ANSWER:
             # RFC 6733 section 8.1: an open session that is not authorized any more ends.
             self._expel(entry, now)

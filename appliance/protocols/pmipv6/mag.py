@@ -26,6 +26,7 @@ from appliance.protocols.pmipv6.events import (
     Reconfigure,
 )
 from appliance.protocols.pmipv6.mag_answers import AnswerReader
+from appliance.protocols.pmipv6.mag_delegation import MagDelegation
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
     DEREG,
@@ -38,8 +39,12 @@ from appliance.protocols.pmipv6.mag_entry import (
     BindingUpdateListEntry,
 )
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
+from appliance.protocols.pmipv6.mag_networks import MagAccessNetworks
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
+from appliance.protocols.pmipv6.mag_redirect import MagRedirection
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
+from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
@@ -64,6 +69,12 @@ class MobileAccessGateway:
         self._policies = PolicyTable(settings)
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
+        features = self._sessions.features
+        features.add(MagRedirection(settings, self._sessions))
+        features.add(MagUserPlane(settings))
+        features.add(MagDelegation(settings, self._sessions))
+        features.add(MagAccessNetworks(settings, self._sessions))
+        features.add(MagVendorOptions(settings))
         self._answers = AnswerReader(self._sessions)
         self._call_id = random_bits(32)
 

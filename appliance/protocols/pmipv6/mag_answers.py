@@ -194,6 +194,10 @@ class AnswerReader:
         if answer.lifetime == 0:
             self._useless(entry, "granted no lifetime", now)
             return
+        objection = self._sessions.features.objection(entry, message, now)
+        if objection:
+            self._useless(entry, objection, now)
+            return
         gone = tuple(prefix for prefix in entry.prefixes if prefix not in answer.prefixes)
         if gone and entry.installed is not None:
             self._sessions.effects.append(Withdraw(entry.interface, entry.link_layer, gone))
@@ -279,6 +283,10 @@ class AnswerReader:
             name = self._sessions.name(entry)
             text = f"LMA insists on GRE for {name}: encapsulation gre is used"
             self._sessions.notify_seldom(("gre", entry.lma), text, now)
+            return True
+        if what == mag_status.NO_DELEGATION and entry.delegation_refused != answer.status:
+            # RFC 7148 section 5.1.2: without them, or with any of them.
+            entry.delegation_refused, entry.delegated = answer.status, ()
             return True
         refused = self._sessions.refused.get(entry.mn_id, ())
         if what == mag_status.NO_IPV4 and entry.policy.ipv6 and not {"ipv4", "ipv6"} & set(refused):

@@ -81,6 +81,20 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    # ---- redirection (RFC 6463)
+    asked: bytes = b""
+    """Anchor that has sent it to ``lma``; empty: none."""
+    redirectable: bool = False
+    """The latest request told that it may be sent elsewhere."""
+    redirects: int = 0
+    """Assignments since the last refresh that was accepted."""
+    # ---- user-plane address (RFC 7389), delegated prefixes (RFC 7148), vendor options (RFC 5094)
+    user_plane: bytes = b""
+    """Where the tunnel goes; empty: to ``lma``."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    delegation_refused: int = 0
+    """Status 177 or 178 that an anchor has answered; 0: none."""
+    vendor: tuple[tuple[int, int, bytes], ...] = ()
     ipv4_wanted: bool = True
     """Whether to ask for an IPv4 home address, if its line allows one at all."""
     ipv4_asked: bool = False

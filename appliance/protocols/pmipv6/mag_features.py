@@ -29,6 +29,10 @@ class MagFeature:
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """Add options and flags to an update that is about to be sent; ``entry.exchange`` says its kind."""
 
+    def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
+        """Why there is no use in an accepted registration; empty: there is."""
+        return ""
+
     def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
         """Take from an accepted registration (not a de-registration) what is the feature's; the session is
         installed after this."""
@@ -85,6 +89,10 @@ class MagFeatures:
         """Let all of them add to an update."""
         for feature in self.all:
             feature.request(entry, update, now)
+
+    def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
+        """The first objection to an answer."""
+        return next(filter(None, (each.objection(entry, answer, now) for each in self.all)), "")
 
     def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
         """Let all of them take from an answer."""

@@ -166,10 +166,10 @@ class MagSessions:
         keyed = entry.gre and entry.send_key is not None
         effect = Install(
             call_id=entry.call_id,
-            prefixes=entry.prefixes,
+            prefixes=entry.prefixes + entry.delegated,
             ipv4_address=entry.ipv4_address,
             local=self.settings.address,
-            peer=entry.lma,
+            peer=entry.user_plane or entry.lma,
             gre=entry.gre,
             send_key=entry.send_key,
             receive_key=entry.call_id if keyed else None,

@@ -1,6 +1,7 @@
 """What a MAG does about each status of a Proxy Binding Acknowledgement.
 
-Sources: RFC 5213 section 6.9.1.2, RFC 5844 section 3.2.3, RFC 5845 section 3.3.1, RFC 7222 section 5.2.
+Sources: RFC 5213 section 6.9.1.2, RFC 5844 section 3.2.3, RFC 5845 section 3.3.1, RFC 7148 section 5.1.2,
+RFC 7222 section 5.2.
 """
 
 from appliance.protocols.mobility import status as codes
@@ -20,6 +21,8 @@ NO_IPV6 = "no IPv6"
 """Do not ask for prefixes until an operator acts; go on with IPv4."""
 WITH_KEY = "with GRE key"
 """Send again with a GRE Key option."""
+NO_DELEGATION = "no delegation"
+"""Ask for no delegated prefixes (177), or for any instead of the ones refused (178)."""
 BLOCK = "block"
 """Do not register this mobile node until an operator acts."""
 REJECT = "reject"
@@ -37,6 +40,8 @@ _REACTIONS = {
     codes.NOT_AUTHORIZED_FOR_IPV4_MOBILITY_SERVICE: NO_IPV4,
     codes.NOT_AUTHORIZED_FOR_IPV4_HOME_ADDRESS: ANY_ADDRESS,
     codes.NOT_AUTHORIZED_FOR_IPV6_MOBILITY_SERVICE: NO_IPV6,
+    codes.NOT_AUTHORIZED_FOR_DELEGATED_MNP: NO_DELEGATION,
+    codes.REQUESTED_DMNP_IN_USE: NO_DELEGATION,
     # RFC 7222 section 5.2: the session stays, only the quality of service is refused.
     codes.CANNOT_MEET_QOS_SERVICE_REQUEST: ACCEPT,
 }

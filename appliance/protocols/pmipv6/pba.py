@@ -7,6 +7,7 @@ from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
+    AlternateIPv4CareOfAddress,
     BindingRefreshAdvice,
     GreKey,
     HandoffIndicator,
@@ -60,6 +61,9 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     if request.ipv4 is not None:
         asked = request.ipv4
         found.append(IPv4HomeAddressReply(verdict.ipv4_status, asked.prefix_length, asked.address))
+    if request.others:
+        # RFC 6463 section 4.4: echoed in any reply.
+        found += [item for item in request.others if item.__class__ is AlternateIPv4CareOfAddress]
     sequence = request.sequence
     if verdict.status == codes.SEQUENCE_NUMBER_OUT_OF_WINDOW and request.entry is not None:
         sequence = request.entry.sequence

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.option_settings import (
+    AccessNetwork,
+    Delegation,
+    DelegationPool,
+    RedirectTarget,
+    ServiceProfile,
+    VendorOption,
+)
+
 if TYPE_CHECKING:
     # Its numbers are made by ``number`` below.
     from appliance.protocols.diameter.settings import GroupSettings
@@ -120,6 +129,18 @@ class Profile:
     home_addresses: tuple[bytes, ...] = ()
     """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
     associations: tuple[Association, ...] = ()
+    default_service: str = ""
+    """Service of a session whose gateway names none; empty: none (RFC 5149)."""
+    delegation: bool = False
+    """True: it may have delegated prefixes (RFC 7148); else status 177."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    """Delegated prefixes that are always its own, of either family."""
+    delegation_pool: str = ""
+    """Pool to delegate from; empty: any of the context."""
+    service_lifetime: int = 0
+    """Longest lifetime in seconds, by the profile of its service; 0: the anchor's."""
+    qos_profile: str = ""
+    """Quality-of-service profile of its service; empty: none."""
 
 
 @define(slots=True, kw_only=True)
@@ -204,6 +225,35 @@ class LmaSettings:
     dhcp_mode: str = "server"
     """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect_targets: tuple[RedirectTarget, ...] = ()
+    """Anchors that new mobile nodes may be assigned to."""
+    redirect_policy: str = "load"
+    """``load``: only above the threshold; ``always``: this address serves nobody itself."""
+    redirect_threshold: int = number(0, 0, 3_000_000, "sessions")
+    """Sessions from which on new mobile nodes are assigned to others."""
+    redirect_timeout: int = number(2_000, 100, 60_000, "milliseconds")
+    """Silence of an anchor elsewhere after which the next one is asked."""
+    redirect_accept: bool = False
+    """EnableLMARedirectAcceptFunction (RFC 6463 section 7)."""
+    load_information: bool = False
+    """Acknowledgements tell the load (RFC 6463 section 4.3)."""
+    load_priority: int = number(0, 0, 65_535)
+    load_capacity: int = number(0, 0, 4_294_967_295, "kilobytes per second")
+    """Maximum Capacity; 0: not known."""
+    user_plane_address: bytes = b""
+    """Where tunnels end, if not at ``address`` (RFC 7389); empty: there."""
+    user_plane_ipv4: bytes | None = None
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support (RFC 7389 section 5)."""
+    prefix_delegation: bool = False
+    """False: options that ask for delegated prefixes are ignored (RFC 7148 section 5.2.2)."""
+    delegation_pools: tuple[DelegationPool, ...] = ()
+    # ---- services (RFC 5149), vendor options (RFC 5094)
+    service_profiles: tuple[ServiceProfile, ...] = ()
+    unknown_service: str = "accept"
+    """``accept`` or ``reject`` (status 151) a service without a profile."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """For every acknowledgement."""
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- congestion control, new calls
     shutdown: bool = False
@@ -319,6 +369,20 @@ class MagSettings:
     dhcp_relay_server: bytes | None = None
     """Where to relay DHCP for mobile nodes of anchors that do not want us to be the server."""
     # ---- redirection (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
+    redirect: bool = False
+    """EnableLMARedirectFunction (RFC 6463 section 7)."""
+    redirect_unknown_handoff: bool = False
+    """Also in updates with Handoff Indicator 4, which is what a gateway knows of a mobile node that comes."""
+    redirect_allowed: tuple[tuple[bytes, int], ...] = ()
+    """Anchors that may be taken; empty: any that the one asked names."""
+    user_plane: bool = False
+    """Ask for the anchor's user-plane address, and use it."""
+    user_plane_domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support: use it without asking."""
+    delegations: tuple[Delegation, ...] = ()
+    # ---- vendor options (RFC 5094), access network identifiers (RFC 6757)
+    vendor_options: tuple[VendorOption, ...] = ()
+    access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)

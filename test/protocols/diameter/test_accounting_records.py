@@ -140,6 +140,24 @@ class AttributeTests(SynchronousTestCase):
                 self.assertIsNone(fault(body, application), f"{application} {kind}")
                 self.assertEqual(Group(body).first(_D["Acct-Application-Id"]), APPLICATIONS[application])
 
+    def test_access_network_and_delegated_prefixes(self) -> None:
+        """RFC 7155 section 4.2.5 and RFC 4818; of IPv4 a Framed-Route (RFC 7155 section 4.4.10.5.3)."""
+        who = subject()
+        who.access_network = ((2, bytes(6)), (1, b"\x80\5caf\xc3\xa9\x1100-10-A4-23-19-C0"))
+        who.delegated = (
+            (ip_address("2001:db8:d::").packed, 56),
+            (ip_address("10.9.0.16").packed, 28),
+        )
+        for application in OF:
+            body = RecordBuilder("l.h", "h", application).build(facts(), who, NOTHING)
+            found = pairs(body)
+            self.assertEqual(found["Called-Station-Id"], '"00-10-A4-23-19-C0:caf\\\\xe9"')
+            self.assertEqual(
+                Group(body).first(_D["Delegated-IPv6-Prefix"]), bytes.fromhex("003820010db8000d00")
+            )
+            self.assertEqual(found["Framed-Route"], '"10.9.0.16/28 0.0.0.0 1"')
+            self.assertIsNone(fault(body, application), application)
+
     def test_values_of_the_mobile_node(self) -> None:
         """Addresses, anchor, care-of address, link-layer identifier as the RFCs write them."""
         body = RecordBuilder("l.h", "h", "nasreq").build(facts(), subject(), NOTHING)

@@ -12,6 +12,7 @@ mip6a                   8     RFC 5778 section 8.2: the home agent's address onl
 Input is what came from the mobile node, output what went to it (RFC 4004 section 10, RFC 7155 section 4.6).
 """
 
+from ipaddress import ip_address
 from typing import Any
 
 from attrs import define
@@ -20,6 +21,7 @@ from appliance.protocols.diameter.client.spool_format import EVENT, START, STOP
 from appliance.protocols.diameter.message.codec import Avp, cut
 from appliance.protocols.diameter.message.dictionary import standard
 from appliance.protocols.mobility.aaa import Grant, Prefix, Subject, Usage
+from appliance.protocols.mobility.access_network import called_station
 
 APPLICATIONS = {"base": 3, "nasreq": 1, "mobile-ip": 2, "mip6a": 8}
 BASE, NASREQ, MOBILE_IP, MIP6A = 3, 1, 2, 8
@@ -59,6 +61,7 @@ OUTPUT_OCTETS = _D["Accounting-Output-Octets"]
 INPUT_PACKETS = _D["Accounting-Input-Packets"]
 OUTPUT_PACKETS = _D["Accounting-Output-Packets"]
 ERROR_MESSAGE = _D["Error-Message"]
+CALLED_STATION_ID = _D["Called-Station-Id"]
 CALLING_STATION_ID = _D["Calling-Station-Id"]
 SERVICE_SELECTION = _D["Service-Selection"]
 CHARGEABLE = _D["Chargeable-User-Identity"]
@@ -77,6 +80,8 @@ SERVICE_TYPE = _D["Service-Type"]
 AUTHENTIC = _D["Acct-Authentic"]
 FRAMED_ADDRESS = _D["Framed-IP-Address"]
 FRAMED_PREFIX = _D["Framed-IPv6-Prefix"]
+FRAMED_ROUTE = _D["Framed-Route"]
+DELEGATED_PREFIX = _D["Delegated-IPv6-Prefix"]
 QOS_RESOURCES = _D["QoS-Resources"]
 QOS_PARAMETERS = _D["QoS-Parameters"]
 FILTER_RULE = _D["Filter-Rule"]
@@ -136,6 +141,13 @@ def _link_prefix(prefix: Prefix) -> bytes:
 def _framed_prefix(prefix: Prefix) -> bytes:
     """Framed-IPv6-Prefix (RFC 3162): a zero octet, length, and as many octets as it takes."""
     return bytes((0, prefix[1])) + prefix[0][: -(-prefix[1] // 8)]
+
+
+def _delegated(prefix: Prefix) -> bytes:
+    """Delegated-IPv6-Prefix (RFC 4818); of IPv4 Framed-Route: prefix, gateway, metric."""
+    if len(prefix[0]) == 4:
+        return FRAMED_ROUTE.encode(f"{ip_address(prefix[0])}/{prefix[1]} 0.0.0.0 1")
+    return DELEGATED_PREFIX.encode(_framed_prefix(prefix))
 
 
 class RecordBuilder:
@@ -219,6 +231,10 @@ class RecordBuilder:
             add(CARE_OF.encode(subject.care_of))
         if subject.link_layer:
             add(CALLING_STATION_ID.encode(subject.link_layer.hex("-").upper()))
+        station = called_station(subject.access_network)
+        if station:
+            add(CALLED_STATION_ID.encode(station))
+        parts += map(_delegated, subject.delegated)
         if subject.service:
             add(SERVICE_SELECTION.encode(text_of(subject.service)))
         if grant.charge:
