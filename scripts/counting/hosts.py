@@ -145,7 +145,7 @@ def old_message_id(world: World) -> Steps:
 
 
 @case("hosts", denied("initial", f"{DENY}/mn-auth-failure"))
-def wrong_key(world: World) -> Steps:
+def wrong_host_key(world: World) -> Steps:
     """Binding Update of a host whose MN-HA authenticator is made with another key"""
     one = host(world)
     yield
