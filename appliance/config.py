@@ -43,6 +43,7 @@ from appliance.protocols.pmipv6.option_settings import DelegationPool, ServicePr
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -257,6 +258,14 @@ def _lma(section: Section, context: Context) -> LmaSettings:
     settings.mipv6_pools = served_pools(section)
     settings.mipv6_associations = associations(section)
     settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
+    settings.global_peers = tuple(
+        GlobalPeer(
+            address=entry.args["peer"][0],
+            prefix_length=entry.args["peer"][1],
+            identity=entry.args.get("identity", "").encode(),
+        )
+        for entry in section.entries("revocation global-peer")
+    )
     settings.prefix_pools = context.prefix_pools
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles

@@ -11,6 +11,7 @@ from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
 from appliance.config_audit_hosts import host_findings
 from appliance.config_audit_options import option_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
+from appliance.protocols.pmipv6.controlled import fault_of
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 RULE = "#" * 86
@@ -49,6 +50,8 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
     if not settings.max_subscribers:
         yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
+    if fault := fault_of(settings):
+        yield Finding("LMA-service", ERROR, f"{name} refuses every registration: a value of {fault} is 0")
     if settings.shutdown:
         yield Finding("LMA-service", WARNING, f"{name} answers nobody: it is shut down")
     elif settings.newcall_policy != "none":

@@ -5,6 +5,7 @@ ours, for what the published rows have no place for. Status codes: RFC 5213 sect
 8.9, RFC 6275 section 6.1.8, RFC 4285, RFC 5844, RFC 5845, RFC 5846 sections 5.1 and 5.2.
 """
 
+from appliance.counters_health import LMA_NOTIFICATIONS, PATHS, unpublished
 from appliance.counters_table import Row, Table, event, extra, group, total, tunnel_rows
 
 #: Label, status code and cause of the deny reasons that are counted one by one (the three that
@@ -253,7 +254,8 @@ _DENIED = (
 _TRIGGER = "Binding Revocation Indication sent"
 _STATUS = "Binding Revocation Acknowledgement received"
 
-_REVOCATION = (
+#: The MAG counts the same.
+REVOCATION = (
     *group(
         "Binding Revocation",
         event("Sent", "First transmission of a Binding Revocation Indication."),
@@ -262,27 +264,64 @@ _REVOCATION = (
         event("Not Acknowledged", "Retries used up without an answer."),
         event("Rcvd", "A Binding Revocation Indication came from a peer."),
         event("Ack Sent", "We answered one."),
+        extra("Discarded", "An indication that cannot be read, or came from a node that is no peer."),
     ),
     *group(
         "Sent Revocation Trigger Reasons",
-        event("Unspecified", f"{_TRIGGER} with trigger 0: no better reason.", 0),
-        event("Administrative Reason", f"{_TRIGGER} with trigger 1: an operator or AAA ends the session.", 1),
-        event("Inter-MAG Handoff-Same ATT", f"{_TRIGGER} with trigger 2: moved, same access technology.", 2),
-        event("Inter-MAG - Unknown Handoff", f"{_TRIGGER} with trigger 4: moved, handoff unknown.", 4),
-        event("Inter-MAG Handoff-Diff ATT", f"{_TRIGGER} with trigger 3: moved to another technology.", 3),
-        event("Per-Peer Policy", f"{_TRIGGER} with trigger 128: all sessions of that gateway.", 128),
-        event("Revoking Node Local Policy", f"{_TRIGGER} with trigger 129: sessions our policy ends.", 129),
-        event("User Initiated Session Term", f"{_TRIGGER} with trigger 5: the user ends the session.", 5),
-        event("Access Network Session Term", f"{_TRIGGER} with trigger 6: gone in the access network.", 6),
-        event("Out-of Sync BCE State", f"{_TRIGGER} with trigger 7: the two sides' states differ.", 7),
-        event("Unknown", f"{_TRIGGER} with any other trigger."),
+        event("Unspecified", f"{_TRIGGER} with trigger 0: AAA could not go on, or an operator says so.", 0),
+        event(
+            "Administrative Reason",
+            f"{_TRIGGER} with trigger 1: an operator, or a change of pools and profiles.",
+            1,
+        ),
+        event(
+            "Inter-MAG Handoff-Same ATT",
+            f"{_TRIGGER} with trigger 2, to the former MAG: moved, same access technology.",
+            2,
+        ),
+        event(
+            "Inter-MAG - Unknown Handoff",
+            f"{_TRIGGER} with trigger 4: an update elsewhere has handoff indicator 4.",
+            4,
+        ),
+        event(
+            "Inter-MAG Handoff-Diff ATT",
+            f"{_TRIGGER} with trigger 3, to the former MAG: moved to another technology.",
+            3,
+        ),
+        event(
+            "Per-Peer Policy",
+            f"{_TRIGGER} with trigger 128: all sessions with that peer, also when we stop.",
+            128,
+        ),
+        event(
+            "Revoking Node Local Policy",
+            f"{_TRIGGER} with trigger 129: the sessions of a realm or a bulk group.",
+            129,
+        ),
+        event(
+            "User Initiated Session Term",
+            f"{_TRIGGER} with trigger 5: AAA ends the session (abort, time over).",
+            5,
+        ),
+        event(
+            "Access Network Session Term",
+            f"{_TRIGGER} with trigger 6: AAA or an operator says that the link is gone.",
+            6,
+        ),
+        event(
+            "Out-of Sync BCE State",
+            f"{_TRIGGER} with trigger 7: a refresh came from a MAG not serving.",
+            7,
+        ),
+        event("Unknown", f"{_TRIGGER} with any other trigger: 250, for testing, by an operator."),
     ),
     *group(
         "Received Revocation ACK Status",
         event("Success", f"{_STATUS} with status 0.", 0),
         event("Partial-Success", f"{_STATUS} with status 1: some of the sessions.", 1),
         event("Binding-Does-Not-Exist", f"{_STATUS} with status 128: the peer has no such session.", 128),
-        event("No IPv4-HoA-Bind", f"{_STATUS} with status 129: the IPv4 home address is missing there.", 129),
+        event("No IPv4-HoA-Bind", f"{_STATUS} with status 129: it misses the IPv4 home address.", 129),
         event("Global-Revoc-Not-Authorized", f"{_STATUS} with status 130.", 130),
         event("Revoc-MN-ID-Required", f"{_STATUS} with status 131: it wants an identifier.", 131),
         event("Revoc-Failed-MN-Attached", f"{_STATUS} with status 132: the mobile node is still there.", 132),
@@ -298,13 +337,22 @@ _REVOCATION = (
             "Every revocation acknowledgement that was dropped.",
             "binding-revocation-ack-discarded/*",
         ),
-        event("Session Not Found", "Its session is gone, or it names none that exists."),
-        event("Badly Formed Request", "Its flags differ from the indication's, or its options contradict."),
+        event(
+            "Session Not Found",
+            "Its session has ended or goes on since, or it names another mobile node.",
+        ),
+        event(
+            "Badly Formed Request",
+            "Its flags are not the indication's, or a group is beside a mobile node.",
+        ),
         event("Decode Error", "Its options cannot be read."),
         event("Checksum Error", "Checksum wrong."),
-        event("Invalid Message Type", "Neither an indication nor an acknowledgement."),
-        event("HAMGR Not Ready", "The service is not started yet."),
-        event("Matching Request Not Found", "No indication with its sequence number waits for an answer."),
+        event("Invalid Message Type", "Its Binding Revocation type is neither 1 nor 2."),
+        event("HAMGR Not Ready", "No indication waits for it, and the service is shut down or stops."),
+        event(
+            "Matching Request Not Found",
+            "No indication to its sender has its number and waits for an answer.",
+        ),
         event("Invalid Buffer Length", "Shorter than its header says or than its type needs."),
     ),
 )
@@ -314,7 +362,7 @@ LMA = Table(
         *_AUTHENTICATION,
         *_UPDATES,
         *_DENIED,
-        *_REVOCATION,
+        *REVOCATION,
         *tunnel_rows(),
         *group(
             "Total Disconnects",
@@ -323,6 +371,8 @@ LMA = Table(
             event("Admin Drops", "A session ended by an operator, AAA or policy."),
             event("Other Reasons", "A session ended otherwise: peer failed, revoked there, replaced."),
         ),
+        *unpublished(PATHS),
+        *LMA_NOTIFICATIONS,
         *group(
             "Other Mobility Messages",
             extra("Received", "A mobility message that is no binding update."),

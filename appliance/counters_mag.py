@@ -4,7 +4,10 @@ The first two groups and Path Management Messages carry the published names; the
 is ours, named after the LMA's where the two mean the same.
 """
 
-from appliance.counters_lma import DENY_REASONS
+from attrs import evolve
+
+from appliance.counters_health import MAG_NOTIFICATIONS, PATHS
+from appliance.counters_lma import DENY_REASONS, NESTED, REVOCATION
 from appliance.counters_table import Table, event, extra, group, total, tunnel_rows
 
 _SIGNALLING = (
@@ -49,64 +52,14 @@ _SIGNALLING = (
         event("Invalid Buffer Length", "Shorter than its header says, or than its type needs."),
         event("No Matching Request", "No request with its sequence number or timestamp waits for an answer."),
         event("Mismatched Options", "Its identifier or prefixes are not those that were asked for."),
-    ),
-)
-
-_PATHS = group(
-    "Path Management Messages",
-    total(
-        "Total TX",
-        "Every heartbeat request sent.",
-        "path-management-messages/heartbeat-request/initial-tx",
-        "path-management-messages/heartbeat-request/retrans-tx",
-        sub="Heartbeat Request",
-    ),
-    event("Total RX", "Every heartbeat request that came in.", sub="Heartbeat Request"),
-    event("Initial TX", "Heartbeat request sent for the first time.", sub="Heartbeat Request"),
-    event("Initial RX", "Heartbeat request with a new sequence number.", sub="Heartbeat Request"),
-    event("Retrans TX", "Heartbeat request sent again.", sub="Heartbeat Request"),
-    event("Total TX", "Heartbeat response sent.", sub="Heartbeat Response"),
-    event("Total RX", "Heartbeat response that came in.", sub="Heartbeat Response"),
-    event("Bind Error", "A Binding Error came in answer to a heartbeat: the peer does not know them."),
-    total(
-        "Total",
-        "Every heartbeat message dropped.",
-        "path-management-messages/heartbeat-messages-discarded/*",
-        sub="Heartbeat Messages Discarded",
-    ),
-    event("Decode error", "It cannot be read.", sub="Heartbeat Messages Discarded"),
-    event(
-        "Invalid Buffer Length",
-        "Shorter than its header says or than its type needs.",
-        sub="Heartbeat Messages Discarded",
-    ),
-    event(
-        "Heartbeat Rsp From Unknown Peer",
-        "Response from a node that we sent no request.",
-        sub="Heartbeat Messages Discarded",
-    ),
-    event(
-        "Heartbeat Rsp Seq. Num Mismatch",
-        "Response whose sequence number is not the one sent.",
-        sub="Heartbeat Messages Discarded",
-    ),
-    event(
-        "Restart counter change", "The peer restarted: its counter changed.", sub="Reasons for path failure"
-    ),
-    event(
-        "No Heartbeat Response received", "Retries used up without an answer.", sub="Reasons for path failure"
-    ),
-    total(
-        "Total path failures detected",
-        "Every time a peer was found failed or restarted.",
-        "path-management-messages/reasons-for-path-failure/*",
+        extra("Unusable Parameters", "Its LMA-Controlled MAG Parameters option has a zero (RFC 8127)."),
     ),
 )
 
 MAG = Table(
     (
         *_SIGNALLING,
-        *_PATHS,
+        *PATHS,
         *tunnel_rows(),
         *group(
             "Access Links",
@@ -143,6 +96,7 @@ MAG = Table(
             event("Link Loss", "A session ended because its access link went down."),
             event("Other Reasons", "A session ended otherwise."),
         ),
+        *MAG_NOTIFICATIONS,
         *group(
             "Other Mobility Messages",
             extra("Received", "A mobility message that is no binding acknowledgement."),
@@ -157,5 +111,8 @@ MAG = Table(
             extra("Ignored", "A Redirect option that was not asked for."),
             extra("Refused", "A Redirect option that names no anchor that may be taken: no session."),
         ),
+        # Shown as far as there is something to show; texts and labels as the LMA's.
+        *(evolve(row, extra=True) for row in REVOCATION),
     ),
+    nested=NESTED,
 )

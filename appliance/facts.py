@@ -11,6 +11,7 @@ from appliance.facts_options import lma_options, mag_options
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -60,6 +61,57 @@ def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
         ("Heartbeat Retransmission Timeout", str(timeout)),
         ("Heartbeat Max Retransmissions", str(retransmissions)),
     ]
+
+
+def _revocation(settings: LmaSettings | MagSettings) -> Facts:
+    """Whether bindings are revoked, and how often it is said."""
+    if not settings.revocation:
+        return [("Revocation", "Disabled")]
+    return [
+        ("Revocation", "Enabled"),
+        ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
+        ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
+    ]
+
+
+def _global_peer(peer: GlobalPeer) -> str:
+    text = _network(peer.address, peer.prefix_length)
+    return f"{text} identity {peer.identity.decode()}" if peer.identity else text
+
+
+def _losses(settings: LmaSettings | MagSettings) -> Facts:
+    """What becomes of sessions with a peer that heartbeats find lost."""
+    if not settings.heartbeat_interval:
+        return []
+    words = {"keep-sessions": "Keep Sessions", "end-sessions": "End Sessions"}
+    return [
+        ("Path Failure", words[settings.heartbeat_path_failure]),
+        ("Peer Restart", words[settings.heartbeat_peer_restart]),
+    ]
+
+
+def _controlled(settings: LmaSettings) -> Facts:
+    """Update notifications, and the timers that gateways are given."""
+    facts = [
+        ("Update Notification Max Retransmissions", str(settings.update_notification_retransmissions)),
+        ("Update Notification Delay", f"{settings.update_notification_delay} milliseconds"),
+        ("Update Notification On Change", _switch(settings.update_notification_on_change)),
+        ("MAG Re-registration Control", _switch(settings.mag_reregistration_control)),
+    ]
+    if settings.mag_reregistration_control:
+        facts += [
+            ("MAG Re-registration Start Time", f"{4 * settings.mag_reregistration_start} seconds"),
+            ("MAG Initial Retransmission", f"{settings.mag_retransmission_initial} seconds"),
+            ("MAG Maximum Retransmission", f"{settings.mag_retransmission_maximum} seconds"),
+        ]
+    facts.append(("MAG Heartbeat Control", _switch(settings.mag_heartbeat_control)))
+    if settings.mag_heartbeat_control:
+        facts += [
+            ("MAG Heartbeat Interval", f"{settings.mag_heartbeat_interval} seconds"),
+            ("MAG Heartbeat Retransmission Delay", f"{settings.mag_heartbeat_delay} seconds"),
+            ("MAG Heartbeat Max Retransmissions", str(settings.mag_heartbeat_retransmissions)),
+        ]
+    return facts
 
 
 def _peer(peer: Peer) -> str:
@@ -133,16 +185,17 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("AAA Group", settings.aaa_group or "None"),
         ("AAA Authentication Endpoint", _endpoint(settings, accounting=False)),
         ("AAA Accounting Endpoint", _endpoint(settings, accounting=True)),
-        ("Revocation", _switch(settings.revocation)),
+        ("Bulk Binding Update", "Accepted" if settings.accept_bulk else "Refused"),
+        *_revocation(settings),
     ]
     if settings.revocation:
-        facts += [
-            ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
-            ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
-        ]
+        facts.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
+        peers = [_global_peer(peer) for peer in settings.global_peers]
+        facts += _listing("Revocation Global Peer", peers)
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += _losses(settings) + _controlled(settings)
     facts += _hosts(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
@@ -208,10 +261,18 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+        ("Bulk Binding Update", "Requested" if settings.request_bulk else "Not Requested"),
+        *_revocation(settings),
     ]
+    if settings.revocation:
+        facts += [
+            ("Revocation Of All At Once", _switch(settings.revocation_global)),
+            ("Revocation Identity", settings.revocation_identity or settings.name),
+        ]
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
+    facts += _losses(settings)
     facts += [
         ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
     ]

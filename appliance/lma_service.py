@@ -15,10 +15,20 @@ from appliance.host import resident_memory
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mipv6.driver import HostSide
+from appliance.protocols.mobility.status import REVOKE_LOCAL_POLICY as LOCAL_POLICY
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.driver import LmaDriver
-from appliance.protocols.pmipv6.events import Capacity, Concluded, Entrust, Notify
+from appliance.protocols.pmipv6.events import (
+    Capacity,
+    ClearSessions,
+    Concluded,
+    Depart,
+    Entrust,
+    Notify,
+    NotifyUpdate,
+)
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.revocation import MANY
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.service import ADMIN_REBOOT, Service, address_text, encapsulation_text
@@ -74,6 +84,7 @@ class LmaService(Service):
     async def start(self) -> None:
         """Open sockets and TUN device; raises ResourceError. Routes to the device are the caller's."""
         settings = self.settings
+        began = await self._began()
         self._engine = Engine(
             self._reactor,
             Host(),
@@ -100,6 +111,7 @@ class LmaService(Service):
             self._probe(),
             self._client,
             self._routes,
+            self.keep_peers,
             HostSide(self._reactor, settings.address, self.notify, self._probe()),
             self._pass_to_neighbour,
         )
@@ -107,6 +119,9 @@ class LmaService(Service):
             self._client.attach(self._driver.feed, self._engine.usage)
             await self._client.start()
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        if began is not None:
+            # Nothing has been read from the sockets yet.
+            self._driver.feed(began)
         self.state = "Started"
         self._limit_memory()
 
@@ -186,8 +201,10 @@ class LmaService(Service):
             self._make_cores()
 
     async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
-        """End all sessions with their AAA servers; there are no new ones from now on."""
+        """Tell the gateways, end all sessions with their AAA servers; there are no new ones from now on."""
         if self._driver is not None:
+            self._driver.feed(Depart())
+            await self._part()
             self._driver.stop()
         if self._client is not None:
             await self._client.stop(cause)
@@ -200,10 +217,37 @@ class LmaService(Service):
             self._routes.close()
             self._routes = None
         super().stop()
+        self._core.close()
 
     def dissolve(self) -> int:
         """Count all sessions as dropped by the operator; their gateways find out at the next refresh."""
         return self._core.dissolve()
+
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
+        """End the sessions that match; those of a group, a realm or all by one message to each gateway."""
+        if not group and trigger not in MANY:
+            return super().clear_sessions(wanted, trigger, ipv4_only)
+        realm = wanted.username.removeprefix("*").encode() if trigger == LOCAL_POLICY else b""
+        entries = self._core.members(group) if group else self._entries(wanted)
+        return self._at_once(ClearSessions(mn_id=realm, trigger=trigger, group=group), entries)
+
+    def notify_update(self, username: str, reason: int, vendor: tuple[int, int, bytes]) -> tuple[int, str]:
+        """Send Update Notifications; returns for how many sessions or gateways, and what prevents it."""
+        if self._driver is None:
+            return 0, f"lma-service {self.name} is not started"
+        mn_id = username.encode()
+        if username:
+            found = self._core.sessions(mn_id=mn_id)
+            concerned = sum(not (entry.deleting or entry.of_host) for entry in found)
+            refusal = "" if concerned else f"no session of {username} in lma-service {self.name}"
+        else:
+            concerned = self._core.notifications.gateways
+            refusal = "" if concerned else f"no gateway has a session in lma-service {self.name}"
+        if not refusal:
+            self._driver.feed(NotifyUpdate(reason, mn_id, *vendor))
+        return concerned, refusal
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines of ``show lma-service name NAME``."""

@@ -15,7 +15,7 @@ from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
-from appliance.service import Service, address_text, encapsulation_text
+from appliance.service import ADMIN_REBOOT, Service, address_text, encapsulation_text
 from appliance.tun.device import System as Host
 from appliance.tun.engine import Engine
 
@@ -39,6 +39,7 @@ class MagService(Service):
     async def start(self) -> None:
         """Open the sockets; access links follow as their devices come up."""
         settings = self.settings
+        began = await self._began()
         self._engine = Engine(
             self._reactor,
             Host(),
@@ -64,8 +65,12 @@ class MagService(Service):
             self._sink("mag"),
             self._sink("access"),
             self._probe(),
+            self.keep_peers,
         )
         self._driver.start(self._reactor, settings.address, settings.ipv4_address)
+        if began is not None:
+            # Nothing has been read from the sockets yet.
+            self._driver.feed(began)
         self._driver.relay(self._reactor, _relay_address(settings))
         self.state = "Started"
 
@@ -124,6 +129,20 @@ class MagService(Service):
         if self._driver is not None and ended:
             self._driver.feed(ClearSessions())
         return ended
+
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
+        """End the sessions that match; all of them by one message to each anchor, if that is configured."""
+        settings = self.settings
+        if wanted == SessionFilter() and settings.revocation and settings.revocation_global:
+            return self._at_once(ClearSessions(), self._entries(wanted))
+        return super().clear_sessions(wanted)
+
+    async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
+        """Give the anchors a moment to answer that all sessions are revoked."""
+        if self._driver is not None:
+            await self._part()
 
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""

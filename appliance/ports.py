@@ -148,10 +148,13 @@ class ServicePort(Protocol):
     def census(self, wanted: SessionFilter) -> Iterator[Census | None]:
         """Count the sessions that match: ``None`` while counting, the result at the end."""
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
         """End the sessions that match, one at each ``True``; ``False``: still looking.
 
-        It must be asked for all of them; who stops asking leaves the rest alone.
+        It must be asked for all of them; who stops asking leaves the rest alone. The others are fields of
+        :class:`pmipv6.events.ClearSessions`, for anchors.
         """
 
     def pools(self) -> list[PoolView]:

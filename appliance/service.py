@@ -7,8 +7,10 @@
     Shell ──ServicePort──▶ facts, sessions, clear, attach, detach
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
@@ -16,20 +18,25 @@ from appliance import views
 from appliance.counters import CounterSet
 from appliance.diameter_hub import Hub
 from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
+from appliance.ports_health import HeartbeatView
 from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
-from appliance.protocols.pmipv6.events import ClearSessions, Notify
+from appliance.protocols.pmipv6.events import Began, ClearSessions, KeepPeers, Notify
 from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.rawsock import QUEUE_LIMIT
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
+from appliance.restarts import Restarts
 from appliance.tap import Tap
 from appliance.tun.engine import Engine
 from appliance.wildcards import is_wild
 
 #: Termination-Cause of sessions that end with the process (RFC 2866, RFC 7155 section 4.2.9).
 ADMIN_REBOOT = 17
+
+#: Longest time that a service that stops waits for the answers of its peers, seconds.
+PARTING = 3.5
 
 Clock = Callable[[], Now]
 Tell = Callable[[str, str], None]
@@ -49,6 +56,11 @@ def prefix_text(prefix: tuple[bytes, int]) -> str:
 def address_bytes(text: str) -> bytes:
     """Packed form of an address, or of a prefix without its length."""
     return ipaddress.ip_address(text.partition("/")[0]).packed
+
+
+def _say(tell: Tell, label: str, level: str, text: str) -> None:
+    """Log a line of the service of that label."""
+    tell(level, f"{label}: {text}")
 
 
 class Service:
@@ -75,7 +87,10 @@ class Service:
         session_ids: SessionIds | None = None,
         state_directory: str = "",
     ) -> None:
-        """``hub``, ``exchanges``, ``session_ids`` and ``state_directory`` are for AAA; a gateway has none."""
+        """``hub``, ``exchanges`` and ``session_ids`` are for AAA; a gateway has none.
+
+        Without a ``state_directory`` nothing is remembered for the next start.
+        """
         self.settings = settings
         self.name: str = settings.name
         self.context: str = settings.context
@@ -88,6 +103,10 @@ class Service:
         self._recorder = recorder
         self._tap = tap
         self._engine: Engine | None = None
+        self._restarts: Restarts | None = None
+        if state_directory:
+            told = partial(_say, tell, self.label)
+            self._restarts = Restarts(state_directory, self.label, told, lambda: clock().wall)
         self._make_cores()
 
     def _make_cores(self) -> None:
@@ -111,7 +130,36 @@ class Service:
 
     def notify(self, effect: Notify) -> None:
         """Log what a core has to say."""
-        self._tell(effect.level, f"{self.label}: {effect.text}")
+        _say(self._tell, self.label, effect.level, effect.text)
+
+    def keep_peers(self, effect: KeepPeers) -> None:
+        """Write down for the next start whom there are sessions with."""
+        if self._restarts is not None:
+            self._restarts.keep(effect)
+
+    async def _began(self) -> Began | None:
+        """What the core is to be told before any message; ``None``: nothing."""
+        return None if self._restarts is None else await self._restarts.begin()
+
+    def restart_counter(self) -> int:
+        """Return how often it has started (RFC 5847 section 3.2)."""
+        counter: int = self._core.restarts
+        return counter
+
+    def heartbeats(self) -> list[HeartbeatView]:
+        """Return its peers, in the order of their addresses."""
+        core = self._core
+        return [
+            HeartbeatView(
+                peer=address_text(peer.address),
+                state=peer.state,
+                sessions=core.shared(peer.address),
+                last_seen=peer.heard_wall or None,
+                restart_counter=peer.counter,
+                misses=peer.misses,
+            )
+            for peer in sorted(core.peers(), key=lambda peer: (len(peer.address), peer.address))
+        ]
 
     def _entries(self, wanted: SessionFilter) -> Iterator[Any]:
         raise AssertionError("each kind of service has its own")
@@ -143,15 +191,34 @@ class Service:
         count: int = self._core.session_count
         return count
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
         """End the sessions that match, one at each ``True``; a gateway de-registers them."""
 
         def end(call_id: int) -> None:
             # The service may have been stopped since the last one.
             if self._driver is not None:
-                self._driver.feed(ClearSessions(call_id=call_id))
+                self._driver.feed(ClearSessions(call_id=call_id, trigger=trigger, ipv4_only=ipv4_only))
 
         return views.clear(self._entries(wanted), end) if self._driver is not None else iter(())
+
+    def _at_once(self, event: ClearSessions, entries: Iterator[Any]) -> Iterator[bool]:
+        """End sessions by one event; one ``True`` for each of those in ``entries``."""
+        number = 0
+        for found in views.clear(entries, lambda call_id: None):
+            number += found
+            if number % views.SLICE == 0:
+                yield False
+        if self._driver is not None and number:
+            self._driver.feed(event)
+            yield from (True for _ in range(number))
+
+    async def _part(self) -> None:
+        """Wait until the peers have heard that the service goes, but not for long."""
+        ends = self._clock().mono + PARTING
+        while not self._core.departed and self._clock().mono < ends:
+            await asyncio.sleep(0.02)
 
     def pools(self) -> list[PoolView]:
         """Return its pools; a gateway has none."""
@@ -209,6 +276,8 @@ class Service:
 
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
+        if self._restarts is not None:
+            self._restarts.close()
         if self._driver is not None:
             self._driver.stop()
             self._driver = None

@@ -158,6 +158,7 @@ class LoadTests(SynchronousTestCase):
         """Each scalar field of a service and each number of any class is set by some command."""
         filled = {"name", "context", "peers", "prefix_pools", "address_pools", "profiles", "default_profile",
                   "access_interfaces", "policies", "aaa", "anchors", "dhcp_dns_servers", "redirect_targets",
+                  "global_peers",
                   "redirect_allowed", "delegation_pools", "delegations", "service_profiles",
                   "vendor_options", "access_networks", "mipv6_pools", "mipv6_associations"}  # fmt: skip
         modes = {

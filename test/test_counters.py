@@ -17,6 +17,9 @@ def golden() -> list[tuple[str, ...]]:
     lines = GOLDEN.read_text(encoding="utf-8").splitlines()
     return [tuple(line.split("\t")) for line in lines[1:]]
 
+#: Groups of the anchor's table that are not in the published list as a whole.
+OUR_GROUPS = ("Path Management Messages", "Update Notifications")
+
 
 class PublishedListTest(SynchronousTestCase):
     """The LMA table is the published list."""
@@ -30,7 +33,7 @@ class PublishedListTest(SynchronousTestCase):
     def test_extra_rows(self) -> None:
         """The rows beyond the list are those that make totals balance and the other messages."""
         self.assertEqual(
-            [row.key for row in LMA.rows if row.extra],
+            [row.key for row in LMA.rows if row.extra and row.heading not in OUR_GROUPS],
             [
                 "binding-updates-received/pending",
                 "binding-update-deny-reasons/other",
@@ -38,6 +41,7 @@ class PublishedListTest(SynchronousTestCase):
                 "update-denied-admin-prohibited-reasons/other",
                 "update-denied-unspecified-reason/other",
                 "binding-updates-discard-reasons/other",
+                "binding-revocation/discarded",
                 "tunnel-data-received/total-packets/ipv4-gre",
                 "tunnel-data-received/total-bytes/ipv4-gre",
                 "tunnel-data-sent/total-packets/ipv4-gre",

@@ -20,6 +20,7 @@ from appliance.protocols.pmipv6.settings import (
     AddressPool,
     Anchor,
     Association,
+    GlobalPeer,
     LmaSettings,
     MagSettings,
     MobilePolicy,
@@ -38,6 +39,9 @@ OTHER: dict[str, Any] = {
     "address": b"",
     "ipv4_address": V4,
     "unknown_peer": "discard",
+    "revocation_pending": "accept",
+    "revocation_identity": "mag1@example.org",
+    "global_peers": (GlobalPeer(address=ADDRESS, prefix_length=128),),
     "mipv6_pools": ("HOSTS",),
     "mipv6_home_link": "home0",
     "mipv6_authentication": "optional",
@@ -53,6 +57,7 @@ OTHER: dict[str, Any] = {
     "dhcp_domain_name": "example.org",
     "dhcp_relay_server": V4,
     "tunnel_traffic_class": 0xB8,
+    "heartbeat_path_failure": "end-sessions",
     "peers": (Peer(address=ADDRESS, prefix_length=128),),
     "prefix_pools": (PrefixPool(name="HOME", prefix=ADDRESS[:6] + bytes(10), prefix_length=48),),
     "address_pools": (
@@ -90,6 +95,9 @@ def other(name: str, value: Any) -> Any:
     """A value of the field that differs from ``value``."""
     if name in OTHER:
         return OTHER[name]
+    if name == "heartbeat_peer_restart":
+        # Anchor and gateway begin differently.
+        return "keep-sessions" if value == "end-sessions" else "end-sessions"
     return not value if isinstance(value, bool) else value + 1
 
 
@@ -126,7 +134,7 @@ class LmaFactsTest(SynchronousTestCase):
             name="lma1", heartbeat_interval=60, heartbeat_timeout=5, heartbeat_max_retransmissions=4
         )
         facts = lma_facts(settings, "Started")
-        lines = [f"{label}: {value}" for label, value in facts if "Heartbeat" in label]
+        lines = [f"{label}: {value}" for label, value in facts if label.startswith("Heartbeat")]
         self.assertEqual(
             lines,
             [
@@ -136,13 +144,25 @@ class LmaFactsTest(SynchronousTestCase):
                 "Heartbeat Max Retransmissions: 4",
             ],
         )
-        off = [fact for fact in lma_facts(LmaSettings(name="lma1"), "Started") if "Heartbeat" in fact[0]]
-        self.assertEqual(off, [("Heartbeat support", "Disabled")])
+        losses = dict(facts)["Path Failure"], dict(facts)["Peer Restart"]
+        self.assertEqual(losses, ("Keep Sessions", "End Sessions"))
+        off = lma_facts(LmaSettings(name="lma1"), "Started")
+        self.assertEqual(
+            [fact for fact in off if fact[0].startswith(("Heartbeat", "Path F"))],
+            [("Heartbeat support", "Disabled")],
+        )
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
         base = LmaSettings(
-            name="lma1", context="anchor", address=ADDRESS, heartbeat_interval=60, revocation=True, mipv6=True
+            name="lma1",
+            context="anchor",
+            address=ADDRESS,
+            heartbeat_interval=60,
+            revocation=True,
+            mag_reregistration_control=True,
+            mag_heartbeat_control=True,
+            mipv6=True,
         )
         for attribute in fields(LmaSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
@@ -166,7 +186,10 @@ class MagFactsTest(SynchronousTestCase):
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen."""
-        base = MagSettings(name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60)
+        base = MagSettings(
+            name="mag1", context="access", address=ADDRESS, lma=ADDRESS, heartbeat_interval=60,
+            revocation=True,
+        )
         for attribute in fields(MagSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
             self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)

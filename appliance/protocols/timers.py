@@ -72,10 +72,11 @@ class Deadlines:
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, mono: float, limit: int = 10_000) -> list[Any]:
-        """Take out at most ``limit`` keys whose time has come at ``mono``."""
+        """Take out keys whose time has come at ``mono``; at most ``limit`` entries are looked at."""
         found: list[Any] = []
         heap, live = self._heap, self._live
-        while heap and heap[0][0] <= mono and len(found) < limit:
+        while heap and heap[0][0] <= mono and limit > 0:
+            limit -= 1
             when, _, key = heapq.heappop(heap)
             if live.get(key) != when:
                 continue

@@ -15,6 +15,7 @@ from appliance.ports import (
     SessionFilter,
     SessionView,
 )
+from appliance.ports_health import HeartbeatView
 from test.cli.fake_aaa import FakeAaa
 from test.cli.fakes import FakeHost, FakeLog
 
@@ -63,9 +64,14 @@ class FakeService:
         self.state = "Started"
         self.counters = CounterSet(LMA if kind == "lma" else MAG)
         self.filters: list[SessionFilter] = []
+        #: What clear commands said beside the filter.
+        self.manners: list[dict[str, Any]] = []
         self._sessions = sessions or []
         self.pool_views: list[PoolView] = []
         self.queue_views: list[QueueView] = []
+        self.heartbeat_views: list[HeartbeatView] = []
+        self.notified: list[tuple[str, int, tuple[int, int, bytes]]] = []
+        self.refusal = ""
 
     def facts(self) -> list[tuple[str, str]]:
         """Two facts."""
@@ -91,8 +97,9 @@ class FakeService:
             yield None
         yield census
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(self, wanted: SessionFilter, **manner: Any) -> Iterator[bool]:
         """Note the filter and drop those that match, one by one."""
+        self.manners.append(manner)
         for view in list(self.sessions(wanted)):
             self._sessions.remove(view)
             yield True
@@ -108,6 +115,19 @@ class FakeService:
     def queues(self) -> list[QueueView]:
         """What was put into ``queue_views``."""
         return self.queue_views
+
+    def restart_counter(self) -> int:
+        """Twelve."""
+        return 12
+
+    def heartbeats(self) -> list[HeartbeatView]:
+        """What was put into ``heartbeat_views``."""
+        return self.heartbeat_views
+
+    def notify_update(self, username: str, reason: int, vendor: tuple[int, int, bytes]) -> tuple[int, str]:
+        """Note it; three are concerned."""
+        self.notified.append((username, reason, vendor))
+        return 3, self.refusal
 
 
 #: The moment that the fake system's clock stands at.

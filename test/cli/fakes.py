@@ -58,7 +58,9 @@ class FakeGateway:
         """An empty one."""
         return iter([Census()])
 
-    def clear_sessions(self, wanted: SessionFilter) -> Iterator[bool]:
+    def clear_sessions(
+        self, wanted: SessionFilter, trigger: int = 1, ipv4_only: bool = False, group: int = 0
+    ) -> Iterator[bool]:
         """None."""
         return iter(())
 

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import appliance.cli.commands.lma
 import appliance.cli.commands.mag
+from appliance.cli.commands.sessions import GROUP_CHOICE, REVOCATION
 from appliance.cli.grammar import Registry
 from appliance.cli.render import CounterScreen, FactsScreen
 from appliance.cli.render_sessions import SessionCountersScreen, SessionFullScreen, SessionListScreen
@@ -188,6 +189,30 @@ class SessionTest(CommandTest):
             self.assertEqual(shell.asked, [] if asked is None else [[asked]])
             self.assertEqual(tuple(s.session_count() for s in (self.one, self.two, self.mag)), left)
 
+    def test_clear_by_revocation(self) -> None:
+        """What gateways are told, whole realms and groups; what one message cannot say is refused."""
+        for line, manner in (
+            ("callid 9 revocation-trigger user", {"trigger": 5}),
+            ("callid 9 ipv4-only", {"ipv4_only": True}),
+            ("callid 9 ipv4-only revocation-trigger out-of-sync", {"trigger": 7, "ipv4_only": True}),
+            ("bulk-group 4 -noconfirm", {"group": 4}),
+            ("username @example.net revocation-trigger local-policy", {"trigger": 129}),
+            ("all revocation-trigger per-peer-policy", {"trigger": 128}),
+        ):
+            FakeShell(self.system, "administrator").run(f"clear lma-service session {line}")
+            self.assertEqual(self.one.manners[-1], manner)
+        for line in (
+            "callid 9 revocation-trigger per-peer-policy",
+            "all revocation-trigger local-policy",
+            "username a@x revocation-trigger local-policy",
+            "username *@* revocation-trigger local-policy",
+            "all ipv4-only revocation-trigger per-peer-policy",
+            "bulk-group 4 ipv4-only",
+            "bulk-group 0",
+        ):
+            self.failure(f"clear lma-service session {line} -noconfirm")
+        self.failure("clear mag-service session all revocation-trigger user")
+
     def test_not_confirmed(self) -> None:
         """A "no" ends nothing."""
         shell = FakeShell(self.system, "administrator")
@@ -214,10 +239,12 @@ class DeclarationTest(SynchronousTestCase):
     """Both modules declare the same commands."""
 
     def test_same_for_both(self) -> None:
-        """LMA and MAG have the same command forms, by the word lma-service or mag-service."""
+        """LMA and MAG have the same command forms; only anchors say more when they clear sessions."""
         self.assertTrue(appliance.cli.commands.lma and appliance.cli.commands.mag)
         registry = Registry()
         for kind in ("lma", "mag"):
             appliance.cli.commands.lma.declare(kind, registry)
         forms = [command.syntax for command in registry.commands("exec")]
-        self.assertEqual([form.replace("lma-", "mag-") for form in forms[:5]], forms[5:])
+        anchor = [form.replace("lma-", "mag-") for form in forms[:5]]
+        anchor[4] = anchor[4].replace(GROUP_CHOICE, "").replace(REVOCATION, "")
+        self.assertEqual(anchor, forms[5:])

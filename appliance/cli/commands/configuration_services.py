@@ -11,23 +11,6 @@ def _stored(mode: str, syntax: str, text: str) -> None:
     number(mode, syntax, f"{text}; stored for the function to come")
 
 
-def _heartbeat(mode: str) -> None:
-    note = "no heartbeats"
-    number(
-        mode,
-        "heartbeat interval <heartbeat_interval:NUMBER>",
-        "Time between heartbeats; stored for the function to come",
-        no="heartbeat",
-        note=note,
-    )
-    _stored(
-        mode,
-        "heartbeat retransmission max <heartbeat_max_retransmissions:NUMBER>",
-        "Requests without an answer until the peer counts as lost",
-    )
-    _stored(mode, "heartbeat retransmission timeout <heartbeat_timeout:NUMBER>", "Time to wait for an answer")
-
-
 def _tunnel(mode: str) -> None:
     number(mode, "path-mtu <path_mtu:NUMBER>", "Largest packet between the anchor and its gateways")
     text = "Traffic class of outer headers; without it that of the packet inside is copied"
@@ -87,7 +70,6 @@ def _lma() -> None:
         },
     )
     toggle(mode, "alt_coa_allowed", "alt-coa-allowed", "Alternate Care-of Address option for the data plane")
-    _heartbeat(mode)
     toggle(
         mode, "refresh_advice_option", "refresh-advice-option", "Binding Refresh Advice in acknowledgements"
     )
@@ -95,13 +77,6 @@ def _lma() -> None:
         mode, "refresh-interval-percent <refresh_interval_percent:NUMBER>", "Share of the lifetime advised"
     )
     number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
-    toggle(mode, "revocation", "revocation enable", "Revoking bindings; stored for the function to come")
-    _stored(
-        mode, "revocation max-retransmission <revocation_max_retransmissions:NUMBER>", "Repeated indications"
-    )
-    _stored(
-        mode, "revocation retransmission-timeout <revocation_timeout:NUMBER>", "Time to wait for an answer"
-    )
     toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
     number(
         mode,
@@ -184,7 +159,6 @@ def _mag() -> None:
         help={"lma-address": "Anchor of mobile nodes whose line names none", "lma": "IPv6 address"},
     )
     choice(mode, "encapsulation <encapsulation:gre|ipip>", "Form of the tunnel")
-    _heartbeat(mode)
     number(mode, "max-retransmissions <max_retransmissions:NUMBER>", "Binding Updates sent again")
     number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Registration lifetime to ask for")
     number(

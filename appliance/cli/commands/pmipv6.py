@@ -6,7 +6,15 @@ and finds the services through the shell's ``system`` port.
 
 from typing import Any
 
-from appliance.cli.commands.sessions import CHOICES, FILTERS, clear, views, wanted
+from appliance.cli.commands.sessions import (
+    CHOICES,
+    FILTERS,
+    GROUP_CHOICE,
+    REVOCATION,
+    clear,
+    views,
+    wanted,
+)
 from appliance.cli.commands.sessions import HELP as SESSION_HELP
 from appliance.cli.grammar import COMMANDS, Registry, command
 from appliance.cli.render import CounterScreen, FactsScreen, Screen
@@ -118,9 +126,11 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
     def drop_statistics(shell: Any, args: dict[str, Any]) -> list[str]:
         return clear_statistics(shell.system, kind, args.get("service", ""))
 
+    told, how = (GROUP_CHOICE, REVOCATION) if kind == "lma" else ("", "")
+
     @command(
         "exec",
-        f"clear {service} session {{ all | {CHOICES} }} [ -noconfirm ]",
+        f"clear {service} session {{ all | {CHOICES}{told} }}{how} [ -noconfirm ]",
         help=HELP,
         rights="administrator",
         registry=registry,

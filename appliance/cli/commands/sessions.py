@@ -5,6 +5,7 @@ from typing import Any
 
 from appliance.cli.values import CommandError
 from appliance.ports import Census, ServicePort, SessionFilter, SessionView
+from appliance.wildcards import is_wild
 
 #: Sessions that are ended between two chances for others: each may send a message and change tunnels.
 CLEARED_AT_ONCE = 20
@@ -19,6 +20,24 @@ CHOICES = (
     " | msid <imsi:NAME 7-16>"
 )
 
+#: Words for the revocation triggers (RFC 5846 section 5.1); ``testing`` is one that no peer knows.
+TRIGGERS = {
+    "unspecified": 0,
+    "administrative": 1,
+    "handoff-same-access": 2,
+    "handoff-other-access": 3,
+    "handoff-unknown": 4,
+    "user": 5,
+    "access-network": 6,
+    "out-of-sync": 7,
+    "per-peer-policy": 128,
+    "local-policy": 129,
+    "testing": 250,
+}
+#: More of anchors' clear commands: a group of RFC 6602, and what gateways are told.
+GROUP_CHOICE = " | bulk-group <group:NUMBER 1-4294967295>"
+REVOCATION = f" [ ipv4-only ] [ revocation-trigger <trigger:{'|'.join(TRIGGERS)}> ]"
+
 HELP = {
     "all": "All of them",
     "full": "Everything about each session",
@@ -31,6 +50,11 @@ HELP = {
     "imsi": "Sessions of a subscriber by the number in its identifier",
     "msid": "Sessions of a mobile station by the number in its identifier",
     "-noconfirm": "Does not ask whether you are sure",
+    "bulk-group": "Sessions of a bulk group of the anchor, by one message to each gateway (RFC 6602)",
+    "group": "Number of the group; 1 is all that are in a group at all",
+    "ipv4-only": "Only their IPv4 home addresses go; sessions that have a prefix go on",
+    "revocation-trigger": "What gateways are told, if revocation is enabled; otherwise: administrative",
+    "trigger": "Reason; per-peer-policy needs all, local-policy username @realm: one message to each MAG",
 }
 
 
@@ -73,13 +97,44 @@ async def count(shell: Any, services: Iterable[ServicePort], which: SessionFilte
     return total
 
 
+def manner(args: dict[str, Any], which: SessionFilter) -> dict[str, Any]:
+    """What a clear command says beside which sessions it means; turns ``@realm`` in ``which`` into a pattern.
+
+    Raises CommandError for what one message to each gateway cannot say.
+    """
+    how: dict[str, Any] = {}
+    word = args.get("trigger")
+    if word is not None:
+        how["trigger"] = TRIGGERS[word]
+    if "ipv4-only" in args:
+        how["ipv4_only"] = True
+    if "group" in args:
+        how["group"] = args["group"]
+        if word is not None or "ipv4-only" in args:
+            raise CommandError("bulk-group goes without ipv4-only and revocation-trigger")
+    if word in ("per-peer-policy", "local-policy") and "ipv4-only" in args:
+        raise CommandError(f"{word} goes without ipv4-only")
+    if word == "per-peer-policy" and "all" not in args:
+        raise CommandError("per-peer-policy revokes all sessions of a gateway: it needs all")
+    if word == "local-policy":
+        realm = which.username.removeprefix("*")
+        if realm[:1] != "@" or len(realm) < 2 or is_wild(realm):
+            raise CommandError("local-policy revokes the sessions of a realm: it needs username @realm")
+        which.username = f"*{realm}"
+    return how
+
+
 async def clear(shell: Any, args: dict[str, Any], services: Sequence[ServicePort], noun: str) -> list[str]:
     """End the sessions that ``args`` name, after asking; the lines that tell how many they were.
 
     Who interrupts it leaves the rest of the sessions alone. Raises CommandError when it is not confirmed.
     """
     which = wanted(args)
-    if "all" in args:
+    how = manner(args, which)
+    if "group" in args:
+        await shell.confirm(args, [f"This ends the sessions of bulk group {args['group']}"])
+        number = 0
+    elif "all" in args:
         number = sum(service.session_count() for service in services)
     else:
         number = sum((await count(shell, services, which)).kinds.values())
@@ -87,7 +142,7 @@ async def clear(shell: Any, args: dict[str, Any], services: Sequence[ServicePort
         await shell.confirm(args, [f"This ends {number} session{'' if number == 1 else 's'}"])
     ended = steps = 0
     for service in services:
-        for done in service.clear_sessions(which):
+        for done in service.clear_sessions(which, **how):
             ended += done
             steps += 1
             if steps % CLEARED_AT_ONCE == 0:

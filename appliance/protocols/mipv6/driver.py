@@ -22,6 +22,14 @@ from appliance.protocols.pmipv6.probe import Perform, Probe
 Tell = Callable[[Notify], None]
 
 
+def _ignore(_event: object) -> None:
+    """Nobody is to be told."""
+
+
+def _nothing() -> None:
+    """Nobody is to be told."""
+
+
 class HostSide:
     """What one service needs to speak with hosts; nothing is open while they are not served."""
 
@@ -30,17 +38,18 @@ class HostSide:
         self._address = address
         self._tell = tell
         self._probe = probe
-        self._feed: Callable[[Any], None] = lambda _event: None
-        self._lost: Callable[[], object] = lambda: None
+        self._feed: Callable[[Any], None] = _ignore
+        self._lost: Callable[[], object] = _nothing
         self._socket: OptionsSocket | None = None
         self._sender: RoutedSender | None = None
-        self._tester = AddressTester(reactor, lambda event: self._feed(event))
+        self._tester: AddressTester | None = None
         self._silenced = False
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
         """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
         self._feed, self._lost = feed, lost
-        return {SendRouted: self._send, TestAddress: self._tester.begin, StopTest: self._tester.end}
+        tester = self._tester = AddressTester(self._reactor, feed)
+        return {SendRouted: self._send, TestAddress: tester.begin, StopTest: tester.end}
 
     def apply(self, serves: bool) -> None:
         """Open or close the sockets; raises ResourceError, then they are closed."""
@@ -90,7 +99,8 @@ class HostSide:
 
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
-        self._tester.stop()
+        if self._tester is not None:
+            self._tester.stop()
         if self._socket is not None:
             self._socket.stop()
             self._socket = None
@@ -101,3 +111,8 @@ class HostSide:
             self._silenced = False
             with contextlib.suppress(OSError):
                 quiet.restore(self._address)
+
+    def close(self) -> None:
+        """Stop for good, and let go of the core."""
+        self.stop()
+        self._feed, self._lost, self._tester = _ignore, _nothing, None

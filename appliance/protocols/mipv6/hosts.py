@@ -86,7 +86,7 @@ class Hosts(Feature):
         self._replays = Replays()
         self._asking = Asking(counters)
         self._registrations = Registrations(settings, sessions)
-        self._intake = HostIntake(counters, reports, sessions, self.update)
+        self._intake = HostIntake(counters, reports, sessions)
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:
@@ -151,7 +151,7 @@ class Hosts(Feature):
     def receive(self, event: OptionsReceived | AddressTested, now: Now) -> None:
         """Take in what only hosts have."""
         if isinstance(event, OptionsReceived):
-            self._intake.read(event, now)
+            self._intake.read(event, now, self.update)
             return
         waiting = self._room.pop(event.token)
         if waiting is not None:

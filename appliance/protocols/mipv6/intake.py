@@ -48,18 +48,20 @@ _HIDDEN = (44, 50, 51)
 
 
 class HostIntake:
-    """Reads the packets of one service; ``update`` gets each Binding Update."""
+    """Reads the packets of one service."""
 
-    __slots__ = ("_counters", "_reports", "_sessions", "_update")
+    __slots__ = ("_counters", "_reports", "_sessions")
 
-    def __init__(self, counters: CounterSet, reports: Reports, sessions: Sessions, update: Update) -> None:
+    def __init__(self, counters: CounterSet, reports: Reports, sessions: Sessions) -> None:
         self._counters = counters
         self._reports = reports
         self._sessions = sessions
-        self._update = update
 
-    def read(self, event: OptionsReceived, now: Now) -> None:
-        """Take a packet apart. One without a Home Address option is the kernel's alone."""
+    def read(self, event: OptionsReceived, now: Now, update: Update) -> None:
+        """Take a packet apart, and give a Binding Update to ``update``.
+
+        One without a Home Address option is the kernel's alone.
+        """
         try:
             found = carried(event.data)
         except DecodeError:
@@ -68,7 +70,7 @@ class HostIntake:
         if found.home is None or not (routable(found.home) and routable(event.source)):
             return
         if found.protocol == MOBILITY_HEADER:
-            self._message(event, found, found.home, now)
+            self._message(event, found, found.home, now, update)
         elif found.protocol not in _HIDDEN:
             self._unbound(event, found.home, now)
 
@@ -89,7 +91,7 @@ class HostIntake:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):
             self._counters.values[ERROR_SENT] += 1
 
-    def _message(self, event: OptionsReceived, found: Carried, home: bytes, now: Now) -> None:
+    def _message(self, event: OptionsReceived, found: Carried, home: bytes, now: Now, update: Update) -> None:
         values = self._counters.values
         data = event.data[found.offset :]
         packet = PacketReceived(data, event.source, event.destination)
@@ -118,7 +120,7 @@ class HostIntake:
             # RFC 5213 section 8.1: a gateway has no Home Address option.
             self._discard(verdicts.DROP_OTHER.counter, True)
         else:
-            self._update(packet, message, faults, home, now)
+            update(packet, message, faults, home, now)
 
     def _discard(self, counter: int, is_update: bool) -> None:
         values = self._counters.values

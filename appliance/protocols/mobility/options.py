@@ -385,7 +385,7 @@ class LmaUserPlaneAddress(Option):
     address: bytes = b""
 
 
-@option(62, "LMA-Controlled MAG Parameters", "suboptions:t*", align="4n", maximum=1, rfc="8127 3.1")
+@option(62, "LMA-Controlled MAG Parameters", "suboptions:t*", align="4n+2", maximum=1, rfc="8127 3")
 class LmaControlledMagParameters(Option):
     """Timers that the LMA wants its MAGs to use."""
 

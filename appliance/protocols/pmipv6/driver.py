@@ -26,6 +26,7 @@ from appliance.protocols.access.relay_driver import RelayPort
 from appliance.protocols.driver import CoreDriver
 from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
     AddressWanted,
@@ -33,6 +34,7 @@ from appliance.protocols.pmipv6.events import (
     Concluded,
     Entrust,
     Install,
+    KeepPeers,
     MobileAttached,
     MobileDetached,
     Notify,
@@ -54,6 +56,7 @@ from appliance.tun.engine import Engine
 
 Clock = Callable[[], Now]
 Tell = Callable[[Notify], None]
+Keep = Callable[[KeepPeers], None]
 Sink = Callable[[Any, Now], None] | None
 """What records the inputs of a core, if anything does."""
 
@@ -156,6 +159,7 @@ class LmaDriver:
         probe: Probe | None = None,
         aaa: AaaPort | None = None,
         routes: Routes | None = None,
+        keep: Keep = lambda _effect: None,
         hosts: HostSide | None = None,
         neighbours: Callable[[Any], object] | None = None,
     ) -> None:
@@ -168,6 +172,7 @@ class LmaDriver:
             Install: engine.install,
             Remove: lambda effect: engine.remove(effect.call_id),
             Notify: tell,
+            KeepPeers: keep,
         }
         if aaa is not None:
             perform |= {Authorize: aaa.authorize, Abandon: aaa.abandon, Account: aaa.account}
@@ -210,7 +215,8 @@ class LmaDriver:
         self.feed(Reconfigure(settings))
 
     def _send(self, effect: Send) -> None:
-        if self._signalling is None or not self._signalling.send(effect):
+        sent = self._signalling is not None and self._signalling.send(effect)
+        if not sent and effect.data[2] == BindingAcknowledgement.TYPE:
             self._core.send_failed()
 
     def _send_icmp(self, effect: SendIcmp) -> None:
@@ -220,7 +226,7 @@ class LmaDriver:
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
         if self._hosts is not None:
-            self._hosts.stop()
+            self._hosts.close()
         self._loop.stop()
         if self._signalling is not None:
             self._signalling.stop()
@@ -240,6 +246,7 @@ class MagDriver:
         record: Sink = None,
         record_access: Sink = None,
         probe: Probe | None = None,
+        keep: Keep = lambda _effect: None,
     ) -> None:
         self._probe = probe
         self._access = CoreDriver(
@@ -259,11 +266,13 @@ class MagDriver:
         )
         perform: Perform = {
             Send: self._send,
+            SendIcmp: self._send_icmp,
             Install: engine.install,
             Remove: lambda effect: engine.remove(effect.call_id),
             Advertise: self._access.feed,
             Withdraw: self._access.feed,
             Notify: tell,
+            KeepPeers: keep,
         }
         if probe is not None:
             perform = probe.effects(perform)
@@ -297,6 +306,10 @@ class MagDriver:
         # A PBU that cannot go out now is sent again by the retransmission timer.
         if self._signalling is not None:
             self._signalling.send(effect)
+
+    def _send_icmp(self, effect: SendIcmp) -> None:
+        if self._signalling is not None:
+            self._signalling.send_icmp(effect)
 
     def control_frame(self, interface: str, frame: bytes) -> None:
         """Take a Neighbor Discovery, MLD, ARP or DHCP frame that a mobile sent."""

@@ -153,6 +153,18 @@ class ClearSessions:
     address: bytes = b""
     """Home network prefix, an address inside it, or IPv4 home address."""
     call_id: int = 0
+    trigger: int = 1
+    """What gateways are told (RFC 5846 section 5.1). 128: one message to each gateway for all its sessions;
+    129: one to each for all sessions of a realm, ``mn_id`` is ``@realm``."""
+    ipv4_only: bool = False
+    """Only the IPv4 home address goes."""
+    group: int = 0
+    """Anchor: only the sessions of this bulk binding update group (RFC 6602), one message to each gateway."""
+
+
+@define(slots=True)
+class Depart:
+    """The service is about to stop: its peers are told, and nothing new is begun."""
 
 
 @define(slots=True)
@@ -160,6 +172,38 @@ class Reconfigure:
     """The service's settings are these from now on; its name and its addresses are the same as before."""
 
     settings: LmaSettings | MagSettings
+
+
+@define(slots=True)
+class Began:
+    """The service starts, without a session: how often it has done so, and whom it had sessions with before.
+
+    It comes before any message.
+    """
+
+    counter: int
+    """Restart Counter (RFC 5847 section 3.2)."""
+    former: tuple[tuple[bytes, bytes, int], ...] = ()
+    """Of each peer: its address, ours, and its UDP port (0: IPv6)."""
+
+
+@define(slots=True)
+class KeepPeers:
+    """Write down whom the service has sessions with now, for the :class:`Began` after this one."""
+
+    peers: tuple[tuple[bytes, bytes, int], ...]
+
+
+@define(slots=True)
+class NotifyUpdate:
+    """An operator has an anchor send Update Notifications (RFC 7077)."""
+
+    reason: int
+    mn_id: bytes = b""
+    """Empty: all sessions, one message to each gateway."""
+    vendor: int = 0
+    vendor_type: int = 0
+    vendor_data: bytes = b""
 
 
 @define(slots=True)

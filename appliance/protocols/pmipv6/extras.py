@@ -10,11 +10,14 @@ class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
     __slots__ = (
+        "anchor_group",
         "delegated",
+        "gateway_group",
         "host",
         "network",
         "port",
         "qos_profile",
+        "revocation",
         "service_profile",
         "user_plane",
         "vendor",
@@ -23,6 +26,11 @@ class Extras:
     def __init__(self) -> None:
         #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
         self.port = 0
+        #: Why it is being revoked (``lma_revocation.Revoking``); ``None``: it is not.
+        self.revocation: Any = None
+        #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
+        self.gateway_group = 0
+        self.anchor_group = 0
         #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
         self.host: Any = None
         #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).

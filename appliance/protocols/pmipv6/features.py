@@ -8,7 +8,8 @@
     time ─▶ Feature.tick
 
 A plain update of a plain session costs no call: features are asked only about an update that has options
-of theirs, about a session that has :class:`Extras`, or if they say that they ``watch`` all of them.
+of theirs, about a handover, about a session that has :class:`Extras`, or if they say that they ``watch`` all
+of them.
 """
 
 from collections.abc import Callable
@@ -85,6 +86,8 @@ class Feature:
 
     #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
     schedule: Callable[[float], None]
+    #: To be called when ``watches`` has changed.
+    rewatch: Callable[[], None]
 
     def tick(self, now: Now) -> None:
         """Do what has become due; a bounded amount of it."""
@@ -108,6 +111,32 @@ class Before:
         return not self.new and self.care_of != entry.care_of
 
 
+class Both:
+    """Two handlers of one MH type: each looks whether a message is about what it has sent."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Handler, second: Handler) -> None:
+        self._first = first
+        self._second = second
+
+    def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
+        """Give it to both."""
+        self._first.receive(event, message, now)
+        self._second.receive(event, message, now)
+
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Let the first count it."""
+        self._first.discarded(event, why, now)
+
+
+def joined(handlers: dict[int, Handler], handler: Handler, types: tuple[int, ...]) -> dict[int, Handler]:
+    """The handlers with one more; a type that has one already gets both."""
+    return handlers | {
+        number: Both(handlers[number], handler) if number in handlers else handler for number in types
+    }
+
+
 class Features:
     """All features of one anchor."""
 
@@ -124,10 +153,19 @@ class Features:
     def add(self, feature: Feature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
         feature.schedule = self._schedule
+        feature.rewatch = self._rewatch
         self.all += (feature,)
-        self.watching = tuple(each for each in self.all if each.watches)
+        self._rewatch()
         handler: Any = feature
-        self.handlers |= dict.fromkeys(types, handler)
+        self.handlers = joined(self.handlers, handler, types)
+
+    def _rewatch(self) -> None:
+        self.watching = tuple(each for each in self.all if each.watches)
+
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = self.watching = ()
+        self.handlers = {}
 
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:
@@ -137,7 +175,7 @@ class Features:
         """Tell all of them."""
         for feature in self.all:
             feature.reconfigure(settings, now)
-        self.watching = tuple(feature for feature in self.all if feature.watches)
+        self._rewatch()
         self._rearm()
 
     def _rearm(self) -> None:
@@ -146,7 +184,9 @@ class Features:
     def concerned(self, request: Request) -> tuple[Feature, ...]:
         """Those that want to hear of an update."""
         entry = request.entry
-        if request.others or (entry is not None and entry.extras is not None):
+        if request.others or (
+            entry is not None and (entry.extras is not None or entry.care_of != request.care_of)
+        ):
             return self.all
         return self.watching
 

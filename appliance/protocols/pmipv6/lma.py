@@ -5,6 +5,8 @@
     PacketReceived ─▶ Intake ─Request─▶ Updates ─▶ Sessions ─▶ PBA, Install, Remove
     Authorized, Reauthorize ───────────────▲          ▲   └──▶ Authorize, Abandon, Account
     ClearSessions, SessionEnds, Reconfigure, time ────┘
+    messages of other types ─▶ Intake ─▶ features: Revocation, Bulk ...
+    heartbeats, notifications ─▶ Features: LmaHeartbeat, Notifications, MagParameters
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,32 +22,50 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
-from appliance.protocols.mobility.messages import BindingAcknowledgement
+from appliance.protocols.mobility.messages import (
+    BindingAcknowledgement,
+    BindingError,
+    UpdateNotificationAcknowledgement,
+)
+from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
+from appliance.protocols.mobility.status import REVOKE_ADMINISTRATIVE, REVOKE_UNSPECIFIED
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import affected
 from appliance.protocols.pmipv6.events import (
+    Began,
     Capacity,
     ClearSessions,
     Concluded,
+    Depart,
     Entrust,
+    NotifyUpdate,
     PacketReceived,
     Reconfigure,
 )
 from appliance.protocols.pmipv6.features import Features
+from appliance.protocols.pmipv6.heartbeat import Peer
 from appliance.protocols.pmipv6.interop import odd_peers
 from appliance.protocols.pmipv6.lma_aaa import FAILED
+from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ACK_ERROR, ADMIN_DROPPED, DEREGISTERED, EXPIRED, PENDING
 from appliance.protocols.pmipv6.lma_delegation import Delegation
+from appliance.protocols.pmipv6.lma_heartbeat import LmaHeartbeat
 from appliance.protocols.pmipv6.lma_intake import Intake
 from appliance.protocols.pmipv6.lma_load import Load
 from appliance.protocols.pmipv6.lma_networks import AccessNetworks
+from appliance.protocols.pmipv6.lma_notifications import Notifications
+from appliance.protocols.pmipv6.lma_parameters import MagParameters
 from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
+from appliance.protocols.pmipv6.lma_request import NOT_READY
+from appliance.protocols.pmipv6.lma_revocation import TRIGGERS_OF_CAUSES, Revocation
 from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.lma_user_plane import UserPlane
 from appliance.protocols.pmipv6.lma_vendors import VendorOptions
+from appliance.protocols.pmipv6.peers import BindingErrors
 from appliance.protocols.pmipv6.reports import Reports
+from appliance.protocols.pmipv6.revocation import MANY, REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
@@ -60,8 +80,11 @@ Event = (
     | Authorized
     | Reauthorize
     | SessionEnds
+    | Began
+    | NotifyUpdate
     | OptionsReceived
     | AddressTested
+    | Depart
     | Entrust
     | Concluded
 )
@@ -85,6 +108,12 @@ class LocalMobilityAnchor:
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
+        self._bulk = self._updates.bulk = Bulk(settings, counters, self._sessions)
+        self._features.add(self._bulk)
+        self._revocation = Revocation(
+            settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
+        )
+        self._features.add(self._revocation, REVOCATION)
         self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
         self._features.add(self._redirection, BindingAcknowledgement.TYPE)
         self._features.add(Services(settings))
@@ -96,6 +125,25 @@ class LocalMobilityAnchor:
         #: The bindings of hosts, which ``mipv6/anchor.py`` puts here.
         self.hosts: Any = None
         self._reports = reports
+        self._health(random_bits)
+
+    def _health(self, random_bits: Callable[[int], int]) -> None:
+        """What is said to gateways beside the registrations: RFC 5847, RFC 7077, RFC 8127."""
+        settings, counters, sessions = self.settings, self.counters, self._sessions
+        self._heartbeat = LmaHeartbeat(settings, counters, sessions, self._updates.end)
+        self.notifications = Notifications(settings, counters, sessions, random_bits)
+        self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
+        self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
+        self._features.add(MagParameters(settings, sessions, self._reports))
+        errors = BindingErrors(self._intake.ignored)
+        heartbeat = self._heartbeat
+        errors.listeners += [
+            self._revocation.unknown_there,
+            heartbeat.refused_at_first,
+            self.notifications.refused,
+            heartbeat.refused,
+        ]
+        self._features.handlers[BindingError.TYPE] = errors
 
     def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
         """Have host bindings beside the sessions of gateways; ``make`` is their class."""
@@ -118,6 +166,10 @@ class LocalMobilityAnchor:
         """The sessions that fit; ``address`` is an IPv4 home address, a prefix or an address inside one."""
         return self._cache.select(mn_id, address, call_id)
 
+    def members(self, group: int) -> Iterator[BindingCacheEntry]:
+        """The sessions in one of our bulk binding update groups (RFC 6602)."""
+        return filter(self._bulk.member(group), self._cache.select())
+
     def subnet(self, entry: BindingCacheEntry) -> tuple[int, bytes | None]:
         """Prefix length and default router that go with the session's IPv4 home address."""
         return self._sessions.subnet(entry)
@@ -127,6 +179,19 @@ class LocalMobilityAnchor:
         if entry.extras is None:
             return ()
         return tuple(pair for feature in self._features.all for pair in feature.details(entry))
+
+    def peers(self) -> list[Peer]:
+        """The gateways that sessions are shared with, and how they are."""
+        return list(self._heartbeat.peers.values())
+
+    def shared(self, address: bytes) -> int:
+        """How many sessions a gateway has."""
+        return self._heartbeat.shared(address)
+
+    @property
+    def restarts(self) -> int:
+        """Its Restart Counter."""
+        return self._heartbeat.counter
 
     def affected(self, settings: LmaSettings) -> Iterator[bool]:
         """For each session that ``settings`` may end, whether they do; changes nothing."""
@@ -140,9 +205,24 @@ class LocalMobilityAnchor:
         if self.hosts is not None:
             self.hosts.dissolve()
         values[FAILED] += len(questions)
-        values[PENDING] -= len(self._updates.waiting) + sum(each.request is not None for each in questions)
+        updates = self._updates
+        asking = sum(each.request is not None for each in questions)
+        values[PENDING] -= len(updates.waiting) + len(updates.held) + asking
         values[PENDING] -= self._redirection.waiting
         return ended
+
+    @property
+    def departed(self) -> bool:
+        """Whether all gateways have heard that the service stops (:class:`events.Depart`), or long enough."""
+        return self._revocation.departed
+
+    def close(self) -> None:
+        """Break the circles of references: full garbage collections are rare by intention."""
+        self._features.close()
+        self._revocation.close()
+        self._updates.revoker = self._updates.bulk = None
+        self._sessions.close()
+        self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:
         """An acknowledgement could not be sent."""
@@ -154,7 +234,12 @@ class LocalMobilityAnchor:
         if isinstance(event, PacketReceived):
             request = self._intake.read(event, now)
             if request is not None:
-                self._updates.update(request, now)
+                if self._revocation.departing:
+                    self.counters.values[NOT_READY.counter] += 1
+                else:
+                    self._updates.update(request, now)
+        elif self._revocation.departing:
+            return
         elif isinstance(event, Authorized):
             (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
         elif isinstance(event, OptionsReceived | AddressTested):
@@ -168,9 +253,17 @@ class LocalMobilityAnchor:
                 self._updates.reauthorize(event.call_id, now)
         elif isinstance(event, SessionEnds):
             entry = self._cache.calls.get(event.call_id)
-            self._drop(() if entry is None else (entry,), event.cause, now)
+            if entry is not None:
+                trigger = TRIGGERS_OF_CAUSES.get(event.cause, REVOKE_UNSPECIFIED)
+                self._updates.drop(entry, trigger, event.cause, now)
         elif isinstance(event, Reconfigure):
             self._reconfigure(event, now)
+        elif isinstance(event, Depart):
+            self._revocation.depart(now)
+        elif isinstance(event, Began):
+            self._heartbeat.began(event)
+        elif isinstance(event, NotifyUpdate):
+            self.notifications.ordered(event, now)
         elif isinstance(event, Entrust):
             self._entrusted(event, now)
         elif isinstance(event, Concluded):
@@ -178,7 +271,7 @@ class LocalMobilityAnchor:
         elif isinstance(event, Capacity):
             self._sessions.adapt(event)
         else:
-            self._drop(self._cache.select(event.mn_id, event.address, event.call_id), ADMINISTRATIVE, now)
+            self._clear(event, now)
 
     def _entrusted(self, event: Entrust, now: Now) -> None:
         """RFC 6463 section 5.3.1: register a mobile node for the anchor that was asked."""
@@ -194,6 +287,8 @@ class LocalMobilityAnchor:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
+        if self._revocation.departing:
+            return self._features.deadline
         if self._sessions.suspects:
             return 0.0
         earliest, updates = self._sessions.wheel.deadline, self._updates
@@ -207,10 +302,15 @@ class LocalMobilityAnchor:
     def tick(self, now: Now) -> None:
         """End the sessions that are due, and the waiting of updates that waited long enough."""
         values = self.counters.values
+        if self._revocation.departing:
+            self._features.tick(now)
+            return
         self._drop_uncovered(now)
         for entry in self._sessions.expired(now, PER_TICK):
             if entry.bucket >= 0:
                 # An update that had waited for one of the others has just extended this one.
+                continue
+            if entry.extras is not None and not entry.deleting and self._bulk.saves(entry, now):
                 continue
             if entry.extras is not None and self.hosts is not None and self.hosts.outlives(entry, now):
                 continue
@@ -227,11 +327,19 @@ class LocalMobilityAnchor:
 
     # Ends.
 
-    def _drop(self, entries: Iterable[BindingCacheEntry], cause: int, now: Now) -> None:
-        """An operator, AAA or a policy ends sessions: no delay, no word to the gateways."""
-        for entry in list(entries):
-            self.counters.values[ADMIN_DROPPED] += 1
-            self._updates.end(entry, cause, now)
+    def _clear(self, event: ClearSessions, now: Now) -> None:
+        """An operator ends sessions; many at once by one message to each gateway."""
+        if event.trigger in MANY or event.group:
+            self._revocation.revoke_many(event, now)
+            return
+        found = list(self._cache.select(event.mn_id, event.address, event.call_id))
+        self._drop(found, event.trigger, now, event.ipv4_only)
+
+    def _drop(
+        self, entries: Iterable[BindingCacheEntry], trigger: int, now: Now, ipv4_only: bool = False
+    ) -> None:
+        for entry in entries:
+            self._updates.drop(entry, trigger, ADMINISTRATIVE, now, ipv4_only)
 
     # Other settings.
 
@@ -247,4 +355,4 @@ class LocalMobilityAnchor:
         self._drop_uncovered(now)
 
     def _drop_uncovered(self, now: Now) -> None:
-        self._drop(self._sessions.uncovered(), ADMINISTRATIVE, now)
+        self._drop(list(self._sessions.uncovered()), REVOKE_ADMINISTRATIVE, now)

@@ -12,7 +12,7 @@ Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 
 import ipaddress
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
@@ -25,6 +25,7 @@ from appliance.protocols.pmipv6.features import Before, Feature, Features
 from appliance.protocols.pmipv6.lma_aaa import subject_of_denied
 from appliance.protocols.pmipv6.lma_answers import Answers
 from appliance.protocols.pmipv6.lma_counts import (
+    ADMIN_DROPPED,
     DEREGISTERED,
     DEREGISTRATION,
     HANDOFF,
@@ -49,6 +50,28 @@ class Waiting(NamedTuple):
     until: float
 
 
+class Revoker(Protocol):
+    """What tells other gateways of ends of sessions (RFC 5846)."""
+
+    def ask(self, entry: BindingCacheEntry, now: Now) -> bool:
+        """Ask the gateway of a session to let go of it if its mobile node has left; False: it cannot be.
+
+        One of ``left``, ``stays`` and ``wait_longer`` of :class:`Decisions` follows, unless the session ends.
+        """
+
+    def revoke(
+        self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
+    ) -> bool:
+        """Have a session end when its gateway has been told; False: end it now."""
+
+
+class BulkUpdates(Protocol):
+    """What takes updates of groups of sessions (RFC 6602)."""
+
+    def update(self, request: Request, verdict: Verdict, now: Now) -> bool:
+        """Whether an update that is to be refused is one of a group, and done with."""
+
+
 class Decisions:
     """Decides about the updates of one service; its effects go to those of ``sessions``.
 
@@ -71,6 +94,10 @@ class Decisions:
         self._cache = sessions.cache
         #: By call id of the session waited for, in order of arrival; all wait equally long.
         self.waiting: OrderedDict[int, Waiting] = OrderedDict()
+        #: Those that wait until the revoker has heard of the gateway that serves the mobile node.
+        self.held: dict[int, Request] = {}
+        self.revoker: Revoker | None = None
+        self.bulk: BulkUpdates | None = None
         #: Whether AAA has, or may still have, a say in updates.
         self._consults = False
         self._prepare(settings)
@@ -111,13 +138,39 @@ class Decisions:
         self._features.ended(entry, now)
         self._release(entry, now)
 
+    def drop(
+        self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
+    ) -> None:
+        """An operator, AAA or a policy ends a session, or its IPv4 part: its gateway is told if it can be.
+
+        ``trigger``: what it is told (RFC 5846 section 5.1); ``cause``: the Termination-Cause.
+        """
+        if self.revoker is not None and self.revoker.revoke(entry, trigger, cause, now, ipv4_only):
+            return
+        if ipv4_only:
+            self.release_address(entry, ADMIN_DROPPED, cause, now)
+            return
+        self.counters.values[ADMIN_DROPPED] += 1
+        self.end(entry, cause, now)
+
+    def release_address(self, entry: BindingCacheEntry, counter: int, cause: int, now: Now) -> None:
+        """Take the IPv4 home address away; a session that has nothing else ends, under ``counter``."""
+        if entry.ipv4_address is None or entry.deleting:
+            return
+        if entry.prefix is not None:
+            self._sessions.release_ipv4(entry)
+            return
+        self.counters.values[counter] += 1
+        self.end(entry, cause, now)
+
     def update(self, request: Request, now: Now) -> None:
         """Decide about an update that has just arrived."""
         policy = self.policy
         for check in self._first:
             verdict = check(policy, request)
             if verdict is not None:
-                self._refused_early(request, verdict, now)
+                if not request.others or self.bulk is None or not self.bulk.update(request, verdict, now):
+                    self._refused_early(request, verdict, now)
                 return
         entry = self._answered_before(request)
         if entry is not None:
@@ -298,13 +351,22 @@ class Decisions:
 
     def _wait(self, request: Request, entry: BindingCacheEntry, now: Now) -> None:
         """Keep the update until ``entry`` is de-registered or the time is over; one per session."""
+        held = self.held.get(entry.call_id)
+        if held is not None:
+            self.held[entry.call_id] = request
+            self._refuse(held, INITIAL, verdicts.DROP_OTHER, now)
+            return
         older = self.waiting.get(entry.call_id)
         if older is None:
-            if len(self.waiting) >= self.settings.max_pending:
+            if len(self.waiting) + len(self.held) >= self.settings.max_pending:
                 self._refuse(request, INITIAL, QUEUE_FULL, now)
                 return
             self.counters.values[PENDING] += 1
-            self.waiting[entry.call_id] = Waiting(request, now.mono + self.patience)
+            # RFC 5846 section 8.1: ask the other gateway instead of waiting for it.
+            if self.revoker is not None and self.revoker.ask(entry, now):
+                self.held[entry.call_id] = request
+            else:
+                self.waiting[entry.call_id] = Waiting(request, now.mono + self.patience)
             return
         # A retransmission takes the place of what waits, with its time: repeating must not prolong the wait.
         self.waiting[entry.call_id] = Waiting(request, older.until)
@@ -313,8 +375,27 @@ class Decisions:
     def _release(self, entry: BindingCacheEntry, now: Now) -> None:
         """Go on with the update that waited for this session."""
         waiting = self.waiting.pop(entry.call_id, None)
-        if waiting is not None:
-            self._resume(waiting.request, now)
+        request = self.held.pop(entry.call_id, None) if waiting is None else waiting.request
+        if request is not None:
+            self._resume(request, now)
+
+    def left(self, entry: BindingCacheEntry, now: Now) -> None:
+        """The gateway says that a mobile node has left it: as if it had de-registered."""
+        self._sessions.leave(entry, now)
+        self._release(entry, now)
+        if entry.deleting and not self.settings.min_delay_before_bce_delete:
+            self.counters.values[DEREGISTERED] += 1
+            self.end(entry, aaa.LOGOUT, now)
+
+    def stays(self, entry: BindingCacheEntry, now: Now) -> None:
+        """The gateway still has the mobile node, or says nothing: what waited gets a session of its own."""
+        self._release(entry, now)
+
+    def wait_longer(self, entry: BindingCacheEntry, now: Now) -> None:
+        """The gateway cannot be asked: what waited does so for a de-registration."""
+        request = self.held.pop(entry.call_id, None)
+        if request is not None:
+            self.waiting[entry.call_id] = Waiting(request, now.mono + self.patience)
 
     def _resume(self, request: Request, now: Now) -> None:
         """Decide about an update that has waited: its order was checked when it came in."""

@@ -124,6 +124,10 @@ class Intake:
         values[OTHER_RECEIVED] += 1
         values[OTHER_IGNORED] += 1
 
+    def ignored(self) -> None:
+        """Count a message, received already, that nobody has a use for."""
+        self._counters.values[OTHER_IGNORED] += 1
+
     def _unusable(self, event: PacketReceived, why: str, now: Now) -> None:
         """A message of another type that cannot be used: its handler counts it, if it has one."""
         handler = self._features.handlers.get(event.data[2])

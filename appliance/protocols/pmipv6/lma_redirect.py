@@ -13,6 +13,7 @@ sent anywhere. So anchors that name each other do not send an update round.
 """
 
 from collections import OrderedDict, deque
+from functools import partial
 from typing import Any
 
 from appliance.counters import LMA, CounterSet
@@ -75,6 +76,12 @@ class Waiting:
         self.until = 0.0
 
 
+def _due(waiting: dict[int, Waiting], token: int) -> float | None:
+    """Until when an assignment may wait."""
+    found = waiting.get(token)
+    return None if found is None else found.until
+
+
 class Redirection(Feature):
     """Assigns new mobile nodes to other anchors; also the handler of binding acknowledgements."""
 
@@ -88,7 +95,8 @@ class Redirection(Feature):
         self._sessions = out
         self._waiting: dict[int, Waiting] = {}
         self._by_sequence: dict[int, Waiting] = {}
-        self._deadlines = Deadlines(self._due)
+        # No method of ours: with it, neither we nor the sessions would be free when the service goes.
+        self._deadlines = Deadlines(partial(_due, self._waiting))
         self._by_key: dict[tuple[Any, ...], Waiting] = {}
         self._assigned: OrderedDict[bytes, bytes] = OrderedDict()
         #: What anchors say of their load, by address: priority, share of their sessions in use.
@@ -315,10 +323,6 @@ class Redirection(Feature):
             request.answer_options.append(option)
 
     # ---- time
-
-    def _due(self, token: int) -> float | None:
-        waiting = self._waiting.get(token)
-        return None if waiting is None else waiting.until
 
     @property
     def deadline(self) -> float | None:

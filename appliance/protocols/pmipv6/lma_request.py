@@ -54,6 +54,7 @@ DROP_MALFORMED = _drop("decode-failure")
 DROP_NO_SESSION = _drop("session-not-found")
 DROP_AUTH_PENDING = _drop("initial-auth-pending")
 DROP_OTHER = _drop("other")
+DROP_REVOCATION = _drop("revocation-pending")
 NOT_READY = _drop("hamgr-not-ready")
 
 BAD_REQUEST = _admin("bad-request")
@@ -78,6 +79,7 @@ NO_IPV4 = Verdict(
     status.NOT_AUTHORIZED_FOR_IPV4_MOBILITY_SERVICE, "", status.IPV4_ADMINISTRATIVELY_PROHIBITED
 )
 GRE_REQUIRED = Verdict(status.GRE_KEY_OPTION_REQUIRED)
+BAD_GROUP = Verdict(status.INVALID_MOBILE_NODE_GROUP_IDENTIFIER)
 NOT_YOUR_PREFIX = Verdict(status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX)
 OTHER_PREFIXES = Verdict(status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
 # Status 171 has no row of its own; the reason that names it is a part of Admin Prohibited.
@@ -120,6 +122,7 @@ class Request:
 
     __slots__ = (
         "address",
+        "answer_flags",
         "answer_options",
         "answer_status",
         "care_of",
@@ -201,9 +204,10 @@ class Request:
         self.service: Any = None
         #: Options that features look for; most updates have none.
         self.others: list[Any] = []
-        #: What features add to the answer of an accepted update, and their status for it.
+        #: What features add to the answer of an accepted update, their status for it and their flags.
         self.answer_options: list[Any] = []
         self.answer_status = 0
+        self.answer_flags = 0
         #: The anchor of this process that was asked in place of this one, and its token (RFC 6463).
         self.relay: tuple[str, int] | None = None
         # A retransmission differs in sequence number and checksum at most (first 8 octets).

@@ -38,6 +38,10 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     return settings.prefix_pools, settings.address_pools, settings.profiles, settings.default_profile
 
 
+def _nobody(_gateway: bytes, _now: Now) -> None:
+    """Nobody wants to know."""
+
+
 class Sessions:
     """Binding cache, pools and deadlines of one service."""
 
@@ -52,6 +56,11 @@ class Sessions:
         self._reserved: set[int] = set()
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
+        #: How many sessions each gateway has, by Proxy-CoA; and the UDP port of those that speak IPv4.
+        self.gateways: dict[bytes, int] = {}
+        self.ports: dict[bytes, int] = {}
+        #: Told of a gateway that has a session now, and had none.
+        self.met: Callable[[bytes, Now], None] = _nobody
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
@@ -90,6 +99,10 @@ class Sessions:
             self.pools.adopt(settings, Held(self.cache))
             self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
+
+    def close(self) -> None:
+        """Tell nobody anything any more: who is told refers back to here."""
+        self.met = _nobody
 
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
@@ -234,13 +247,7 @@ class Sessions:
             if self._accounts:
                 self._account(aaa.REFRESH, entry)
             return False
-        if not entry.deleting:
-            entry.deleting = True
-            entry.due = request.now.mono + self._delay
-            self.wheel.put(entry)
-            if self._accounts:
-                self._account(aaa.PAUSE, entry)
-            self.effects.append(Remove(entry.call_id))
+        self.leave(entry, request.now)
         return True
 
     def end(self, entry: BindingCacheEntry, cause: int) -> None:
@@ -256,6 +263,41 @@ class Sessions:
         self._release_address(entry)
         self.wheel.drop(entry)
         self.cache.remove(entry)
+        if not entry.of_host:
+            self._leave(entry.care_of)
+
+    @property
+    def accounts(self) -> bool:
+        """Whether the AAA client hears of each extension."""
+        return self._accounts
+
+    def extend(self, entry: BindingCacheEntry, lifetime: int, due: float, now: Now) -> None:
+        """RFC 6602 section 5.2.3: extend a session as one of many; ``lifetime`` in units of 4 s."""
+        entry.lifetime = lifetime
+        # Nobody may count on more than what AAA has granted.
+        entry.due = due if entry.ends is None else min(due, entry.ends)
+        entry.updated = now.wall
+        self.wheel.put(entry)
+        if self._accounts:
+            self._account(aaa.REFRESH, entry)
+
+    def leave(self, entry: BindingCacheEntry, now: Now) -> None:
+        """Keep a session for MinDelayBeforeBCEDelete without forwarding (RFC 5213 section 5.3.5)."""
+        if entry.deleting:
+            return
+        entry.deleting = True
+        entry.due = now.mono + self._delay
+        self.wheel.put(entry)
+        if self._accounts:
+            self._account(aaa.PAUSE, entry)
+        self.effects.append(Remove(entry.call_id))
+
+    def release_ipv4(self, entry: BindingCacheEntry) -> None:
+        """Take the IPv4 home address of a session away that goes on by its prefixes."""
+        self._release_address(entry)
+        self._install(entry)
+        if self._accounts:
+            self._account(aaa.REFRESH, entry)
 
     def tell(self, what: str, entry: BindingCacheEntry) -> None:
         """Tell the AAA client, if there is one, what happened to a session."""
@@ -296,10 +338,26 @@ class Sessions:
         self.wheel.put(entry)
         self._stamp(request, entry)
         if entry.care_of != request.care_of:
-            entry.care_of = self._intern(request.care_of)
+            if entry.care_of:
+                self._leave(entry.care_of)
+            care_of = entry.care_of = self._intern(request.care_of)
+            count = self.gateways[care_of] = self.gateways.get(care_of, 0) + 1
+            if request.port:
+                self.ports[care_of] = request.port
+            if count == 1:
+                self.met(care_of, request.now)
         if entry.local != request.destination:
             entry.local = self._intern(request.destination)
         return self._encapsulate(request, entry)
+
+    def _leave(self, care_of: bytes) -> None:
+        """A gateway has one session less."""
+        count = self.gateways.get(care_of, 0)
+        if count > 1:
+            self.gateways[care_of] = count - 1
+        elif count:
+            del self.gateways[care_of]
+            self.ports.pop(care_of, None)
 
     def _stamp(self, request: Request, entry: BindingCacheEntry) -> None:
         """Remember what later updates have to be newer than (RFC 5213 section 5.5)."""

@@ -15,6 +15,7 @@ from collections import deque
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Abandon, Authorized
+from appliance.protocols.mobility.status import REVOKE_ADMINISTRATIVE
 from appliance.protocols.pmipv6 import lma_checks as checks
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
@@ -37,7 +38,7 @@ from appliance.protocols.pmipv6.lma_aaa import (
     question_again,
     same_wish,
 )
-from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED, PENDING, QUEUE_FULL, Kind
+from appliance.protocols.pmipv6.lma_counts import PENDING, QUEUE_FULL, Kind
 from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -271,8 +272,7 @@ class Updates(Decisions):
             self._expel(entry, now)
 
     def _expel(self, entry: BindingCacheEntry, now: Now) -> None:
-        self.counters.values[ADMIN_DROPPED] += 1
-        self.end(entry, aaa.ADMINISTRATIVE, now)
+        self.drop(entry, REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
 
     def _unused(self, request: Request) -> None:
         grant, call_id = request.grant, request.granted_call

@@ -15,17 +15,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
+from appliance.protocols.mobility.messages import BindingError, UpdateNotification
+from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
 from appliance.protocols.pmipv6 import mag_ipv4
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
     AddressWanted,
+    Began,
     ClearSessions,
     MobileAttached,
     MobileDetached,
     PacketReceived,
     Reconfigure,
 )
+from appliance.protocols.pmipv6.heartbeat import Peer
+from appliance.protocols.pmipv6.mag_again import Again
 from appliance.protocols.pmipv6.mag_answers import AnswerReader
+from appliance.protocols.pmipv6.mag_bulk import MagBulk
 from appliance.protocols.pmipv6.mag_delegation import MagDelegation
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
@@ -38,19 +44,27 @@ from appliance.protocols.pmipv6.mag_entry import (
     WAITING,
     BindingUpdateListEntry,
 )
+from appliance.protocols.pmipv6.mag_heartbeat import MagHeartbeat
 from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED, STATE_UNKNOWN
 from appliance.protocols.pmipv6.mag_networks import MagAccessNetworks
+from appliance.protocols.pmipv6.mag_notifications import MagNotifications
+from appliance.protocols.pmipv6.mag_parameters import MagParameters
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
 from appliance.protocols.pmipv6.mag_redirect import MagRedirection
+from appliance.protocols.pmipv6.mag_revocation import MagRevocation
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
 from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
+from appliance.protocols.pmipv6.peers import BindingErrors
+from appliance.protocols.pmipv6.revocation import REVOCATION
 from appliance.protocols.pmipv6.settings import MagSettings, MobilePolicy
 from appliance.protocols.timers import Now
 
 #: A de-registration is sent so often; RFC 5213 section 6.9.1.4 asks for one, a lost one costs the anchor
 #: the whole lifetime.
 DEREGISTRATIONS = 2
+#: Entries looked at in one tick; the rest comes in the next one.
+PER_TICK = 2_000
 #: Longest identifier that fits the MN-ID option behind its subtype, octets.
 MAX_IDENTIFIER = 254
 #: Access Technology Type of an interface that no ``access-interface`` line names: IEEE 802.11.
@@ -76,7 +90,26 @@ class MobileAccessGateway:
         features.add(MagAccessNetworks(settings, self._sessions))
         features.add(MagVendorOptions(settings))
         self._answers = AnswerReader(self._sessions)
+        self._bulk = MagBulk(settings, counters, self._sessions)
+        self._sessions.features.add(self._bulk)
+        self._revocation = MagRevocation(settings, counters, self._sessions, random_bits, self._leave)
+        self._sessions.features.add(self._revocation, REVOCATION)
         self._call_id = random_bits(32)
+        self._health(counters)
+
+    def _health(self, counters: CounterSet) -> None:
+        """What is said to anchors beside the registrations: RFC 5847, RFC 7077, RFC 8127."""
+        sessions, features = self._sessions, self._sessions.features
+        again = Again(sessions)
+        self._heartbeat = MagHeartbeat(counters, sessions, again)
+        self.notifications = MagNotifications(counters, sessions, again, self._heartbeat)
+        features.add(again)
+        features.add(self._heartbeat, HeartbeatMessage.TYPE)
+        features.add(self.notifications, UpdateNotification.TYPE)
+        features.add(MagParameters(self._heartbeat))
+        errors = BindingErrors(self._answers.ignored)
+        errors.listeners += [self._revocation.unknown_there, self._heartbeat.refused]
+        features.handlers[BindingError.TYPE] = errors
 
     # ---- what the driver and the screens use ---------------------------------------------
 
@@ -104,9 +137,27 @@ class MobileAccessGateway:
         """
         return self._sessions.list.find(mn_id, address, call_id)
 
+    @property
+    def departed(self) -> bool:
+        """Whether no anchor is still to answer that all sessions are revoked."""
+        return self._revocation.departed
+
     def details(self, entry: BindingUpdateListEntry) -> tuple[tuple[str, str], ...]:
         """What an operator is shown of a session beside the fields that all of them have."""
         return tuple(pair for feature in self._sessions.features.all for pair in feature.details(entry))
+
+    def peers(self) -> list[Peer]:
+        """The anchors that bindings are shared with, and how they are."""
+        return list(self._heartbeat.peers.values())
+
+    def shared(self, address: bytes) -> int:
+        """How many bindings an anchor has."""
+        return self._heartbeat.shared(address)
+
+    @property
+    def restarts(self) -> int:
+        """Its Restart Counter."""
+        return self._heartbeat.counter
 
     def affected(self, settings: MagSettings) -> Iterator[bool]:
         """For each session, whether ``settings`` would end it; changes nothing."""
@@ -136,14 +187,18 @@ class MobileAccessGateway:
                 self._clear(event, now)
             case Reconfigure():
                 self._reconfigure(event, now)
+            case Began():
+                self._heartbeat.began(event)
 
     def tick(self, now: Now) -> None:
         """Retransmit, refresh, try again and let lifetimes end, as they have become due."""
-        for call_id in self._sessions.deadlines.pop_due(now.mono):
+        for call_id in self._sessions.deadlines.pop_due(now.mono, PER_TICK):
             entry = self._sessions.list.by_call_id.get(call_id)
-            if entry is None:
+            if entry is None or self._revocation.covers(entry):
                 continue
             if entry.expires is not None and entry.expires <= now.mono:
+                if entry.gateway_group and self._bulk.saves(entry, now):
+                    continue
                 self._expired(entry, now)
             elif entry.exchange:
                 self._timed_out(entry, now)
@@ -272,6 +327,9 @@ class MobileAccessGateway:
 
     def _clear(self, event: ClearSessions, now: Now) -> None:
         """End sessions by an operator's command, which also lifts refusals of the LMA."""
+        if not (event.mn_id or event.address or event.call_id) and self._revocation.revoke_all(now):
+            self._sessions.refused.clear()
+            return
         if event.mn_id:
             self._sessions.refused.pop(event.mn_id, None)
         for entry in list(self._sessions.list.find(event.mn_id, event.address, event.call_id)):
@@ -355,6 +413,7 @@ class MobileAccessGateway:
     def _timed_out(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Send again, or give up (RFC 5213 section 6.9.4)."""
         settings = self._sessions.settings
+        maximum = self._sessions.longest_timeout(entry)
         if entry.exchange == DEREG:
             if entry.attempts >= DEREGISTRATIONS:
                 self._sessions.remove(entry)
@@ -364,7 +423,6 @@ class MobileAccessGateway:
         if entry.exchange == DROP_IPV4:
             mag_ipv4.timed_out(self._sessions, entry, now)
             return
-        maximum = settings.retransmission_maximum / 1000
         if entry.attempts > settings.max_retransmissions:
             text = f"LMA does not answer for {self._sessions.name(entry)} after {entry.attempts} requests"
             self._sessions.notify_seldom(("silent", entry.lma), text, now)

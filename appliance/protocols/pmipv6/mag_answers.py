@@ -1,12 +1,16 @@
 """What a MAG makes of a Proxy Binding Acknowledgement (RFC 5213 section 6.9.1.2)."""
 
+from typing import Any
+
 from appliance.counters import denied_by_lma_key
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.codec import decode, encode, from_timestamp, mh_type, seal, verify
-from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingError
+from appliance.protocols.mobility.messages import BA_B, BindingAcknowledgement, BindingError
 from appliance.protocols.pmipv6 import mag_ipv4, mag_status
 from appliance.protocols.pmipv6.events import PacketReceived, Send, Withdraw
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Handler, reason
+from appliance.protocols.pmipv6.lma_checks import is_unicast
+from appliance.protocols.pmipv6.mag_bulk import group_in
 from appliance.protocols.pmipv6.mag_entry import (
     ACTIVE,
     DEREG,
@@ -23,6 +27,7 @@ from appliance.protocols.pmipv6.mag_messages import (
 )
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
 #: Requests that may be changed and sent again at once before it counts as a denial.
@@ -42,6 +47,7 @@ class AnswerReader:
         self._sessions = sessions
         # RFC 6275 section 9.3.3: Binding Errors are rate-limited; one a second, one per peer in ten.
         self._errors = NoticeLimiter(again=10.0)
+        self._reports = Reports()
 
     # ---- receiving -------------------------------------------------------------------------
 
@@ -54,7 +60,11 @@ class AnswerReader:
             return
         if len(event.source) == 4 and not event.port:
             # RFC 768: source port 0 wants no answer, and it is not to be taken for a message in IPv6.
-            self._sessions.count(_ERRORS + "no-matching-request")
+            if mh_type(data) == BindingAcknowledgement.TYPE:
+                self._sessions.count(_ERRORS + "no-matching-request")
+            else:
+                self._sessions.count(_OTHER + "received")
+                self.ignored()
             return
         # Over UDP the kernel has verified the checksum that counts (RFC 5844 section 4.1.3.1).
         if event.port == 0 and not verify(data, event.source, event.destination):
@@ -68,19 +78,32 @@ class AnswerReader:
             return
         decoded = decode(data)
         if decoded.faults or not isinstance(decoded.message, BindingAcknowledgement):
+            self._problem(event, decoded.faults, now)
             short = any(fault.kind == "too-short" for fault in decoded.faults)
             self._sessions.count(_ERRORS + ("invalid-buffer-length" if short else "decode-failure"))
             return
         answer = read_answer(decoded.message, self._words(event.source))
         entry = None if answer is None else self._match(answer, event.source)
-        if answer is None or entry is None:
-            self._sessions.count(_ERRORS + "no-matching-request")
+        if decoded.message.flags & BA_B and group_in(decoded.message) is None:
+            # RFC 6602 section 5.1.2: malformed, and ignored.
+            self._sessions.count(_ERRORS + "decode-failure")
+        elif answer is None or entry is None:
+            if answer is None or not self._sessions.features.unmatched(event, decoded.message, now):
+                self._sessions.count(_ERRORS + "no-matching-request")
         elif not answer.fits(entry):
             self._mismatched(entry, now)
+        elif why := self._sessions.features.unusable(entry, decoded.message):
+            self._sessions.count(_ERRORS + "unusable-parameters")
+            text = f"Answer of LMA for {self._sessions.name(entry)} ignored: {why}"
+            self._sessions.notify_seldom(("unusable", entry.lma), text, now)
         else:
             self._answered(entry, answer, decoded.message, now)
             if entry.call_id in self._sessions.list.by_call_id:
                 self._sessions.arm(entry)
+
+    def ignored(self) -> None:
+        """Count a message, received already, that nobody has a use for."""
+        self._sessions.count(_OTHER + "ignored")
 
     def _words(self, source: bytes) -> tuple[str, ...]:
         """What is to be borne with in an LMA."""
@@ -92,12 +115,15 @@ class AnswerReader:
     def _unusable(
         self, handler: Handler | None, event: PacketReceived, why: str, row: str, now: Now
     ) -> None:
-        """A message that cannot be used: its handler counts it, or it is taken for an acknowledgement."""
-        if handler is None:
+        """A message that cannot be used: its handler counts it; one without a type is an acknowledgement."""
+        if handler is None and mh_type(event.data) in (BindingAcknowledgement.TYPE, -1):
             self._sessions.count(_ERRORS + row)
             return
         self._sessions.count(_OTHER + "received")
-        handler.discarded(event, why, now)
+        if handler is None:
+            self.ignored()
+        else:
+            handler.discarded(event, why, now)
 
     def _handled(self, handler: Handler, event: PacketReceived, now: Now) -> None:
         self._sessions.count(_OTHER + "received")
@@ -106,6 +132,19 @@ class AnswerReader:
             handler.receive(event, message, now)
         else:
             handler.discarded(event, reason({fault.kind for fault in faults}), now)
+            self._problem(event, faults, now)
+
+    def _problem(self, event: PacketReceived, faults: tuple[Any, ...], now: Now) -> None:
+        """RFC 6275 section 9.2: tell of a wrong Payload Proto or too small a Header Len."""
+        for fault in faults:
+            if fault.kind in ("payload-proto", "too-short"):
+                if (
+                    fault.offset < 2
+                    and is_unicast(event.source)
+                    and self._reports.parameter_problem(event, fault.offset, now, self._sessions.effects)
+                ):
+                    self._sessions.count(_OTHER + "parameter-problem-sent")
+                return
 
     def _other(self, event: PacketReceived, now: Now) -> None:
         """Count a message that is no acknowledgement; tell its sender of a type that nobody knows."""
@@ -120,7 +159,8 @@ class AnswerReader:
                 self._sessions.effects.append(Send(data, event.destination, event.source))
                 self._sessions.count(_OTHER + "binding-error-sent")
         else:
-            self._sessions.count(_OTHER + "ignored")
+            self.ignored()
+            self._problem(event, known.faults, now)
 
     def _match(self, answer: Answer, source: bytes) -> BindingUpdateListEntry | None:
         """Find whose request this answers: MN-ID, LMA and sequence number.
@@ -225,7 +265,7 @@ class AnswerReader:
         if 0 < answer.refresh < granted:
             renew = min(renew, float(answer.refresh))
         # At 100 percent there must still be time for one exchange.
-        renew = min(renew, granted - settings.retransmission_timeout / 1000)
+        renew = min(renew, granted - self._sessions.first_timeout(entry))
         entry.lifetime = granted
         entry.expires = entry.sent_at + granted
         entry.state, entry.exchange, entry.sent = ACTIVE, "", ()

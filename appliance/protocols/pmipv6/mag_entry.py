@@ -81,6 +81,13 @@ class BindingUpdateListEntry:
     """The LMA may have a binding for us, so leaving needs a de-registration."""
     handoffs: int = 0
     """Moves between access links of this MAG."""
+    gateway_group: int = 0
+    """Bulk binding update group of ours that it is in (RFC 6602 section 5.1.1); 0: none."""
+    anchor_group: int = 0
+    """The LMA's."""
+    # ---- LMA-controlled MAG parameters (RFC 8127)
+    timers: tuple[int, int, int] | None = None
+    """Start of the renewal before the end (in 4 s), first and longest time-out (s), as the LMA wants them."""
     # ---- redirection (RFC 6463)
     asked: bytes = b""
     """Anchor that has sent it to ``lma``; empty: none."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
-from appliance.protocols.pmipv6.features import Handler
+from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.features import Handler, joined
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
@@ -29,6 +30,10 @@ class MagFeature:
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """Add options and flags to an update that is about to be sent; ``entry.exchange`` says its kind."""
 
+    def unusable(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement) -> str:
+        """Why an answer to a request of ours has to be ignored altogether; empty: it may be used."""
+        return ""
+
     def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
         """Why there is no use in an accepted registration; empty: there is."""
         return ""
@@ -36,6 +41,10 @@ class MagFeature:
     def answered(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> None:
         """Take from an accepted registration (not a de-registration) what is the feature's; the session is
         installed after this."""
+
+    def unmatched(self, event: PacketReceived, answer: BindingAcknowledgement, now: Now) -> bool:
+        """Whether an acknowledgement that is about no single mobile node is the feature's, and done with."""
+        return False
 
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Let go of a binding that is no more."""
@@ -70,7 +79,7 @@ class MagFeatures:
         feature.schedule = self._schedule
         self.all += (feature,)
         handler: Any = feature
-        self.handlers |= dict.fromkeys(types, handler)
+        self.handlers = joined(self.handlers, handler, types)
 
     def _schedule(self, mono: float) -> None:
         if self.deadline is None or mono < self.deadline:
@@ -90,6 +99,10 @@ class MagFeatures:
         for feature in self.all:
             feature.request(entry, update, now)
 
+    def unusable(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement) -> str:
+        """The first reason to ignore an answer."""
+        return next(filter(None, (feature.unusable(entry, answer) for feature in self.all)), "")
+
     def objection(self, entry: BindingUpdateListEntry, answer: BindingAcknowledgement, now: Now) -> str:
         """The first objection to an answer."""
         return next(filter(None, (each.objection(entry, answer, now) for each in self.all)), "")
@@ -98,6 +111,10 @@ class MagFeatures:
         """Let all of them take from an answer."""
         for feature in self.all:
             feature.answered(entry, answer, now)
+
+    def unmatched(self, event: PacketReceived, answer: BindingAcknowledgement, now: Now) -> bool:
+        """Whether one of them knows what the acknowledgement is about."""
+        return any(feature.unmatched(event, answer, now) for feature in self.all)
 
     def ended(self, entry: BindingUpdateListEntry) -> None:
         """Tell all of them."""

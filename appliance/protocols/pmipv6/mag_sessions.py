@@ -17,6 +17,7 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_features import MagFeatures
 from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
+from appliance.protocols.pmipv6.revocation import Way
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
 
@@ -45,6 +46,24 @@ class MagSessions:
         self._values = counters.values
         self._index = counters.table.index
         self._sequence = sequence & 0xFFFF
+
+    def next_sequence(self) -> int:
+        """A sequence number that only has to match answers to requests."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        return self._sequence
+
+    def source_of(self, entry: BindingUpdateListEntry) -> Way:
+        """Between which addresses the signalling of an entry goes."""
+        return Way(self.settings.address, entry.lma)
+
+    def release_ipv4(self, entry: BindingUpdateListEntry, now: Now) -> None:
+        """Go on without the IPv4 home address."""
+        entry.ipv4_address, entry.ipv4_prefix_length, entry.ipv4_router = None, 0, None
+        # It is asked for again when the mobile node wants one again.
+        entry.ipv4_wanted = False
+        if entry.installed is not None:
+            self.install(entry)
+            self.advertise(entry, now)
 
     def remove(self, entry: BindingUpdateListEntry) -> None:
         """Forget an entry whose mobile node has gone."""
@@ -90,8 +109,16 @@ class MagSessions:
             entry.state = REGISTERING
         entry.exchange, entry.handoff, entry.sent = kind, handoff, ()
         entry.attempts = 0
-        entry.timeout = self.settings.retransmission_timeout / 1000
+        entry.timeout = self.first_timeout(entry)
         self.send(entry, now)
+
+    def first_timeout(self, entry: BindingUpdateListEntry) -> float:
+        """INITIAL_BINDACK_TIMEOUT, seconds: ours, or the one that the LMA wants (RFC 8127 section 5.2)."""
+        return self.settings.retransmission_timeout / 1000 if entry.timers is None else float(entry.timers[1])
+
+    def longest_timeout(self, entry: BindingUpdateListEntry) -> float:
+        """MAX_BINDACK_TIMEOUT, seconds, likewise."""
+        return self.settings.retransmission_maximum / 1000 if entry.timers is None else float(entry.timers[2])
 
     def silent(self, entry: BindingUpdateListEntry, delay: float, now: Now) -> None:
         """Give an exchange up for ``delay`` seconds; a session that it was about ends."""
@@ -106,7 +133,7 @@ class MagSessions:
             entry.sequence = (entry.sequence + 1) & 0xFFFF
         else:
             # With timestamps the number only has to match answers to requests (section 5.5).
-            entry.sequence = self._sequence = (self._sequence + 1) & 0xFFFF
+            entry.sequence = self.next_sequence()
         entry.own_sequence = entry.own_sequence or not settings.timestamps
         timestamp = None
         if settings.timestamps:

@@ -117,7 +117,8 @@ def acceptance(
     if request.answer_options:
         found += request.answer_options
     lifetime = entry.lifetime if request.lifetime else 0
-    return encode(BindingAcknowledgement(status, BA_P, request.sequence, lifetime, found))
+    flags = BA_P | request.answer_flags
+    return encode(BindingAcknowledgement(status, flags, request.sequence, lifetime, found))
 
 
 def _ipv4(

@@ -173,6 +173,16 @@ class Anchor:
 
 
 @define(slots=True, kw_only=True)
+class GlobalPeer:
+    """``revocation global-peer``: a MAG, or all of a prefix, with the right of global revocation."""
+
+    address: bytes
+    prefix_length: int
+    identity: bytes = b""
+    """What its MN-ID option has to be; empty: any."""
+
+
+@define(slots=True, kw_only=True)
 class LmaSettings:
     """``lma-service NAME``. Every duration names its unit."""
 
@@ -217,11 +227,37 @@ class LmaSettings:
     """0 (not in the range, the factory state): no heartbeats."""
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    heartbeat_path_failure: str = "keep-sessions"
+    """or ``end-sessions``: what becomes of the sessions of a gateway that does not answer any more."""
+    heartbeat_peer_restart: str = "end-sessions"
+    """or ``keep-sessions``: of one that has restarted and lost them (RFC 5847 section 3: invalid)."""
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
+    update_notification_retransmissions: int = number(1, 0, 5)
+    """MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT"""
+    update_notification_delay: int = number(1_000, 500, 5_000, "milliseconds")
+    """MIN_DELAY_BETWEEN_UPDATE_NOTIFICATION_REPLAY"""
+    update_notification_on_change: bool = False
+    """Gateways are told when settings change that their sessions live by."""
+    mag_reregistration_control: bool = False
+    """EnableLCMPSubOptReregControl; the three values below are sent to gateways. A zero is an error."""
+    mag_reregistration_start: int = number(10, 0, 65_535, "units of 4 seconds")
+    mag_retransmission_initial: int = number(1, 0, 65_535, "seconds")
+    mag_retransmission_maximum: int = number(32, 0, 65_535, "seconds")
+    mag_heartbeat_control: bool = False
+    """EnableLCMPSubOptHeartbeatControl, and its three values."""
+    mag_heartbeat_interval: int = number(60, 0, 3_600, "seconds")
+    mag_heartbeat_delay: int = number(5, 0, 65_535, "seconds")
+    mag_heartbeat_retransmissions: int = number(3, 0, 65_535)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)
     revocation_timeout: int = number(1, 1, 10, "seconds")
+    revocation_pending: str = "discard"
+    """``discard`` or ``accept``: updates of a session that is being revoked."""
+    global_peers: tuple["GlobalPeer", ...] = ()
+    """Gateways that may revoke all their sessions at once."""
+    accept_bulk: bool = True
+    """AcceptBulkBindingUpdateReqForMobilitySession (RFC 6602 section 6.1)."""
     dhcp_mode: str = "server"
     """What gateways are told to be for DHCP clients: ``server`` or ``relay`` (RFC 5844 section 3.3.4)."""
     # ---- redirection and load (RFC 6463), user-plane address (RFC 7389), delegated prefixes (RFC 7148)
@@ -385,11 +421,24 @@ class MagSettings:
     access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
+    revocation: bool = False
+    revocation_max_retransmissions: int = number(1, 0, 10)
+    revocation_timeout: int = number(1, 1, 10, "seconds")
+    revocation_global: bool = False
+    """All sessions at an LMA are revoked by one message; the LMA has to be told that this MAG may."""
+    revocation_identity: str = ""
+    """Identity of this MAG in global revocations; empty: the name of the service."""
+    request_bulk: bool = False
+    """RequestBulkBindingUpdateSupportForMobilitySession (RFC 6602 section 6.2)."""
     # ---- update notification (RFC 7077), LMA-controlled MAG parameters (RFC 8127)
     # ---- heartbeat (RFC 5847)
     heartbeat_interval: int = number(0, 30, 3_600, "seconds")
     heartbeat_max_retransmissions: int = number(3, 1, 15)
     heartbeat_timeout: int = number(3, 1, 20, "seconds")
+    heartbeat_path_failure: str = "keep-sessions"
+    """or ``end-sessions``: what becomes of the sessions at an anchor that does not answer any more."""
+    heartbeat_peer_restart: str = "keep-sessions"
+    """or ``end-sessions``: at one that has restarted; they are registered again either way."""
     # ---- tunnels
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None

@@ -1,5 +1,7 @@
 """Home registration of hosts (RFC 6275): who is accepted, who gets which status, and what is counted."""
 
+import gc
+import weakref
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -284,6 +286,25 @@ class RefusalTests(HostCase):
         self.world.host()
         row = "update-denied-insufficient-resource-reasons/session-manager-rejected"
         self.denied(130, row, home=HOME2)
+
+
+class EndTests(SynchronousTestCase):
+    """What stays of a core that is thrown away."""
+
+    def test_no_cycle(self) -> None:
+        """The hosts' part is gone at once, without the collector."""
+        world = HostWorld(mipv6_home_link="home0")
+        world.host()
+        world.pass_time(1.1)
+        kept = weakref.ref(world.lma.hosts)
+        gc.collect()
+        gc.disable()
+        try:
+            world.lma.close()
+            del world.lma
+            self.assertIsNone(kept())
+        finally:
+            gc.enable()
 
 
 class SettingsTests(SynchronousTestCase):

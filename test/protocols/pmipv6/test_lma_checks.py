@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility.codec import encode, seal, to_timestamp
-from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P, BindingError, Heartbeat
+from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P, BindingError, HandoverInitiate
 from appliance.protocols.mobility.options import (
     AlternateCareOfAddress,
     HomeNetworkPrefix,
@@ -135,7 +135,7 @@ class TestHeader(Rows):
 
     def test_other_messages(self) -> None:
         """A message of a known type that is no binding update is ignored and counted."""
-        _, moved = self.raw(self.seal(encode(Heartbeat(0, 1))))
+        _, moved = self.raw(self.seal(encode(HandoverInitiate(1, 0, 0))))
         rows = ("other-mobility-messages/received", "other-mobility-messages/ignored")
         self.assertEqual(moved, dict.fromkeys(rows, 1))
 

@@ -10,7 +10,7 @@ from appliance.protocols.mobility.messages import (
     BA_P,
     BindingAcknowledgement,
     BindingError,
-    Heartbeat,
+    HandoverInitiate,
 )
 from appliance.protocols.pmipv6.events import (
     Advertise,
@@ -211,7 +211,7 @@ class BadInputTests(MagTestCase):
         bad = bytearray(encode(message))
         bad[13] = 200
         self.feed(PacketReceived(seal(bytes(bad), LMA_ADDRESS, MAG_ADDRESS), LMA_ADDRESS, MAG_ADDRESS))
-        beat = seal(encode(Heartbeat(0, 1, [])), LMA_ADDRESS, MAG_ADDRESS)
+        beat = seal(encode(HandoverInitiate(1, 0, 0, [])), LMA_ADDRESS, MAG_ADDRESS)
         self.feed(PacketReceived(beat, LMA_ADDRESS, MAG_ADDRESS))
         errors = "binding-acknowledgement-errors/"
         found = [

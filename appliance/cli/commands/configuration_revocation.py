@@ -1,0 +1,84 @@
+"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602) in LMA and MAG services.
+
+``revocation enable``, ``max-retransmission`` and ``retransmission-timeout`` are StarOS words.
+"""
+
+from appliance.cli.commands.configuration import LMA, MAG, WORDS, choice, number, toggle
+from appliance.cli.grammar import setting
+
+HELP = {
+    **WORDS,
+    "global-peer": "Gateways that may revoke all their sessions, or a group of them, by one message",
+    "identity": "Identity of the gateway (MN-ID option)",
+    "peer": "Address, or prefix of addresses",
+}
+
+
+def _both(mode: str) -> None:
+    toggle(
+        mode,
+        "revocation",
+        "revocation enable",
+        "Peers tell each other of sessions that end; without it nothing is sent or answered",
+    )
+    number(
+        mode,
+        "revocation max-retransmission <revocation_max_retransmissions:NUMBER>",
+        "Repeated indications (BRIMaxRetriesNumber)",
+    )
+    number(
+        mode,
+        "revocation retransmission-timeout <revocation_timeout:NUMBER>",
+        "Time to wait for the first answer (InitMINDelayBRIs); it doubles up to 2 seconds",
+    )
+
+
+def _lma() -> None:
+    toggle(
+        LMA,
+        "accept_bulk",
+        "bulk-binding-update",
+        "Groups of sessions that one update extends (AcceptBulkBindingUpdateReqForMobilitySession)",
+    )
+    _both(LMA)
+    choice(
+        LMA,
+        "revocation pending-updates <revocation_pending:accept|discard>",
+        "Updates of a session that is being revoked",
+    )
+    setting(
+        LMA,
+        "revocation global-peer",
+        "revocation global-peer <peer:IPV6/ANY> [ identity <identity:NAI> ]",
+        keys=("peer",),
+        no="revocation global-peer <peer:IPV6/ANY>",
+        help=HELP,
+    )
+
+
+def _mag() -> None:
+    toggle(
+        MAG,
+        "request_bulk",
+        "bulk-binding-update",
+        "One update for all mobile nodes of a link (RequestBulkBindingUpdateSupportForMobilitySession)",
+    )
+    _both(MAG)
+    toggle(
+        MAG,
+        "revocation_global",
+        "revocation global",
+        "One message revokes all sessions when all are cleared; the anchor needs a global-peer line",
+    )
+    setting(
+        MAG,
+        "revocation_identity",
+        "revocation identity <revocation_identity:NAI>",
+        no="revocation identity",
+        default="revocation identity",
+        help={**HELP, "revocation_identity": "What anchors know it by; without it the name of the service"},
+    )
+
+
+for _declare in (_lma, _mag):
+    _declare()

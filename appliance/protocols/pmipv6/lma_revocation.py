@@ -1,0 +1,440 @@
+"""Revocation of bindings by an anchor, and what it makes of the acknowledgements (RFC 5846 section 8.1).
+
+::
+
+    operator, AAA, policy ─▶ revoke ───▶ BRI ─▶ BRA or silence ─▶ the session ends
+    update with HI 4 ──────▶ ask ──────▶ BRI 4 ─▶ gone there: the update takes the session over
+                                               └▶ still there, silence: it gets a new session
+    handover accepted ─────▶ accepted ─▶ BRI 2, 3 or 7 to the gateway that had it
+    all of a gateway, realm, group ────▶ BRI with G ─▶ BRA or silence ─▶ Sweep
+
+What an anchor does when a gateway revokes is in :mod:`lma_revoked`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from appliance.counters import CounterSet
+from appliance.protocols.mobility import aaa
+from appliance.protocols.mobility import options as opt
+from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.messages import (
+    BR_G,
+    BR_P,
+    BR_V,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+)
+from appliance.protocols.mobility.rows import Message
+from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6 import revocation as br
+from appliance.protocols.pmipv6.bce import HI_REFRESH, BindingCacheEntry, Found
+from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived
+from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.features import Before, Feature
+from appliance.protocols.pmipv6.lma_bulk import Bulk
+from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED
+from appliance.protocols.pmipv6.lma_decisions import Decisions
+from appliance.protocols.pmipv6.lma_request import Request, Verdict
+from appliance.protocols.pmipv6.lma_revoked import Revoked
+from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_subjects import About, Revoking, Whole, identifier_of, names_of, way_to
+from appliance.protocols.pmipv6.reports import Reports
+from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.timers import Now
+
+#: What gateways are told when AAA ends a session, by Termination-Cause; any other: unspecified.
+TRIGGERS_OF_CAUSES = {
+    aaa.LOGOUT: codes.REVOKE_USER_TERMINATION,
+    aaa.ADMINISTRATIVE: codes.REVOKE_USER_TERMINATION,
+    aaa.AUTH_EXPIRED: codes.REVOKE_USER_TERMINATION,
+    aaa.SESSION_TIMEOUT: codes.REVOKE_USER_TERMINATION,
+    aaa.LINK_BROKEN: codes.REVOKE_NETWORK_TERMINATION,
+    aaa.USER_MOVED: codes.REVOKE_NETWORK_TERMINATION,
+}
+#: What a former gateway says that does not have the mobile node any more.
+_GONE_THERE = (codes.REVOKED, codes.REVOKED_PARTIALLY, codes.BINDING_DOES_NOT_EXIST)
+
+
+class Revocation(Feature):
+    """Revokes the bindings of one service, and lets its gateways revoke theirs."""
+
+    def __init__(
+        self,
+        settings: LmaSettings,
+        counters: CounterSet,
+        reports: Reports,
+        sessions: Sessions,
+        updates: Decisions,
+        bulk: Bulk,
+        random_bits: Callable[[int], int],
+    ) -> None:
+        self.rows = br.Rows(counters)
+        self._values = counters.values
+        self._reports = reports
+        self._sessions = sessions
+        self._cache = sessions.cache
+        self._updates = updates
+        self._bulk = bulk
+        self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
+        self._initiator.spared = _sparing(updates)
+        calls = sessions.cache.calls
+        self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
+        self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
+        #: Sessions whose indication has to wait until others are answered.
+        self._queue: deque[Revoking] = deque()
+        #: What was asked because of updates with HI 4, by call id.
+        self._asked: dict[int, br.Outstanding] = {}
+        self._whole: list[Whole] = []
+        self.departing = False
+        updates.revoker = self
+        self._prepare(settings)
+
+    def _prepare(self, settings: LmaSettings) -> None:
+        self._settings = self._revoked.settings = settings
+        self.on = bool(settings.revocation)
+        self._initiator.retries = settings.revocation_max_retransmissions
+        self._initiator.timeout = float(settings.revocation_timeout)
+
+    def reconfigure(self, settings: LmaSettings, now: Now) -> None:
+        """Go on by other settings; without the function nobody is waited for any more."""
+        before = self.on
+        self._prepare(settings)
+        if before and not self.on:
+            self._initiator.deaf.clear()
+            for one in list(self._initiator.open.values()):
+                self._initiator.cancel(one)
+                if not one.subject.gone:
+                    one.subject.answered(br.SILENCE, now)
+
+    @property
+    def schedule(self) -> Callable[[float], None]:
+        """What is told when a tick is wanted."""
+        return self._initiator.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Callable[[float], None]) -> None:
+        self._initiator.schedule = schedule
+
+    def close(self) -> None:
+        """Let go of everything that refers back here: the service is gone."""
+        subjects = [one.subject for one in self._initiator.open.values()]
+        for state in [*subjects, *self._queue]:
+            if isinstance(state, Revoking):
+                self._forget(state.entry)
+        self._initiator.open.clear()
+        self._whole.clear()
+        self._asked.clear()
+        self._queue.clear()
+
+    # ---- sessions that are to end -----------------------------------------------------------
+
+    def revoke(
+        self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
+    ) -> bool:
+        """Have a session end when its gateway has answered; False: nobody has to be told."""
+        if not self.on or entry.deleting or self.departing or entry.of_host:
+            return False
+        if not self._initiator.reaches(entry.care_of):
+            return False
+        extras = extras_of(entry)
+        if extras.revocation is not None:
+            # Never twice; the whole session outdoes its IPv4 home address.
+            extras.revocation.ipv4_only = extras.revocation.ipv4_only and ipv4_only
+            return True
+        state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
+        self._queue.append(state)
+        self._pump(now)
+        return True
+
+    def _pump(self, now: Now) -> None:
+        """Send what waits, as long as not too many are out (nobody's answers would be in time)."""
+        for _ in range(br.PER_TICK):
+            if not self._queue or self._initiator.full:
+                return
+            state = self._queue.popleft()
+            if state.gone:
+                continue
+            if not self.on or not self._indicate(state, now):
+                self._settle(state, br.DEAF, now)
+        self.schedule(now.mono)
+
+    def _indicate(self, state: Revoking, now: Now) -> bool:
+        entry = state.entry
+        flags, named = names_of(entry)
+        if state.ipv4_only and entry.ipv4_address is not None:
+            flags = BR_P | BR_V
+            address = opt.IPv4HomeAddressRequest(32, entry.ipv4_address)
+            named = [identifier_of(entry.mn_id), address]
+        return self._initiator.send(state.trigger, flags, named, way_to(entry), state, now) is not None
+
+    def _finish(self, state: Revoking, status: int, now: Now) -> None:
+        self._settle(state, status, now)
+        self._pump(now)
+
+    def _settle(self, state: Revoking, status: int, now: Now) -> None:
+        """End a session that was revoked, unless the mobile node is still at its gateway (section 9.1)."""
+        if state.gone:
+            return
+        entry = state.entry
+        self._forget(entry)
+        if status == codes.REVOCATION_FAILED_MN_IS_ATTACHED and state.trigger in br.HANDOVERS:
+            text = "a gateway refuses a revocation: the mobile node is attached to it"
+            self._reports.notice("revocation attached", text, now, self._sessions.effects)
+            self._updates.stays(entry, now)
+        elif state.ipv4_only:
+            self._updates.release_address(entry, ADMIN_DROPPED, state.cause, now)
+            self._updates.wait_longer(entry, now)
+        else:
+            self._values[ADMIN_DROPPED] += 1
+            self._updates.end(entry, state.cause, now)
+
+    def _forget(self, entry: BindingCacheEntry) -> None:
+        extras = entry.extras
+        if extras is not None and extras.revocation is not None:
+            extras.revocation.gone = True
+            extras.revocation = None
+
+    def _is_alive(self, entry: BindingCacheEntry) -> bool:
+        return self._cache.calls.get(entry.call_id) is entry
+
+    # ---- all of a gateway, a realm, a group ---------------------------------------------------
+
+    def revoke_many(self, event: ClearSessions, now: Now) -> None:
+        """End sessions, by one message to each gateway if the function is on."""
+        named: list[Any] = []
+        group, realm = event.group, event.mn_id[1:]
+        fits: Callable[[BindingCacheEntry], bool]
+        trigger = codes.REVOKE_LOCAL_POLICY
+        if group:
+            named = [br.group_option(group)]
+            fits = self._bulk.member(group)
+        elif event.trigger == codes.REVOKE_LOCAL_POLICY:
+            named = [identifier_of(event.mn_id)]
+
+            def fits(entry: BindingCacheEntry) -> bool:
+                return br.realm_of(entry.mn_id) == realm
+        else:
+            trigger = codes.REVOKE_PER_PEER_POLICY
+
+            def fits(entry: BindingCacheEntry) -> bool:
+                return True
+
+        if not self.on:
+            self._sweep(Whole(b"", fits, now, self._whole_answered), now)
+            return
+        for way in self._gateways(fits):
+            self._revoke_whole(trigger, named, way, fits, now)
+
+    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[br.Way]:
+        """The gateways that have sessions which fit, each once."""
+        found: dict[tuple[bytes, bytes, int], None] = {}
+        for entry in self._cache.calls.values():
+            # With 100,000 sessions there is no time to make more than a tuple for each.
+            extras = entry.extras
+            key = entry.local, entry.care_of, 0 if extras is None else extras.port
+            if key not in found and not entry.deleting and not entry.of_host and fits(entry):
+                found[key] = None
+        return [br.way_between(*key) for key in found]
+
+    def _revoke_whole(
+        self,
+        trigger: int,
+        named: list[Any],
+        way: br.Way,
+        fits: Callable[[BindingCacheEntry], bool],
+        now: Now,
+    ) -> None:
+        def there(entry: BindingCacheEntry) -> bool:
+            return entry.care_of == way.destination and fits(entry)
+
+        whole = Whole(way.destination, there, now, self._whole_answered)
+        if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
+            if not self.departing:
+                self._sweep(whole, now)
+            return
+        self._whole.append(whole)
+        # Until it is over each update is looked at.
+        self.watches = True
+        self.rewatch()
+
+    def _whole_answered(self, whole: Whole, now: Now) -> None:
+        self._whole.remove(whole)
+        self.watches = bool(self._whole)
+        self.rewatch()
+        if not self.departing:
+            self._sweep(whole, now)
+        self._pump(now)
+
+    def _sweep(self, whole: Whole, now: Now) -> None:
+        def end(entry: BindingCacheEntry, now: Now) -> None:
+            self._values[ADMIN_DROPPED] += 1
+            self._updates.end(entry, aaa.ADMINISTRATIVE, now)
+
+        self._sweeps.add(br.Sweep(list(self._cache.calls.values()), whole.fits, whole.wall, end))
+        self.schedule(now.mono)
+
+    def depart(self, now: Now) -> None:
+        """The service is about to stop: each gateway is told once that all its sessions are over."""
+        self.departing = True
+        if not self.on:
+            return
+        for one in list(self._initiator.open.values()):
+            self._initiator.cancel(one)
+        self._whole.clear()
+        for way in self._gateways(lambda entry: True):
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], way, lambda entry: True, now)
+
+    @property
+    def departed(self) -> bool:
+        """Whether nobody's answer is waited for any more."""
+        return not self._initiator.open
+
+    # ---- handovers (section 8.1) --------------------------------------------------------------
+
+    def ask(self, entry: BindingCacheEntry, now: Now) -> bool:
+        """Ask the gateway of a session whether its mobile node is still there (HI 4); False: do not wait."""
+        if not self.on or self.departing:
+            return False
+        extras = extras_of(entry)
+        if extras.revocation is not None or entry.call_id in self._asked:
+            return True
+
+        def answered(status: int, now: Now) -> None:
+            self._asked.pop(entry.call_id, None)
+            if status in _GONE_THERE:
+                self._updates.left(entry, now)
+            elif status in (br.SILENCE, codes.REVOCATION_FAILED_MN_IS_ATTACHED):
+                self._updates.stays(entry, now)
+            else:
+                # It does not do as it is asked: what RFC 5213 knows is left.
+                self._updates.wait_longer(entry, now)
+            self._pump(now)
+
+        about = About(entry.mn_id, lambda: self._is_alive(entry), answered)
+        flags, named = names_of(entry)
+        sent = self._initiator.send(codes.REVOKE_HANDOVER_UNKNOWN, flags, named, way_to(entry), about, now)
+        if sent is not None:
+            self._asked[entry.call_id] = sent
+        return sent is not None
+
+    def _inform(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
+        """Tell the gateway that had a session that it has moved."""
+        trigger = codes.REVOKE_HANDOVER_SAME_ACCESS
+        if before.technology != entry.technology:
+            trigger = codes.REVOKE_HANDOVER_DIFFERENT_ACCESS
+        if request.indicator.value == HI_REFRESH:
+            # The new gateway knows of no handover: one of the two has kept a session that is not its own.
+            trigger = codes.REVOKE_OUT_OF_SYNC
+        flags, named = names_of(entry)
+        about = About(entry.mn_id, lambda: self._is_alive(entry))
+        way = br.way_between(before.local, before.care_of, before.port)
+        self._initiator.send(trigger, flags, named, way, about, now)
+
+    # ---- where updates come by ---------------------------------------------------------------
+
+    def check(self, request: Request, found: Found, now: Now) -> Verdict | None:
+        """Section 8.1: an update of a session that is being revoked; a de-registration is always welcome."""
+        entry = request.entry
+        if entry is None or not request.lifetime or self._settings.revocation_pending == "accept":
+            return None
+        revoked = entry.extras is not None and entry.extras.revocation is not None
+        if revoked or any(whole.covers(entry) for whole in self._whole):
+            return verdicts.DROP_REVOCATION
+        return None
+
+    def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
+        """A newer update ends a revocation; after a handover the former gateway is told."""
+        if request.lifetime or entry.deleting:
+            self._forget(entry)
+            if request.lifetime and entry.call_id not in self._asked:
+                self._updates.wait_longer(entry, now)
+        if self.on and request.lifetime and before.moved(entry) and not before.deleting:
+            self._inform(request, entry, before, now)
+
+    def ended(self, entry: BindingCacheEntry, now: Now) -> None:
+        """It needs no revocation any more."""
+        self._forget(entry)
+        self._asked.pop(entry.call_id, None)
+
+    def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
+        """Whether it is being revoked, and why."""
+        state = entry.extras.revocation if entry.extras is not None else None
+        if state is None:
+            return []
+        name = codes.TRIGGER_NAMES.get(state.trigger, "Unknown")
+        what = "IPv4 home address, " if state.ipv4_only else ""
+        return [("Revocation In Progress", f"{what}{name} ({state.trigger})")]
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
+        """Take an indication or an acknowledgement."""
+        if not self.on:
+            self._without(event, message, now)
+        elif not self._updates.policy.peers.allowed(event.source):
+            self._values[self.rows.discarded] += 1
+            text = "revocation messages of a node that is no mag-peer are dropped"
+            self._reports.notice("revocation stranger", text, now, self._sessions.effects)
+        elif isinstance(message, BindingRevocationAcknowledgement):
+            ready = not (self.departing or self._settings.shutdown)
+            self._initiator.acknowledged(event, message, ready, now)
+            self._pump(now)
+        elif isinstance(message, BindingRevocationIndication):
+            # Who sends them knows them.
+            self._initiator.deaf.pop(event.source, None)
+            self._revoked.receive(event, message, now)
+            if self._sweeps:
+                self.schedule(now.mono)
+
+    def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
+        """RFC 5846 section 6.2: a node without the function does not know the type."""
+        self._values[self.rows.ignored] += 1
+        if isinstance(message, BindingRevocationIndication) and self._reports.binding_error(
+            event, now, self._sessions.effects
+        ):
+            self._values[self.rows.error_sent] += 1
+
+    def unknown_there(self, source: bytes, now: Now) -> bool:
+        """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
+        found = self._initiator.unknown_there(source, now)
+        if found:
+            text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
+            self._reports.notice("revocation unknown", text, now, self._sessions.effects)
+            self._pump(now)
+        return found
+
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Count a message that cannot be used."""
+        data = event.data
+        if not self.on or data[2:3] != b"\x10":
+            self._values[self.rows.ignored] += 1
+        elif data[6:7] == b"\1":
+            self._values[self.rows.discarded] += 1
+        else:
+            self._values[self.rows.unusable[why]] += 1
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next indication is to be repeated; at once while sessions are swept."""
+        waiting = self._queue and not self._initiator.full
+        return 0.0 if waiting or self._sweeps else self._initiator.deadline
+
+    def tick(self, now: Now) -> None:
+        """Repeat, give up, and sweep."""
+        self._initiator.tick(now)
+        self._pump(now)
+        self._sweeps.tick(now)
+
+
+def _sparing(updates: Decisions) -> Callable[[bytes], bool]:
+    """Tells which gateways get no indications: a ``mag-peer`` line says that they would stop there."""
+
+    def spared(gateway: bytes) -> bool:
+        peer = updates.policy.peers.find(gateway)
+        return peer is not None and not peer.revocation
+
+    return spared

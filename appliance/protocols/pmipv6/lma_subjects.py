@@ -1,0 +1,113 @@
+"""What an anchor's indications are about, and how a session is named in them (RFC 5846 section 8.1)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.mobility import options as opt
+from appliance.protocols.mobility.messages import BR_P, BR_V
+from appliance.protocols.pmipv6 import revocation as br
+from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.timers import Now
+
+Ended = Callable[["Revoking", int, Now], None]
+
+
+def names_of(entry: BindingCacheEntry) -> tuple[int, list[Any]]:
+    """Flags and options that single out a session (RFC 5846 section 8.1)."""
+    mine: list[Any] = [identifier_of(entry.mn_id)]
+    if entry.prefix is None and entry.ipv4_address is not None:
+        # A session without a prefix has nothing but its IPv4 home address to be named by.
+        return BR_P | BR_V, [*mine, opt.IPv4HomeAddressRequest(32, entry.ipv4_address)]
+    return BR_P, mine + [opt.HomeNetworkPrefix(length, prefix) for prefix, length in entry.prefixes]
+
+
+def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
+    """The option that a key of :func:`bce.identity` was made of."""
+    if mn_id[:1] == b"\0":
+        return opt.MobileNodeIdentifier(mn_id[1], mn_id[2:])
+    return opt.MobileNodeIdentifier(1, mn_id)
+
+
+def way_to(entry: BindingCacheEntry) -> br.Way:
+    """To the gateway of a session, from where it knows us (RFC 5846 sections 4 and 8.1)."""
+    port = entry.extras.port if entry.extras is not None else 0
+    return br.way_between(entry.local, entry.care_of, port)
+
+
+class Revoking:
+    """A session that is being revoked: the revocation-in-progress flag of its binding cache entry."""
+
+    __slots__ = ("cause", "entry", "gone", "ipv4_only", "since", "trigger", "_ended")
+
+    def __init__(
+        self, entry: BindingCacheEntry, trigger: int, cause: int, ipv4_only: bool, now: Now, ended: Ended
+    ) -> None:
+        self.entry = entry
+        self.trigger = trigger
+        #: Termination-Cause.
+        self.cause = cause
+        self.ipv4_only = ipv4_only
+        self.since = now.wall
+        #: The session has ended otherwise, or goes on by a newer update.
+        self.gone = False
+        self._ended = ended
+
+    @property
+    def mn_id(self) -> bytes:
+        """Of the session."""
+        return self.entry.mn_id
+
+    def answered(self, status: int, now: Now) -> None:
+        """The gateway has let go of it, or has nothing to say."""
+        self._ended(self, status, now)
+
+
+class About:
+    """An indication that no session waits for: ``alive()`` tells whether an answer still means something."""
+
+    __slots__ = ("mn_id", "_alive", "_done")
+
+    def __init__(
+        self, mn_id: bytes, alive: Callable[[], bool], done: Callable[[int, Now], None] | None = None
+    ) -> None:
+        self.mn_id = mn_id
+        self._alive = alive
+        self._done = done
+
+    @property
+    def gone(self) -> bool:
+        """Whether what it was about is no more."""
+        return not self._alive()
+
+    def answered(self, status: int, now: Now) -> None:
+        """Tell who wants to know."""
+        if self._done is not None:
+            self._done(status, now)
+
+
+class Whole:
+    """Sessions that are revoked by one message to their gateway."""
+
+    __slots__ = ("fits", "gateway", "gone", "mn_id", "wall", "_done")
+
+    def __init__(
+        self,
+        gateway: bytes,
+        fits: Callable[[BindingCacheEntry], bool],
+        now: Now,
+        done: Callable[["Whole", Now], None],
+    ) -> None:
+        self.gateway = gateway
+        self.fits = fits
+        self.wall = now.wall
+        self.gone = False
+        self.mn_id = b""
+        self._done = done
+
+    def answered(self, status: int, now: Now) -> None:
+        """Whatever the gateway says, the sessions have to go."""
+        self._done(self, now)
+
+    def covers(self, entry: BindingCacheEntry) -> bool:
+        """Whether a session is among them."""
+        return entry.updated <= self.wall and self.fits(entry)
