@@ -8,6 +8,8 @@ from scripts.labnet import HOME_POOL, HOME_POOL_4, LMA_ADDRESS, MAG_ADDRESSES
 
 #: Functions of an anchor beside the plain registration, all on at once: lines of the service, and others.
 FEATURES = (
+    "heartbeat interval 30",
+    "revocation enable",
     "max-memory 65536",
     "mipv6 enable",
     "mipv6 home-address-pool HOSTS",
