@@ -155,7 +155,9 @@ def idle() -> None:
 def measure(lab: Lab, work: Path, sessions: int, gateways: int, seconds: float) -> dict[str, float]:
     """The figures of an anchor with many live sessions; the laboratory is up."""
     config = work / "live.conf"
-    config.write_text(anchor(("reg-lifetime 3600", f"mag-peer {GATEWAYS}/64", *FEATURES), FEATURES_CONTEXT))
+    service = ("reg-lifetime 3600", f"mag-peer {GATEWAYS}/64", *FEATURES)
+    context = ("ipv6 pool MORE prefix 2001:db8:8000::/40", *FEATURES_CONTEXT)
+    config.write_text(anchor(service, context))
     node = Appliance(lab, "lma", config, work, name="live")
     lab.ip("lma", f"route replace {GATEWAYS}/64 via {MAG_ADDRESSES['mag1']}")
     lab.ip("mag1", f"route replace local {GATEWAYS}/64 dev lo")
