@@ -39,6 +39,7 @@ from appliance.config_tree import (
 )
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
+from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
@@ -49,6 +50,7 @@ from appliance.protocols.pmipv6.settings import (
     MobilePolicy,
     PrefixPool,
     Profile,
+    QosWish,
 )
 
 __all__ = [
@@ -155,11 +157,15 @@ class Builder:
         configuration.dictionaries = tuple(
             entry.args["file"] for entry in tree.entries("diameter dictionary")
         )
+        congestion = Congestion()
+        _assign(congestion, tree)
         contexts: list[Context] = []
         for outline in found:
             context = _context(outline, memory)
             contexts.append(context)
-            configuration.lma_services += tuple(_lma(each, context) for each in outline.all("lma-service"))
+            configuration.lma_services += tuple(
+                _lma(each, context, congestion) for each in outline.all("lma-service")
+            )
             configuration.mag_services += tuple(
                 _mag(each, context, memory) for each in outline.all("mag-service")
             )
@@ -252,8 +258,8 @@ def _profile(section: Section) -> Profile:
     return profile
 
 
-def _lma(section: Section, context: Context) -> LmaSettings:
-    settings = LmaSettings(name=section.name, context=context.name)
+def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSettings:
+    settings = LmaSettings(name=section.name, context=context.name, congestion=congestion)
     _assign(settings, section)
     settings.mipv6_pools = served_pools(section)
     settings.mipv6_associations = associations(section)
@@ -285,6 +291,7 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.access_interfaces = tuple(
         AccessInterface(**entry.args) for entry in section.entries("access-interface")
     )
+    settings.qos_requests = tuple(_qos_wish(entry) for entry in section.entries("qos-request"))
     settings.dhcp_dns_servers = tuple(entry.args["server"] for entry in section.entries("dhcp dns-server"))
     settings.policies = memory.each(
         ("mobile-node", context.name, section.name), section.entries("mobile-node"), _policy
@@ -294,6 +301,11 @@ def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:
     settings.vendor_options = vendor_options(section)
     settings.access_networks = access_networks(section)
     return settings
+
+
+def _qos_wish(entry: Entry) -> QosWish:
+    args = {name: value for name, value in entry.args.items() if name not in ("any", "nai")}
+    return QosWish(mn_id=entry.args.get("nai", "").encode(), **args)
 
 
 def _policy(entry: Entry) -> MobilePolicy:

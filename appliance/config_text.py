@@ -8,11 +8,13 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_congestion,
     configuration_dhcp,
     configuration_diameter,
     configuration_health,
     configuration_hosts,
     configuration_policy,
+    configuration_quality,
     configuration_revocation,
     configuration_services,
     configuration_updates,
@@ -32,6 +34,8 @@ COMMAND_MODULES = (
     configuration_dhcp,
     configuration_diameter,
     configuration_aaa,
+    configuration_congestion,
+    configuration_quality,
     configuration_policy,
     management,
 )

@@ -24,6 +24,7 @@ from appliance.protocols.diameter.settings import (
     Server,
     ServerGroup,
 )
+from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import ServiceProfile
 from appliance.protocols.pmipv6.settings import (
     AccessInterface,
@@ -31,6 +32,7 @@ from appliance.protocols.pmipv6.settings import (
     MagSettings,
     PrefixPool,
     Profile,
+    QosWish,
 )
 
 Key = tuple[Any, ...]
@@ -145,12 +147,14 @@ def values_of(section: Section, kind: type[AttrsInstance]) -> dict[str, Any]:
 
 #: Settings class of each mode whose numbers have ranges.
 SETTINGS: dict[str, type] = {
+    "config": Congestion,
     "lma-service": LmaSettings,
     "mag-service": MagSettings,
     "subscriber": Profile,
     "service-profile": ServiceProfile,
     "ipv6 pool": PrefixPool,
     "access-interface": AccessInterface,
+    "qos-request": QosWish,
     "diameter-endpoint": EndpointSettings,
     "peer": PeerSettings,
     "route-entry": RouteSettings,

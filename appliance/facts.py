@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from appliance.config_peers import words
 from appliance.facts_options import lma_options, mag_options
+from appliance.facts_quality import lma_quality, mag_quality
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
@@ -196,6 +197,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
     facts += _losses(settings) + _controlled(settings)
+    facts += lma_quality(settings)
     facts += _hosts(settings)
     facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
     facts += _listing(
@@ -273,6 +275,7 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
     facts += _losses(settings)
+    facts += mag_quality(settings)
     facts += [
         ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
     ]

@@ -13,6 +13,7 @@ from appliance.counters import CounterSet
 from appliance.errors import ResourceError
 from appliance.host import resident_memory
 from appliance.ports import PoolView, SessionFilter, SessionView
+from appliance.ports_load import CongestionView
 from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.mobility.status import REVOKE_LOCAL_POLICY as LOCAL_POLICY
@@ -256,6 +257,10 @@ class LmaService(Service):
     def pools(self) -> list[PoolView]:
         """Return the pools that it hands out home network prefixes and addresses from."""
         return views.pool_views(self._core.pools, self.name, self.context)
+
+    def congestion(self) -> CongestionView:
+        """Return how congested it is."""
+        return views.congestion_view(self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""

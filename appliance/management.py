@@ -6,7 +6,7 @@ Numbers carry their default, range and unit as in ``protocols/pmipv6/settings.py
 
 from attrs import define
 
-from appliance.protocols.pmipv6.settings import number
+from appliance.protocols.setting_fields import number
 
 #: Privilege levels, least first.
 RIGHTS = ("inspector", "operator", "administrator", "security-administrator")

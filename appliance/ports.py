@@ -12,6 +12,7 @@ from attrs import define, field
 
 from appliance.counters import CounterSet
 from appliance.ports_aaa import AaaPort
+from appliance.ports_load import CongestionView, QueueView
 from appliance.tap import Tapped, TappedDiameter, TappedMessage
 
 
@@ -108,23 +109,6 @@ class PoolView:
     in_use: int
 
 
-@define(slots=True, kw_only=True)
-class QueueView:
-    """How full the queues of one signalling socket are."""
-
-    service: str
-    address: str
-    """Our own address of the socket."""
-    send: int
-    """Messages that wait in the process."""
-    send_limit: int
-    receive: int
-    """Octets that wait in the kernel."""
-    receive_limit: int
-    dropped: int
-    """Messages that the kernel dropped because the process did not read fast enough."""
-
-
 class ServicePort(Protocol):
     """One configured service."""
 
@@ -165,6 +149,9 @@ class ServicePort(Protocol):
 
     def queues(self) -> list[QueueView]:
         """One for each signalling socket."""
+
+    def congestion(self) -> CongestionView | None:
+        """How congested it is; a gateway has no congestion control."""
 
 
 class MagPort(ServicePort, Protocol):

@@ -17,8 +17,9 @@ from typing import Any
 from appliance import views
 from appliance.counters import CounterSet
 from appliance.diameter_hub import Hub
-from appliance.ports import Census, PoolView, QueueView, SessionFilter, SessionView
+from appliance.ports import Census, PoolView, SessionFilter, SessionView
 from appliance.ports_health import HeartbeatView
+from appliance.ports_load import CongestionView, QueueView
 from appliance.protocols.access.events import MobileSeen
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
@@ -236,6 +237,10 @@ class Service:
             for each in sockets
         ]
 
+    def congestion(self) -> CongestionView | None:
+        """Return how congested it is; a gateway has no congestion control."""
+        return None
+
     async def farewell(self, cause: int = ADMIN_REBOOT) -> None:
         """Say what has to be said before :meth:`stop`; there are no new sessions from now on.
 
@@ -286,6 +291,10 @@ class Service:
             self._engine = None
         self.state = "Initialized"
 
+    def _policed(self, call_id: int) -> tuple[tuple[str, str], ...]:
+        found = self._engine.over_rate(call_id) if self._engine is not None else None
+        return () if found is None else (("Packets Over Rate", f"{found[0]} up, {found[1]} down"),)
+
     def _common(self, entry: Any) -> dict[str, Any]:
         """The fields of a session's view that an anchor and a gateway keep alike."""
         usage = self._engine.usage(entry.call_id) if self._engine is not None else (0, 0, 0, 0)
@@ -303,7 +312,7 @@ class Service:
             "created": entry.created,
             "updated": entry.updated,
             "handoffs": entry.handoffs,
-            "details": self._core.details(entry),
+            "details": self._core.details(entry) + self._policed(entry.call_id),
             **dict(zip(("packets_in", "octets_in", "packets_out", "octets_out"), usage, strict=True)),
         }
 

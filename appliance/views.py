@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from appliance.ports import AGES, Census, PoolView, QueueView, SessionFilter
+from appliance.ports import AGES, Census, PoolView, SessionFilter
+from appliance.ports_load import CongestionFigure, CongestionView, QueueView
+from appliance.protocols.pmipv6.overload import LAG, Overload
 from appliance.protocols.pmipv6.pools import HomeAddresses, HomePools, HomePrefixes
 from appliance.wildcards import expression, is_wild
 
@@ -165,4 +167,29 @@ def queue_view(
         receive=numbers[_RECEIVED],
         receive_limit=numbers[_RECEIVE_LIMIT],
         dropped=numbers[_DROPS] if len(numbers) > _DROPS else 0,
+    )
+
+
+def congestion_view(service: str, overload: Overload) -> CongestionView:
+    """Congestion control of an anchor."""
+    settings = overload.settings
+    return CongestionView(
+        service=service,
+        enabled=settings.congestion_control,
+        action=settings.congestion_action,
+        tolerance=settings.congestion_tolerance,
+        wait_time=settings.queue_wait_time,
+        dropped=overload.dropped,
+        refused=overload.refused,
+        figures=[
+            CongestionFigure(
+                name=name,
+                value=overload.figures[name],
+                unit="ms" if name == LAG else "%",
+                threshold=threshold,
+                since=overload.since.get(name),
+                entered=overload.entered[name],
+            )
+            for name, threshold in overload.thresholds().items()
+        ],
     )

@@ -179,6 +179,10 @@ class FakeEngine:
         """No session."""
         self.sessions.pop(call_id, None)
 
+    def over_rate(self, _call_id: int) -> tuple[int, int] | None:
+        """No session has bit rates."""
+        return None
+
     def usage(self, _call_id: int) -> tuple[int, int, int, int]:
         """No packets."""
         return 0, 0, 0, 0
@@ -210,6 +214,7 @@ class FakeSignalling:
         assert not self._addresses & self.machine.sockets, "bound twice"
         self.machine.sockets |= self._addresses
         self.sent: list[Any] = []
+        self.sockets: list[Any] = []
 
     def start(self) -> None:
         """Begin to read."""

@@ -157,12 +157,13 @@ class LoadTests(SynchronousTestCase):
     def test_every_service_field_has_a_command(self) -> None:
         """Each scalar field of a service and each number of any class is set by some command."""
         filled = {"name", "context", "peers", "prefix_pools", "address_pools", "profiles", "default_profile",
-                  "access_interfaces", "policies", "aaa", "anchors", "dhcp_dns_servers", "redirect_targets",
-                  "global_peers",
+                  "access_interfaces", "policies", "aaa", "congestion", "qos_requests", "anchors",
+                  "dhcp_dns_servers", "redirect_targets", "global_peers",
                   "redirect_allowed", "delegation_pools", "delegations", "service_profiles",
                   "vendor_options", "access_networks", "mipv6_pools", "mipv6_associations"}  # fmt: skip
         modes = {
-            "ipv6 pool": "context", "access-interface": "mag-service", "peer": "diameter-endpoint",
+            "ipv6 pool": "context", "access-interface": "mag-service", "qos-request": "mag-service",
+            "peer": "diameter-endpoint",
             "route-entry": "diameter-endpoint", "server-group": "aaa-group", "server": "aaa-group",
             "text-log": "aaa-server",
         }  # fmt: skip

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.facts import lma_facts, mag_facts
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
+from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
     Delegation,
@@ -27,6 +28,7 @@ from appliance.protocols.pmipv6.settings import (
     Peer,
     PrefixPool,
     Profile,
+    QosWish,
 )
 
 ADDRESS = bytes.fromhex("20010db8ffff00000000000000000001")
@@ -67,6 +69,8 @@ OTHER: dict[str, Any] = {
     "default_profile": Profile(name="default"),
     "aaa_group": "home",
     "aaa": GroupSettings(name="home", accounting=ServerGroup(endpoint="aaa")),
+    "congestion": Congestion(congestion_action="reject"),
+    "qos_requests": (QosWish(dscp=10),),
     "lma": V4,
     "encapsulation": "ipip",
     "retransmission_policy": "normal",
@@ -193,6 +197,23 @@ class MagFactsTest(SynchronousTestCase):
         for attribute in fields(MagSettings):
             changed = evolve(base, **{attribute.name: other(attribute.name, getattr(base, attribute.name))})
             self.assertNotEqual(mag_facts(changed, "Started"), mag_facts(base, "Started"), attribute.name)
+
+    def test_qos_request(self) -> None:
+        """A request is shown as it is configured."""
+        wishes = (
+            QosWish(mn_id=b"mn1@example.org", bandwidth_down=5, priority=3),
+            QosWish(interface="acc0", bandwidth_up=7),
+            QosWish(dscp=10),
+        )
+        facts = mag_facts(MagSettings(name="mag1", qos_requests=wishes), "Started")
+        self.assertEqual(
+            [value for label, value in facts if label == "QoS Request"],
+            [
+                "nai mn1@example.org bandwidth-down 5 priority 3",
+                "interface acc0 bandwidth-up 7",
+                "any dscp 10",
+            ],
+        )
 
     def test_mobile_node(self) -> None:
         """A mobile node's line tells who, where and what it asks for."""

@@ -5,7 +5,7 @@ Default and range of a number stand here and nowhere else; the grammar reads the
 
 from attrs import define
 
-from appliance.protocols.pmipv6.settings import number
+from appliance.protocols.setting_fields import number
 
 
 @define(slots=True, kw_only=True, frozen=True)

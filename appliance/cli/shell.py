@@ -20,6 +20,7 @@ from appliance.cli.commands import (
     base,
     capture,
     configuration,
+    congestion,
     diameter,
     files,
     lma,
@@ -41,7 +42,7 @@ from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
 COMMAND_MODULES = (
-    base, session, files, lma, newcall, mag, diameter, aaa, accounting, monitor, capture, views
+    base, session, files, lma, newcall, mag, diameter, aaa, accounting, monitor, capture, views, congestion,
 )  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.

@@ -4,6 +4,7 @@
 
     IPv6, Next Header 135 ─┐                                ┌─▶ on_packet(PacketReceived)
     UDP port 5436 (IPv4) ──┴─▶ doRead: at most BATCH reads ─┘
+                                  └─ too much of it: triage
     driver ──send()──▶ socket, or a bounded queue while the socket is full
 
 Bounded on both sides: a wake-up reads at most ``BATCH`` messages, and what cannot be
@@ -23,6 +24,7 @@ from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.triage import Judge, Triage
 
 _log = Logger()
 
@@ -112,6 +114,7 @@ class MobilitySocket:
         self._packed: dict[str, bytes] = {}
         self._text: dict[bytes, str] = {}
         self._silent_until = 0.0
+        self._triage: Triage | None = None
         self._v6 = len(address) == 16
         self._family = socket.AF_INET6 if self._v6 else socket.AF_INET
         text = socket.inet_ntop(self._family, address)
@@ -143,6 +146,10 @@ class MobilitySocket:
             raise
         return sock
 
+    def sort_by(self, judge: Judge, feed: Callable[[Any], None]) -> None:
+        """While more comes in than can be dealt with, let ``judge`` say what goes first; see ``triage``."""
+        self._triage = Triage(self._reactor, self._socket, self._address, judge, self._on_packet, feed)
+
     def start(self) -> None:
         """Begin to read."""
         self._reactor.addReader(self)
@@ -151,6 +158,8 @@ class MobilitySocket:
         """Stop reading and writing and close the socket."""
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
+        if self._triage is not None:
+            self._triage.stop()
         self._queue.clear()
         self._socket.close()
         if self._claim is not None:
@@ -185,6 +194,13 @@ class MobilitySocket:
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` messages and hand each over."""
+        triage = self._triage
+        if triage is not None and triage.active:
+            try:
+                triage.read()
+            except Exception:  # noqa: BLE001
+                self._stumbled()
+            return
         receive, packed, destination = self._socket.recvfrom, self._packed, self._address
         for _ in range(BATCH):
             try:
@@ -207,6 +223,8 @@ class MobilitySocket:
                 # An exception that leaves doRead makes the reactor close the socket: one message must not
                 # end the service for everybody.
                 self._stumbled()
+        if triage is not None:
+            triage.consider()
 
     def _stumbled(self) -> None:
         """Log the exception being handled, seldom enough that messages cannot flood the log."""

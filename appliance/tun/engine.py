@@ -214,6 +214,13 @@ class Engine:
             return 0, 0, 0, 0
         return session.packets_up, session.octets_up, session.packets_down, session.octets_down
 
+    def over_rate(self, call_id: int) -> tuple[int, int] | None:
+        """Packets from and to the mobile that were over the session's bit rates; ``None``: it has none."""
+        session = self.forwarding.sessions.get(call_id)
+        if session is None or session.policer is None:
+            return None
+        return session.policer.up.dropped, session.policer.down.dropped
+
     def drops(self) -> dict[str, int]:
         """Packets that were not forwarded and have no counter of their own, by cause."""
         found = dict(self.forwarding.drops)
@@ -269,6 +276,8 @@ class Engine:
         row = session.row6 if version6 else session.row4
         to = self._destinations[session.peer]
         tos = self.forwarding.outer_class(first)
+        if session.marking is not None:
+            tos = session.marking & 0xFC | tos & ip.ECN_MASK
         octets = 0
         if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
             octets = sum(map(len, segments))

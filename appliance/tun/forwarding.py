@@ -136,12 +136,8 @@ class Forwarding:
             self.paths[effect.peer] = path
         path.users += 1
         outer = 6 if len(effect.peer) == 16 else 4
-        session = Session(
-            effect,
-            path,
-            choose(outer, effect.gre, effect.udp, 6),
-            choose(outer, effect.gre, effect.udp, 4),
-        )
+        row6, row4 = (choose(outer, effect.gre, effect.udp, inner) for inner in (6, 4))
+        session = Session(effect, path, row6, row4)
         if effect.local in self._others:
             session.local = effect.local
         if old is not None:
@@ -151,8 +147,8 @@ class Forwarding:
             self._width(octets, shift)[key] = session
         if effect.ipv4_address:
             self._ipv4[effect.ipv4_address] = session
-        if effect.gre and effect.receive_key is not None:
-            self._keys[effect.peer, effect.receive_key] = session
+        for way in session.ways():
+            self._keys[way] = session
         return session
 
     def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
@@ -173,8 +169,9 @@ class Forwarding:
                 del table[key]
         if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
             del self._ipv4[session.ipv4_address]
-        if session.receive_key is not None and self._keys.get((session.peer, session.receive_key)) is session:
-            del self._keys[session.peer, session.receive_key]
+        for way in session.ways():
+            if self._keys.get(way) is session:
+                del self._keys[way]
         session.path.users -= 1
         if not session.path.users and self.paths.get(session.peer) is session.path:
             del self.paths[session.peer]
@@ -284,6 +281,9 @@ class Forwarding:
         self, session: Session, packet: bytes, largest: int, source: bytes, back: Session | None, now: float
     ) -> Session | None:
         """The rules of RFC 2473 for a packet that is about to enter the tunnel."""
+        if session.policer is not None and not session.policer.allows(self.role == LMA, len(packet), now):
+            self.drop("over-rate")
+            return None
         if source == session.peer:
             # RFC 2473 section 4.1.2: a packet of the tunnel's own exit would go round.
             self.drop("loop")
@@ -371,12 +371,15 @@ class Forwarding:
             or (session.peer != source and source not in session.others)
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
-        ):
+        ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
             self._values[self._no_session] += 1
             return None
         # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
+            return None
+        if session.policer is not None and not session.policer.allows(self.role == MAG, len(packet), now):
+            self.drop("over-rate")
             return None
         if tos & ip.ECN_MASK == ip.ECN_CE:
             marked = ip.congested(packet)

@@ -1,11 +1,13 @@
 """The records of the forwarding table: sessions, paths, errors to send."""
 
 from appliance.protocols.pmipv6.events import Install
-from appliance.tun.encap import Encapsulation
+from appliance.tun.encap import Encapsulation, choose
 
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
 ERRORS_PER_SECOND = 100.0
 ERRORS_AT_ONCE = 50.0
+#: How much a session may send at once, in seconds of its bit rate.
+BURST_SECONDS = 0.1
 
 #: In the place of a number of octets: a prefix of IPv4 addresses.
 IPV4 = -4
@@ -33,8 +35,9 @@ class Session:
 
     __slots__ = (
         "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
-        "local", "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6", "packets_down",
-        "packets_up", "path", "peer", "receive_key", "row4", "row6", "send_key",
+        "local", "marking", "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6",
+        "packets_down", "packets_up", "path", "peer", "policer", "receive_key", "row4", "row6", "second",
+        "send_key",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
@@ -62,16 +65,28 @@ class Session:
         self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
+        #: Another tunnel by which the mobile's packets may come (RFC 6058).
+        #: Its bit rates and its traffic class; ``None``: it has none.
+        self.policer = Policer(effect) if effect.rate_up or effect.rate_down else None
+        self.marking = effect.traffic_class
+        self.second = None if effect.second is None else Second(effect.second)
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
         """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
         heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
         return [*((len(head), 0, head) for head in heads), *self.odd]
 
+    def ways(self) -> list[tuple[bytes, int]]:
+        """Peers and GRE keys that packets from them have."""
+        ways = (self,) if self.second is None else (self, self.second)
+        return [(way.peer, way.receive_key) for way in ways if way.receive_key is not None]
+
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""
         self.packets_up, self.octets_up = old.packets_up, old.octets_up
         self.packets_down, self.octets_down = old.packets_down, old.octets_down
+        if self.policer is not None and old.policer is not None:
+            self.policer.go_on(old.policer)
 
     def owns(self, address: bytes) -> bool:
         """Whether a packed address is the mobile's: its IPv4 address, or inside a prefix."""
@@ -86,6 +101,75 @@ class Session:
             octets != IPV4 and int.from_bytes(address[:octets], "big") >> shift == key
             for octets, shift, key in self.odd
         )
+
+
+class Bucket:
+    """Lets octets pass at a rate (bit/s, 0: at any). What passes last may take more than is left, so that a
+    super-packet is not bigger than any burst; what follows waits until that is paid."""
+
+    __slots__ = ("_at", "_left", "_most", "dropped", "rate")
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._most = rate * BURST_SECONDS / 8
+        self._left = self._most
+        self._at = 0.0
+        self.dropped = 0
+
+    def allows(self, octets: int, now: float) -> bool:
+        """Whether that many may pass now."""
+        if not self.rate:
+            return True
+        left = self._left + (now - self._at) * self.rate / 8
+        self._at = now
+        if left > self._most:
+            left = self._most
+        if left <= 0:
+            self._left = left
+            self.dropped += 1
+            return False
+        self._left = left - octets
+        return True
+
+    def go_on(self, old: "Bucket") -> None:
+        """Take the place of a bucket of the same session."""
+        self.dropped = old.dropped
+        if old.rate == self.rate:
+            self._left, self._at = old._left, old._at
+
+
+class Policer:
+    """The bit rates of one session."""
+
+    __slots__ = ("down", "up")
+
+    def __init__(self, effect: Install) -> None:
+        self.up, self.down = Bucket(effect.rate_up), Bucket(effect.rate_down)
+
+    def allows(self, down: bool, octets: int, now: float) -> bool:
+        """Whether that many may pass, to the mobile or from it."""
+        return (self.down if down else self.up).allows(octets, now)
+
+    def go_on(self, old: "Policer") -> None:
+        """Take the place of an older one."""
+        self.up.go_on(old.up)
+        self.down.go_on(old.down)
+
+
+class Second:
+    """A tunnel that is only received from."""
+
+    __slots__ = ("peer", "receive_key", "rows")
+
+    def __init__(self, effect: Install) -> None:
+        outer = 6 if len(effect.peer) == 16 else 4
+        self.peer = effect.peer
+        self.receive_key = effect.receive_key if effect.gre else None
+        self.rows = tuple(choose(outer, effect.gre, effect.udp, inner) for inner in (6, 4))
+
+    def fits(self, source: bytes, row: Encapsulation, key: int | None) -> bool:
+        """Whether a packet has come by this tunnel."""
+        return source == self.peer and row in self.rows and key == self.receive_key
 
 
 def prefix_key(prefix: bytes, length: int) -> tuple[int, int, bytes | int]:

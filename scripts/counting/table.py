@@ -30,7 +30,6 @@ CASES.sort(key=lambda case: MODULES.index(case.deed.__module__))
 #: What moves nothing before something else is there, by stage or name of a case, and what that is.
 ABSENT: dict[str, str] = {
     "ipv4": "IPv4 transport",
-    **dict.fromkeys(("congestion_rejected", "congestion_dropped"), "congestion control"),
 }
 
 

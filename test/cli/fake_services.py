@@ -16,6 +16,7 @@ from appliance.ports import (
     SessionView,
 )
 from appliance.ports_health import HeartbeatView
+from appliance.ports_load import CongestionView
 from test.cli.fake_aaa import FakeAaa
 from test.cli.fakes import FakeHost, FakeLog
 
@@ -72,6 +73,7 @@ class FakeService:
         self.heartbeat_views: list[HeartbeatView] = []
         self.notified: list[tuple[str, int, tuple[int, int, bytes]]] = []
         self.refusal = ""
+        self.congestion_view: CongestionView | None = None
 
     def facts(self) -> list[tuple[str, str]]:
         """Two facts."""
@@ -128,6 +130,10 @@ class FakeService:
         """Note it; three are concerned."""
         self.notified.append((username, reason, vendor))
         return 3, self.refusal
+
+    def congestion(self) -> CongestionView | None:
+        """What was put into ``congestion_view``."""
+        return self.congestion_view
 
 
 #: The moment that the fake system's clock stands at.

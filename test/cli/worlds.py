@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.cli.values import CommandError
 from appliance.config import load
 from appliance.counters import LMA, MAG
-from appliance.ports import InterfaceView, LogLine, PoolView, QueueView, RouteView
+from appliance.ports import InterfaceView, LogLine, PoolView, RouteView
+from appliance.ports_load import CongestionFigure, CongestionView, QueueView
 from test.cli.fake_aaa import port
 from test.cli.fake_services import WALL, FakeService, FakeSystem, session
 from test.cli.fakes import FakeShell, operator
@@ -54,6 +55,17 @@ POOLS = [
 ]  # fmt: skip
 
 
+CONGESTION = CongestionView(
+    service="lma1", enabled=True, action="reject", tolerance=10, wait_time=100, dropped=1_234_567, refused=42,
+    figures=[
+        CongestionFigure(name="message queue", value=1, unit="%", threshold=2, since=WALL - 60, entered=3),
+        CongestionFigure(name="loop lag", value=12, unit="ms", threshold=500, since=None, entered=0),
+        CongestionFigure(name="memory", value=7, unit="%", threshold=90, since=None, entered=0),
+        CongestionFigure(name="sessions", value=1, unit="%", threshold=0, since=None, entered=0),
+    ],
+)  # fmt: skip
+
+
 def world() -> FakeSystem:
     """An anchor and a gateway with a few sessions, a host, a log and two operators."""
     both = {"ipv4_address": "203.0.113.7", "access_technology": 7, "created": WALL - 200}
@@ -70,6 +82,7 @@ def world() -> FakeSystem:
             receive_limit=8_388_608, dropped=0,
         ),
     ]  # fmt: skip
+    anchor.congestion_view = CONGESTION
     gateway = FakeService("mag", "mag1", [
         session(call_id=5, service="mag1", interface="acc0", created=WALL - 59.0, access_technology=3),
         session(call_id=6, service="mag1", state="registering", prefixes=(), created=WALL - 1.0),

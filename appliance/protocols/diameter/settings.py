@@ -7,7 +7,7 @@ ranges of StarOS commands where it has them.
 
 from attrs import define, field
 
-from appliance.protocols.pmipv6.settings import number
+from appliance.protocols.setting_fields import number
 
 #: IANA ports (RFC 6733 section 11.4): in clear text, and for TLS or DTLS.
 PORT, SECURE_PORT = 3868, 5868

@@ -24,6 +24,7 @@ from appliance.protocols.access.events import (
 )
 from appliance.protocols.access.relay_driver import RelayPort
 from appliance.protocols.driver import CoreDriver
+from appliance.protocols.loadmeter import LoadMeter
 from appliance.protocols.mipv6.driver import HostSide
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorize
 from appliance.protocols.mobility.messages import BindingAcknowledgement
@@ -191,14 +192,18 @@ class LmaDriver:
         self._loop = CoreDriver(reactor, clock, core, perform, record)
         self.feed = self._loop.feed
         self._signalling: Signalling | None = None
+        self._meter = LoadMeter(reactor, lambda: self.sockets, self.feed)
 
     def start(self, reactor: Any, address: bytes, ipv4_address: bytes | None) -> None:
         """Open the sockets and begin; raises ResourceError."""
         self._signalling = Signalling(
             reactor, address, ipv4_address, self.feed, self._core.send_failed, self._probe
         )
+        for sock in self._signalling.sockets:
+            sock.sort_by(self._core.sieve, self.feed)
         self.serve_hosts(self._core.settings.mipv6)
         self._signalling.start()
+        self._meter.start()
 
     @property
     def sockets(self) -> list[MobilitySocket]:
@@ -225,6 +230,7 @@ class LmaDriver:
 
     def stop(self) -> None:
         """Close the sockets and disarm the timer."""
+        self._meter.stop()
         if self._hosts is not None:
             self._hosts.close()
         self._loop.stop()

@@ -34,6 +34,34 @@ class PacketReceived:
 
 
 @define(slots=True)
+class Strain:
+    """How the process is doing; an anchor is told every second."""
+
+    lag: int
+    """The worst lag of the loop since the last time, milliseconds."""
+    memory: int
+    """Resident memory, percent of what the process may have."""
+    queue: int = 0
+    """How full the fullest receive buffer is, percent."""
+
+
+@define(slots=True)
+class Shed:
+    """Messages that were given up unread, since there was no time for them."""
+
+    updates: int
+    """Binding updates of mobile nodes without a session."""
+    others: int = 0
+
+
+@define(slots=True)
+class Excess:
+    """An update of a new mobile node that there is no time for, but the sender is to be told."""
+
+    packet: PacketReceived
+
+
+@define(slots=True)
 class Send:
     """Send one mobility message; the checksum is already in place."""
 
@@ -81,6 +109,13 @@ class Install:
     """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
     port: int = 0
     """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
+    rate_up: int = 0
+    """Bit rate from the mobile, bit/s; more is dropped. 0: as much as there is."""
+    rate_down: int = 0
+    traffic_class: int | None = None
+    """Traffic class (DSCP in the upper 6 bits) of outer headers; ``None``: as for everybody."""
+    second: "Install | None" = None
+    """Packets from the mobile are accepted by this tunnel too (RFC 6058); none is sent there."""
     others: tuple[bytes, ...] = ()
     """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
 

@@ -16,9 +16,11 @@ class Extras:
         "host",
         "network",
         "port",
+        "qos",
         "qos_profile",
         "revocation",
         "service_profile",
+        "transient",
         "user_plane",
         "vendor",
     )
@@ -31,6 +33,10 @@ class Extras:
         #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
         self.gateway_group = 0
         self.anchor_group = 0
+        #: Agreed requests for quality of service (RFC 7222), a list of ``qos.ServiceRequest``.
+        self.qos: Any = None
+        #: The gateway that it still has beside the serving one (RFC 6058); see ``lma_transient``.
+        self.transient: Any = None
         #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
         self.host: Any = None
         #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).

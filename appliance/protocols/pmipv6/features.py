@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
 from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.events import Install, PacketReceived
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -61,6 +61,10 @@ class Feature:
         """Why an update is refused; called after the checks of RFC 5213, before AAA is asked."""
         return None
 
+    def divert(self, request: Request, now: Now) -> bool:
+        """In a congestion: send a new mobile node to another anchor. False: this is for others to do."""
+        return False
+
     def accepted(self, request: Request, entry: BindingCacheEntry, before: "Before", now: Now) -> None:
         """Take part in an update that is accepted: its session is made, extended, moved or de-registered.
 
@@ -70,6 +74,10 @@ class Feature:
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
+
+    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+        """The gateway in ``Features.former`` has de-registered (lifetime 0) or extended a session, and was
+        answered; nothing has changed yet."""
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """What an operator is shown of a session with extras: labels and texts."""
@@ -96,10 +104,12 @@ class Feature:
 class Before:
     """What a session was like before an update; of a new one all fields are empty."""
 
-    __slots__ = ("care_of", "deleting", "local", "new", "port", "technology")
+    __slots__ = ("care_of", "deleting", "forwarding", "local", "new", "port", "technology")
 
     def __init__(self, entry: BindingCacheEntry | None) -> None:
         self.new = entry is None
+        #: How its packets were forwarded.
+        self.forwarding: Install | None = None
         self.care_of = b"" if entry is None else entry.care_of
         self.local = b"" if entry is None else entry.local
         self.technology = 0 if entry is None else entry.technology
@@ -137,22 +147,40 @@ def joined(handlers: dict[int, Handler], handler: Handler, types: tuple[int, ...
     }
 
 
+class Agenda:
+    """When the earliest of several features wants to act; it knows none of them, so that no feature refers to
+    itself by :attr:`Feature.schedule`, and all goes with the service that they are of."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self) -> None:
+        #: Monotonic seconds; ``None``: no feature wants to.
+        self.deadline: float | None = None
+
+    def schedule(self, mono: float) -> None:
+        """One of them wants to act at that time, or before."""
+        if self.deadline is None or mono < self.deadline:
+            self.deadline = mono
+
+
 class Features:
     """All features of one anchor."""
 
-    __slots__ = ("all", "deadline", "handlers", "watching")
+    __slots__ = ("agenda", "all", "former", "handlers", "watching")
 
     def __init__(self) -> None:
         self.all: tuple[Feature, ...] = ()
         #: By MH type.
         self.handlers: dict[int, Handler] = {}
         self.watching: tuple[Feature, ...] = ()
-        #: When :meth:`tick` is wanted next, in monotonic seconds.
-        self.deadline: float | None = None
+        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
+        self.former: dict[int, bytes] = {}
+        #: When :meth:`tick` is wanted next.
+        self.agenda = Agenda()
 
     def add(self, feature: Feature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self._schedule
+        feature.schedule = self.agenda.schedule
         feature.rewatch = self._rewatch
         self.all += (feature,)
         self._rewatch()
@@ -167,10 +195,6 @@ class Features:
         self.all = self.watching = ()
         self.handlers = {}
 
-    def _schedule(self, mono: float) -> None:
-        if self.deadline is None or mono < self.deadline:
-            self.deadline = mono
-
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""
         for feature in self.all:
@@ -179,7 +203,8 @@ class Features:
         self._rearm()
 
     def _rearm(self) -> None:
-        self.deadline = min((each.deadline for each in self.all if each.deadline is not None), default=None)
+        times = (each.deadline for each in self.all)
+        self.agenda.deadline = min((time for time in times if time is not None), default=None)
 
     def concerned(self, request: Request) -> tuple[Feature, ...]:
         """Those that want to hear of an update."""
@@ -198,6 +223,11 @@ class Features:
                 return verdict
         return None
 
+    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+        """Tell all of them that a former gateway has de-registered, or extended, a session."""
+        for feature in self.all:
+            feature.left(request, entry)
+
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Tell those concerned."""
         for feature in self.watching if entry.extras is None else self.all:
@@ -205,7 +235,7 @@ class Features:
 
     def tick(self, now: Now) -> None:
         """Let those act that are due."""
-        if self.deadline is None or self.deadline > now.mono:
+        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
             return
         for feature in self.all:
             deadline = feature.deadline

@@ -38,9 +38,12 @@ from appliance.protocols.pmipv6.events import (
     Concluded,
     Depart,
     Entrust,
+    Excess,
     NotifyUpdate,
     PacketReceived,
     Reconfigure,
+    Shed,
+    Strain,
 )
 from appliance.protocols.pmipv6.features import Features
 from appliance.protocols.pmipv6.heartbeat import Peer
@@ -55,11 +58,13 @@ from appliance.protocols.pmipv6.lma_load import Load
 from appliance.protocols.pmipv6.lma_networks import AccessNetworks
 from appliance.protocols.pmipv6.lma_notifications import Notifications
 from appliance.protocols.pmipv6.lma_parameters import MagParameters
+from appliance.protocols.pmipv6.lma_qos import QualityOfServiceRequests
 from appliance.protocols.pmipv6.lma_redirect import SERVED, Redirection
 from appliance.protocols.pmipv6.lma_request import NOT_READY
 from appliance.protocols.pmipv6.lma_revocation import TRIGGERS_OF_CAUSES, Revocation
 from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_transient import TransientBindings
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.lma_user_plane import UserPlane
 from appliance.protocols.pmipv6.lma_vendors import VendorOptions
@@ -67,6 +72,7 @@ from appliance.protocols.pmipv6.peers import BindingErrors
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.revocation import MANY, REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.sieve import Sieve
 from appliance.protocols.timers import Now
 
 #: Bindings looked at in one tick; the rest comes in the next one.
@@ -82,6 +88,9 @@ Event = (
     | SessionEnds
     | Began
     | NotifyUpdate
+    | Strain
+    | Shed
+    | Excess
     | OptionsReceived
     | AddressTested
     | Depart
@@ -105,6 +114,9 @@ class LocalMobilityAnchor:
         self._sessions = Sessions(settings, random_bits)
         self._cache = self._sessions.cache
         self._features = Features()
+        self._features.add(TransientBindings(settings, self._sessions, self._features.former))
+        self.qos = QualityOfServiceRequests(settings, self._sessions)
+        self._features.add(self.qos)
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
@@ -114,6 +126,9 @@ class LocalMobilityAnchor:
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
         self._features.add(self._revocation, REVOCATION)
+        self.overload = self._updates.overload
+        #: Tells the reader of a socket what it must not lose.
+        self.sieve = Sieve(settings, self._cache.mobiles, self.overload)
         self._redirection = Redirection(settings, counters, reports, self._updates, self._sessions)
         self._features.add(self._redirection, BindingAcknowledgement.TYPE)
         self._features.add(Services(settings))
@@ -264,6 +279,13 @@ class LocalMobilityAnchor:
             self._heartbeat.began(event)
         elif isinstance(event, NotifyUpdate):
             self.notifications.ordered(event, now)
+        elif isinstance(event, Strain):
+            most = self.settings.max_subscribers
+            self.overload.load(event, len(self._cache), most, now, self._sessions.effects)
+        elif isinstance(event, Shed):
+            self.overload.shed(event, now, self._sessions.effects)
+        elif isinstance(event, Excess):
+            self._excess(event, now)
         elif isinstance(event, Entrust):
             self._entrusted(event, now)
         elif isinstance(event, Concluded):
@@ -288,7 +310,7 @@ class LocalMobilityAnchor:
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
         if self._revocation.departing:
-            return self._features.deadline
+            return self._features.agenda.deadline
         if self._sessions.suspects:
             return 0.0
         earliest, updates = self._sessions.wheel.deadline, self._updates
@@ -296,7 +318,7 @@ class LocalMobilityAnchor:
             waiting = updates.deadline
             if waiting is not None and (earliest is None or waiting < earliest):
                 earliest = waiting
-        feature = self._features.deadline
+        feature = self._features.agenda.deadline
         return feature if earliest is None or (feature is not None and feature < earliest) else earliest
 
     def tick(self, now: Now) -> None:
@@ -325,6 +347,13 @@ class LocalMobilityAnchor:
         effects, self._sessions.effects = self._sessions.effects, []
         return effects
 
+    def _excess(self, event: Excess, now: Now) -> None:
+        """There was no time for a new mobile node; its gateway is told so."""
+        self.overload.full(now, self._sessions.effects)
+        request = self._intake.read(event.packet, now)
+        if request is not None:
+            self._updates.congested(request, now)
+
     # Ends.
 
     def _clear(self, event: ClearSessions, now: Now) -> None:
@@ -351,6 +380,7 @@ class LocalMobilityAnchor:
         self._intake.odd_peers = odd_peers(settings)
         self._features.reconfigure(settings, now)
         self._updates.reconfigure(settings, now)
+        self.sieve.reconfigure(settings)
         self._sessions.reconfigure(settings)
         self._drop_uncovered(now)
 

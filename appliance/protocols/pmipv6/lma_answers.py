@@ -107,6 +107,15 @@ class Answers:
         entry.answer = self._send(request, mh)
         entry.fingerprint = request.fingerprint
 
+    def approve(self, request: Request, kind: Kind) -> None:
+        """Answer a gateway that is not the serving one with success; the session stays as it is."""
+        entry = request.entry
+        assert entry is not None
+        subnet = self._sessions.subnet(entry)
+        mh = pba.acceptance(request, entry, request.answer_status, subnet, 0, self.settings.dhcp_mode)
+        self._count(request, kind)
+        self._send(request, mh)
+
     def _send(self, request: Request, mh: bytes) -> bytes:
         """RFC 5213 section 5.3.6: to where the update came from, whatever care-of address it names."""
         data = pba.sealed(mh, request.destination, request.source, request.port)

@@ -38,6 +38,7 @@ from appliance.protocols.pmipv6.lma_counts import (
 )
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.overload import Overload
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -92,6 +93,7 @@ class Decisions:
         self._reports = reports
         self._sessions = sessions
         self._cache = sessions.cache
+        self.overload = Overload(settings, counters)
         #: By call id of the session waited for, in order of arrival; all wait equally long.
         self.waiting: OrderedDict[int, Waiting] = OrderedDict()
         #: Those that wait until the revoker has heard of the gateway that serves the mobile node.
@@ -113,6 +115,7 @@ class Decisions:
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Decide by other settings from now on."""
         self._prepare(settings)
+        self.overload.reconfigure(settings, now, self._sessions.effects)
         latest = now.mono + self.patience
         for call_id, waiting in self.waiting.items():
             # In order of their times, as before: those that come later wait until ``latest`` or longer.
@@ -166,6 +169,9 @@ class Decisions:
     def update(self, request: Request, now: Now) -> None:
         """Decide about an update that has just arrived."""
         policy = self.policy
+        if self.overload.refusing and self._is_new(request):
+            self.congested(request, now)
+            return
         for check in self._first:
             verdict = check(policy, request)
             if verdict is not None:
@@ -184,6 +190,27 @@ class Decisions:
                 self._refuse(request, self._answers.classify(request), verdict, now)
                 return
         self._proceed(request, found, now)
+
+    def _is_new(self, request: Request) -> bool:
+        """Whether an update of a known gateway is for a mobile node without a session."""
+        return (
+            bool(request.lifetime and request.mn_id)
+            and not self._cache.of(request.mn_id)
+            and self.policy.peers.allowed(request.source) is True
+        )
+
+    def congested(self, request: Request, now: Now) -> None:
+        """Give up the update of a new mobile node, as the operator wants it in a congestion."""
+        overload = self.overload
+        action = overload.settings.congestion_action
+        if action == "redirect" and any(each.divert(request, now) for each in self._features.all):
+            overload.refused += 1
+        elif action == "drop":
+            overload.dropped += 1
+            self._answers.refuse(request, INITIAL, verdicts.DROP_CONGESTED, now)
+        else:
+            overload.refused += 1
+            self._answers.refuse(request, INITIAL, verdicts.CONGESTED, now)
 
     def _look_up(self, request: Request) -> Found:
         return self._cache.look_up(
@@ -243,6 +270,8 @@ class Decisions:
             return
         if self._consults and self._absorbed(request, kind, now):
             return
+        if self._features.former and self._from_former(request, kind):
+            return
         if not request.lifetime:
             self._deregister(request, found, now)
             return
@@ -254,7 +283,7 @@ class Decisions:
         sessions = self._sessions
         entry = request.entry
         concerned = self._features.concerned(request)
-        before = Before(entry) if concerned else None
+        before = self._before(entry) if concerned else None
         mark = len(sessions.effects)
         verdict = sessions.create(request) if entry is None else sessions.update(request, entry)
         if verdict is not None:
@@ -263,6 +292,27 @@ class Decisions:
         if before is not None:
             self._accepted(request, concerned, before, mark, now)
         self._answers.accept(request, kind)
+
+    def _before(self, entry: BindingCacheEntry | None) -> Before:
+        before = Before(entry)
+        if entry is not None:
+            before.forwarding = self._sessions.forwarding(entry)
+        return before
+
+    def _from_former(self, request: Request, kind: Kind) -> bool:
+        """RFC 6058 section 4.6.2: the former gateway, which a session still has, extends or de-registers.
+
+        The session is the serving gateway's; the feature that has put the former one there ends that.
+        """
+        if request.lifetime and (request.indicator is None or request.indicator.value != HI_REFRESH):
+            return False
+        for entry in self._cache.of(request.mn_id):
+            if self._features.former.get(entry.call_id) == request.care_of:
+                request.entry = entry
+                self._answers.approve(request, DEREGISTRATION if not request.lifetime else kind)
+                self._features.left(request, entry)
+                return True
+        return False
 
     def _accepted(
         self, request: Request, concerned: tuple[Feature, ...], before: Before, mark: int, now: Now
@@ -334,7 +384,7 @@ class Decisions:
             return
         request.entry = entry
         concerned = self._features.concerned(request)
-        before = Before(entry) if concerned else None
+        before = self._before(entry) if concerned else None
         mark = len(self._sessions.effects)
         whole = self._sessions.deregister(request, entry)
         if before is not None:

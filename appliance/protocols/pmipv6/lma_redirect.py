@@ -139,6 +139,14 @@ class Redirection(Feature):
             return verdicts.NOT_ASSIGNED if self._always else None
         return self._hold(request, targets, now)
 
+    def divert(self, request: Request, now: Now) -> bool:
+        """In a congestion a new mobile node is assigned elsewhere, if its gateway can be told so."""
+        whole = request.technology is not None and request.indicator is not None
+        if request.relay is not None or not whole or request.other(RedirectCapability) is None:
+            return False
+        targets = self._targets(request)
+        return bool(targets) and self._hold(request, targets, now) is verdicts.HELD
+
     def _assigns(self, request: Request) -> bool:
         """By load: a mobile node that has a session keeps to its anchor (section 6)."""
         new = request.indicator.value in (HI_NEW_INTERFACE, HI_UNKNOWN)

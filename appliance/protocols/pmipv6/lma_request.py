@@ -57,6 +57,9 @@ DROP_OTHER = _drop("other")
 DROP_REVOCATION = _drop("revocation-pending")
 NOT_READY = _drop("hamgr-not-ready")
 
+DROP_CONGESTED = _drop("congestion-discarded")
+
+CONGESTED = _admin("congestion-control-denied")
 BAD_REQUEST = _admin("bad-request")
 NO_H_BIT = _admin("h-bit-not-set")
 POLICY = _admin("policy-rejected")

@@ -22,6 +22,8 @@ from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.pools import HomePools
+from appliance.protocols.pmipv6.qos import NO_RATES, Limits, Rates
+from appliance.protocols.pmipv6.qos import rates as rates_of
 from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL, SESSIONS_PER_MOBILE, LmaSettings
 from appliance.protocols.timers import Now
 from appliance.protocols.wheel import Wheel
@@ -72,6 +74,7 @@ class Sessions:
     def _prepare(self) -> None:
         self._most = max(1, self.settings.reg_lifetime // 4)
         self._delay = self.settings.min_delay_before_bce_delete / 1000
+        self.limits = Limits(self.settings)
         self._asks = asks(self.settings)
         self._accounts = accounts(self.settings)
         self._judge()
@@ -391,13 +394,21 @@ class Sessions:
             return codes.GRE_TUNNELING_BUT_TLV_HEADER_NOT_SUPPORTED
         return codes.ACCEPTED
 
+    def rates(self, entry: BindingCacheEntry) -> Rates:
+        """What a session may use: limits of its subscriber, and what was agreed with its gateway."""
+        extras = entry.extras
+        if not self.limits.some and entry.grant is None and (extras is None or not extras.qos):
+            return NO_RATES
+        return rates_of((extras.qos if extras is not None else None) or [], self.limits.of(entry))
+
     def _install(self, entry: BindingCacheEntry) -> None:
-        self.effects.append(self._forwarding(entry))
+        self.effects.append(self.forwarding(entry))
         if entry.grant is not None:
             self._homes.reach(entry, self.effects)
 
-    @staticmethod
-    def _forwarding(entry: BindingCacheEntry) -> Install:
+    def forwarding(self, entry: BindingCacheEntry) -> Install:
+        """How the packets of a session are forwarded by its serving gateway."""
+        rates = self.rates(entry)
         prefixes, local, extras = entry.prefixes, entry.local, entry.extras
         if extras is not None:
             prefixes += extras.delegated
@@ -412,12 +423,25 @@ class Sessions:
             entry.send_key,
             entry.receive_key if entry.send_key is not None else None,
             entry.udp,
+            rate_up=rates.up,
+            rate_down=rates.down,
+            traffic_class=rates.traffic_class,
         )
+
+    def _current(self, entry: BindingCacheEntry) -> Install:
+        """The same, as long as it has another gateway beside that one too (RFC 6058)."""
+        effect = self.forwarding(entry)
+        state = None if entry.extras is None else entry.extras.transient
+        if state is not None:
+            effect = state.apply(effect)
+        return effect
 
     def install(self, entry: BindingCacheEntry) -> None:
         """A feature has changed what a session's tunnel carries, or where it ends."""
         if not entry.deleting:
-            self._install(entry)
+            self.effects.append(self._current(entry))
+            if entry.grant is not None:
+                self._homes.reach(entry, self.effects)
 
     def restate(self, entry: BindingCacheEntry, mark: int) -> None:
         """Say the effects from ``mark`` on by what features have put into the session since."""
@@ -430,7 +454,7 @@ class Sessions:
                 if seen:
                     del effects[place]
                 else:
-                    effects[place], seen = self._forwarding(entry), True
+                    effects[place], seen = self._current(entry), True
 
     def _intern(self, address: bytes) -> bytes:
         """One object for all bindings with the same tunnel end."""

@@ -50,9 +50,11 @@ from appliance.protocols.pmipv6.mag_networks import MagAccessNetworks
 from appliance.protocols.pmipv6.mag_notifications import MagNotifications
 from appliance.protocols.pmipv6.mag_parameters import MagParameters
 from appliance.protocols.pmipv6.mag_policy import PolicyTable, successor
+from appliance.protocols.pmipv6.mag_qos import MagQualityOfService
 from appliance.protocols.pmipv6.mag_redirect import MagRedirection
 from appliance.protocols.pmipv6.mag_revocation import MagRevocation
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
+from appliance.protocols.pmipv6.mag_transient import MagTransientBindings
 from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
 from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
 from appliance.protocols.pmipv6.peers import BindingErrors
@@ -83,6 +85,9 @@ class MobileAccessGateway:
         self._policies = PolicyTable(settings)
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
+        self._sessions.features.add(MagTransientBindings(settings))
+        self.qos = MagQualityOfService(settings)
+        self._sessions.features.add(self.qos)
         features = self._sessions.features
         features.add(MagRedirection(settings, self._sessions))
         features.add(MagUserPlane(settings))
@@ -116,7 +121,7 @@ class MobileAccessGateway:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is wanted next, in monotonic seconds."""
-        due, feature = self._sessions.deadlines.next, self._sessions.features.deadline
+        due, feature = self._sessions.deadlines.next, self._sessions.features.agenda.deadline
         return feature if due is None or (feature is not None and feature < due) else due
 
     @property

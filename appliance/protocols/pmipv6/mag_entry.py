@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from appliance.protocols.mobility.options import QualityOfService
 from appliance.protocols.pmipv6.events import Install
+from appliance.protocols.pmipv6.qos import ServiceRequest
 from appliance.protocols.pmipv6.settings import MobilePolicy
 
 REGISTERING = "registering"
@@ -88,6 +90,14 @@ class BindingUpdateListEntry:
     # ---- LMA-controlled MAG parameters (RFC 8127)
     timers: tuple[int, int, int] | None = None
     """Start of the renewal before the end (in 4 s), first and longest time-out (s), as the LMA wants them."""
+    qos: tuple[ServiceRequest, ...] = ()
+    """What the anchor has agreed to (RFC 7222)."""
+    qos_offer: tuple[QualityOfService, ...] = ()
+    """What it has offered instead of what was asked for."""
+    qos_settled: bool = False
+    """Nothing more is to be asked for."""
+    transient: int = 0
+    """Milliseconds that the anchor gave the former gateway when this was registered (RFC 6058); 0: none."""
     # ---- redirection (RFC 6463)
     asked: bytes = b""
     """Anchor that has sent it to ``lma``; empty: none."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
 from appliance.protocols.pmipv6.events import PacketReceived
-from appliance.protocols.pmipv6.features import Handler, joined
+from appliance.protocols.pmipv6.features import Agenda, Handler, joined
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
@@ -65,25 +65,21 @@ class MagFeature:
 class MagFeatures:
     """All features of one gateway."""
 
-    __slots__ = ("all", "deadline", "handlers")
+    __slots__ = ("agenda", "all", "handlers")
 
     def __init__(self) -> None:
         self.all: tuple[MagFeature, ...] = ()
         #: By MH type.
         self.handlers: dict[int, Handler] = {}
-        #: When :meth:`tick` is wanted next, in monotonic seconds.
-        self.deadline: float | None = None
+        #: When :meth:`tick` is wanted next.
+        self.agenda = Agenda()
 
     def add(self, feature: MagFeature, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self._schedule
+        feature.schedule = self.agenda.schedule
         self.all += (feature,)
         handler: Any = feature
         self.handlers = joined(self.handlers, handler, types)
-
-    def _schedule(self, mono: float) -> None:
-        if self.deadline is None or mono < self.deadline:
-            self.deadline = mono
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Tell all of them."""
@@ -92,7 +88,8 @@ class MagFeatures:
         self._rearm()
 
     def _rearm(self) -> None:
-        self.deadline = min((each.deadline for each in self.all if each.deadline is not None), default=None)
+        times = (each.deadline for each in self.all)
+        self.agenda.deadline = min((time for time in times if time is not None), default=None)
 
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """Let all of them add to an update."""
@@ -123,7 +120,7 @@ class MagFeatures:
 
     def tick(self, now: Now) -> None:
         """Let those act that are due."""
-        if self.deadline is None or self.deadline > now.mono:
+        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
             return
         for feature in self.all:
             deadline = feature.deadline

@@ -17,6 +17,8 @@ from appliance.protocols.pmipv6.mag_entry import (
 from appliance.protocols.pmipv6.mag_features import MagFeatures
 from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy_binding_update
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
+from appliance.protocols.pmipv6.qos import NO_RATES
+from appliance.protocols.pmipv6.qos import rates as rates_of
 from appliance.protocols.pmipv6.revocation import Way
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
@@ -191,6 +193,7 @@ class MagSessions:
     def install(self, entry: BindingUpdateListEntry) -> None:
         """Have the tunnel engine forward for the entry, unless it does so already."""
         keyed = entry.gre and entry.send_key is not None
+        rates = rates_of(list(entry.qos), NO_RATES) if entry.qos else NO_RATES
         effect = Install(
             call_id=entry.call_id,
             prefixes=entry.prefixes + entry.delegated,
@@ -203,6 +206,9 @@ class MagSessions:
             interface=entry.interface,
             link_layer=entry.link_layer,
             ipv4_router=entry.ipv4_router,
+            rate_up=rates.up,
+            rate_down=rates.down,
+            traffic_class=rates.traffic_class,
         )
         if effect != entry.installed:
             entry.installed = effect

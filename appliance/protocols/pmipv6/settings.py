@@ -8,10 +8,11 @@ Sources: RFC 5213 section 9 (protocol variables), RFC 5844, RFC 5845, RFC 6543; 
 of the commands as the StarOS command reference prints them.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
     Delegation,
@@ -20,9 +21,9 @@ from appliance.protocols.pmipv6.option_settings import (
     ServiceProfile,
     VendorOption,
 )
+from appliance.protocols.setting_fields import number
 
 if TYPE_CHECKING:
-    # Its numbers are made by ``number`` below.
     from appliance.protocols.diameter.settings import GroupSettings
 
 #: RFC 6543 section 4: the addresses that every MAG may use on every access link.
@@ -54,11 +55,6 @@ SESSIONS_PER_MOBILE = 32
 def shortened(prefix: bytes, length: int) -> tuple[bytes, int]:
     """What :data:`PREFIX_128` makes of a home network prefix."""
     return prefix, 64 if length == 128 and not any(prefix[8:]) else length
-
-
-def number(default: int, low: int, high: int, unit: str = "") -> Any:
-    """A whole number with its default, its range (both ends allowed) and its unit."""
-    return field(default=default, metadata={"range": (low, high), "unit": unit})
 
 
 @define(slots=True, kw_only=True)
@@ -124,6 +120,11 @@ class Profile:
     """Service Selection identifiers allowed; empty: any."""
     prefix_count: int = number(1, 1, 8)
     """How many home network prefixes one session gets."""
+    bandwidth_up: int = number(0, 0, 4_294_967_295, "bit/s")
+    """Bit rate of each of its sessions from the mobile node; 0: as much as there is. AAA may say another."""
+    bandwidth_down: int = number(0, 0, 4_294_967_295, "bit/s")
+    qos_requests: bool = True
+    """False: requests of gateways for quality of service are refused (status 179)."""
     mipv6: bool = True
     """False: no bindings of the host itself (RFC 6275): status 129."""
     home_addresses: tuple[bytes, ...] = ()
@@ -291,7 +292,14 @@ class LmaSettings:
     vendor_options: tuple[VendorOption, ...] = ()
     """For every acknowledgement."""
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    transient_binding: bool = True
+    """False: the option is ignored, as by an anchor that does not know it."""
+    transient_maximum: int = number(5_000, 100, 25_500, "milliseconds")
+    """Longest time that the downlink stays with the former gateway."""
+    transient_activation_delay: int = number(0, 0, 25_500, "milliseconds")
+    """ACTIVATIONDELAY: how long the former gateway's uplink is accepted after that (RFC 6058)."""
     # ---- congestion control, new calls
+    congestion: Congestion = field(factory=Congestion)
     shutdown: bool = False
     """True: no update is answered; the sessions that there are last until their lifetimes end."""
     newcall_policy: str = "none"
@@ -368,6 +376,21 @@ class AccessInterface:
 
 
 @define(slots=True, kw_only=True)
+class QosWish:
+    """One ``qos-request`` line of a MAG: what to ask of the anchor for which mobile nodes (RFC 7222)."""
+
+    mn_id: bytes = b""
+    """Empty: for every mobile node on ``interface``."""
+    interface: str = ""
+    """Empty: on every access interface."""
+    bandwidth_up: int = number(0, 1, 4_294_967_295, "bit/s")
+    bandwidth_down: int = number(0, 1, 4_294_967_295, "bit/s")
+    dscp: int = number(0, 0, 63)
+    priority: int = number(0, 1, 15)
+    """Allocation and retention priority; 0: not said."""
+
+
+@define(slots=True, kw_only=True)
 class MagSettings:
     """``mag-service NAME``."""
 
@@ -420,6 +443,9 @@ class MagSettings:
     vendor_options: tuple[VendorOption, ...] = ()
     access_networks: tuple[AccessNetwork, ...] = ()
     # ---- transient bindings (RFC 6058), quality of service (RFC 7222)
+    transient_lifetime: int = number(0, 100, 25_500, "milliseconds")
+    """0 (not in the range, the factory state): no Transient Binding option is sent."""
+    qos_requests: tuple[QosWish, ...] = ()
     # ---- revocation (RFC 5846), bulk bindings (RFC 6602)
     revocation: bool = False
     revocation_max_retransmissions: int = number(1, 0, 10)

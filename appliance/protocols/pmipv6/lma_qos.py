@@ -1,0 +1,201 @@
+"""Quality of service at an anchor (RFC 7222): requests of gateways, limits of subscribers, rates of sessions.
+
+::
+
+    profile, AAA grant ─▶ limits ─┬─▶ Rates ─▶ Install (policing, marking)
+    PBU with QoS options ─judge──▶┘     └─ all given ─▶ RESPONSE, less ─▶ NEGOTIATE, nothing ─▶ status 179
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from appliance.protocols.mobility import status as codes
+from appliance.protocols.mobility.options import QualityOfService
+from appliance.protocols.pmipv6 import qos
+from appliance.protocols.pmipv6.bce import HI_GATEWAYS, BindingCacheEntry
+from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.features import Before, Feature
+from appliance.protocols.pmipv6.lma_request import Request
+from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.qos import (
+    ALLOCATE,
+    DE_ALLOCATE,
+    MODIFY,
+    NEGOTIATE,
+    QUERY,
+    Rates,
+    ServiceRequest,
+)
+from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.timers import Now
+
+#: Sessions whose rates are looked at in one tick after a change of settings.
+PER_TICK = 2_000
+
+
+class QualityOfServiceRequests(Feature):
+    """The feature. ``propose(entry, options)``, if set, tells the gateway of a session about a change by an
+    Update Notification with reason 5 (RFC 7077); what it answers goes to :meth:`agreed`."""
+
+    propose: Callable[[BindingCacheEntry, list[QualityOfService]], None] | None = None
+
+    def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        #: Sessions to look at after a change of settings.
+        self._suspects: deque[BindingCacheEntry] = deque()
+        self._old = sessions.limits
+
+    def reconfigure(self, settings: LmaSettings, now: Now) -> None:
+        """Rates of subscribers may be others: all sessions are looked at, some in each tick."""
+        old, self._settings = self._settings, settings
+        if (old.profiles, old.default_profile) != (settings.profiles, settings.default_profile):
+            if not self._suspects:
+                self._old = self._sessions.limits
+            self._suspects = deque(self._sessions.cache.calls.values())
+            self.schedule(now.mono)
+
+    def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
+        """Answer the options of an update."""
+        asked = [each for each in request.others if each.__class__ is QualityOfService]
+        held = self._held(entry)
+        if not request.lifetime or (not asked and not held):
+            return
+        if not asked:
+            # RFC 7222 section 5.1: a new gateway is told of what there is.
+            if request.indicator.value == HI_GATEWAYS or before.moved(entry):
+                request.answer_options += [each.option() for each in held]
+            return
+        self._answer(asked, held, request, entry)
+
+    @staticmethod
+    def _held(entry: BindingCacheEntry) -> list[ServiceRequest]:
+        return [] if entry.extras is None or entry.extras.qos is None else entry.extras.qos
+
+    def _answer(
+        self,
+        asked: list[QualityOfService],
+        held: list[ServiceRequest],
+        request: Request,
+        entry: BindingCacheEntry,
+    ) -> None:
+        before = self._sessions.rates(entry)
+        for each in asked:
+            if each.operation == DE_ALLOCATE:
+                held = [other for other in held if other.sr_id != each.sr_id]
+                request.answer_options.append(
+                    QualityOfService(each.sr_id, each.traffic_class, qos.RESPONSE, each.attributes)
+                )
+        wanted = [each for each in asked if each.operation in (ALLOCATE, MODIFY)]
+        given = self._judge(wanted, held, request, entry)
+        if wanted and not any(gift is not None for gift in given):
+            request.answer_status = codes.CANNOT_MEET_QOS_SERVICE_REQUEST
+            refused = {each.sr_id for each in wanted if each.operation == MODIFY}
+            held = [each for each in held if each.sr_id not in refused]
+        elif all(tuple(each.attributes) == gift for each, gift in zip(wanted, given, strict=True)):
+            held = list(held)
+            request.answer_options += [self._keep(each, held).option() for each in wanted]
+        else:
+            request.answer_options += [
+                QualityOfService(0, each.traffic_class, NEGOTIATE, list(gift))
+                for each, gift in zip(wanted, given, strict=True)
+                if gift is not None
+            ]
+        if any(each.operation == QUERY for each in asked):
+            request.answer_options += [each.option() for each in held]
+        self._store(entry, held, before)
+
+    def _judge(
+        self,
+        wanted: list[QualityOfService],
+        held: list[ServiceRequest],
+        request: Request,
+        entry: BindingCacheEntry,
+    ) -> list[tuple[tuple[int, bytes], ...] | None]:
+        """For each request as much as can be given; ``None``: nothing, it is not known, there is no room."""
+        if not request.profile.qos_requests:
+            return [None for _ in wanted]
+        limits = self._sessions.limits.of(entry)
+        known, classes = {each.sr_id for each in held}, {each.traffic_class for each in held}
+        given: list[tuple[tuple[int, bytes], ...] | None] = []
+        for each in wanted:
+            possible = each.sr_id in known
+            if each.operation == ALLOCATE:
+                classes.add(each.traffic_class)
+                possible = len(classes) <= qos.MOST
+            gift = qos.judge(each.attributes, limits)
+            # One without attributes wants its traffic class marked.
+            given.append(gift if possible and (gift or not each.attributes) else None)
+        return given
+
+    @staticmethod
+    def _keep(option: QualityOfService, held: list[ServiceRequest]) -> ServiceRequest:
+        """Put a request that is granted among those that are held."""
+        for each in held:
+            # RFC 7222 section 5.2: each request has another DSCP, so one with the same is the same.
+            same = each.traffic_class == option.traffic_class
+            if each.sr_id == option.sr_id if option.operation == MODIFY else same:
+                each.traffic_class, each.attributes = option.traffic_class, tuple(option.attributes)
+                return each
+        used = {each.sr_id for each in held}
+        sr_id = next(number for number in range(1, 256) if number not in used)
+        agreed = ServiceRequest(sr_id, option.traffic_class, tuple(option.attributes))
+        held.append(agreed)
+        return agreed
+
+    def _store(self, entry: BindingCacheEntry, held: list[ServiceRequest], before: Rates) -> None:
+        """Keep what is agreed, and forward by it; ``before``: the rates until now."""
+        if held or entry.extras is not None:
+            extras_of(entry).qos = held or None
+        if self._sessions.rates(entry) != before and not entry.deleting:
+            self._sessions.install(entry)
+
+    # ---- changes on our side
+
+    def change(self, entry: BindingCacheEntry, sr_id: int, up: int, down: int) -> bool:
+        """Give an agreed request other bit rates (bit/s, 0: none); its gateway is told, if that is possible.
+
+        False: there is no such request.
+        """
+        held = self._held(entry)
+        for each in held:
+            if each.sr_id == sr_id:
+                kept = tuple(one for one in each.attributes if one[0] not in (3, 4))
+                each.attributes = (*kept, *qos.rate_attributes(up, down))
+                if self.propose is not None:
+                    self.propose(entry, [each.option(MODIFY)])
+                self._sessions.install(entry)
+                return True
+        return False
+
+    def agreed(self, entry: BindingCacheEntry, options: list[Any], accepted: bool) -> None:
+        """The gateway's answer to :attr:`propose`: what it refuses is not kept (RFC 7222 section 5.1)."""
+        if accepted:
+            return
+        refused = {each.sr_id for each in options}
+        before = self._sessions.rates(entry)
+        self._store(entry, [each for each in self._held(entry) if each.sr_id not in refused], before)
+
+    @property
+    def deadline(self) -> float | None:
+        """At once, while there are sessions to look at."""
+        return 0.0 if self._suspects else None
+
+    def tick(self, now: Now) -> None:
+        """Give sessions the rates that they have now."""
+        cache = self._sessions.cache.calls
+        old, new = self._old, self._sessions.limits
+        for _ in range(min(PER_TICK, len(self._suspects))):
+            entry = self._suspects.popleft()
+            if cache.get(entry.call_id) is entry and not entry.deleting and old.of(entry) != new.of(entry):
+                self._sessions.install(entry)
+
+    def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
+        """The requests, and what is enforced."""
+        held = self._held(entry)
+        if not held:
+            return []
+        rates = self._sessions.rates(entry)
+        text = f"up {rates.up or 'unlimited'}, down {rates.down or 'unlimited'} (bit/s)"
+        return [*qos.texts(held), ("QoS Enforced", text)]
