@@ -38,7 +38,7 @@ def audit(configuration: Configuration) -> list[Finding]:
 
 def _lma(settings: LmaSettings) -> Iterator[Finding]:
     name = f"lma-service {settings.name}"
-    if not settings.address:
+    if not settings.bound:
         yield Finding("LMA-service", ERROR, f"{name} has no bind address and is not started")
     if not settings.peers and not settings.mipv6:
         yield Finding("LMA-service", ERROR, f"{name} has no mag-peer, so it refuses every gateway")
@@ -60,8 +60,14 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
 
 def _mag(settings: MagSettings) -> Iterator[Finding]:
     name = f"mag-service {settings.name}"
-    if not settings.address:
+    if not settings.bound:
         yield Finding("MAG-service", ERROR, f"{name} has no bind address and is not started")
+    lmas = {settings.lma, *(policy.lma or b"" for policy in settings.policies)}
+    for size, own, family in ((16, settings.address, "IPv6"), (4, settings.ipv4_address, "IPv4")):
+        if settings.bound and not own and any(len(lma) == size for lma in lmas):
+            yield Finding(
+                "MAG-service", ERROR, f"{name} has no {family} address to reach its {family} LMA from"
+            )
     if not settings.access_interfaces:
         yield Finding("MAG-service", WARNING, f"{name} has no access-interface, so no mobile can attach")
     if not settings.policies:

@@ -139,7 +139,7 @@ def device_name(service: str) -> str:
 def _service_change(key: Key, old: Settings | None, new: Settings | None, dead: bool) -> ServiceChange | None:
     if old == new and not dead:
         return None
-    ran, runs = bool(old and old.address), bool(new and new.address)
+    ran, runs = bool(old and old.bound), bool(new and new.bound)
     if ran and runs:
         fixed = [getattr(old, name, None) == getattr(new, name, None) for name in FIXED]
         action = "reconfigure" if all(fixed) and not dead else "restart"
@@ -179,7 +179,7 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
-    return settings.name, bool(settings.address), *pools, *delegated
+    return settings.name, settings.bound, *pools, *delegated
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
@@ -190,7 +190,7 @@ def routes(configuration: Configuration) -> dict[Route, None]:
     taken: set[Network] = set()
     result: dict[Route, None] = {}
     for settings in configuration.lma_services:
-        if not settings.address:
+        if not settings.bound:
             continue
         for network in outermost(_networks(settings)):
             if network not in taken:
@@ -225,7 +225,7 @@ def _families(configuration: Configuration) -> set[int]:
     """The IP versions whose packets anchors forward."""
     families: set[int] = set()
     for settings in configuration.lma_services:
-        if not settings.address:
+        if not settings.bound:
             continue
         if settings.prefix_pools or any(profile.prefixes for profile in settings.profiles):
             families.add(6)

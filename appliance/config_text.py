@@ -17,6 +17,7 @@ from appliance.cli.commands import (
     configuration_quality,
     configuration_revocation,
     configuration_services,
+    configuration_transport,
     configuration_updates,
     management,
 )
@@ -27,6 +28,7 @@ from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 COMMAND_MODULES = (
     configuration,
     configuration_services,
+    configuration_transport,
     configuration_revocation,
     configuration_health,
     configuration_hosts,

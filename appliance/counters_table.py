@@ -165,11 +165,14 @@ def tunnel_rows() -> tuple[Row, ...]:
             ),
             event(
                 "Packet Too Big Dropped",
-                "Such an error led to no message: it quotes too little, or fits no session.",
+                "Such an error led to no message: it quotes too little, fits no session or tunnel, "
+                "is about an inner packet that its sender cannot make smaller (IPv6 up to 1280 octets, "
+                "IPv4 without DF), or came too fast after others.",
             ),
             event(
                 "Packet Too Big Relayed",
-                "Such an error was passed on, rebuilt, to the sender of the inner packet.",
+                "Such an error was passed on, rebuilt with the MTU of the tunnel, to the sender of the "
+                "inner packet.",
             ),
         ),
     )

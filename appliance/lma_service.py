@@ -101,6 +101,7 @@ class LmaService(Service):
             others=tuple(filter(None, (settings.user_plane_address, settings.user_plane_ipv4))),
         )
         self._engine.start()
+        self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._routes = SingleRoutes(device_name(self.name), self._complain)
         self._driver = LmaDriver(
             self._reactor,
@@ -279,11 +280,12 @@ class LmaService(Service):
             link_local=address_text(entry.link_local),
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
-                len(entry.care_of) == 16,
+                entry.care_of,
                 bool(entry.prefixes),
                 entry.ipv4_address is not None,
                 entry.gre,
                 entry.udp,
+                entry.extras is not None and entry.extras.tlv,
             ),
             receive_key=entry.receive_key,
             lifetime=4 * entry.lifetime,

@@ -55,6 +55,7 @@ class MagService(Service):
             local_routing=settings.local_routing,
         )
         self._engine.start()
+        self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._driver = MagDriver(
             self._reactor,
             self._clock,
@@ -188,13 +189,20 @@ class MagService(Service):
         return SessionView(
             **self._common(entry),
             ipv4_router=address_text(entry.ipv4_router),
-            care_of=address_text(self.settings.address),
+            care_of=address_text(
+                self.settings.address if len(entry.lma) == 16 else self.settings.ipv4_address
+            ),
             anchor=address_text(entry.lma),
             interface=entry.interface,
             link_local=address_text(self.settings.link_local),
             service_selection=entry.policy.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
-                True, bool(entry.prefixes), entry.ipv4_address is not None, entry.gre, False
+                entry.lma,
+                bool(entry.prefixes),
+                entry.ipv4_address is not None,
+                entry.gre,
+                entry.udp,
+                entry.tlv,
             ),
             receive_key=entry.call_id if entry.gre else None,
             lifetime=entry.lifetime,

@@ -30,6 +30,7 @@ from appliance.protocols.timers import Now
 from appliance.record import Recorder, Sink, chance
 from appliance.restarts import Restarts
 from appliance.tap import Tap
+from appliance.tun.encap import choose
 from appliance.tun.engine import Engine
 from appliance.wildcards import is_wild
 
@@ -295,6 +296,22 @@ class Service:
         found = self._engine.over_rate(call_id) if self._engine is not None else None
         return () if found is None else (("Packets Over Rate", f"{found[0]} up, {found[1]} down"),)
 
+    def _warn_of_kernel_tunnels(self, modules: list[str]) -> None:
+        """Raw sockets get copies: a kernel with tunnels of its own refuses each packet besides."""
+        if modules:
+            text = (
+                f"kernel modules {', '.join(modules)} are loaded: the kernel answers packets of our tunnels "
+                "by ICMP unreachable; unload them, or drop these errors"
+            )
+            self.notify(Notify("warning", text))
+
+    def _tunnel_details(self, entry: Any) -> tuple[tuple[str, str], ...]:
+        """What only the tunnel engine knows of a session in UDP."""
+        if not entry.udp or self._engine is None:
+            return ()
+        port, mtu = self._engine.tunnel(entry.call_id)
+        return (("Data Port of Peer", str(port) if port else "not heard yet"), ("Path MTU", str(mtu)))
+
     def _common(self, entry: Any) -> dict[str, Any]:
         """The fields of a session's view that an anchor and a gateway keep alike."""
         usage = self._engine.usage(entry.call_id) if self._engine is not None else (0, 0, 0, 0)
@@ -312,21 +329,20 @@ class Service:
             "created": entry.created,
             "updated": entry.updated,
             "handoffs": entry.handoffs,
-            "details": self._core.details(entry) + self._policed(entry.call_id),
+            "details": (
+                *self._core.details(entry),
+                *self._policed(entry.call_id),
+                *self._tunnel_details(entry),
+            ),
             **dict(zip(("packets_in", "octets_in", "packets_out", "octets_out"), usage, strict=True)),
         }
 
 
-def encapsulation_text(outer_v6: bool, ipv6: bool, ipv4: bool, gre: bool, udp: bool) -> str:
-    """Names of the encapsulations in use, as the counters call them."""
-    names = []
-    for inner, used in (("6", ipv6), ("4", ipv4)):
-        if not used:
-            continue
-        if gre:
-            names.append(f"IPv{'6' if outer_v6 else '4'} GRE (IPv{inner})")
-        elif udp:
-            names.append(f"IPv4 UDP (IPv{inner})")
-        else:
-            names.append(f"{inner}in{'6' if outer_v6 else '4'}")
-    return ", ".join(names)
+def encapsulation_text(
+    peer: bytes, ipv6: bool, ipv4: bool, gre: bool, udp: bool, tlv: bool = False
+) -> str:
+    """Names of the encapsulations in use towards a tunnel peer, as the counters call them."""
+    outer = 6 if len(peer) == 16 else 4
+    return ", ".join(
+        choose(outer, gre, udp, inner, tlv).name for inner, used in ((6, ipv6), (4, ipv4)) if used
+    )

@@ -279,7 +279,7 @@ class System:
         dead = {
             key
             for key, settings in services(self.configuration).items()
-            if settings.address and self.running[key].state != "Started"
+            if settings.bound and self.running[key].state != "Started"
         }
         plan = compare(self.configuration, wanted, dead)
         # Hashing passwords takes a while: what was changed in it is not in the tree.

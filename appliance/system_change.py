@@ -177,7 +177,7 @@ class Change:
         ended = service.dissolve() if service.state == "Started" else 0
         await service.farewell(ADMINISTRATIVE)
         service.stop()
-        if change.new is not None and not change.new.address:
+        if change.new is not None and not change.new.bound:
             # It stays, bound to nothing.
             self._host.running[change.key] = self._host.make(change.new, service.counters)
 
@@ -187,7 +187,7 @@ class Change:
             assert change.old is not None
             again = self._host.make(change.old, service.counters)
             self._host.running[change.key] = again
-            if change.old.address:
+            if change.old.bound:
                 await self._run(again)
 
         self._back(change.title, back)
@@ -210,7 +210,7 @@ class Change:
                 self._host.running.pop(change.key, None)
 
         self._back(change.title, back)
-        if change.new.address:
+        if change.new.bound:
             await self._run(service)
 
     async def _run(self, service: AnyService) -> None:

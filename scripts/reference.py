@@ -94,7 +94,7 @@ def kind(value: Value) -> str:
         "IPV4/LEN": "IPv4 network with its length",
         "IPV6/HOST": "IPv6 address with the length of its link",
         "IPV4/HOST": "IPv4 address with the length of its link",
-        "IPV6/ANY": "IPv6 address or prefix",
+        "IP/ANY": "IPv6 address or prefix",
         "MAC": "link-layer address",
     }
     if value.kind in names:

@@ -44,9 +44,16 @@ class TextTests(SynchronousTestCase):
 
     def test_encapsulation_names(self) -> None:
         """The names are those of the counters."""
-        self.assertEqual(encapsulation_text(True, True, True, False, False), "6in6, 4in6")
-        self.assertEqual(encapsulation_text(True, True, False, True, False), "IPv6 GRE (IPv6)")
-        self.assertEqual(encapsulation_text(False, False, True, False, True), "IPv4 UDP (IPv4)")
+        for wanted, peer, *form in (
+            ("6in6, 4in6", bytes(16), True, True, False, False),
+            ("IPv6 GRE (IPv6)", bytes(16), True, False, True, False),
+            ("6in4, 4in4", bytes(4), True, True, False, False),
+            ("IPv4 GRE (IPv4)", bytes(4), False, True, True, False),
+            ("IPv4 UDP (IPv4)", bytes(4), False, True, False, True),
+            ("IPv4 UDP TLV (IPv6)", bytes(4), True, False, False, True, True),
+            ("IPv4 UDP TLV GRE (IPv6), IPv4 UDP TLV GRE (IPv4)", bytes(4), True, True, True, True, True),
+        ):
+            self.assertEqual(encapsulation_text(peer, *form), wanted)
 
     def test_aggregate_routes(self) -> None:
         """A prefix inside a pool needs no route of its own."""

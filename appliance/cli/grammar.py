@@ -3,7 +3,7 @@
 From a declaration come matching with abbreviations, completion and ``?``, the ``no`` and
 ``default`` forms, the boot file, and ``show configuration``::
 
-    "mag-peer <peer:IPV6/ANY> [ prohibited ]"
+    "mag-peer <peer:IP/ANY> [ prohibited ]"
           │ compile
           ▼
     (0)─mag-peer─▶(1)─<peer>─▶(2)⇄ prohibited        one small graph for each command;

@@ -311,14 +311,16 @@ def _v4_host(_value: Value, text: str) -> tuple[bytes, int]:
     return _prefix(text, ipaddress.IPv4Address, "an IPv4 address", 32)
 
 
-def _peers(_value: Value, text: str) -> tuple[bytes, int]:
+def _peers(value: Value, text: str) -> tuple[bytes, int]:
     if "/" in text:
-        return _v6(_value, text)
-    return _ipv6(_value, text), 128
+        return _v6(value, text) if ":" in text else _v4(value, text)
+    address = _any_ip(value, text)
+    return address, 8 * len(address)
 
 
 def _show_peers(value: tuple[bytes, int]) -> str:
-    return _show_address(value[0]) if value[1] == 128 else _show_prefix(value)
+    address, length = value
+    return _show_address(address) if length == 8 * len(address) else _show_prefix(value)
 
 
 def _either_prefix(value: Value, text: str) -> tuple[bytes, int]:
@@ -346,7 +348,7 @@ def _show_degrees(value: int) -> str:
 
 
 #: Kind: reader, writer. IPV6/LEN and IPV4/LEN are prefixes; IPV6/HOST and IPV4/HOST are addresses with
-#: the length of their link; IPV6/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
+#: the length of their link; IP/ANY is an address or a prefix; ADDRESS is either family, as text, and IP
 #: packed, IP/LEN a prefix of either. OCTETS are pairs of hexadecimal digits, DEGREES a place.
 #: IDENTITY is a DiameterIdentity, IDENTITY/ANY one that may begin with ``*``. TIME is a moment, UTC.
 _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
@@ -363,7 +365,7 @@ _KINDS: dict[str, tuple[Callable[[Value, str], Any], Callable[[Any], str]]] = {
     "IPV4/LEN": (_v4, _show_prefix),
     "IPV6/HOST": (_v6_host, _show_prefix),
     "IPV4/HOST": (_v4_host, _show_prefix),
-    "IPV6/ANY": (_peers, _show_peers),
+    "IP/ANY": (_peers, _show_peers),
     "IP/LEN": (_either_prefix, _show_prefix),
     "OCTETS": (_octets, bytes.hex),
     "DEGREES": (_degrees, _show_degrees),

@@ -20,6 +20,7 @@ from appliance.errors import ResourceError
 from appliance.tun import native, offload
 
 TUN_PATH = "/dev/net/tun"
+TUNNEL_MODULES = ("tunnel4", "tunnel6", "gre", "ip6_gre")
 BUFFER_OCTETS = 8 * 1024 * 1024
 #: The default queue of a TUN device (500) drops as soon as TCP opens its window; this holds a
 #: bandwidth-delay product of 1 Gbit/s and 100 ms.
@@ -47,6 +48,8 @@ _FRAME_FILTER = [
     (0x28, 0, 0, 12), (0x15, 3, 0, 0x86DD), (0x15, 2, 0, 0x0800), (0x15, 1, 0, 0x0806),
     (0x06, 0, 0, 0), (0x06, 0, 0, 0x40000),
 ]  # fmt: skip
+# Accept no packet at all: ret 0.
+_NOTHING = [(0x06, 0, 0, 0)]
 
 
 def explain(error: OSError, what: str) -> ResourceError:
@@ -196,16 +199,6 @@ class System:
         except OSError as error:
             raise explain(error, f"MTU {mtu} of device {name}") from None
 
-    @staticmethod
-    def set_path_mtu(sock: socket.socket, path_mtu: int) -> None:
-        """Set the size above which a raw IPv6 socket fragments, octets; raises ResourceError."""
-        try:
-            # The source fragments what is longer than this (RFC 2473 section 7.1 (b)).
-            if path_mtu >= 1280:
-                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU, path_mtu)
-        except OSError as error:
-            raise explain(error, f"path MTU {path_mtu} of a tunnel socket") from None
-
     def open_packet(self, interface: str, link_layer: bytes) -> PacketDevice:
         """A packet socket that gets what the mobiles send to ``link_layer``; raises ResourceError."""
         sock = None
@@ -229,8 +222,11 @@ class System:
             raise explain(error, f"access interface {interface}") from None
         return PacketDevice(sock, interface)
 
-    def open_raw(self, local: bytes, protocol: int, path_mtu: int) -> socket.socket:
-        """A raw (or, for protocol 17, UDP) socket for tunnel packets at ``local``; raises ResourceError."""
+    def open_raw(self, local: bytes, protocol: int) -> socket.socket:
+        """A raw (or, for protocol 17, UDP) socket for tunnel packets at ``local``; raises ResourceError.
+
+        One for fragments (44) only sends: what comes is made whole by the kernel before we get it.
+        """
         family = socket.AF_INET6 if len(local) == 16 else socket.AF_INET
         text = str(ip_address(local))
         sock = None
@@ -244,9 +240,8 @@ class System:
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
                 # RFC 2473 section 3.1: flow label 0 by default; the kernel would make one up.
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 0)
-                # The source fragments what is longer than this (RFC 2473 section 7.1 (b)).
-                if path_mtu >= 1280:
-                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU, path_mtu)
+                if protocol == socket.IPPROTO_FRAGMENT:
+                    native.attach_filter(sock.fileno(), _NOTHING)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
             sock.bind((text, 5437 if protocol == socket.IPPROTO_UDP else 0))
@@ -256,9 +251,9 @@ class System:
             raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
         return sock
 
-    def open_icmp(self, local: bytes | None) -> socket.socket:
-        """A raw ICMP socket that gets destination-type errors; ``None``: IPv4, for sending only."""
-        version6 = local is not None and len(local) == 16
+    def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
+        """A raw ICMP socket that gets destination-type errors; without an address: for sending only."""
+        version6 = version == 6
         sock = None
         try:
             if version6:
@@ -266,7 +261,8 @@ class System:
                     socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6
                 )
                 # Bits that are set are blocked; types 1 to 4 are the errors (RFC 4443 section 3).
-                mask = struct.pack("=I", 0xFFFFFFFF & ~0b11110) + b"\xff" * 28
+                errors = 0b11110 if local else 0
+                mask = struct.pack("=I", 0xFFFFFFFF & ~errors) + b"\xff" * 28
                 sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, mask)
             else:
                 sock = socket.socket(
@@ -291,6 +287,11 @@ class System:
                 sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_OCTETS)
             except PermissionError:
                 sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_OCTETS)
+
+    @staticmethod
+    def kernel_tunnels() -> list[str]:
+        """The kernel's own tunnel modules that are loaded and take our protocols for theirs."""
+        return [name for name in TUNNEL_MODULES if os.path.exists(f"/sys/module/{name}")]
 
     def route_mtu(self, local: bytes, peer: bytes) -> int:
         """What the kernel knows about the MTU of the path to ``peer``, octets; 0: nothing."""

@@ -9,7 +9,7 @@ we receive; the shim is ours. ``build`` and ``parse`` of whole packets serve the
 the tools and the reading of packets quoted in ICMP errors.
 
 Sources: RFC 2473 (IPv6 tunnels), RFC 2003, RFC 4213 (IPv4 outside), RFC 2784, RFC 2890, RFC 7676 (GRE),
-RFC 5844 section 4.1 (UDP port 5437), RFC 5845 section 6.2 (TLV header).
+RFC 5844 section 4.1 (UDP port 5437), RFC 5845 section 7.2 (TLV header).
 """
 
 import struct
@@ -73,7 +73,7 @@ class Encapsulation:
         if not self.tlv:
             return gre
         following = ip.GRE if self.gre else (ip.IPIP if self.inner == 4 else ip.IPV6)
-        # RFC 5845 section 6.2: four bits 0, four reserved, next header, length of what follows.
+        # RFC 5845 section 7.2: four bits 0, four reserved, next header, length of what follows.
         return struct.pack(">BBH", 0, following, len(gre) + size) + gre
 
     def build(
@@ -116,14 +116,14 @@ ENCAPSULATIONS: tuple[Encapsulation, ...] = (
 _BY_FORM = {(row.outer, row.protocol == ip.UDP, row.gre, row.tlv, row.inner): row for row in ENCAPSULATIONS}
 
 
-def choose(outer: int, gre: bool, udp: bool, inner: int) -> Encapsulation:
-    """The row for a session: outer version, agreed GRE, agreed UDP, version of the packet inside.
+def choose(outer: int, gre: bool, udp: bool, inner: int, tlv: bool = False) -> Encapsulation:
+    """The row for a session: outer version, agreed GRE, UDP, version of the packet inside, agreed TLV header.
 
-    RFC 5845 section 6.2: GRE over UDP goes behind the TLV header, plain IP over UDP does not.
+    RFC 5845 section 7.1: GRE over UDP always goes behind the TLV header, plain IP only if that was agreed.
     Over IPv6 there is no UDP form, so ``udp`` is ignored there.
     """
     over_udp = udp and outer == 4
-    return _BY_FORM[outer, over_udp, gre, over_udp and gre, inner]
+    return _BY_FORM[outer, over_udp, gre, over_udp and (gre or tlv), inner]
 
 
 class Opened(NamedTuple):
@@ -159,7 +159,7 @@ def _open_udp(outer: int, data: bytes) -> Opened | str:
         return _opened(outer, data, 0, nibble, None, udp=True)
     if nibble:
         return PROTOCOL_ERROR
-    # RFC 5845 section 6.2: the TLV header; its length must be what UDP leaves.
+    # RFC 5845 section 7.2: the TLV header; its length must be what UDP leaves.
     if len(data) < 4 or (data[2] << 8 | data[3]) != len(data) - 4:
         return LENGTH_ERROR
     following = data[1]
@@ -249,6 +249,11 @@ def encapsulation_limit(packet: bytes) -> int | None:
                 return packet[at]
         following, offset = packet[offset], end
     return None
+
+
+def limit_header(following: int, limit: int) -> bytes:
+    """Destination Options with a Tunnel Encapsulation Limit and PadN (RFC 2473 section 5.1)."""
+    return bytes((following, 0, LIMIT_OPTION, 1, limit, 1, 1, 0))
 
 
 def limit_position(packet: bytes, start: int, end: int) -> int:

@@ -11,11 +11,12 @@ A wake-up handles a bounded number of packets, then other descriptors get their 
 logged or looked up by name per packet.
 """
 
-import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
+from math import inf
 from typing import Any
 
 from appliance.errors import ResourceError
@@ -24,10 +25,10 @@ from appliance.tun import native, offload
 from appliance.tun import packet as ip
 from appliance.tun.access import AccessLink
 from appliance.tun.device import Reader, System, TunDevice
-from appliance.tun.encap import DATA_PORT, encapsulation_limit
+from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.offload import HEADER_SIZE, Coalescer
-from appliance.tun.session import Session
+from appliance.tun.session import Path, Session
 
 #: Packets of one read from the TUN device; a super-packet counts once.
 TUN_READS = 32
@@ -38,17 +39,12 @@ PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
 IPV6_DSTOPTS = 59
 
 
-def _tun_mtu(path_mtu: int) -> int:
-    """MTU of the TUN device: the kernel itself then tells senders about the plainest tunnel's."""
-    return max(path_mtu - 40, ip.IPV6_MINIMUM_MTU)
-
-
 class Engine:
     """The tunnels of one service.
 
     ``reactor``: the Twisted reactor; ``system``: the host (:class:`~appliance.tun.device.System`);
-    ``counters``: the service's counter set; ``local`` and ``local_ipv4``: our tunnel ends, packed;
-    ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
+    ``counters``: the service's counter set; ``local`` and ``local_ipv4``: our tunnel ends, packed, one may be
+    empty; ``path_mtu``: octets; ``traffic_class``: of outer headers, ``None``: copied; ``tun_name``: name of
     the TUN device of an LMA; ``role``: ``lma`` or ``mag``; ``on_control(interface, frame)`` gets
     the control frames of access links, ``on_activity(interface, link_layer)`` says at most once a second
     that a mobile sent data; ``local_routing``: EnableMAGLocalRouting; ``others``: more tunnel ends of ours.
@@ -102,9 +98,12 @@ class Engine:
         self._batches: dict[str, native.ReceiveBatch] = {}
         self._icmp: dict[int, socket.socket] = {}
         self._readers: list[Reader] = []
-        self._destinations: dict[bytes, native.Destination] = {}
         self._to_tun: Coalescer | None = None
         self._timer: Any = None
+        self._identification = random.getrandbits(32)
+        """Of the last packet that was fragmented (RFC 7739: not to be guessed)."""
+        self._armed = inf
+        """When the timer is due (monotonic seconds)."""
 
     # ---- life
 
@@ -122,24 +121,25 @@ class Engine:
         for local in filter(None, (self._local, self._local_ipv4, *self._others)):
             outer = 6 if len(local) == 16 else 4
             end = local if local in self._others else outer
-            for protocol in (*PROTOCOLS, *((ip.UDP,) if outer == 4 else ())):
-                sock = self._system.open_raw(local, protocol, self._path_mtu)
+            for protocol in (*PROTOCOLS, ip.UDP if outer == 4 else ip.FRAGMENT):
+                sock = self._system.open_raw(local, protocol)
                 self._sockets.append(sock)
                 self._raw[end, protocol] = sock
                 self._senders[end, protocol] = native.SendBatch(sock.fileno(), outer)
-                self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
+                if protocol != ip.FRAGMENT:
+                    self._watch(sock.fileno(), self._tunnel_reader(outer, protocol, sock.fileno()))
         for outer, address in ((6, self._local), (4, self._local_ipv4)):
-            sock = self._system.open_icmp(address)
+            sock = self._system.open_icmp(address, outer)
             self._sockets.append(sock)
             self._icmp[outer] = sock
             if address:
                 self._watch(sock.fileno(), self._icmp_reader(outer, sock))
         for address in self._others:
-            sock = self._system.open_icmp(address)
+            sock = self._system.open_icmp(address, 6 if len(address) == 16 else 4)
             self._sockets.append(sock)
             self._watch(sock.fileno(), self._icmp_reader(6 if len(address) == 16 else 4, sock))
         if self._role == LMA:
-            self.tun = self._system.open_tun(self._tun_name or "", _tun_mtu(self._path_mtu))
+            self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
             self._watch(self.tun.fileno(), self._read_tun)
 
@@ -148,24 +148,14 @@ class Engine:
 
         Raises ResourceError when the host refuses; then everything is as before.
         """
-        before = self._path_mtu
-        if path_mtu != before:
-            try:
-                self._set_path_mtu(path_mtu)
-            except ResourceError:
-                with contextlib.suppress(ResourceError):
-                    # What was set already goes back; what was refused is as it was.
-                    self._set_path_mtu(before)
-                raise
-            self._path_mtu = path_mtu
+        if path_mtu != self._path_mtu and self.tun is not None:
+            self._system.set_mtu(self.tun.name, self._tun_mtu(path_mtu))
+        self._path_mtu = path_mtu
         self.forwarding.reconfigure(path_mtu, traffic_class, local_routing)
 
-    def _set_path_mtu(self, path_mtu: int) -> None:
-        for (end, _), sock in self._raw.items():
-            if end == 6 or (isinstance(end, bytes) and len(end) == 16):
-                self._system.set_path_mtu(sock, path_mtu)
-        if self.tun is not None:
-            self._system.set_mtu(self.tun.name, _tun_mtu(path_mtu))
+    def _tun_mtu(self, path_mtu: int) -> int:
+        """MTU of the TUN device: the kernel itself then tells senders about the plainest tunnel's."""
+        return max(path_mtu - (40 if self._local else 20), ip.IPV6_MINIMUM_MTU)
 
     def _watch(self, fd: int, read: Callable[[], None]) -> None:
         self._readers.append(Reader(fd, read))
@@ -189,23 +179,24 @@ class Engine:
             self.tun = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None
+        self._timer, self._armed = None, inf
 
     # ---- sessions
 
     def install(self, effect: Install) -> None:
         """Make or replace the forwarding entry of a session."""
         self.forwarding.install(effect)
-        if effect.peer not in self._destinations:
-            # IPv4 raw sockets do not look at the port; IPv6 ones want none, and there is no UDP form.
-            port = DATA_PORT if len(effect.peer) == 4 else 0
-            self._destinations[effect.peer] = native.Destination(effect.peer, port)
+        if effect.keepalive:
+            self._arm()
 
     def remove(self, call_id: int) -> None:
         """Take the forwarding entry of a session away."""
-        session = self.forwarding.remove(call_id)
-        if session is not None and session.peer not in self.forwarding.paths:
-            self._destinations.pop(session.peer, None)
+        self.forwarding.remove(call_id)
+
+    def tunnel(self, call_id: int) -> tuple[int, int]:
+        """UDP port of the peer (0: not known, or no UDP) and MTU of the path of a session; zeros for none."""
+        session = self.forwarding.sessions.get(call_id)
+        return (0, 0) if session is None else (session.path.port, session.path.mtu)
 
     def usage(self, call_id: int) -> tuple[int, int, int, int]:
         """Packets and octets from the mobile, packets and octets to it; zeros for no such session."""
@@ -257,10 +248,10 @@ class Engine:
     # ---- shared by the readers
 
     def batch(self, kind: str) -> native.ReceiveBatch:
-        """The receive buffers for sockets of one kind: ``6``, ``4`` (raw), ``udp`` or ``frame``."""
+        """The receive buffers for sockets of a kind: ``6``, ``4`` (raw), ``udp`` (with port) or ``frame``."""
         found = self._batches.get(kind)
         if found is None:
-            where = {"6": slice(8, 24), "udp": slice(4, 8)}.get(kind)
+            where = {"6": slice(8, 24), "udp": slice(2, 8)}.get(kind)
             found = self._batches[kind] = native.ReceiveBatch(where, where is not None)
         return found
 
@@ -274,15 +265,24 @@ class Engine:
         first = segments[0]
         version6 = first[0] >> 4 == 6
         row = session.row6 if version6 else session.row4
-        to = self._destinations[session.peer]
+        to = session.path.destination or self._destination(session.path)
+        if to is None:
+            self.forwarding.drop("peer port unknown")
+            return
         tos = self.forwarding.outer_class(first)
         if session.marking is not None:
             tos = session.marking & 0xFC | tos & ip.ECN_MASK
         octets = 0
+        sender = self._senders[session.local or row.outer, row.protocol]
+        if row.outer == 4:
+            sender.allow_fragments(session.may_fragment(first))
+        elif len(first) + (session.overhead6 if version6 else session.overhead4) > session.path.mtu:
+            self._send_fragments(session, row, segments, tos)
+            return
         if version6 and first[6] == ip.DESTINATION_OPTIONS and self._limited(session, segments, tos):
             octets = sum(map(len, segments))
         else:
-            add = self._senders[session.local or row.outer, row.protocol].add
+            add = sender.add
             key = session.send_key
             for segment in segments:
                 size = len(segment)
@@ -292,6 +292,32 @@ class Engine:
                 add(segment, to, tos)
         self.forwarding.sent(session, row, len(segments), octets)
 
+    def _send_fragments(self, session: Session, row: Encapsulation, segments: list[bytes], tos: int) -> None:
+        """RFC 2473 section 7: what may not be refused goes in fragments of the tunnel packet.
+
+        The kernel would have to know the path MTU for that, which it learns for connected sockets only.
+        """
+        path = session.path
+        add, to = self._senders[session.local or 6, ip.FRAGMENT].add, path.destination
+        for segment in segments:
+            payload, protocol = row.shim(len(segment), session.send_key) + segment, row.protocol
+            limit = encapsulation_limit(segment) if row.inner == 6 else None
+            if limit:
+                payload, protocol = limit_header(protocol, limit - 1) + payload, ip.DESTINATION_OPTIONS
+            self._identification = (self._identification + 1) & 0xFFFFFFFF
+            for fragment in ip.fragments(protocol, payload, path.mtu, self._identification):
+                add(fragment, to, tos)
+        self.forwarding.sent(session, row, len(segments), sum(map(len, segments)))
+
+    @staticmethod
+    def _destination(path: Path) -> native.Destination | None:
+        """Make the socket address of a peer; ``None``: the port that its NAT gives it is still unknown."""
+        if path.udp and not path.port:
+            return None
+        # Raw sockets want no port.
+        path.destination = to = native.Destination(path.peer, path.port)
+        return to
+
     def _limited(self, session: Session, segments: list[bytes], tos: int) -> bool:
         """RFC 2473 section 4.1.1 (b): a packet with a limit goes out with one that is one lower.
 
@@ -300,8 +326,8 @@ class Engine:
         limit = encapsulation_limit(segments[0])
         if not limit or session.row6.outer != 6:
             return False
-        # The limit and PadN, eight octets (RFC 2473 section 5.1); the kernel writes the first one.
-        header = bytes((0, 0, 4, 1, limit - 1, 1, 1, 0))
+        # The kernel writes the first octet.
+        header = limit_header(0, limit - 1)
         controls = [
             (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
             (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
@@ -333,12 +359,28 @@ class Engine:
         if self._to_tun is not None:
             self._to_tun.flush()
         deadline = self.forwarding.deadline
-        if deadline is not None and self._timer is None:
-            self._timer = self._reactor.callLater(max(0.0, deadline - time.monotonic()), self._tick)
+        if deadline is not None and deadline < self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.forwarding.deadline
+        if deadline is None or deadline >= self._armed:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._armed = deadline
+        self._timer = self._reactor.callLater(max(0.0, deadline - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
-        self.forwarding.tick(self.clock())
+        self._timer, self._armed = None, inf
+        forwarding = self.forwarding
+        forwarding.tick(self.clock())
+        for session, packet in forwarding.keepalives():
+            to = session.path.destination or self._destination(session.path)
+            if to is not None:
+                row = session.row6 if packet[0] >> 4 == 6 else session.row4
+                shim = row.shim(len(packet), session.send_key)
+                self._senders[session.local or row.outer, row.protocol].add(shim + packet, to, 0)
         self.flush()
 
     def to_mobile(self, session: Session, packet: bytes) -> None:
@@ -403,7 +445,7 @@ class Engine:
 
     def _tunnel_reader(self, outer: int, protocol: int, fd: int) -> Callable[[], None]:
         kind = "6" if outer == 6 else "udp" if protocol == ip.UDP else "4"
-        raw4 = kind == "4"
+        raw4, udp = kind == "4", kind == "udp"
         batch = self.batch(kind)
         inbound = self.forwarding.inbound
         lma = self._role == LMA
@@ -422,7 +464,12 @@ class Engine:
                     if raw4:
                         # An IPv4 raw socket gives the outer header too.
                         source, tos, data = data[12:16], data[1], data[(data[0] & 15) * 4 :]
-                    found = inbound(outer, protocol, source, data, tos, now)
+                        found = inbound(outer, protocol, source, data, tos, now)
+                    elif udp:
+                        port = source[0] << 8 | source[1]
+                        found = inbound(outer, protocol, source[2:], data, tos, now, port)
+                    else:
+                        found = inbound(outer, protocol, source, data, tos, now)
                     if found is None:
                         continue
                     if lma:

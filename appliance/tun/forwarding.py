@@ -13,7 +13,7 @@ RFC 5213 sections 5.6 and 6.10 (forwarding), RFC 2473 (tunnels), RFC 3168 sectio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from appliance.protocols.pmipv6.events import Install
+from appliance.protocols.pmipv6.settings import FIXED_LINK_LOCAL
 from appliance.tun import packet as ip
 from appliance.tun.encap import (
     ENCAPSULATIONS,
@@ -26,11 +26,14 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
-from appliance.tun.session import IPV4, Answer, Path, RateLimit, Session, Widths, ipv4_owner, table_of
+from appliance.tun.forwarding_table import Table
+from appliance.tun.session import Answer, Path, RateLimit, Session
 
-#: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
-PATH_MTU_LIFETIME = 600.0
 LMA, MAG = "lma", "mag"
+#: Packets that only keep a NAT's binding, see :meth:`Table.keepalives`.
+KEEP_ALIVE = "keep-alive"
+#: What follows the outer IPv6 header of a tunnel packet.
+TUNNEL_HEADERS = frozenset((ip.IPV6, ip.IPIP, ip.GRE, ip.FRAGMENT, ip.DESTINATION_OPTIONS))
 #: Octets of the Destination Options header with a Tunnel Encapsulation Limit (RFC 2473 section 5.1).
 LIMIT_HEADER = 8
 
@@ -42,7 +45,7 @@ class Counters(Protocol):
     table: Any
 
 
-class Forwarding:
+class Forwarding(Table):
     """The forwarding table of one service, with its rules.
 
     ``local`` and ``local_ipv4`` are our tunnel ends, ``path_mtu`` the MTU (octets) of a path of
@@ -63,26 +66,12 @@ class Forwarding:
         route_mtu: Callable[[bytes, bytes], int] | None = None,
         others: tuple[bytes, ...] = (),
     ) -> None:
+        super().__init__(local, local_ipv4, path_mtu, route_mtu, others)
         self.role = role
-        self.local = local
-        self.local_ipv4 = local_ipv4
-        self.sessions: dict[int, Session] = {}
-        self.paths: dict[bytes, Path] = {}
-        self.drops: dict[str, int] = {}
-        self._path_mtu = path_mtu
         self._traffic_class = traffic_class
         self._local_routing = local_routing
-        self._route_mtu = route_mtu
-        self._others = others
         self._answers: list[Answer] = []
         self._limit = RateLimit()
-        self._ipv4: dict[bytes, Session] = {}
-        self._keys: dict[tuple[bytes, int], Session] = {}
-        #: (octets, bits too many, table), longest prefix first.
-        self._widths: Widths = []
-        #: The same for IPv4 prefixes; there are some only if any are delegated.
-        self._widths4: Widths = []
-        self._expiry: float | None = None
         index = counters.table.index
         self._values = counters.values
         self._rows = {
@@ -104,115 +93,15 @@ class Forwarding:
         self._filtered = index("access-links/ingress-filtered") if role == MAG else self._no_session
 
     def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
-        """Go on with other values for the same sessions; arguments as of the constructor.
-
-        What was learnt about a path holds on if it is lower. O(tunnel peers).
-        """
+        """Go on with other values for the same sessions; arguments as of the constructor."""
         self._traffic_class = traffic_class
         self._local_routing = local_routing
-        if path_mtu == self._path_mtu:
-            return
-        self._path_mtu = path_mtu
-        for peer, path in self.paths.items():
-            local = self.local if len(peer) == 16 else self.local_ipv4
-            path.initial = self._initial_mtu(local or b"", peer)
-            path.mtu = min(path.mtu, path.initial) if path.expires else path.initial
-
-    def _initial_mtu(self, local: bytes, peer: bytes) -> int:
-        """The MTU of a path before anything is learnt from errors."""
-        known = self._route_mtu(local, peer) if self._route_mtu is not None and local else 0
-        return min(known, self._path_mtu) if known else self._path_mtu
-
-    # ---- the table
-
-    def install(self, effect: Install) -> Session:
-        """Make or replace the entry of ``effect.call_id``; its octet counts go on."""
-        old = self.sessions.get(effect.call_id)
-        if old is not None:
-            self._unlink(old)
-        path = self.paths.get(effect.peer)
-        if path is None:
-            path = Path(self._initial_mtu(effect.local, effect.peer))
-            self.paths[effect.peer] = path
-        path.users += 1
-        outer = 6 if len(effect.peer) == 16 else 4
-        row6, row4 = (choose(outer, effect.gre, effect.udp, inner) for inner in (6, 4))
-        session = Session(effect, path, row6, row4)
-        if effect.local in self._others:
-            session.local = effect.local
-        if old is not None:
-            session.take_counts(old)
-        self.sessions[effect.call_id] = session
-        for octets, shift, key in session.places():
-            self._width(octets, shift)[key] = session
-        if effect.ipv4_address:
-            self._ipv4[effect.ipv4_address] = session
-        for way in session.ways():
-            self._keys[way] = session
-        return session
-
-    def _width(self, octets: int, shift: int) -> dict[bytes | int, Session]:
-        return table_of(self._widths4 if octets == IPV4 else self._widths, octets, shift)
-
-    def remove(self, call_id: int) -> Session | None:
-        """Take an entry away; returns it, or ``None`` if there was none."""
-        session = self.sessions.pop(call_id, None)
-        if session is not None:
-            self._unlink(session)
-        return session
-
-    def _unlink(self, session: Session) -> None:
-        for octets, shift, key in session.places():
-            table = self._width(octets, shift)
-            # Another session may have got the prefix in the meantime.
-            if table.get(key) is session:
-                del table[key]
-        if session.ipv4_address and self._ipv4.get(session.ipv4_address) is session:
-            del self._ipv4[session.ipv4_address]
-        for way in session.ways():
-            if self._keys.get(way) is session:
-                del self._keys[way]
-        session.path.users -= 1
-        if not session.path.users and self.paths.get(session.peer) is session.path:
-            del self.paths[session.peer]
-
-    def owner(self, address: bytes) -> Session | None:
-        """The session whose prefix or IPv4 home address covers a packed address."""
-        if len(address) == 4:
-            session = self._ipv4.get(address)
-            return ipv4_owner(self._widths4, address) if session is None and self._widths4 else session
-        for octets, shift, table in self._widths:
-            key: bytes | int = address[:octets]
-            if shift:
-                key = int.from_bytes(address[:octets], "big") >> shift
-            session = table.get(key)
-            if session is not None:
-                return session
-        return None
+        self.set_path_mtu(path_mtu)
 
     def take(self) -> list[Answer]:
         """The ICMP errors to send since the last call."""
         answers, self._answers = self._answers, []
         return answers
-
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` has to raise a path MTU again (monotonic seconds)."""
-        return self._expiry
-
-    def tick(self, now: float) -> None:
-        """Forget path MTUs that were learnt too long ago (RFC 8201 section 4)."""
-        waiting = []
-        for path in self.paths.values():
-            if path.expires and path.expires <= now:
-                path.mtu, path.expires = path.initial, 0.0
-            elif path.expires:
-                waiting.append(path.expires)
-        self._expiry = min(waiting, default=None)
-
-    def drop(self, why: str) -> None:
-        """Count a packet that is not forwarded under its own name."""
-        self.drops[why] = self.drops.get(why, 0) + 1
 
     # ---- out into the tunnel
 
@@ -336,12 +225,12 @@ class Forwarding:
     # ---- in from the tunnel
 
     def inbound(
-        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0
     ) -> tuple[Session, bytes] | None:
         """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
 
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
-        header's source address and traffic class.
+        header's source address and traffic class, ``port`` is the UDP source port.
         """
         key = None
         size = len(data)
@@ -374,6 +263,13 @@ class Forwarding:
         ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
             self._values[self._no_session] += 1
             return None
+        if port:
+            if port != session.path.port and self.role == LMA:
+                # A NAT stands between: the session's packets come from the port that leads back.
+                self.follow(session.path, port)
+            if mobile == other:
+                self.drop(KEEP_ALIVE)
+                return None
         # Global unicast IPv6 addresses start with neither 0x00 nor 0xfe, 0xff: decided by one octet.
         if not (row.inner == 6 and 0 < other[0] < 0xFE) and (ip.group(other) or ip.link_scope(other)):
             self.drop("link-scope")
@@ -417,8 +313,9 @@ class Forwarding:
         kind, code, value = what
         ours: bytes | None
         if len(source) == 16:
-            ours = self.local
-            message = ip.icmp6_error(kind, code, value, about, self.local, source)
+            # A service may have no IPv6 address: the host chooses one, on an access link it is the router's.
+            ours = self.local or FIXED_LINK_LOCAL
+            message = ip.icmp6_error(kind, code, value, about, ours, source)
         else:
             ours = (back.ipv4_router if back is not None else None) or self.local_ipv4
             message = ip.icmp4_error(kind, code, value, about)
@@ -443,7 +340,8 @@ class Forwarding:
             return
         kind, code = message[0], message[1]
         too_big = (kind, outer) == (2, 6) or (kind, code, outer) == (3, 4, 4)
-        count = too_big and outer == 6
+        # About our other packets, signalling for example: none of the tunnels' business.
+        count = too_big and outer == 6 and (len(message) < 15 or message[14] in TUNNEL_HEADERS)
         if count:
             self._values[self._too_big["rcvd"]] += 1
         relayed = self._tunnel_error(outer, message, too_big, now)
@@ -454,8 +352,8 @@ class Forwarding:
         quoted = message[8:]
         if ip.version(quoted) != outer or len(quoted) < (40 if outer == 6 else 20):
             return False
-        source, peer = ip.addresses(quoted)
-        path = self.paths.get(peer)
+        source, _ = ip.addresses(quoted)
+        path = self.path_of(quoted)
         ours = source == (self.local if outer == 6 else self.local_ipv4) or source in self._others
         if path is None or not ours:
             return False
@@ -465,23 +363,21 @@ class Forwarding:
             mtu = int.from_bytes(message[4:8] if outer == 6 else message[6:8], "big")
             # RFC 8201 section 4: never below 1280; an IPv4 router may leave the field 0 (RFC 1191 section 4).
             mtu = max(mtu, ip.IPV6_MINIMUM_MTU if outer == 6 else 576)
-            if mtu < path.mtu:
-                path.mtu, path.expires = mtu, now + PATH_MTU_LIFETIME
-                self._expiry = min(self._expiry or path.expires, path.expires)
+            self.lower(path, mtu, now)
         elif ip.tunnel_broken(outer, kind, code):
             self.drop("tunnel-unreachable")
         else:
             return False
-        return self._relay(quoted, peer, mtu, now)
+        return self._relay(quoted, path, mtu, now)
 
-    def _relay(self, quoted: bytes, peer: bytes, mtu: int, now: float) -> bool:
+    def _relay(self, quoted: bytes, path: Path, mtu: int, now: float) -> bool:
         """Tell the source of the inner packet quoted in an error; ``mtu`` 0: unreachable."""
         inner = quoted_inner(quoted)
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
         session = self.owner(source if self.role == MAG else destination)
-        if session is None or session.peer != peer:
+        if session is None or session.path is not path:
             return False
         back = session if self.role == MAG else None
         if len(source) == 16:

@@ -20,6 +20,8 @@ SLOTS = 64
 #: equal places of different slots do not compete for the same cache lines.
 SLOT_SIZE = 65_536 + 256
 MSG_DONTWAIT = 0x40
+# <linux/in.h>. "Probe" sets DF and leaves the path MTU to us, who answer the senders of what is too big.
+IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_PROBE = 10, 0, 3
 
 ffi = cffi.FFI()
 ffi.cdef(
@@ -160,6 +162,7 @@ class SendBatch:
     def __init__(self, fd: int, outer: int) -> None:
         self.failures: dict[str, int] = {}
         self._fd = fd
+        self._fragments: bool | None = None
         self._count = 0
         self._space = ffi.new(f"char[{SLOTS * SLOT_SIZE}]")
         self._iov = ffi.new("struct iovec[]", SLOTS)
@@ -175,6 +178,15 @@ class SendBatch:
             self._iov[i].iov_base = self._space + i * SLOT_SIZE
             self._messages[i].msg_hdr.msg_iov = self._iov + i
             self._messages[i].msg_hdr.msg_iovlen = 1
+
+    def allow_fragments(self, allowed: bool) -> None:
+        """IPv4: whether routers, and this host, may fragment what is added from now on (DF clear)."""
+        if allowed == self._fragments:
+            return
+        self.flush()
+        self._fragments = allowed
+        value = ffi.new("int *", PMTUDISC_DONT if allowed else PMTUDISC_PROBE)
+        _libc.setsockopt(self._fd, socket.IPPROTO_IP, IP_MTU_DISCOVER, value, 4)
 
     def add(self, packet: bytes, to: Destination, traffic_class: int) -> None:
         """Queue one packet (what follows the IP header); a full batch is sent at once."""

@@ -11,6 +11,7 @@ from appliance.protocols.bits import internet_checksum, ones_complement_sum, pse
 ICMP4, IPIP, TCP, UDP, IPV6, ROUTING, FRAGMENT, GRE, ICMP6, DESTINATION_OPTIONS, HOP_BY_HOP = (
     1, 4, 6, 17, 41, 43, 44, 47, 58, 60, 0,
 )  # fmt: skip
+NO_NEXT_HEADER = 59
 
 ECN_MASK = 3
 ECN_CE = 3
@@ -199,6 +200,20 @@ def ipv4_packet(
     head += source + destination
     struct.pack_into(">H", head, 10, internet_checksum(bytes(head)))
     return bytes(head) + payload
+
+
+def fragments(following: int, payload: bytes, mtu: int, identification: int) -> list[bytes]:
+    """What follows the IPv6 headers of the fragments of a packet: Fragment header and part of the payload.
+
+    RFC 8200 section 4.5: ``following`` is the first header of ``payload``, ``mtu`` the size of the whole
+    packets with their 40 octets of IPv6 header, at least 1280.
+    """
+    step = (mtu - 48) & ~7
+    return [
+        struct.pack(">BBHI", following, 0, at | (at + step < len(payload)), identification)
+        + payload[at : at + step]
+        for at in range(0, len(payload), step)
+    ]
 
 
 def answerable(packet: bytes) -> bool:

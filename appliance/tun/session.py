@@ -1,6 +1,9 @@
 """The records of the forwarding table: sessions, paths, errors to send."""
 
+from typing import Any
+
 from appliance.protocols.pmipv6.events import Install
+from appliance.tun import packet as ip
 from appliance.tun.encap import Encapsulation, choose
 
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
@@ -14,15 +17,31 @@ IPV4 = -4
 
 
 class Path:
-    """The way to one tunnel peer: its MTU in octets, and until when a lower one holds."""
+    """The way to one tunnel peer: its MTU in octets, and until when a lower one holds.
 
-    __slots__ = ("expires", "initial", "mtu", "users")
+    ``key``: its address, over UDP together with what tells gateways behind one NAT apart. ``port``: where
+    to send over UDP, 0: not known yet; ``destination`` belongs to the engine, which makes it of both. A path
+    with ``keepalive`` seconds has its sessions in ``members``.
+    """
 
-    def __init__(self, mtu: int) -> None:
+    __slots__ = (
+        "destination", "expires", "initial", "keepalive", "key", "members", "mtu", "next_keepalive", "peer",
+        "port", "udp", "users",
+    )  # fmt: skip
+
+    def __init__(self, key: bytes | tuple[bytes, bytes], peer: bytes, mtu: int) -> None:
+        self.key = key
+        self.peer = peer
+        self.udp = isinstance(key, tuple)
         self.initial = mtu
         self.mtu = mtu
         self.expires = 0.0
         self.users = 0
+        self.port = 0
+        self.destination: Any = None
+        self.keepalive = 0.0
+        self.next_keepalive = 0.0
+        self.members: dict[int, Session] | None = None
 
 
 class Session:
@@ -65,10 +84,10 @@ class Session:
         self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
-        #: Another tunnel by which the mobile's packets may come (RFC 6058).
         #: Its bit rates and its traffic class; ``None``: it has none.
         self.policer = Policer(effect) if effect.rate_up or effect.rate_down else None
         self.marking = effect.traffic_class
+        #: Another tunnel by which the mobile's packets may come (RFC 6058).
         self.second = None if effect.second is None else Second(effect.second)
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
@@ -80,6 +99,24 @@ class Session:
         """Peers and GRE keys that packets from them have."""
         ways = (self,) if self.second is None else (self, self.second)
         return [(way.peer, way.receive_key) for way in ways if way.receive_key is not None]
+
+    def some_address(self) -> bytes:
+        """An address of the mobile node: the first of a prefix, IPv6 if it has one."""
+        octets, shift, key = self.places()[0]
+        if octets == IPV4 and isinstance(key, int):
+            return (key << shift).to_bytes(4, "big")
+        head = key if isinstance(key, bytes) else (key << shift).to_bytes(octets, "big")
+        return head.ljust(16, b"\0")
+
+    def may_fragment(self, packet: bytes) -> bool:
+        """Whether routers may fragment the outer IPv4 packet round ``packet``.
+
+        RFC 2003 section 3.1: not if the IPv4 packet inside forbids it. RFC 4213 section 3.2.2: an IPv6 packet
+        may be fragmented only where the path is too narrow for what every IPv6 link carries.
+        """
+        if packet[0] >> 4 == 4:
+            return not packet[6] & 0x40
+        return self.path.mtu - self.overhead6 < ip.IPV6_MINIMUM_MTU
 
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""
@@ -165,7 +202,7 @@ class Second:
         outer = 6 if len(effect.peer) == 16 else 4
         self.peer = effect.peer
         self.receive_key = effect.receive_key if effect.gre else None
-        self.rows = tuple(choose(outer, effect.gre, effect.udp, inner) for inner in (6, 4))
+        self.rows = tuple(choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
 
     def fits(self, source: bytes, row: Encapsulation, key: int | None) -> bool:
         """Whether a packet has come by this tunnel."""

@@ -54,6 +54,7 @@ def install_of(entry: dict[str, Any]) -> Install:
         entry.get("interface", ""),
         bytes.fromhex(entry.get("link_layer", "")),
         packed(entry.get("ipv4_router")),
+        entry.get("tlv", False),
     )
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from scripts.counting import aaa, denials, discards, hosts, ipv4, policies, revocations, tunnels, updates
-from scripts.counting.cases import CASES, Case
+from scripts.counting.cases import CASES
 from scripts.counting.stages import Stage, anchor
 
 _GOLDEN = Path(__file__).parents[2] / "test" / "golden" / "lma-service-statistics.tsv"
@@ -27,21 +27,6 @@ MODULES = [
 ]
 CASES.sort(key=lambda case: MODULES.index(case.deed.__module__))
 
-#: What moves nothing before something else is there, by stage or name of a case, and what that is.
-ABSENT: dict[str, str] = {
-    "ipv4": "IPv4 transport",
-}
-
-
-def _absent(case: Case) -> str:
-    return ABSENT.get(case.stage) or ABSENT.get(case.name, "")
-
-
-_LATER = [case for case in CASES if _absent(case)]
-CASES[:] = [case for case in CASES if not _absent(case)]
 _MOVED = {key for case in CASES for key in case.counters}
-#: Counters that nothing moves yet, and why.
-WAITING: dict[str, str] = {
-    key: f"waits for {_absent(case)}" for case in _LATER for key in case.counters if key not in _MOVED
-}
-WAITING |= {key: "no case moves it" for key in COUNTERS if key not in _MOVED and key not in WAITING}
+#: Counters that no case moves, and why.
+WAITING: dict[str, str] = {key: "no case moves it" for key in COUNTERS if key not in _MOVED}

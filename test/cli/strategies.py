@@ -51,7 +51,7 @@ def argument(value: Value) -> Any:
         "IPV4/LEN": _network(32),
         "IPV6/HOST": st.tuples(V6, st.integers(0, 128)),
         "IPV4/HOST": st.tuples(V4, st.integers(0, 32)),
-        "IPV6/ANY": _network(128),
+        "IP/ANY": st.one_of(_network(128), _network(32)),
         "IP/LEN": st.one_of(_network(128), _network(32)),
         "OCTETS": st.binary(min_size=max(1, value.low), max_size=max(1, value.high)),
         "DEGREES": st.integers(-180 * 32768, 180 * 32768),

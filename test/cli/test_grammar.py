@@ -221,7 +221,7 @@ class ValueTests(SynchronousTestCase):
         """What a writer gives is the one spelling."""
         for kind, text, wanted in (
             ("IPV6", "2001:DB8:0::1", "2001:db8::1"),
-            ("IPV6/ANY", "2001:db8::1/128", "2001:db8::1"),
+            ("IP/ANY", "2001:db8::1/128", "2001:db8::1"),
             ("IPV6/HOST", "2001:db8::1/64", "2001:db8::1/64"),
             ("MAC", "02-00-5E-10-00-01", "02:00:5e:10:00:01"),
             ("HEX", "0xBEEF", "0000beef"),

@@ -83,11 +83,11 @@ class Host:
         self.calls: list[Any] = []
         self.refused: set[Any] = set()
 
-    def open_raw(self, local: bytes, protocol: int, path_mtu: int) -> socket.socket:
+    def open_raw(self, local: bytes, protocol: int) -> socket.socket:
         """A socket."""
         return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
-    def open_icmp(self, local: bytes | None) -> socket.socket:
+    def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
         """A socket."""
         return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 
@@ -121,10 +121,6 @@ class Host:
     def set_mtu(self, name: str, mtu: int) -> None:
         """Of a device."""
         self.note((name, mtu))
-
-    def set_path_mtu(self, sock: socket.socket, path_mtu: int) -> None:
-        """Of a socket."""
-        self.note(path_mtu)
 
     def note(self, what: Any) -> None:
         """One call."""
@@ -161,9 +157,9 @@ class EngineTests(SynchronousTestCase):
         return engine
 
     def test_everything_gets_it(self) -> None:
-        """Device, sockets and sessions have the new path MTU."""
+        """Device and sessions have the new path MTU."""
         self.engine.reconfigure(1400, 8, False)
-        self.assertEqual(self.host.calls, [1400, 1400, 1400, ("tun-x", 1360)])
+        self.assertEqual(self.host.calls, [("tun-x", 1360)])
         self.engine.install(session(2, peer=OTHER))
         self.assertEqual({path.mtu for path in self.engine.forwarding.paths.values()}, {1400})
 
@@ -187,6 +183,6 @@ class EngineTests(SynchronousTestCase):
         """What the host refuses leaves all as it was."""
         self.host.refused.add(("tun-x", 1360))
         self.assertRaises(ResourceError, self.engine.reconfigure, 1400, 8, False)
-        self.assertEqual(self.host.calls[-4:], [1500, 1500, 1500, ("tun-x", 1460)])
+        self.assertEqual(self.host.calls, [])
         self.assertEqual(self.engine.forwarding.paths[MAG_ADDRESS].mtu, 1500)
         self.assertEqual(self.engine.forwarding.outer_class(udp6()), 0)

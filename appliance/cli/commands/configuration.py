@@ -245,7 +245,7 @@ def _subscriber() -> None:
     number(mode, "home-network-prefix-count <prefix_count:NUMBER>", "Home network prefixes of one session")
     for path, syntax, key, text in (
         ("home-network-prefix", "home-network-prefix <prefix:IPV6/LEN>", "prefix", "Prefix always assigned"),
-        ("allowed-mag", "allowed-mag <address:IPV6>", "address", "Gateway that may register the mobile node"),
+        ("allowed-mag", "allowed-mag <address:IP>", "address", "Gateway that may register the mobile node"),
         (
             "allowed-service",
             "allowed-service <service:STRING 1-253>",

@@ -49,9 +49,9 @@ def _lma() -> None:
     setting(
         LMA,
         "revocation global-peer",
-        "revocation global-peer <peer:IPV6/ANY> [ identity <identity:NAI> ]",
+        "revocation global-peer <peer:IP/ANY> [ identity <identity:NAI> ]",
         keys=("peer",),
-        no="revocation global-peer <peer:IPV6/ANY>",
+        no="revocation global-peer <peer:IP/ANY>",
         help=HELP,
     )
 

@@ -32,15 +32,15 @@ def _bind(mode: str) -> None:
     setting(
         mode,
         "bind",
-        "bind address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
-        " [ max-subscribers <max_subscribers:NUMBER> ]",
+        "bind { address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
+        " | ipv4-address <ipv4_address:IPV4> } [ max-subscribers <max_subscribers:NUMBER> ]",
         no="bind address",
         default="bind address",
         ranges=limits(kind),
         help={
             **WORDS,
             "address": "IPv6 address of the service",
-            "ipv4-address": "For IPv4 transport (RFC 5844)",
+            "ipv4-address": "For IPv4 transport (RFC 5844); alone where the transport network has no IPv6",
             "ipv4_address": "IPv4 address of the service",
             "max-subscribers": "Most sessions at a time",
             "max_subscribers": f"0 to 3000000; factory value {factory_value(kind, 'max_subscribers')}",
@@ -133,9 +133,9 @@ def _lma() -> None:
     setting(
         mode,
         "mag-peer",
-        f"mag-peer <peer:IPV6/ANY> [ prohibited ] {SWITCHES} {optional(GATEWAY_WORDS)}",
+        f"mag-peer <peer:IP/ANY> [ prohibited ] {SWITCHES} {optional(GATEWAY_WORDS)}",
         keys=("peer",),
-        no="mag-peer <peer:IPV6/ANY>",
+        no="mag-peer <peer:IP/ANY>",
         help={
             "mag-peer": "Gateways that the anchor knows",
             "peer": "Address, or prefix of addresses",
@@ -153,10 +153,13 @@ def _mag() -> None:
     setting(
         mode,
         "lma",
-        "lma-address <lma:IPV6>",
+        "lma-address <lma:IP>",
         no="lma-address",
         default="lma-address",
-        help={"lma-address": "Anchor of mobile nodes whose line names none", "lma": "IPv6 address"},
+        help={
+            "lma-address": "Anchor of mobile nodes whose line names none",
+            "lma": "IPv6 address; an IPv4 address is reached over IPv4 transport",
+        },
     )
     choice(mode, "encapsulation <encapsulation:gre|ipip>", "Form of the tunnel")
     number(mode, "max-retransmissions <max_retransmissions:NUMBER>", "Binding Updates sent again")
@@ -223,7 +226,7 @@ def _access() -> None:
         MAG,
         "mobile-node",
         "mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]"
-        " [ lma <lma:IPV6> ] [ ipv4 | ipv4-on-demand | ipv4-only ] [ service <service:STRING 1-253> ]"
+        " [ lma <lma:IP> ] [ ipv4 | ipv4-on-demand | ipv4-only ] [ service <service:STRING 1-253> ]"
         " [ prefix <prefix:IPV6/LEN> ]",
         keys=("link_layer", "nai", "interface"),
         no="mobile-node { <link_layer:MAC> | any } nai <nai:NAI> [ interface <interface:NAME 1-15> ]",

@@ -153,9 +153,9 @@ def _mag() -> None:
     setting(
         mode,
         "redirect allow",
-        "redirect allow <prefix:IPV6/ANY>",
+        "redirect allow <prefix:IP/ANY>",
         keys=("prefix",),
-        no="redirect allow <prefix:IPV6/ANY>",
+        no="redirect allow <prefix:IP/ANY>",
         help={
             **HELP,
             "allow": "Anchors that may be named; without such a line any",

@@ -52,7 +52,11 @@ class HostSide:
         return {SendRouted: self._send, TestAddress: tester.begin, StopTest: tester.end}
 
     def apply(self, serves: bool) -> None:
-        """Open or close the sockets; raises ResourceError, then they are closed."""
+        """Open or close the sockets; raises ResourceError, then they are closed.
+
+        A service that is bound to IPv4 alone serves no hosts: they come in IPv6 (RFC 6275).
+        """
+        serves = serves and bool(self._address)
         if serves == (self._socket is not None):
             return
         if not serves:

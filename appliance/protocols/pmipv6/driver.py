@@ -63,7 +63,10 @@ Sink = Callable[[Any, Now], None] | None
 
 
 class Signalling:
-    """The sockets of one service: IPv6 always, UDP over IPv4 when it has an IPv4 address."""
+    """The sockets of one service: IPv6 and UDP over IPv4, whichever it has an address for.
+
+    Each carries any mobility message: of which family the source is decides by which socket it goes.
+    """
 
     def __init__(
         self,
@@ -80,8 +83,9 @@ class Signalling:
         self._sockets: dict[int, MobilitySocket] = {}
         self._icmp: IcmpSender | None = None
         try:
-            self._sockets[16] = MobilitySocket(reactor, address, feed, lost)
-            self._icmp = IcmpSender(address)
+            if address:
+                self._sockets[16] = MobilitySocket(reactor, address, feed, lost)
+                self._icmp = IcmpSender(address)
             if ipv4_address is not None:
                 self._sockets[4] = MobilitySocket(reactor, ipv4_address, feed, lost)
         except Exception:

@@ -106,9 +106,15 @@ class Install:
     ipv4_router: bytes | None = None
     """MAG only: default router address to answer ARP for."""
     tlv: bool = False
-    """TLV header between UDP and what is inside (RFC 5845 section 6.2)."""
+    """TLV header between UDP and what is inside (RFC 5845 section 7.2)."""
     port: int = 0
-    """UDP port of the other tunnel end, when it is not 5437 because of a NAT; 0: it is."""
+    """UDP port of the other tunnel end to begin with; 0: 5437."""
+    gateway: bytes = b""
+    """UDP only: what tells gateways apart that have one address because of a NAT."""
+    nat: bool = False
+    """UDP only: a NAT stands between, so that ``port`` is known only when a packet has come."""
+    keepalive: int = 0
+    """UDP only: seconds after which a NAT is to be reminded of us; 0: there is none to remind."""
     rate_up: int = 0
     """Bit rate from the mobile, bit/s; more is dropped. 0: as much as there is."""
     rate_down: int = 0

@@ -3,7 +3,39 @@
 Each field belongs to one feature, which alone writes it. ``None``, zero or empty: the session has none of it.
 """
 
+from ipaddress import ip_address
 from typing import Any
+
+#: RFC 5844 section 4.1: signalling over IPv4.
+PMIPV6_PORT = 5436
+
+
+class Gateway:
+    """A gateway that is reached over IPv4, shared by all of its sessions.
+
+    ``tag`` tells gateways apart that a NAT gives one address: their own address if they say it, else the port
+    that their signalling comes from; empty: it comes from 5436, as without a NAT.
+    """
+
+    __slots__ = ("__weakref__", "address", "nat", "port", "tag")
+
+    def __init__(self, address: bytes, tag: bytes) -> None:
+        self.address = address
+        self.tag = tag
+        #: Where its signalling came from last.
+        self.port = 0
+        self.nat = False
+
+    @property
+    def own_text(self) -> str:
+        """Its own address; empty: it has not said it."""
+        return str(ip_address(self.tag)) if len(self.tag) == 4 else ""
+
+    @property
+    def text(self) -> str:
+        """Who it is, for a log line."""
+        own = self.own_text
+        return f"{ip_address(self.address)} port {self.port}" + (f" ({own})" if own else "")
 
 
 class Extras:
@@ -12,22 +44,25 @@ class Extras:
     __slots__ = (
         "anchor_group",
         "delegated",
+        "gateway",
         "gateway_group",
         "host",
         "network",
-        "port",
         "qos",
         "qos_profile",
         "revocation",
         "service_profile",
+        "tlv",
         "transient",
         "user_plane",
         "vendor",
     )
 
     def __init__(self) -> None:
-        #: UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6.
-        self.port = 0
+        #: Transport: who serves it over IPv4 (RFC 5844 section 4.1); ``None``: it came in IPv6.
+        self.gateway: Gateway | None = None
+        #: Transport: TLV header in the tunnel (RFC 5845 section 7.2).
+        self.tlv = False
         #: Why it is being revoked (``lma_revocation.Revoking``); ``None``: it is not.
         self.revocation: Any = None
         #: Its bulk binding update groups (RFC 6602 section 5.2.1): that of its gateway, and ours; 0: none.
@@ -50,6 +85,11 @@ class Extras:
         #: Profile of its service (RFC 5149), and the quality-of-service profile of that.
         self.service_profile = ""
         self.qos_profile = ""
+
+    @property
+    def port(self) -> int:
+        """UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6."""
+        return 0 if self.gateway is None else self.gateway.port
 
 
 def extras_of(entry: Any) -> Extras:

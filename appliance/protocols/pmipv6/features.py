@@ -104,7 +104,7 @@ class Feature:
 class Before:
     """What a session was like before an update; of a new one all fields are empty."""
 
-    __slots__ = ("care_of", "deleting", "forwarding", "local", "new", "port", "technology")
+    __slots__ = ("care_of", "deleting", "forwarding", "gateway", "local", "new", "port", "technology")
 
     def __init__(self, entry: BindingCacheEntry | None) -> None:
         self.new = entry is None
@@ -115,10 +115,12 @@ class Before:
         self.technology = 0 if entry is None else entry.technology
         self.deleting = entry is not None and entry.deleting
         self.port = 0 if entry is None or entry.extras is None else entry.extras.port
+        self.gateway = None if entry is None or entry.extras is None else entry.extras.gateway
 
     def moved(self, entry: BindingCacheEntry) -> bool:
         """Whether the update has handed the session over to another gateway."""
-        return not self.new and self.care_of != entry.care_of
+        gateway = None if entry.extras is None else entry.extras.gateway
+        return not self.new and (self.care_of != entry.care_of or self.gateway is not gateway)
 
 
 class Both:

@@ -65,6 +65,7 @@ from appliance.protocols.pmipv6.lma_revocation import TRIGGERS_OF_CAUSES, Revoca
 from appliance.protocols.pmipv6.lma_services import Services
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_transient import TransientBindings
+from appliance.protocols.pmipv6.lma_transport import Transport
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.lma_user_plane import UserPlane
 from appliance.protocols.pmipv6.lma_vendors import VendorOptions
@@ -117,6 +118,7 @@ class LocalMobilityAnchor:
         self._features.add(TransientBindings(settings, self._sessions, self._features.former))
         self.qos = QualityOfServiceRequests(settings, self._sessions)
         self._features.add(self.qos)
+        self._features.add(Transport(reports, self._sessions))
         self._intake = Intake(counters, reports, self._sessions, self._features)
         self._intake.odd_peers = odd_peers(settings)
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
@@ -147,6 +149,7 @@ class LocalMobilityAnchor:
         settings, counters, sessions = self.settings, self.counters, self._sessions
         self._heartbeat = LmaHeartbeat(settings, counters, sessions, self._updates.end)
         self.notifications = Notifications(settings, counters, sessions, random_bits)
+        self.qos.notifications = self.notifications
         self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
         self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
         self._features.add(MagParameters(settings, sessions, self._reports))

@@ -22,6 +22,7 @@ from appliance.protocols.pmipv6.lma_counts import (
 )
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_transport import answer
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -49,7 +50,9 @@ class Answers:
             return DEREGISTRATION
         if entry is None:
             return INITIAL
-        return REFRESH if entry.care_of == request.care_of else HANDOFF
+        if entry.care_of != request.care_of or (request.port and request.elsewhere(entry)):
+            return HANDOFF
+        return REFRESH
 
     def refuse(self, request: Request, kind: Kind, verdict: Verdict, now: Now) -> None:
         """Answer with the verdict's status, or not at all; the session stays as it is."""
@@ -102,6 +105,8 @@ class Answers:
             # RFC 6275 section 6.2.4: less than the granted lifetime.
             advice = entry.lifetime * settings.refresh_interval_percent // 100
         status = request.answer_status or self._sessions.status(request)
+        if request.port:
+            answer(request, entry, settings.nat_keepalive)
         mh = pba.acceptance(request, entry, status, self._sessions.subnet(entry), advice, settings.dhcp_mode)
         self._count(request, kind)
         entry.answer = self._send(request, mh)

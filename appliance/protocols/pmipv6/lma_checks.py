@@ -9,7 +9,7 @@ placed between.
 from collections.abc import Callable, Iterable
 
 from appliance.protocols.mobility.codec import from_timestamp
-from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P
+from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.lma_aaa import asks
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
@@ -225,8 +225,12 @@ def _prefixes(policy: Policy, request: Request) -> Verdict | None:
 def _encapsulation(policy: Policy, request: Request) -> Verdict | None:
     """RFC 5844 section 4.1.3.1 (forced UDP), RFC 5845 section 3.3.1 (GRE; not in a de-registration)."""
     settings = policy.settings
-    if request.port and request.flags & BU_F and not settings.forced_udp_encapsulation:
-        return verdicts.POLICY
+    if request.port and request.flags & BU_F:
+        if not settings.forced_udp_encapsulation:
+            return verdicts.POLICY
+        # RFC 5845 section 7.1: there is no GRE in UDP without a TLV header.
+        if settings.gre == "required" and request.gre is not None and not request.flags & BU_T:
+            return verdicts.POLICY
     if settings.gre == "required" and request.gre is None and request.lifetime:
         return verdicts.GRE_REQUIRED
     return None

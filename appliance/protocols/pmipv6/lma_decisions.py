@@ -379,7 +379,11 @@ class Decisions:
             # HI 4 and a single session: the gateway that serves it can only mean this one, unless it
             # names another interface of the mobile.
             entry = found.wait
-        if entry is None or entry.care_of != request.care_of:
+        if (
+            entry is None
+            or entry.care_of != request.care_of
+            or (request.port and request.elsewhere(entry))
+        ):
             self._refuse(request, DEREGISTRATION, verdicts.DROP_NO_SESSION, now)
             return
         request.entry = entry

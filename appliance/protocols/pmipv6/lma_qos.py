@@ -7,7 +7,6 @@
 """
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
@@ -16,6 +15,7 @@ from appliance.protocols.pmipv6 import qos
 from appliance.protocols.pmipv6.bce import HI_GATEWAYS, BindingCacheEntry
 from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.features import Before, Feature
+from appliance.protocols.pmipv6.lma_notifications import Notifications
 from appliance.protocols.pmipv6.lma_request import Request
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.qos import (
@@ -35,10 +35,9 @@ PER_TICK = 2_000
 
 
 class QualityOfServiceRequests(Feature):
-    """The feature. ``propose(entry, options)``, if set, tells the gateway of a session about a change by an
-    Update Notification with reason 5 (RFC 7077); what it answers goes to :meth:`agreed`."""
+    """The feature. By ``notifications`` gateways are told of changes here (RFC 7077, reason 5)."""
 
-    propose: Callable[[BindingCacheEntry, list[QualityOfService]], None] | None = None
+    notifications: Notifications | None = None
 
     def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
         self._settings = settings
@@ -153,24 +152,26 @@ class QualityOfServiceRequests(Feature):
 
     # ---- changes on our side
 
-    def change(self, entry: BindingCacheEntry, sr_id: int, up: int, down: int) -> bool:
-        """Give an agreed request other bit rates (bit/s, 0: none); its gateway is told, if that is possible.
+    def _lower(self, entry: BindingCacheEntry, now: Now) -> None:
+        """Bring agreed requests within other limits, and tell the gateway (RFC 7222 section 5.2)."""
+        limits = self._sessions.limits.of(entry)
+        lowered: list[Any] = []
+        for each in self._held(entry):
+            given = qos.judge(each.attributes, limits)
+            if given != tuple(each.attributes):
+                each.attributes = given
+                lowered.append(each.option(MODIFY))
+        if not lowered or self.notifications is None:
+            return
 
-        False: there is no such request.
-        """
-        held = self._held(entry)
-        for each in held:
-            if each.sr_id == sr_id:
-                kept = tuple(one for one in each.attributes if one[0] not in (3, 4))
-                each.attributes = (*kept, *qos.rate_attributes(up, down))
-                if self.propose is not None:
-                    self.propose(entry, [each.option(MODIFY)])
-                self._sessions.install(entry)
-                return True
-        return False
+        def answered(status: int | None, _now: Now) -> None:
+            if self._sessions.cache.calls.get(entry.call_id) is entry:
+                self.agreed(entry, lowered, status is not None and status < 128)
+
+        self.notifications.notify(entry, codes.UPN_QOS_SERVICE_REQUEST, lowered, now, answered)
 
     def agreed(self, entry: BindingCacheEntry, options: list[Any], accepted: bool) -> None:
-        """The gateway's answer to :attr:`propose`: what it refuses is not kept (RFC 7222 section 5.1)."""
+        """What a gateway refuses, or does not answer, is not kept (RFC 7222 section 5.1)."""
         if accepted:
             return
         refused = {each.sr_id for each in options}
@@ -189,6 +190,7 @@ class QualityOfServiceRequests(Feature):
         for _ in range(min(PER_TICK, len(self._suspects))):
             entry = self._suspects.popleft()
             if cache.get(entry.call_id) is entry and not entry.deleting and old.of(entry) != new.of(entry):
+                self._lower(entry, now)
                 self._sessions.install(entry)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:

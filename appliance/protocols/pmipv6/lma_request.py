@@ -12,6 +12,7 @@ from appliance.protocols.mobility import messages, options, status
 from appliance.protocols.mobility.aaa import Grant
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.extras import PMIPV6_PORT
 from appliance.protocols.pmipv6.settings import Profile
 from appliance.protocols.timers import Now
 
@@ -261,6 +262,19 @@ class Request:
             if item.__class__ is cls:
                 return item
         return None
+
+    def gateway_tag(self) -> bytes:
+        """What tells the sender from others behind the same NAT; see :class:`extras.Gateway`."""
+        own = self.other(options.IPv4CareOfAddress)
+        if own is not None:
+            address: bytes = own.address
+            return address
+        return b"" if self.port == PMIPV6_PORT else self.port.to_bytes(2, "big")
+
+    def elsewhere(self, entry: BindingCacheEntry) -> bool:
+        """Over IPv4 from the care-of address of a session: whether another gateway than its own sent this."""
+        gateway = None if entry.extras is None else entry.extras.gateway
+        return gateway is None or gateway.tag != self.gateway_tag()
 
     @property
     def link_layer_id(self) -> bytes:

@@ -11,16 +11,16 @@ from math import inf
 from typing import Any
 
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.aaa import Account, Grant
-from appliance.protocols.mobility.messages import BU_F, BU_T
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
 from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
+from appliance.protocols.pmipv6.lma_forwarding import accepted_as, forwarding_of
 from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
+from appliance.protocols.pmipv6.lma_transport import Gateways, agreed
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.qos import NO_RATES, Limits, Rates
 from appliance.protocols.pmipv6.qos import rates as rates_of
@@ -58,6 +58,7 @@ class Sessions:
         self._reserved: set[int] = set()
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
+        self._gateways = Gateways()
         #: How many sessions each gateway has, by Proxy-CoA; and the UDP port of those that speak IPv4.
         self.gateways: dict[bytes, int] = {}
         self.ports: dict[bytes, int] = {}
@@ -215,7 +216,7 @@ class Sessions:
             changed = True
         if request.grant is not None:
             self.grant(entry, request.grant, request.now)
-        moved = entry.care_of != request.care_of
+        moved = entry.care_of != request.care_of or (request.port and request.elsewhere(entry))
         if moved:
             changed = True
             entry.handoffs += 1
@@ -351,6 +352,11 @@ class Sessions:
                 self.met(care_of, request.now)
         if entry.local != request.destination:
             entry.local = self._intern(request.destination)
+        if request.port or entry.extras is not None:
+            self._gateways.note(request, entry)
+            if request.port:
+                # A NAT may have given it another one.
+                self.ports[entry.care_of] = request.port
         return self._encapsulate(request, entry)
 
     def _leave(self, care_of: bytes) -> None:
@@ -373,26 +379,28 @@ class Sessions:
 
     def _encapsulate(self, request: Request, entry: BindingCacheEntry) -> bool:
         """Negotiate the encapsulation (RFC 5845 section 3.3, RFC 5844 section 4); whether it changed."""
-        udp = bool(request.port and request.flags & BU_F)
-        gre = request.gre is not None and self.settings.gre != "disabled"
+        udp = tlv = False
+        if request.port:
+            udp, tlv, gre, _ = agreed(request, self.settings)
+        else:
+            gre = request.gre is not None and self.settings.gre != "disabled"
         send_key = request.gre.key if gre else None
         if send_key is not None and entry.receive_key is None:
             # RFC 5845 section 3.3.2: our key stays for the session's whole life. The call id is as unique.
             entry.receive_key = entry.call_id
-        if (udp, gre, send_key) == (entry.udp, entry.gre, entry.send_key):
+        extras = entry.extras
+        if (udp, gre, send_key) == (entry.udp, entry.gre, entry.send_key) and (
+            extras is None or tlv == extras.tlv
+        ):
             return False
         entry.udp, entry.gre, entry.send_key = udp, gre, send_key
+        if extras is not None:
+            extras.tlv = tlv
         return True
 
     def status(self, request: Request) -> int:
-        """Which kind of acceptance the answer tells (RFC 5845 sections 3.3.1 and 6.4)."""
-        if request.gre is None or not request.lifetime:
-            return codes.ACCEPTED
-        if self.settings.gre == "disabled":
-            return codes.GRE_KEY_OPTION_NOT_REQUIRED
-        if request.flags & BU_T:
-            return codes.GRE_TUNNELING_BUT_TLV_HEADER_NOT_SUPPORTED
-        return codes.ACCEPTED
+        """Which kind of acceptance the answer tells."""
+        return accepted_as(request, self.settings)
 
     def rates(self, entry: BindingCacheEntry) -> Rates:
         """What a session may use: limits of its subscriber, and what was agreed with its gateway."""
@@ -408,25 +416,7 @@ class Sessions:
 
     def forwarding(self, entry: BindingCacheEntry) -> Install:
         """How the packets of a session are forwarded by its serving gateway."""
-        rates = self.rates(entry)
-        prefixes, local, extras = entry.prefixes, entry.local, entry.extras
-        if extras is not None:
-            prefixes += extras.delegated
-            local = extras.user_plane or local
-        return Install(
-            entry.call_id,
-            prefixes,
-            entry.ipv4_address,
-            local,
-            entry.care_of,
-            entry.gre,
-            entry.send_key,
-            entry.receive_key if entry.send_key is not None else None,
-            entry.udp,
-            rate_up=rates.up,
-            rate_down=rates.down,
-            traffic_class=rates.traffic_class,
-        )
+        return forwarding_of(entry, self.rates(entry))
 
     def _current(self, entry: BindingCacheEntry) -> Install:
         """The same, as long as it has another gateway beside that one too (RFC 6058)."""

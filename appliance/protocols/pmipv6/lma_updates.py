@@ -123,7 +123,9 @@ class Updates(Decisions):
         entry = request.entry
         if entry is None or entry.ends is None or entry.grant is None:
             return True
-        if self._asks_on_handoff and entry.care_of != request.care_of:
+        if self._asks_on_handoff and (
+            entry.care_of != request.care_of or (request.port and request.elsewhere(entry))
+        ):
             return True
         # RFC 5149 section 3: another service is to be authorized.
         service = request.service

@@ -17,6 +17,7 @@ from typing import Any
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.messages import BindingError, UpdateNotification
 from appliance.protocols.mobility.messages import Heartbeat as HeartbeatMessage
+from appliance.protocols.mobility.status import UPN_QOS_SERVICE_REQUEST
 from appliance.protocols.pmipv6 import mag_ipv4
 from appliance.protocols.pmipv6.events import (
     AddressReleased,
@@ -55,6 +56,7 @@ from appliance.protocols.pmipv6.mag_redirect import MagRedirection
 from appliance.protocols.pmipv6.mag_revocation import MagRevocation
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.mag_transient import MagTransientBindings
+from appliance.protocols.pmipv6.mag_transport import MagTransport
 from appliance.protocols.pmipv6.mag_user_plane import MagUserPlane
 from appliance.protocols.pmipv6.mag_vendors import MagVendorOptions
 from appliance.protocols.pmipv6.peers import BindingErrors
@@ -86,9 +88,10 @@ class MobileAccessGateway:
         self._technology = _technologies(settings)
         self._sessions = MagSessions(settings, counters, random_bits(16))
         self._sessions.features.add(MagTransientBindings(settings))
-        self.qos = MagQualityOfService(settings)
+        self.qos = MagQualityOfService(settings, self._sessions)
         self._sessions.features.add(self.qos)
         features = self._sessions.features
+        features.add(MagTransport(self._sessions))
         features.add(MagRedirection(settings, self._sessions))
         features.add(MagUserPlane(settings))
         features.add(MagDelegation(settings, self._sessions))
@@ -108,6 +111,8 @@ class MobileAccessGateway:
         again = Again(sessions)
         self._heartbeat = MagHeartbeat(counters, sessions, again)
         self.notifications = MagNotifications(counters, sessions, again, self._heartbeat)
+        self.notifications.acts[UPN_QOS_SERVICE_REQUEST] = self.qos.notified
+        self.qos.reply = self.notifications.more
         features.add(again)
         features.add(self._heartbeat, HeartbeatMessage.TYPE)
         features.add(self.notifications, UpdateNotification.TYPE)
@@ -261,8 +266,10 @@ class MobileAccessGateway:
         problem = ""
         if "pmipv6" in self._sessions.refused.get(policy.mn_id, ()):
             problem = "the LMA does not register it; attach it by hand to ask again"
-        elif len(lma) != 16:
-            problem = "no IPv6 address of an LMA is configured for it"
+        elif not lma:
+            problem = "no address of an LMA is configured for it"
+        elif not self._sessions.local(lma):
+            problem = "the service has no address of the family of its LMA's"
         elif len(self._sessions.list) >= settings.max_subscribers:
             problem = f"max-subscribers {settings.max_subscribers}"
         elif not (policy.ipv6 or policy.ipv4):
@@ -395,7 +402,9 @@ class MobileAccessGateway:
     def _other_anchor(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """A mobile node that has no session yet is registered where its line or the service says now."""
         lma = entry.policy.lma or self._sessions.settings.lma
-        if entry.lma == lma or entry.bound or entry.state not in (REGISTERING, WAITING) or len(lma) != 16:
+        if entry.lma == lma or entry.bound or entry.state not in (REGISTERING, WAITING):
+            return
+        if not lma or not self._sessions.local(lma):
             return
         entry.lma = lma
         entry.failures = entry.corrections = 0

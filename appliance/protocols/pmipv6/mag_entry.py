@@ -120,6 +120,13 @@ class BindingUpdateListEntry:
     """The address that ``drop-ipv4`` gives back."""
     renew_at: float = 0.0
     """When the refresh is due, whatever else happens meanwhile."""
+    # ---- transport
+    udp: bool = False
+    """The tunnel is in UDP (RFC 5844 section 4.2.2)."""
+    tlv: bool = False
+    """With the TLV header (RFC 5845 section 7.3)."""
+    nat_refresh: int = 0
+    """Seconds after which a NAT on the way has to be reminded of us; 0: never."""
 
     @property
     def due(self) -> float | None:

@@ -76,7 +76,9 @@ class MagNotifications(MagFeature):
         self._anchors = heartbeat
         self._limiter = NoticeLimiter()
         #: By anchor and sequence number: when one came and what it was answered with.
-        self._known: OrderedDict[tuple[bytes, int], tuple[float, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, int], tuple[float, int, tuple[Any, ...]]] = OrderedDict()
+        #: What an act adds to the answer of the notification in hand.
+        self.more: list[Any] = []
         self.acts: dict[int, Act] = {
             codes.UPN_FORCE_REREGISTRATION: self._register,
             codes.UPN_UPDATE_SESSION_PARAMETERS: self._apply,
@@ -106,7 +108,7 @@ class MagNotifications(MagFeature):
         before = self._known.get(key)
         if before is not None and now.mono - before[0] < MEMORY:
             self._count("retransmissions-rcvd")
-            status = before[1]
+            _, status, more = before
             if message.flags & UPN_D and not wants_answer:
                 # The anchor has not seen what it wanted: once more.
                 self._handle(source, message, identifiers[0], now)
@@ -115,10 +117,11 @@ class MagNotifications(MagFeature):
             self._known.pop(key, None)
             while len(self._known) >= REMEMBERED:
                 self._known.popitem(last=False)
-            self._known[key] = now.mono, status
+            more = tuple(self.more)
+            self._known[key] = now.mono, status, more
             self._count("result/" + _RESULTS.get(status, "unknown"))
         if wants_answer:
-            self._acknowledge(event, message, identifiers[0], status)
+            self._acknowledge(event, message, status, (identifiers[0], *more))
 
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
         """Count one that cannot be used."""
@@ -126,11 +129,11 @@ class MagNotifications(MagFeature):
         self._count("discarded/" + row)
 
     def _acknowledge(
-        self, event: PacketReceived, message: UpdateNotification, identifier: Any, status: int
+        self, event: PacketReceived, message: UpdateNotification, status: int, options: tuple[Any, ...]
     ) -> None:
         """Section 6.2: number and identifier as they came, and back to where they came from."""
         self._count("ack-sent")
-        mh = encode(UpdateNotificationAcknowledgement(message.sequence, status, [identifier]))
+        mh = encode(UpdateNotificationAcknowledgement(message.sequence, status, list(options)))
         data = sealed(mh, event.destination, event.source, event.port)
         self._sessions.effects.append(Send(data, event.destination, event.source, event.port))
 
@@ -145,6 +148,7 @@ class MagNotifications(MagFeature):
 
     def _handle(self, source: bytes, message: UpdateNotification, identifier: Any, now: Now) -> int:
         self._count("received-reasons/" + _REASONS.get(message.reason, "other"))
+        self.more.clear()
         act = self.acts.get(message.reason)
         if act == self._register and getattr(identifier, "group", 0) == ALL_SESSIONS:
             return self._register_all(source, now)

@@ -1,5 +1,6 @@
 """Quality of service at a gateway (RFC 7222): it asks for what is configured."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
@@ -8,6 +9,7 @@ from appliance.protocols.mobility.options import QualityOfService
 from appliance.protocols.pmipv6 import qos
 from appliance.protocols.pmipv6.mag_entry import DEREG, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
+from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.qos import ALLOCATE, NEGOTIATE, RESPONSE, ServiceRequest
 from appliance.protocols.pmipv6.settings import MagSettings, QosWish
 from appliance.protocols.timers import Now
@@ -16,8 +18,11 @@ from appliance.protocols.timers import Now
 class MagQualityOfService(MagFeature):
     """The feature."""
 
-    def __init__(self, settings: MagSettings) -> None:
+    def __init__(self, settings: MagSettings, sessions: MagSessions) -> None:
         self._wishes = settings.qos_requests
+        self._sessions = sessions
+        #: Options for the answer to the notification in hand.
+        self.reply: list[Any] = []
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Ask for other things at the next registration of a mobile node."""
@@ -78,29 +83,38 @@ class MagQualityOfService(MagFeature):
         """What is agreed."""
         return qos.texts(list(entry.qos))
 
-    def updated(
-        self, entry: BindingUpdateListEntry, options: list[Any]
-    ) -> tuple[int, list[QualityOfService]]:
-        """The anchor asks by an Update Notification with reason 5: status and options of the answer.
+    def notified(self, entries: Sequence[BindingUpdateListEntry], options: Sequence[Any], now: Now) -> int:
+        """The anchor wants other requests for sessions of ours (RFC 7222 section 5.2): status of the answer.
 
-        ``options`` are those of the notification. The caller has the session installed anew after this, if
-        it is active.
+        What the answer says of them goes to :attr:`reply`.
         """
-        held = {each.sr_id: each for each in entry.qos}
         asked = [each for each in options if isinstance(each, QualityOfService)]
+        status = codes.UPA_SUCCESS
+        for entry in entries:
+            if not self._updated(entry, asked):
+                status = codes.UPA_CANNOT_MEET_QOS
+        return status
+
+    def _updated(self, entry: BindingUpdateListEntry, asked: list[QualityOfService]) -> bool:
+        held = {each.sr_id: each for each in entry.qos}
         for each in asked:
             if each.operation == qos.DE_ALLOCATE:
                 held.pop(each.sr_id, None)
             elif each.operation in (ALLOCATE, qos.MODIFY):
                 held[each.sr_id] = ServiceRequest(each.sr_id, each.traffic_class, readable(each.attributes))
         if not asked or len(held) > qos.MOST:
-            return codes.UPA_CANNOT_MEET_QOS, []
+            return False
         entry.qos, entry.qos_settled = tuple(held.values()), True
+        for each in asked:
+            if each.operation != qos.QUERY:
+                self.reply.append(
+                    QualityOfService(each.sr_id, each.traffic_class, RESPONSE, each.attributes)
+                )
         if any(each.operation == qos.QUERY for each in asked):
-            return 0, [each.option() for each in entry.qos]
-        return 0, [
-            QualityOfService(each.sr_id, each.traffic_class, RESPONSE, each.attributes) for each in asked
-        ]
+            self.reply.extend(each.option() for each in entry.qos)
+        if entry.installed is not None:
+            self._sessions.install(entry)
+        return True
 
 
 def readable(attributes: list[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:

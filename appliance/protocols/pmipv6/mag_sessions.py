@@ -5,6 +5,7 @@ from typing import Any
 from appliance.counters import CounterSet
 from appliance.protocols.mobility.codec import encode, seal, to_timestamp
 from appliance.protocols.pmipv6.events import Advertise, Install, Notify, Remove, Send, Withdraw
+from appliance.protocols.pmipv6.extras import PMIPV6_PORT
 from appliance.protocols.pmipv6.mag_entry import (
     DEREG,
     DROP_IPV4,
@@ -19,14 +20,14 @@ from appliance.protocols.pmipv6.mag_messages import Wishes, exchange_rows, proxy
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.qos import NO_RATES
 from appliance.protocols.pmipv6.qos import rates as rates_of
-from appliance.protocols.pmipv6.revocation import Way
+from appliance.protocols.pmipv6.revocation import Way, way_between
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Deadlines, Now
+from appliance.tun.encap import choose
 
 #: Mobile nodes whose refusals are remembered; the oldest is forgotten first.
 MAX_REFUSED = 65_536
 _MAX_SENT = 4
-_IPV6_OVERHEAD, _GRE_OVERHEAD, _KEY_OVERHEAD = 40, 44, 48
 _MINIMUM_MTU = 1280
 
 
@@ -56,7 +57,7 @@ class MagSessions:
 
     def source_of(self, entry: BindingUpdateListEntry) -> Way:
         """Between which addresses the signalling of an entry goes."""
-        return Way(self.settings.address, entry.lma)
+        return way_between(self.local(entry.lma), entry.lma, 0)
 
     def release_ipv4(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Go on without the IPv4 home address."""
@@ -154,14 +155,22 @@ class MagSessions:
         entry.ipv4_asked = wishes.ipv4 and entry.exchange != DROP_IPV4
         message = proxy_binding_update(entry, wishes, timestamp)
         self.features.request(entry, message, now)
-        data = seal(encode(message), settings.address, entry.lma)
-        self.effects.append(Send(data, settings.address, entry.lma))
+        if len(entry.lma) == 16:
+            data = seal(encode(message), settings.address, entry.lma)
+            self.effects.append(Send(data, settings.address, entry.lma))
+        else:
+            # RFC 5844 section 4.2.2.1: over UDP the checksum of the message is zero.
+            self.effects.append(Send(encode(message), self.local(entry.lma), entry.lma, PMIPV6_PORT))
         self.count(exchange_rows(entry.exchange)[1 if entry.attempts else 0])
         entry.sent = (*entry.sent[1 - _MAX_SENT :], entry.sequence)
         entry.sent_at = now.mono
         entry.attempts += 1
         entry.maybe_bound = True
         entry.next_at = now.mono + entry.timeout
+
+    def local(self, lma: bytes) -> bytes:
+        """Our own address towards an anchor: the Proxy-CoA of its family; empty if there is none."""
+        return self.settings.address if len(lma) == 16 else self.settings.ipv4_address or b""
 
     def stop_forwarding(self, entry: BindingUpdateListEntry) -> None:
         """Take the forwarding entry and the advertised prefixes away, if they are there."""
@@ -194,12 +203,13 @@ class MagSessions:
         """Have the tunnel engine forward for the entry, unless it does so already."""
         keyed = entry.gre and entry.send_key is not None
         rates = rates_of(list(entry.qos), NO_RATES) if entry.qos else NO_RATES
+        peer = entry.user_plane or entry.lma
         effect = Install(
             call_id=entry.call_id,
             prefixes=entry.prefixes + entry.delegated,
             ipv4_address=entry.ipv4_address,
-            local=self.settings.address,
-            peer=entry.user_plane or entry.lma,
+            local=self.local(peer),
+            peer=peer,
             gre=entry.gre,
             send_key=entry.send_key,
             receive_key=entry.call_id if keyed else None,
@@ -209,6 +219,9 @@ class MagSessions:
             rate_up=rates.up,
             rate_down=rates.down,
             traffic_class=rates.traffic_class,
+            udp=entry.udp,
+            tlv=entry.tlv,
+            keepalive=entry.nat_refresh if entry.udp else 0,
         )
         if effect != entry.installed:
             entry.installed = effect
@@ -216,9 +229,8 @@ class MagSessions:
 
     def advertise(self, entry: BindingUpdateListEntry, now: Now) -> None:
         """Have the access side tell the mobile its prefixes and the tunnel MTU (RFC 5213 6.9.2, 6.9.5)."""
-        overhead = _IPV6_OVERHEAD
-        if entry.gre:
-            overhead = _GRE_OVERHEAD if entry.send_key is None else _KEY_OVERHEAD
+        form = choose(6 if len(entry.lma) == 16 else 4, entry.gre, entry.udp, 6, entry.tlv)
+        overhead = form.overhead(entry.send_key is not None)
         mtu = max(_MINIMUM_MTU, self.settings.path_mtu - overhead)
         left = entry.lifetime if entry.expires is None else max(1, int(entry.expires - now.mono))
         self.effects.append(

@@ -17,13 +17,11 @@ from appliance.protocols.mobility.options import (
     IPv4HomeAddressReply,
     LinkLocalAddress,
     MobileNodeIdentifier,
-    NatDetection,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.interop import own_time
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 
-NO_KEEPALIVES = 0xFFFFFFFF
 _NO_MN_ID = MobileNodeIdentifier(1, b"")
 _NO_INDICATOR = HandoffIndicator(0)
 _NO_TECHNOLOGY = AccessTechnologyType(0)
@@ -107,9 +105,6 @@ def acceptance(
         found.append(request.timestamp)
     if request.ipv4 is not None:
         _ipv4(found, request, entry, subnet, dhcp_mode)
-    if entry.udp and request.lifetime:
-        # RFC 5844 section 4.1.3.1: a gateway takes UDP encapsulation as granted on seeing this.
-        found.append(NatDetection(True, NO_KEEPALIVES))
     if request.gre is not None and entry.gre and request.lifetime:
         found.append(GreKey(entry.receive_key if entry.send_key is not None else None))
     if refresh_interval:

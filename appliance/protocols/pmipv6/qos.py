@@ -4,6 +4,8 @@ Bit rates of a session are policed, its traffic class is marked on the tunnel. W
 out: guaranteed bit rates (8, 9), since nothing here reserves capacity, traffic selectors (10), vendors' own.
 """
 
+from collections.abc import Sequence
+
 from attrs import define
 
 from appliance.protocols.mobility.options import Items, QualityOfService
@@ -87,7 +89,7 @@ def rate_attributes(up: int, down: int) -> Items:
     return [(kind, bytes(2) + rate.to_bytes(4, "big")) for kind, rate in ((3, down), (4, up)) if rate]
 
 
-def judge(attributes: Items, limits: Rates) -> tuple[tuple[int, bytes], ...]:
+def judge(attributes: Sequence[tuple[int, bytes]], limits: Rates) -> tuple[tuple[int, bytes], ...]:
     """As much of what is asked for as can be given; equal to ``attributes``: all of it."""
     given: list[tuple[int, bytes]] = []
     seen: set[int] = set()

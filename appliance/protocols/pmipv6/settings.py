@@ -190,8 +190,9 @@ class LmaSettings:
     name: str
     context: str = ""
     address: bytes = b""
-    """LMAA, 16 octets; empty: not bound, the service is not started."""
+    """LMAA, 16 octets; empty: not bound to one."""
     ipv4_address: bytes | None = None
+    """IPv4-LMAA for IPv4 transport; with neither the service is not started."""
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
     simul_bindings: int = number(0, 1, 3)
@@ -334,6 +335,10 @@ class LmaSettings:
     mipv6_associations: tuple[Association, ...] = ()
     """For hosts whose profile has none with the SPI."""
     # ---- tunnels
+    tlv: bool = True
+    """Whether the TLV header is accepted (RFC 5845 section 7.2; status 3 when it is not)."""
+    nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Refresh time told to gateways behind a NAT (NATKATIMEOUT of RFC 5555 section 6)."""
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     """Traffic class (0..255) of outer headers without its ECN bits; ``None``: copied from inside."""
@@ -343,6 +348,11 @@ class LmaSettings:
     address_pools: tuple[AddressPool, ...] = ()
     profiles: tuple[Profile, ...] = ()
     default_profile: Profile | None = None
+
+    @property
+    def bound(self) -> bool:
+        """Whether it has an address, so that it can be started."""
+        return bool(self.address or self.ipv4_address)
 
 
 @define(slots=True, kw_only=True)
@@ -355,7 +365,7 @@ class MobilePolicy:
     interface: str = ""
     """Access interface where it may attach; empty: any."""
     lma: bytes | None = None
-    """LMA address; ``None``: the service's default one."""
+    """LMA address, 16 octets or 4; ``None``: the service's default one."""
     ipv6: bool = True
     ipv4: bool = False
     ipv4_on_demand: bool = False
@@ -397,11 +407,12 @@ class MagSettings:
     name: str
     context: str = ""
     address: bytes = b""
-    """Proxy-CoA, 16 octets; empty: not bound, the service is not started."""
+    """Proxy-CoA, 16 octets; empty: not bound to one."""
     ipv4_address: bytes | None = None
+    """IPv4-Proxy-CoA for IPv4 transport; with neither the service is not started."""
     max_subscribers: int = number(1_500_000, 0, 3_000_000)
     lma: bytes = b""
-    """Default LMA address."""
+    """Default LMA address; one of 4 octets is reached over IPv4 transport."""
     encapsulation: str = "gre"
     """``gre``: keys are negotiated (RFC 5845); ``ipip``: plain IP in IP."""
     max_retransmissions: int = number(4, 1, 4_294_967_295)
@@ -466,6 +477,12 @@ class MagSettings:
     heartbeat_peer_restart: str = "keep-sessions"
     """or ``end-sessions``: at one that has restarted; they are registered again either way."""
     # ---- tunnels
+    force_udp_encapsulation: bool = False
+    """ForceIPv4UDPEncapsulationSupport (RFC 5844 section 5.2): tunnels over IPv4 in UDP."""
+    tlv: bool = False
+    """With GRE in UDP: ask for the TLV header that it needs (RFC 5845 section 7.2)."""
+    nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Time between keep-alives when the anchor names none (NATKATIMEOUT of RFC 5555 section 6)."""
     path_mtu: int = number(1500, 1280, 65_535, "octets")
     tunnel_traffic_class: int | None = None
     # ---- access links
@@ -475,3 +492,8 @@ class MagSettings:
     link_layer: bytes = FIXED_LINK_LAYER
     access_interfaces: tuple[AccessInterface, ...] = ()
     policies: tuple[MobilePolicy, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether it has an address, so that it can be started."""
+        return bool(self.address or self.ipv4_address)

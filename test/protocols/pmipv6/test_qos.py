@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import LMA, CounterSet
+from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.aaa import Grant
-from appliance.protocols.mobility.codec import decode
-from appliance.protocols.mobility.options import QualityOfService
+from appliance.protocols.mobility.codec import decode, encode, seal
+from appliance.protocols.mobility.messages import UPN_A, UpdateNotification, UpdateNotificationAcknowledgement
+from appliance.protocols.mobility.options import MobileNodeIdentifier, QualityOfService
 from appliance.protocols.pmipv6 import qos
-from appliance.protocols.pmipv6.events import Install, MobileAttached, Reconfigure, Send
+from appliance.protocols.pmipv6.events import Install, MobileAttached, PacketReceived, Reconfigure, Send
 from appliance.protocols.pmipv6.qos import ALLOCATE, DE_ALLOCATE, MODIFY, NEGOTIATE, QUERY, RESPONSE
 from appliance.protocols.pmipv6.settings import Profile, QosWish
 from appliance.tun.forwarding import Forwarding
 from appliance.tun.session import Bucket
-from test.protocols.pmipv6 import lma_fakes
+from test.protocols.pmipv6 import lma_fakes, mag_fakes
 from test.protocols.pmipv6.lma_fakes import DUAL, LMA_ADDRESS, MAG1, MAG2, World
 from test.protocols.pmipv6.mag_fakes import MN, NAI, MagTestCase, of
 from test.protocols.pmipv6.test_mag_lma import ANCHOR, GATEWAYS, Network
@@ -177,22 +179,33 @@ class AnchorTests(SynchronousTestCase):
         world.send()
         self.assertEqual(rates(world), (0, 3, None))
 
-    def test_our_side(self) -> None:
-        """A change on our side is told to the gateway; what it refuses is not kept."""
-        world = World()
+    def lowered(self, answer):
+        """Have the profile give less than what is agreed, and the gateway answer; give the session."""
+        world = self.world = World()
         world.send(extra=[ask(*BOTH)])
-        entry, said = next(world.lma.sessions()), []
-        world.lma.qos.propose = lambda entry, options: said.extend(options)
-        self.assertTrue(world.lma.qos.change(entry, 1, 7, 8))
-        self.assertEqual([each.operation for each in said], [MODIFY])
-        self.assertEqual(said[0].attributes, [rate(3, 8), rate(4, 7)])
-        world.effects = world.lma.take()
+        less = lma_fakes.settings(default_profile=evolve(DUAL, bandwidth_up=7, bandwidth_down=8))
+        world.lma.receive(Reconfigure(less), world.now)
+        world.pass_time(0.1)
+        (sent,) = [decode(effect.data).message for effect in world.of_kind(Send)]
+        self.assertEqual((sent.reason, sent.flags), (codes.UPN_QOS_SERVICE_REQUEST, UPN_A))
+        option = lma_fakes.option(sent, QualityOfService)
+        self.assertEqual((option.operation, option.attributes), (MODIFY, [rate(3, 8), rate(4, 7)]))
         self.assertEqual(rates(world), (7, 8, 40))
-        self.assertFalse(world.lma.qos.change(entry, 2, 7, 8))
-        world.lma.qos.agreed(entry, said, True)
-        self.assertEqual(len(entry.extras.qos), 1)
-        world.lma.qos.agreed(entry, said, False)
-        self.assertIsNone(entry.extras.qos)
+        if answer is None:
+            for _ in range(4):
+                world.pass_time(2)
+        else:
+            reply = UpdateNotificationAcknowledgement(
+                sent.sequence, answer, [MobileNodeIdentifier(1, lma_fakes.MN1), option]
+            )
+            world.packet(seal(encode(reply), lma_fakes.MAG1, lma_fakes.LMA_ADDRESS))
+        return next(world.lma.sessions())
+
+    def test_lowered_here(self) -> None:
+        """RFC 7222 section 5.2: a change on our side is told to the gateway; what it refuses is not kept."""
+        self.assertEqual(len(self.lowered(0).extras.qos), 1)
+        self.assertIsNone(self.lowered(codes.UPA_CANNOT_MEET_QOS).extras.qos)
+        self.assertIsNone(self.lowered(None).extras.qos)
 
     def test_odd_attributes(self) -> None:
         """Wrong lengths, repetitions, selectors and the S flag are not agreed to."""
@@ -281,15 +294,37 @@ class GatewayTests(MagTestCase):
         self.make(qos_requests=(self.WISH,))
         update = self.attach()
         self.answer(update, replace={QualityOfService: ask(*BOTH, operation=RESPONSE, sr_id=1)})
-        status, options = self.core.qos.updated(self.entry(), [ask(rate(3, 9), operation=MODIFY, sr_id=1)])
-        self.assertEqual((status, options), (0, [ask(rate(3, 9), operation=RESPONSE, sr_id=1)]))
-        self.core._sessions.install(self.entry())
-        (effect,) = self.take()
+        self.assertEqual(
+            self.notified(ask(rate(3, 9), operation=MODIFY, sr_id=1)),
+            (0, [ask(rate(3, 9), operation=RESPONSE, sr_id=1)]),
+        )
+        (effect,) = [effect for effect in self.said if isinstance(effect, Install)]
         self.assertEqual(effect.rate_down, 9)
-        self.assertEqual(self.core.qos.updated(self.entry(), [QualityOfService(0, 0, QUERY, [])])[1], options)
-        self.core.qos.updated(self.entry(), [ask(operation=DE_ALLOCATE, sr_id=1)])
+        self.assertEqual(
+            self.notified(QualityOfService(0, 0, QUERY, [])),
+            (0, [ask(rate(3, 9), operation=RESPONSE, sr_id=1)]),
+        )
+        self.assertEqual(self.notified(ask(operation=DE_ALLOCATE, sr_id=1))[0], 0)
         self.assertEqual(self.entry().qos, ())
-        self.assertEqual(self.core.qos.updated(self.entry(), []), (130, []))
+        self.assertEqual(self.notified(), (130, []))
+
+    def notified(self, *options):
+        """Have the anchor notify with reason 5, twice; give status and options of the answer."""
+        self.number = getattr(self, "number", 0) + 1
+        message = UpdateNotification(
+            self.number, codes.UPN_QOS_SERVICE_REQUEST, UPN_A, [MobileNodeIdentifier(1, NAI), *options]
+        )
+        packet = PacketReceived(
+            seal(encode(message), mag_fakes.LMA_ADDRESS, mag_fakes.MAG_ADDRESS),
+            mag_fakes.LMA_ADDRESS,
+            mag_fakes.MAG_ADDRESS,
+        )
+        self.said = self.feed(packet)
+        (first,) = [effect.data for effect in self.said if isinstance(effect, Send)]
+        (again,) = [effect.data for effect in self.feed(packet) if isinstance(effect, Send)]
+        self.assertEqual(again, first)
+        answer = decode(first).message
+        return answer.status, of(answer, QualityOfService)
 
 
 class CouplingTests(SynchronousTestCase):
