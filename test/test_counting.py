@@ -9,7 +9,7 @@ from appliance.protocols.mobility import codec, messages, options, rfc4285
 from scripts.counting import wire
 from scripts.counting.cases import CASES, SUMS, Case, accepted, denied, dropped, expected, plus, times
 from scripts.counting.runner import Outcome, rows
-from scripts.counting.table import COUNTERS, STAGES
+from scripts.counting.table import COUNTERS, STAGES, WAITING
 
 MAG, ANCHOR = (ip_address(f"2001:db8:ffff::{end}").packed for end in ("a1", "1"))
 INITIAL = "initial-binding-update-requests"
@@ -35,6 +35,7 @@ class TableTests(SynchronousTestCase):
             self.assertIn(case.stage, stages)
             self.assertLessEqual(set(case.counters), known, case.name)
             self.assertTrue(5 < len(case.what) < 110, case.what)
+        self.assertEqual(WAITING, {})
         names = [case.name for case in CASES]
         self.assertEqual(len(names), len(set(names)))
 

@@ -11,6 +11,7 @@ FEATURES = (
     "heartbeat interval 30",
     "revocation enable",
     "max-memory 65536",
+    "forced-udp-encapsulation",
     "mipv6 enable",
     "mipv6 home-address-pool HOSTS",
 )

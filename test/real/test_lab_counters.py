@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scripts.counting.table import COUNTERS, WAITING
 from scripts.labnet import Lab
 from scripts.labrun import ROOT, environment
 from test.real.common import SKIP
@@ -41,16 +40,14 @@ class ToolTests(SynchronousTestCase):
         return done.returncode, json.loads(last), said
 
     def test_counters(self) -> None:
-        """Each counter that has a case rises by exactly what it should, and tshark can read what was said."""
+        """Each counter rises by exactly what it should, and tshark can read what was said."""
         status, figures, said = self.run_tool("scripts.counting", "counters")
         self.assertEqual(status, 0, said)
         self.assertEqual(figures["cases_not_ok"], [])
         self.assertEqual(figures["malformed"], [])
         self.assertEqual(figures["log"], [])
-        self.assertEqual(figures["total"], len(COUNTERS))
-        not_moved = [entry["counter"] for entry in figures["not_moved"]]
-        self.assertEqual(sorted(not_moved), sorted(key for key in COUNTERS if key in WAITING))
-        self.assertEqual(figures["moved"] + len(not_moved), len(COUNTERS))
+        self.assertEqual(figures["not_moved"], [])
+        self.assertEqual((figures["moved"], figures["total"]), (161, 161))
         self.assertGreater(figures["messages"], 100)
 
     def test_load_of_scripted_gateways(self) -> None:
