@@ -196,8 +196,6 @@ class LocalMobilityAnchor:
 
     def details(self, entry: BindingCacheEntry) -> tuple[tuple[str, str], ...]:
         """What an operator is shown of a session beside the fields that all of them have."""
-        if entry.extras is None:
-            return ()
         return tuple(pair for feature in self._features.all for pair in feature.details(entry))
 
     def peers(self) -> list[Peer]:

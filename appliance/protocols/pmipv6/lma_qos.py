@@ -195,7 +195,8 @@ class QualityOfServiceRequests(Feature):
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """The requests, and what is enforced."""
-        held = self._held(entry)
-        if not held:
+        held, rates = self._held(entry), self._sessions.rates(entry)
+        # A subscriber may have limits though the gateway asks for nothing.
+        if not (held or rates.up or rates.down):
             return []
-        return [*qos.texts(held), qos.enforced(self._sessions.rates(entry))]
+        return [*qos.texts(held), qos.enforced(rates)]

@@ -73,6 +73,13 @@ class AnchorTests(SynchronousTestCase):
         self.assertEqual(details["QoS Request 1"], "DSCP 10, down 5000000 bit/s (3), up 1000000 bit/s (4)")
         self.assertEqual(details["QoS Enforced"], "up 1000000, down 5000000 (bit/s)")
 
+    def test_limit_without_request(self) -> None:
+        """The limits of a subscriber are shown, though the gateway has asked for nothing."""
+        world = self.limited()
+        world.send()
+        details = dict(world.lma.details(next(world.lma.sessions())))
+        self.assertEqual(details["QoS Enforced"], "up 1000000, down 2000000 (bit/s)")
+
     def test_octets(self) -> None:
         """The option of the answer, octet by octet, as RFC 7222 section 4.1 draws it."""
         world = World()
