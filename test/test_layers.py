@@ -29,7 +29,6 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.strangers", 0),
     ("appliance.pcapng", 1),
     ("appliance.protocols.bits", 0),
-    ("appliance.protocols.fsm", 0),
     ("appliance.protocols.timers", 0),
     ("appliance.protocols.wheel", 0),
     ("appliance.tun.packet", 0),
