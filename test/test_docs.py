@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.cli import match, shell
 from appliance.cli.commands import configuration
-from appliance.cli.grammar import CommandError
+from appliance.cli.grammar import COMMANDS, CommandError
 from appliance.cli.pipes import cut, read
 from scripts import reference
 
@@ -75,6 +75,32 @@ def fault(one: Typed) -> str:
     return ""
 
 
+def syntaxes(mode: str) -> list[str]:
+    """The syntax strings of a mode's settings."""
+    return [command.syntax for command in COMMANDS.settings(mode)]
+
+
+def nested(lines: list[str], mode: str) -> str:
+    """The first line that its mode does not take; sections end where their indentation does."""
+    modes = [(-1, mode)]
+    for line in lines:
+        indent, text = len(line) - len(line.lstrip()), line.split(" #")[0].strip()
+        if not text or text in ("exit", "end"):
+            continue
+        if text == "config":
+            modes.append((indent, configuration.ROOT))
+            continue
+        while len(modes) > 1 and modes[-1][0] >= indent:
+            modes.pop()
+        try:
+            command = match.match(modes[-1][1], match.split(text), "security-administrator").command
+        except CommandError as error:
+            return f"{text}: {error}"
+        if command.enters:
+            modes.append((indent, command.enters))
+    return ""
+
+
 class DocumentTests(SynchronousTestCase):
     """Files of the documentation."""
 
@@ -116,6 +142,18 @@ class TranscriptTests(SynchronousTestCase):
             said = one.answer.removeprefix("Failure: ") if one.answer.startswith("Failure: ") else ""
             expected = said if said.startswith(SYNTAX) else ""
             self.assertEqual(fault(one), expected, f"{GUIDE.name}:{one.number}: {one.line}")
+
+    def test_configurations(self) -> None:
+        """Blocks of configuration lines, without prompts, are lines of the mode that they begin in."""
+        words = {syntax.split()[0] for mode in MODES.values() for syntax in syntaxes(mode)}
+        seen = 0
+        for first, lines in blocks(GUIDE.read_text()):
+            if lines[0].split()[0] not in {"config", *words}:
+                continue
+            seen += 1
+            faults = [nested(lines, mode) for mode in MODES.values()]
+            self.assertIn("", faults, f"{GUIDE.name}:{first}: no mode takes all of it")
+        self.assertGreater(seen, 10)
 
     def test_help(self) -> None:
         """What ``?`` lists in the guide is what it lists."""
