@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import appliance.cli.commands.lma
 import appliance.cli.commands.mag
-from appliance.cli.commands.sessions import GROUP_CHOICE, REVOCATION
+from appliance.cli import match
+from appliance.cli.commands.sessions import GROUP_CHOICE, REVOCATION, TRIGGERS
 from appliance.cli.grammar import Registry
 from appliance.cli.render import CounterScreen, FactsScreen
 from appliance.cli.render_sessions import SessionCountersScreen, SessionFullScreen, SessionListScreen
@@ -212,6 +213,11 @@ class SessionTest(CommandTest):
         ):
             self.failure(f"clear lma-service session {line} -noconfirm")
         self.failure("clear mag-service session all revocation-trigger user")
+        # Each trigger says what it means.
+        line = "clear lma-service session all revocation-trigger "
+        found = {each.text: each.help for each in match.candidates("exec", line, "administrator")}
+        self.assertEqual(set(found), set(TRIGGERS))
+        self.assertEqual(len(set(found.values())), len(TRIGGERS))
 
     def test_not_confirmed(self) -> None:
         """A "no" ends nothing."""

@@ -46,7 +46,7 @@ def _service_profiles() -> None:
         ("address_pool", "ip address pool name <address_pool:NAME>", "Pool or group of IPv4 home addresses"),
         ("prefix_pool", "ipv6 address prefix-pool <prefix_pool:NAME>", "Pool or group of home prefixes"),
         ("service_lifetime", "reg-lifetime <service_lifetime:NUMBER 4-262140>", "Longest lifetime, seconds"),
-        ("qos_profile", "qos-profile <qos_profile:NAME>", "Name of a quality-of-service profile"),
+        ("qos_profile", "qos-profile <qos_profile:NAME>", "Name that the screens of sessions show"),
     ):
         head = syntax.partition(" <")[0]
         words = {**HELP, head.split()[-1]: text, path: text}

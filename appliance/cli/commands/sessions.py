@@ -36,7 +36,7 @@ TRIGGERS = {
 }
 #: More of anchors' clear commands: a group of RFC 6602, and what gateways are told.
 GROUP_CHOICE = " | bulk-group <group:NUMBER 1-4294967295>"
-REVOCATION = f" [ ipv4-only ] [ revocation-trigger <trigger:{'|'.join(TRIGGERS)}> ]"
+REVOCATION = f" [ ipv4-only ] [ revocation-trigger {{ {' | '.join(TRIGGERS)} }} ]"
 
 HELP = {
     "all": "All of them",
@@ -54,7 +54,17 @@ HELP = {
     "group": "Number of the group; 1 is all that are in a group at all",
     "ipv4-only": "Only their IPv4 home addresses go; sessions that have a prefix go on",
     "revocation-trigger": "What gateways are told, if revocation is enabled; otherwise: administrative",
-    "trigger": "Reason; per-peer-policy needs all, local-policy username @realm: one message to each MAG",
+    "unspecified": "No reason is told (0)",
+    "administrative": "The operator wants it so (1)",
+    "handoff-same-access": "The mobile node is at another gateway of the same access technology (2)",
+    "handoff-other-access": "The mobile node is at a gateway of another access technology (3)",
+    "handoff-unknown": "The mobile node is perhaps at another gateway (4)",
+    "user": "The user has ended the session (5)",
+    "access-network": "The access network has ended the session (6)",
+    "out-of-sync": "The gateway has a session that the anchor has not (7)",
+    "per-peer-policy": "All sessions of each gateway by one message; needs all (128)",
+    "local-policy": "All sessions of a realm by one message to each gateway; needs username @REALM (129)",
+    "testing": "A trigger that no peer knows (250)",
 }
 
 
@@ -103,14 +113,14 @@ def manner(args: dict[str, Any], which: SessionFilter) -> dict[str, Any]:
     Raises CommandError for what one message to each gateway cannot say.
     """
     how: dict[str, Any] = {}
-    word = args.get("trigger")
-    if word is not None:
+    word = next((each for each in TRIGGERS if each in args), "")
+    if word:
         how["trigger"] = TRIGGERS[word]
     if "ipv4-only" in args:
         how["ipv4_only"] = True
     if "group" in args:
         how["group"] = args["group"]
-        if word is not None or "ipv4-only" in args:
+        if word or "ipv4-only" in args:
             raise CommandError("bulk-group goes without ipv4-only and revocation-trigger")
     if word in ("per-peer-policy", "local-policy") and "ipv4-only" in args:
         raise CommandError(f"{word} goes without ipv4-only")
