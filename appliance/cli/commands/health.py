@@ -43,7 +43,7 @@ COLUMNS = (
     Column("Sessions", "sessions", right=True),
     Column("Last Seen", "last_seen"),
     Column("Restart Counter", "restart_counter", right=True),
-    Column("Missed", "misses", right=True),
+    Column("Missed", "missed", right=True),
 )
 
 
