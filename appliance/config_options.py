@@ -252,6 +252,10 @@ def _anchor(service: Section, bound: dict[bytes, str]) -> Iterator[Fault]:
             yield entry.line, f"{title}: a user-plane address needs a bind address"
 
 
+#: One of these at least makes a request.
+QOS_WISHES = {"bandwidth_up", "bandwidth_down", "dscp", "priority"}
+
+
 def _gateway(service: Section) -> Iterator[Fault]:
     title = f"mag-service {service.name}"
     links = {entry.args["name"] for entry in service.entries("access-interface")}
@@ -267,6 +271,13 @@ def _gateway(service: Section) -> Iterator[Fault]:
             yield entry.line, f"{title}: an access-point needs a network-name"
         if abs(args.get("latitude", 0)) > 90 * DEGREE or abs(args.get("longitude", 0)) > 180 * DEGREE:
             yield entry.line, f"{title}: geo-location outside of -90 to 90, -180 to 180 degrees"
+        if len(args) == 1:
+            text = "access-network says nothing: add network-name, geo-location or operator"
+            yield entry.line, f"{title}: {text}"
+    for entry in service.entries("qos-request"):
+        if not entry.args.keys() & QOS_WISHES:
+            text = "qos-request asks for nothing: add bandwidth-up, bandwidth-down, dscp or priority"
+            yield entry.line, f"{title}: {text}"
 
 
 def delegation_networks(settings: LmaSettings) -> list[tuple[bytes, int]]:

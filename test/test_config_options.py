@@ -219,6 +219,12 @@ class FaultTests(SynchronousTestCase):
             ("network-name cafe", "network-name " + "x" * 27, "octets, 29 are allowed"),
             ("network-name cafe ", "", "needs a network-name"),
             ("-7.25", "-91", "outside"),
+            (
+                " network-name cafe access-point ap1 geo-location -7.25 13.5 operator realm a.example",
+                "",
+                "access-network says nothing",
+            ),
+            ("redirect enable", "qos-request any\nredirect enable", "asks for nothing"),
         ):
             self.assertIn(before, TEXT)
             error = self.assertRaises(ConfigurationErrors, load, TEXT.replace(before, after), "F")
