@@ -1,9 +1,9 @@
 """Run trial and close with one line that a build server can read.
 
 Arguments are trial's own; without a test name everything in ``test`` runs, in two processes: the tests of
-``test/real`` mostly wait, all others compute, and a part of the former follows them. The last line printed is ``N passed, N failed, N skipped`` out
-of trial's results, after the reason of every skipped test. The exit status is 0 only if tests ran and
-none failed.
+``test/real`` mostly wait, all others compute, and a part of the former follows them. The last line printed
+is ``N passed, N failed, N skipped`` out of trial's results, after the reason of every skipped test. The exit
+status is 0 only if tests ran and none failed.
 """
 
 import re
