@@ -1,9 +1,9 @@
 """Run trial and close with one line that a build server can read.
 
 Arguments are trial's own; without a test name everything in ``test`` runs, in two processes: the tests of
-``test/real`` mostly wait, all others compute. The last line printed is ``N passed, N failed, N skipped`` out
-of trial's results, after the reason of every skipped test. The exit status is 0 only if tests ran and
-none failed.
+``test/real`` mostly wait, all others compute, and a part of the former follows them. The last line printed
+is ``N passed, N failed, N skipped`` out of trial's results, after the reason of every skipped test. The exit
+status is 0 only if tests ran and none failed.
 """
 
 import re
@@ -17,8 +17,12 @@ from typing import Any
 from twisted.python import usage
 from twisted.scripts import trial
 
+TESTS = Path(__file__).parent.parent / "test"
 LAST_LINE = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 REAL = "test.real"
+#: The modules of test/real from this one on run behind those that compute: both processes then end about
+#: at the same time.
+LATER = "test_t"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,9 +49,10 @@ def in_two(argv: Sequence[str]) -> int:
     """Run all tests: those of ``test/real`` beside all others, whose output comes when they are done."""
     command = [sys.executable, "-m", "scripts.run_tests", *argv]
     with tempfile.TemporaryFile("w+") as kept, tempfile.TemporaryFile("w+") as real_kept:
-        units = subprocess.Popen([*command, *unit_tests()], stdout=kept, stderr=subprocess.STDOUT)
+        now, later = real_tests()
+        units = subprocess.Popen([*command, *unit_tests(), *later], stdout=kept, stderr=subprocess.STDOUT)
         real = subprocess.Popen(
-            [*command, REAL], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            [*command, *now], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
         assert real.stdout is not None
         try:
@@ -74,11 +79,17 @@ def in_two(argv: Sequence[str]) -> int:
     return 0 if units.returncode == real.returncode == 0 else 1
 
 
+def real_tests() -> tuple[list[str], list[str]]:
+    """Names of the modules in ``test/real``: those that run at once, and those that run later."""
+    names = sorted(each.stem for each in (TESTS / "real").glob("test_*.py"))
+    now = [f"{REAL}.{name}" for name in names if name < LATER]
+    return now, [f"{REAL}.{name}" for name in names if name >= LATER]
+
+
 def unit_tests() -> list[str]:
     """Names of all test packages and modules beside ``test/real``."""
-    folder = Path(__file__).parent.parent / "test"
-    packages = (each.parent.name for each in folder.glob("*/__init__.py"))
-    modules = (each.stem for each in folder.glob("test_*.py"))
+    packages = (each.parent.name for each in TESTS.glob("*/__init__.py"))
+    modules = (each.stem for each in TESTS.glob("test_*.py"))
     return [f"test.{name}" for name in sorted((*packages, *modules)) if f"test.{name}" != REAL]
 
 
