@@ -137,7 +137,7 @@ class Revoked:
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == gateway
+            return entry.care_of == gateway and not entry.of_host
 
         self._sweep(list(self._cache.calls.values()), fits, message.trigger, now)
         return codes.REVOKED, []
@@ -149,6 +149,9 @@ class Revoked:
         cause = CAUSES.get(trigger, aaa.LINK_BROKEN)
 
         def end(entry: BindingCacheEntry, now: Now) -> None:
+            if self._cache.calls.get(entry.call_id) is not entry:
+                # The end of another one has ended it.
+                return
             self._values[OTHER_ENDED] += 1
             self._updates.end(entry, cause, now)
 
@@ -158,7 +161,8 @@ class Revoked:
         self, message: BindingRevocationIndication, named: br.Named, gateway: bytes, now: Now
     ) -> Answer:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
-        mine = [entry for entry in self._cache.of(named.mn_id) if entry.care_of == gateway]
+        known = self._cache.of(named.mn_id)
+        mine = [entry for entry in known if entry.care_of == gateway and not entry.of_host]
         if message.flags & BR_V:
             return self._ipv4(message, named, mine, now)
         failed: list[tuple[bytes, int]] = []
