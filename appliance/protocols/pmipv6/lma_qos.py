@@ -116,13 +116,20 @@ class QualityOfServiceRequests(Feature):
         if not request.profile.qos_requests:
             return [None for _ in wanted]
         limits = self._sessions.limits.of(entry)
-        known, classes = {each.sr_id for each in held}, {each.traffic_class for each in held}
+        #: Class of each request as it would be, by number; RFC 7222 section 5.2: each has another.
+        classes = {each.sr_id: each.traffic_class for each in held}
         given: list[tuple[tuple[int, bytes], ...] | None] = []
         for each in wanted:
-            possible = each.sr_id in known
+            others = [one for number, one in classes.items() if number != each.sr_id]
             if each.operation == ALLOCATE:
-                classes.add(each.traffic_class)
-                possible = len(classes) <= qos.MOST
+                known = each.traffic_class in classes.values()
+                possible = known or len(classes) < qos.MOST
+                if possible and not known:
+                    classes[-len(classes)] = each.traffic_class
+            else:
+                possible = each.sr_id in classes and each.traffic_class not in others
+                if possible:
+                    classes[each.sr_id] = each.traffic_class
             gift = qos.judge(each.attributes, limits)
             # One without attributes wants its traffic class marked.
             given.append(gift if possible and (gift or not each.attributes) else None)
