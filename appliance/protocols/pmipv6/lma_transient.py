@@ -9,6 +9,8 @@
     FADING (if there is an activation delay): downlink to the new one, uplink from both ─time─▶ plain
 """
 
+from functools import partial
+
 from attrs import evolve
 
 from appliance.protocols.mobility import status as codes
@@ -53,6 +55,13 @@ class Transient:
         )
 
 
+def _due(calls: dict[int, BindingCacheEntry], call_id: int) -> float | None:
+    """When a session is to be switched or ended."""
+    entry = calls.get(call_id)
+    state = None if entry is None or entry.extras is None else entry.extras.transient
+    return None if state is None else float(state.until)
+
+
 class TransientBindings(Feature):
     """The feature; ``former`` is that of ``Features``: the former gateway by call id."""
 
@@ -60,7 +69,8 @@ class TransientBindings(Feature):
         self._settings = settings
         self._sessions = sessions
         self._former = former
-        self._deadlines = Deadlines(self._due)
+        # No method of ours: with it, neither we nor the sessions would be free when the service goes.
+        self._deadlines = Deadlines(partial(_due, sessions.cache.calls))
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; what has begun ends as it was told to the gateway."""
@@ -145,11 +155,6 @@ class TransientBindings(Feature):
         return [("Transient Binding", f"{way} of the former gateway")]
 
     # ---- time
-
-    def _due(self, call_id: int) -> float | None:
-        entry = self._sessions.cache.calls.get(call_id)
-        state = None if entry is None or entry.extras is None else entry.extras.transient
-        return None if state is None else float(state.until)
 
     def _arm(self, entry: BindingCacheEntry, state: Transient) -> None:
         self._deadlines.set(entry.call_id, state.until)

@@ -1,6 +1,8 @@
 """An anchor that does everything at once: whatever comes in whatever order, its parts agree."""
 
+import gc
 import os
+import weakref
 from typing import Any
 
 from attrs import evolve
@@ -121,3 +123,19 @@ class EverythingTests(SynchronousTestCase):
             world.idle(seconds)
             self.check(world)
         self.over(world)
+
+    def test_nothing_is_left(self) -> None:
+        """Without the collector of cycles: a service that goes takes all with it, whatever it was doing."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for seed in range(4):
+            world = Everything(seed)
+            for _ in range(60):
+                world.step()
+            lma = world.lma
+            kept = [weakref.ref(each) for each in (*lma._features.all, lma)]
+            lma.dissolve()
+            lma.close()
+            del lma, world
+            self.assertEqual([each() for each in kept if each() is not None], [])
