@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.aaa import ACCEPT, Authorized, Grant
 from appliance.protocols.mobility.codec import encode, seal
-from appliance.protocols.mobility.messages import BR_P, BU_A, BU_B, BU_P, BindingError
+from appliance.protocols.mobility.messages import BR_P, BU_A, BU_B, BU_P, HB_R, BindingError, Heartbeat
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure
 from appliance.protocols.pmipv6.option_settings import DelegationPool, RedirectTarget
@@ -16,7 +16,7 @@ from appliance.protocols.pmipv6.qos import ALLOCATE, MODIFY
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, PROFILE, HostWorld
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
-from test.protocols.pmipv6.lma_fakes import LL2, LMA_ADDRESS, MAG1, MAG2, World, packed
+from test.protocols.pmipv6.lma_fakes import LL2, LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, World, packed
 from test.protocols.pmipv6.revocation_case import RevocationTestCase
 from test.protocols.pmipv6.revocation_fakes import indication, named
 
@@ -47,6 +47,30 @@ class AaaTests(SynchronousTestCase):
         self.assertEqual(world.abandoned(), [(question.token, question.subject.call_id)])
         self.assertEqual(world.lma._sessions._reserved, set())
         self.assertEqual(world.value("binding-updates-received/pending"), 1)
+
+
+class HeartbeatTests(SynchronousTestCase):
+    """Heartbeats of gateways that a NAT gives one address."""
+
+    def test_two_gateways_of_one_address(self) -> None:
+        """Each has a Restart Counter of its own: they are not taken for one that restarts all the time."""
+        world = World(heartbeat_interval=60, forced_udp_encapsulation=True)
+        for round_, (mn, port, counter) in enumerate(((b"a@x", 40000, 7), (b"b@x", 40001, 3)) * 3):
+            how = {"mn": mn, "source": MAG_IPV4, "port": port, "sequence": round_ + 1}
+            world.send(hi=5 if round_ > 1 else 1, **how)
+            world.pass_time(61)
+            (peer,) = world.lma.peers()
+            self.assertEqual(peer.port, port)
+            answer = Heartbeat(HB_R, peer.sequence, [opt.RestartCounter(counter)])
+            world.packet(encode(answer), MAG_IPV4, port)
+            world.pass_time(1)
+        self.assertEqual(world.lma.session_count, 2)
+        # One that comes back by the same port with another number has restarted.
+        world.pass_time(61)
+        answer = Heartbeat(HB_R, world.lma.peers()[0].sequence, [opt.RestartCounter(4)])
+        world.packet(encode(answer), MAG_IPV4, 40001)
+        world.pass_time(1)
+        self.assertEqual(world.lma.session_count, 0)
 
 
 class HostTests(SynchronousTestCase):
