@@ -264,7 +264,11 @@ def _alive(pid: int) -> bool:
 
 def main(argv: Sequence[str]) -> int:
     """``scripts/lab``: returns the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/lab", description="Build and use the laboratory.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/lab",
+        description="Build and use the laboratory.",
+        epilog="With a laboratory of their own: scripts/lab counters --help, scripts/lab mag-load --help.",
+    )
     parser.add_argument("--prefix", default="lab", help="in front of the namespace names (default: lab)")
     commands = parser.add_subparsers(dest="action", required=True)
     commands.add_parser("up", help="build it; an older one with the same prefix is removed first")

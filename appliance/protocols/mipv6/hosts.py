@@ -216,7 +216,8 @@ class Hosts(Feature):
         entry = request.entry
         if request.leaves:
             return DEREGISTRATION
-        if host_of(entry) is None or entry is None:
+        if host_of(entry) is None or entry is None or entry.mn_id != request.mn_id:
+            # Nothing at all, a gateway's session, or what another host has at this home address.
             return INITIAL
         several = request.identifiers[0].care_of if request.identifiers else b""
         return REFRESH if entry.care_of in (request.care_of, several) else HANDOFF

@@ -115,7 +115,8 @@ class LocalMobilityAnchor:
         self._sessions = Sessions(settings, random_bits)
         self._cache = self._sessions.cache
         self._features = Features()
-        self._features.add(TransientBindings(settings, self._sessions, self._features.former))
+        transient = TransientBindings(settings, self._sessions, self._features.former)
+        self._features.add(transient)
         self.qos = QualityOfServiceRequests(settings, self._sessions)
         self._features.add(self.qos)
         self._features.add(Transport(reports, self._sessions))
@@ -128,6 +129,7 @@ class LocalMobilityAnchor:
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
         self._features.add(self._revocation, REVOCATION)
+        transient.over = self._revocation.over
         self.overload = self._updates.overload
         #: Tells the reader of a socket what it must not lose.
         self.sieve = Sieve(settings, self._cache.mobiles, self.overload)

@@ -86,6 +86,8 @@ class Revocation(Feature):
         self._queue: deque[Revoking] = deque()
         #: What was asked because of updates with HI 4, by call id.
         self._asked: dict[int, br.Outstanding] = {}
+        #: Handovers whose former gateway is told when its part in a transient binding is over (RFC 6058).
+        self._later: dict[int, tuple[int, br.Way]] = {}
         self._whole: list[Whole] = []
         self.departing = False
         updates.revoker = self
@@ -334,10 +336,28 @@ class Revocation(Feature):
         if request.indicator.value == HI_REFRESH:
             # The new gateway knows of no handover: one of the two has kept a session that is not its own.
             trigger = codes.REVOKE_OUT_OF_SYNC
+        way = br.way_between(before.local, before.care_of, before.port)
+        if entry.extras is not None and entry.extras.transient is not None:
+            # RFC 6058: it still has a part in the session.
+            self._later[entry.call_id] = trigger, way
+        else:
+            self._moved(entry, trigger, way, now)
+
+    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, now: Now) -> None:
         flags, named = names_of(entry)
         about = About(entry.mn_id, lambda: self._is_alive(entry))
-        way = br.way_between(before.local, before.care_of, before.port)
         self._initiator.send(trigger, flags, named, way, about, now)
+
+    def over(self, entry: BindingCacheEntry, now: Now) -> None:
+        """The former gateway of a transient binding has no part in it any more (RFC 6058)."""
+        later = self._later.pop(entry.call_id, None)
+        if later is not None and self.on:
+            self._moved(entry, *later, now)
+
+    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+        """The former gateway of a transient binding has de-registered by itself."""
+        if not request.lifetime:
+            self._later.pop(entry.call_id, None)
 
     # ---- where updates come by ---------------------------------------------------------------
 
@@ -361,12 +381,14 @@ class Revocation(Feature):
             if request.lifetime and entry.call_id not in self._asked:
                 self._updates.wait_longer(entry, now)
         if self.on and request.lifetime and before.moved(entry) and not before.deleting:
+            self.over(entry, now)
             self._inform(request, entry, before, now)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
         self._forget(entry)
         self._asked.pop(entry.call_id, None)
+        self._later.pop(entry.call_id, None)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """Whether it is being revoked, and why."""

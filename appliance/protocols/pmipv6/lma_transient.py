@@ -9,6 +9,7 @@
     FADING (if there is an activation delay): downlink to the new one, uplink from both ─time─▶ plain
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from attrs import evolve
@@ -55,13 +56,6 @@ class Transient:
         )
 
 
-def _due(calls: dict[int, BindingCacheEntry], call_id: int) -> float | None:
-    """When a session is to be switched or ended."""
-    entry = calls.get(call_id)
-    state = None if entry is None or entry.extras is None else entry.extras.transient
-    return None if state is None else float(state.until)
-
-
 class TransientBindings(Feature):
     """The feature; ``former`` is that of ``Features``: the former gateway by call id."""
 
@@ -69,8 +63,10 @@ class TransientBindings(Feature):
         self._settings = settings
         self._sessions = sessions
         self._former = former
-        # No method of ours: with it, neither we nor the sessions would be free when the service goes.
-        self._deadlines = Deadlines(partial(_due, sessions.cache.calls))
+        #: ``over(entry, now)``: told when a session's former gateway has no part in it any more.
+        self.over: Callable[[BindingCacheEntry, Now], None] | None = None
+        # Not a method of this object: it would refer to itself for ever.
+        self._deadlines = Deadlines(partial(_due, sessions))
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; what has begun ends as it was told to the gateway."""
@@ -121,21 +117,24 @@ class TransientBindings(Feature):
     def left(self, request: Request, entry: BindingCacheEntry) -> None:
         """Section 4.6.2: the former gateway de-registers; an activation delay has no more use."""
         if not request.lifetime:
-            self._end(entry)
+            self._forget(entry)
+            self._sessions.install(entry)
 
     def _switch(self, entry: BindingCacheEntry, state: Transient, now: Now) -> None:
         """The downlink goes to the new gateway from now on."""
         delay = self._settings.transient_activation_delay / 1000
         if not delay:
-            self._end(entry)
+            self._end(entry, now)
             return
         state.phase, state.until = FADING, now.mono + delay
         self._arm(entry, state)
         self._sessions.install(entry)
 
-    def _end(self, entry: BindingCacheEntry) -> None:
+    def _end(self, entry: BindingCacheEntry, now: Now) -> None:
         self._forget(entry)
         self._sessions.install(entry)
+        if self.over is not None:
+            self.over(entry, now)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         if entry.extras is not None:
@@ -175,4 +174,11 @@ class TransientBindings(Feature):
             if state.phase == LATE:
                 self._switch(entry, state, now)
             else:
-                self._end(entry)
+                self._end(entry, now)
+
+
+def _due(sessions: Sessions, call_id: int) -> float | None:
+    """When the transient state of a session changes next."""
+    entry = sessions.cache.calls.get(call_id)
+    state = None if entry is None or entry.extras is None else entry.extras.transient
+    return None if state is None else float(state.until)

@@ -199,7 +199,9 @@ class RefusalTests(HostCase):
         """Duplicate address detection on a virtual link: 134."""
         self.with_settings(profiles=(PROFILE, BOB_PROFILE))
         self.world.host()
-        self.denied(134, f"{DENY}/dad-failed", REFRESH, mn=BOB, sequence=9)
+        self.denied(134, f"{DENY}/dad-failed", INITIAL, mn=BOB, sequence=9)
+        # The sequence numbers of the other host are not his.
+        self.denied(134, f"{DENY}/dad-failed", INITIAL, mn=BOB, sequence=0)
 
     def test_permission_service_and_unknown_host(self) -> None:
         """129 without permission, 151 for another service (which ends the binding), 133 for a stranger."""

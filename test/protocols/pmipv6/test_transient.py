@@ -9,8 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.mobility.codec import decode
+from appliance.protocols.mobility.messages import BindingRevocationIndication
 from appliance.protocols.mobility.options import GreKey, TransientBinding
-from appliance.protocols.pmipv6.events import Install, MobileAttached, Reconfigure, Remove, Send
+from appliance.protocols.pmipv6.events import (
+    ClearSessions,
+    Install,
+    MobileAttached,
+    Reconfigure,
+    Remove,
+    Send,
+)
 from appliance.tun.forwarding import Forwarding
 from test.protocols.pmipv6.lma_fakes import LL1, LL2, LMA_ADDRESS, MAG1, MAG2, World, option, packed
 from test.protocols.pmipv6.mag_fakes import MN, MagTestCase, of
@@ -256,3 +264,45 @@ class TunnelTests(SynchronousTestCase):
         self.assertTrue(self.passes(MAG2, up, 41))
         self.assertEqual(self.table.outbound(udp6(CN, self.mobile), 100, 0.0).peer, MAG2)
         self.assertEqual(self.table._keys, {})
+
+
+class RevocationTests(SynchronousTestCase):
+    """RFC 5846 beside it: the former gateway is told when its part is over, not before."""
+
+    def told(self, world: World) -> list[tuple[int, bytes]]:
+        """Trigger and gateway of each indication."""
+        found = [(decode(effect.data).message, effect.destination) for effect in world.of_kind(Send)]
+        return [(m.trigger, to) for m, to in found if isinstance(m, BindingRevocationIndication)]
+
+    def moved(self) -> World:
+        """A session with two gateways."""
+        world = World(transient_binding=True, transient_activation_delay=0, revocation=True)
+        world.send()
+        world.mono += 0.1
+        world.packet(*world.build(source=MAG2, hi=3, extra=[TransientBinding(1, 20)]))
+        self.assertEqual(self.told(world), [])
+        return world
+
+    def test_when_time_is_over(self) -> None:
+        """Its packets pass until the time is over; then it hears of the handover."""
+        world = self.moved()
+        world.pass_time(1.0)
+        self.assertEqual(self.told(world), [])
+        world.pass_time(1.1)
+        self.assertEqual(self.told(world), [(2, MAG1)])
+
+    def test_it_has_left(self) -> None:
+        """Who has de-registered needs not be told."""
+        world = self.moved()
+        world.mono += 0.1
+        world.packet(*world.build(source=MAG1, lifetime=0, hi=4))
+        world.pass_time(5)
+        self.assertEqual(self.told(world), [])
+
+    def test_the_session_ends(self) -> None:
+        """Nothing is kept of a session that is gone."""
+        world = self.moved()
+        world.lma.receive(ClearSessions(), world.now)
+        world.pass_time(10)
+        world.pass_time(10)
+        self.assertEqual((world.lma.session_count, world.lma._revocation._later), (0, {}))

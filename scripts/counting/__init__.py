@@ -1,0 +1,1 @@
+"""``scripts/lab counters`` and its relatives: an anchor counted from outside, by real packets."""
