@@ -3,7 +3,7 @@
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.codec import EncodeError, encode, seal
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
@@ -37,6 +37,20 @@ def sealed(mh: bytes, source: bytes, destination: bytes, port: int) -> bytes:
     return mh if port else seal(mh, source, destination)
 
 
+def fitting(message: BindingAcknowledgement) -> bytes:
+    """The octets of an answer; without its last options if it were longer than Header Len can say.
+
+    Features put theirs at the end; a request may have been as long as can be, and packed tighter.
+    """
+    while True:
+        try:
+            return encode(message)
+        except EncodeError:
+            if not message.options:
+                raise
+            del message.options[-1]
+
+
 def denial(request: Request, verdict: Verdict) -> bytes:
     """The acknowledgement of a refused update: what was asked for is copied (RFC 5213 section 5.3.6)."""
     found: list[Any] = [request.mn or _NO_MN_ID]
@@ -66,7 +80,7 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     if verdict.status == codes.SEQUENCE_NUMBER_OUT_OF_WINDOW and request.entry is not None:
         sequence = request.entry.sequence
     flags = BA_P if request.flags & BU_P else 0
-    return encode(BindingAcknowledgement(verdict.status, flags, sequence, 0, found))
+    return fitting(BindingAcknowledgement(verdict.status, flags, sequence, 0, found))
 
 
 def acceptance(
@@ -113,7 +127,7 @@ def acceptance(
         found += request.answer_options
     lifetime = entry.lifetime if request.lifetime else 0
     flags = BA_P | request.answer_flags
-    return encode(BindingAcknowledgement(status, flags, request.sequence, lifetime, found))
+    return fitting(BindingAcknowledgement(status, flags, request.sequence, lifetime, found))
 
 
 def _ipv4(

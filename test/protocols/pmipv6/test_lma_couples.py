@@ -12,7 +12,7 @@ from appliance.protocols.mobility.messages import BR_P, BU_A, BU_B, BU_P, HB_R, 
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure
 from appliance.protocols.pmipv6.option_settings import DelegationPool, RedirectTarget
-from appliance.protocols.pmipv6.qos import ALLOCATE, MODIFY
+from appliance.protocols.pmipv6.qos import ALLOCATE, DE_ALLOCATE, MODIFY
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, PROFILE, HostWorld
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
@@ -183,6 +183,19 @@ class GroupTests(SynchronousTestCase):
             self.assertEqual(answer.status, 179)
         (entry,) = world.lma.sessions()
         self.assertLess(len(entry.extras.qos), 3)
+
+    def test_answers_that_would_be_too_long(self) -> None:
+        """An update as long as can be: its answer leaves options out rather than not to be sent."""
+        target = RedirectTarget(address=packed("2001:db8:ffff::2"))
+        for redirects in (False, True):
+            world = World(load_information=True, redirect_targets=(target,) if redirects else ())
+            long = [
+                opt.QualityOfService(n, 0, DE_ALLOCATE, [(1, bytes(235 + 5 * (n < 6)))]) for n in range(7)
+            ]
+            answer = world.send(extra=[opt.RedirectCapability(), *long])
+            assert answer is not None
+            self.assertEqual((answer.status, world.lma.session_count), (0, 1))
+            self.assertEqual(world.value("binding-acknowledgements-sent/accepted-reg"), 1)
 
     def test_delegated_prefixes_over_the_most(self) -> None:
         """What an update names beyond the most that a session may have is not taken."""
