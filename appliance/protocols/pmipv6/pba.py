@@ -3,7 +3,8 @@
 from typing import Any
 
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.codec import EncodeError, encode, seal
+from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.layout import EncodeError
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
@@ -18,6 +19,7 @@ from appliance.protocols.mobility.options import (
     LinkLocalAddress,
     MobileNodeIdentifier,
 )
+from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.interop import own_time
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
@@ -37,7 +39,7 @@ def sealed(mh: bytes, source: bytes, destination: bytes, port: int) -> bytes:
     return mh if port else seal(mh, source, destination)
 
 
-def fitting(message: BindingAcknowledgement) -> bytes:
+def fitting(message: Message) -> bytes:
     """The octets of an answer; without its last options if it were longer than Header Len can say.
 
     Features put theirs at the end; a request may have been as long as can be, and packed tighter.
