@@ -268,6 +268,9 @@ class Everything(HostWorld):
         if any(isinstance(each, opt.MobileNodeGroupIdentifier) for each in extra):
             flags |= chance.choice([BU_B, BU_B, 0])
         flags |= chance.choice([0, 0, BU_F, BU_T])
+        if chance.random() < 0.03:
+            more = [(1, bytes(chance.choice([100, 200])))]
+            extra += [opt.QualityOfService(n, 0, 2, more) for n in range(chance.randrange(2, 8))]
         data, source, port = self.build(
             mn=mn, source=source, port=port, prefixes=prefixes, extra=extra, flags=flags,
             ipv4=chance.choice([[], [], ["0.0.0.0"], ["203.0.113.12"]]),

@@ -8,12 +8,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.aaa import ACCEPT, Authorized, Grant
 from appliance.protocols.mobility.codec import encode, seal
-from appliance.protocols.mobility.messages import BR_P, BU_A, BU_B, BU_P, HB_R, BindingError, Heartbeat
+from appliance.protocols.mobility.messages import (
+    BR_G,
+    BR_P,
+    BU_A,
+    BU_B,
+    BU_P,
+    HB_R,
+    BindingError,
+    BindingRevocationIndication,
+    Heartbeat,
+)
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure
 from appliance.protocols.pmipv6.option_settings import DelegationPool, RedirectTarget
 from appliance.protocols.pmipv6.qos import ALLOCATE, DE_ALLOCATE, MODIFY
-from appliance.protocols.pmipv6.settings import Profile
+from appliance.protocols.pmipv6.settings import GlobalPeer, Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, PROFILE, HostWorld
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
 from test.protocols.pmipv6.lma_fakes import LL2, LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, World, packed
@@ -71,6 +81,27 @@ class HeartbeatTests(SynchronousTestCase):
         world.packet(encode(answer), MAG_IPV4, 40001)
         world.pass_time(1)
         self.assertEqual(world.lma.session_count, 0)
+
+
+class NatTests(SynchronousTestCase):
+    """Gateways that a NAT gives one address."""
+
+    def test_each_revokes_its_own(self) -> None:
+        """An indication is about the sessions of the gateway whose port it comes from."""
+        world = World(
+            revocation=True,
+            forced_udp_encapsulation=True,
+            global_peers=(GlobalPeer(address=MAG_IPV4, prefix_length=32),),
+        )
+        for mn, port in ((b"a@x", 40000), (b"b@x", 40001)):
+            world.send(mn=mn, source=MAG_IPV4, port=port)
+        for flags, trigger in ((BR_P, 1), (BR_P | BR_G, 128)):
+            options = [opt.MobileNodeIdentifier(1, b"b@x")]
+            message = BindingRevocationIndication(trigger, trigger, flags, options)
+            world.packet(encode(message), MAG_IPV4, 40000 if trigger == 1 else 40001)
+            world.pass_time(0.1)
+            self.assertEqual(world.lma.session_count, 2 if trigger == 1 else 1)
+        self.assertEqual([entry.mn_id for entry in world.lma.sessions()], [b"a@x"])
 
 
 class HostTests(SynchronousTestCase):
