@@ -26,7 +26,7 @@ from appliance.protocols.pmipv6.qos import ALLOCATE, DE_ALLOCATE, MODIFY
 from appliance.protocols.pmipv6.settings import GlobalPeer, Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, PROFILE, HostWorld
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
-from test.protocols.pmipv6.lma_fakes import LL2, LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, World, packed
+from test.protocols.pmipv6.lma_fakes import DUAL, LL2, LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, World, packed
 from test.protocols.pmipv6.revocation_case import RevocationTestCase
 from test.protocols.pmipv6.revocation_fakes import indication, named
 
@@ -122,6 +122,22 @@ class HostTests(SynchronousTestCase):
         world.pass_time(0.1)
         (made,) = world.of_kind(Install)
         self.assertEqual((made.rate_up, made.peer, made.others), (900, CARE1, (CARE2,)))
+
+    def test_rates_changed_and_changed_back(self) -> None:
+        """A session that was made between two changes of settings ends up with the last ones."""
+        world = World()
+        world.send()
+        for rate in (300, 0):
+            profile = evolve(DUAL, bandwidth_up=rate)
+            world.lma.receive(Reconfigure(evolve(world.settings, default_profile=profile)), world.now)
+            if rate:
+                world.send(mn=b"new@x", sequence=2)
+                self.assertEqual(world.of_kind(Install)[0].rate_up, 300)
+        world.lma.take()
+        world.pass_time(0.1)
+        rates = {each.call_id: each.rate_up for each in world.of_kind(Install)}
+        self.assertEqual(set(rates.values()), {0})
+        self.assertEqual(len(rates), 2)
 
     def test_no_gateway_revokes_a_host(self) -> None:
         """A host whose care-of address is a gateway's is none of its sessions."""
