@@ -40,6 +40,11 @@ class HostBinding:
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
 
+    def others(self, first: bytes) -> tuple[bytes, ...]:
+        """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
+        several = self.several.values() if self.several is not None else ()
+        return tuple({care.address: None for care in several if care.address != first and not care.at_home})
+
 
 def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
     """The host's part of an entry; ``None``: it is a gateway's session, or there is no entry."""
@@ -53,12 +58,3 @@ def primary(several: dict[int, CareOf]) -> bytes:
     """The care-of address to send to; empty: the host is at home only."""
     away = [(number, care.address) for number, care in several.items() if not care.at_home]
     return min(away)[1] if away else b""
-
-
-def others(several: dict[int, CareOf] | None, first: bytes) -> tuple[bytes, ...]:
-    """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
-    if several is None:
-        return ()
-    return tuple(
-        {care.address: None for care in several.values() if care.address != first and not care.at_home}
-    )

@@ -6,12 +6,12 @@ the tunnel engine and changes of the configuration treat them as they treat the 
 
 from math import inf
 
-from appliance.protocols.mipv6.binding import WHOLE, HostBinding, host_of, others, primary
+from appliance.protocols.mipv6.binding import WHOLE, HostBinding, host_of, primary
 from appliance.protocols.mipv6.request import DUPLICATE, HostRequest
 from appliance.protocols.mipv6.several import Plan, Several
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
-from appliance.protocols.pmipv6.events import Install, Remove
+from appliance.protocols.pmipv6.events import Remove
 from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -60,8 +60,8 @@ class Registrations:
             assert entry is not None
         host = host_of(entry)
         assert host is not None
+        before = self._sessions.forwarding(entry), entry.deleting
         self._authenticated(request, entry, host, now)
-        before = entry.care_of, entry.local, others(host.several, entry.care_of), entry.deleting
         host.several = plan.several
         entry.care_of = request.care_of if plan.several is None else primary(plan.several)
         entry.local = request.destination if entry.local != request.destination else entry.local
@@ -71,10 +71,10 @@ class Registrations:
             entry.service = request.service.identifier
         self._stamp(request, entry, host, now)
         self._schedule(entry, host, now.mono + 4 * lifetime)
-        moved = not first and before[0] != entry.care_of
+        moved = not first and before[0].peer != entry.care_of
         entry.handoffs += moved
-        if first or before != (entry.care_of, entry.local, others(host.several, entry.care_of), False):
-            self._install(entry, host)
+        if first or before != (self._sessions.forwarding(entry), False):
+            self._install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
 
@@ -122,11 +122,8 @@ class Registrations:
         entry.due = due if not host.several else min(care.due for care in host.several.values())
         self._sessions.wheel.put(entry)
 
-    def _install(self, entry: BindingCacheEntry, host: HostBinding) -> None:
-        further = others(host.several, entry.care_of)
-        self._sessions.effects.append(
-            Install(entry.call_id, entry.prefixes, None, entry.local, entry.care_of, others=further)
-        )
+    def _install(self, entry: BindingCacheEntry) -> None:
+        self._sessions.effects.append(self._sessions.forwarding(entry))
 
     def deregister(self, request: HostRequest, several: Several | None, now: Now) -> None:
         """Take care-of addresses away; with the last of them the binding, which is remembered for a while."""
@@ -149,7 +146,7 @@ class Registrations:
         host.several = several
         entry.care_of = primary(several)
         self._schedule(entry, host, entry.due)
-        self._install(entry, host)
+        self._install(entry)
 
     def outlives(self, entry: BindingCacheEntry, now: Now) -> bool:
         """Whether a binding that is due goes on by care-of addresses that were refreshed later."""

@@ -95,6 +95,7 @@ class Peer:
         "address",
         "asked",
         "begun",
+        "counted",
         "counter",
         "due",
         "heard",
@@ -116,6 +117,8 @@ class Peer:
         self.state = UNKNOWN
         #: Its Restart Counter; ``None``: not heard yet.
         self.counter: int | None = None
+        #: The UDP port that it came from: behind a NAT another port may be another gateway.
+        self.counted: int | None = None
         #: Its last answer; ``None``: none yet.
         self.heard: float | None = None
         self.heard_wall = 0.0
@@ -418,8 +421,9 @@ class HeartbeatCore:
         if before == FAILED:
             self._say("info", f"{text_of(peer.address)} answers heartbeats again", now)
         if counter is not None:
-            old, peer.counter = peer.counter, counter
-            if (old is None and suspected is not None) or (old is not None and old != counter):
+            old, same = peer.counter, peer.counted in (None, port)
+            peer.counter, peer.counted = counter, port
+            if same and (suspected is not None if old is None else old != counter):
                 self._values[self._rows.restarted] += 1
                 self._say("warning", f"{text_of(peer.address)} has restarted and lost its sessions", now)
                 self._lost(peer, True, next(each for each in (suspected, since) if each is not None), now)

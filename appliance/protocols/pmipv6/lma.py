@@ -332,8 +332,8 @@ class LocalMobilityAnchor:
             return
         self._drop_uncovered(now)
         for entry in self._sessions.expired(now, PER_TICK):
-            if entry.bucket >= 0:
-                # An update that had waited for one of the others has just extended this one.
+            if entry.bucket >= 0 or self._cache.calls.get(entry.call_id) is not entry:
+                # An update that had waited for one of the others has just extended this one, or ended it.
                 continue
             if entry.extras is not None and not entry.deleting and self._bulk.saves(entry, now):
                 continue

@@ -1,7 +1,6 @@
 """What an anchor answers to updates, and how they are counted (RFC 5213 section 5.3.6)."""
 
 from appliance.counters import LMA, CounterSet, deny_key
-from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import pba
@@ -145,4 +144,4 @@ class Answers:
             values[INITIAL.denied] += 1
             values[ACK_DENIED] += 1
             values[LMA.index(deny_key(message.status))] += 1
-        self._send(request, encode(message))
+        self._send(request, pba.fitting(message))

@@ -68,6 +68,10 @@ class Extension:
         self.due = now.mono + 4 * lifetime
         self.wall = now.wall
 
+    def same(self, other: "Extension") -> bool:
+        """Whether both are about one group."""
+        return self.gateway == other.gateway and self.number == other.number
+
     def covers(self, entry: BindingCacheEntry) -> bool:
         """Whether it is still to extend a session: one of the group that was not updated since."""
         extras = entry.extras
@@ -240,6 +244,9 @@ class Bulk(Feature):
         if request.timestamp is not None:
             group.timestamp = request.timestamp.value
         extension = Extension(request.care_of, number, list(members.values()), lifetime, now)
+        # What an older update of the group has not come to yet is the newer one's.
+        for older in [each for each in self._extensions if each.same(extension)]:
+            self._extensions.remove(older)
         self._extensions.append(extension)
         self.schedule(now.mono)
         mh = encode(

@@ -148,6 +148,9 @@ class Decisions:
 
         ``trigger``: what it is told (RFC 5846 section 5.1); ``cause``: the Termination-Cause.
         """
+        if self._cache.calls.get(entry.call_id) is not entry:
+            # The end of another session has ended it.
+            return
         if self.revoker is not None and self.revoker.revoke(entry, trigger, cause, now, ipv4_only):
             return
         if ipv4_only:
@@ -267,6 +270,10 @@ class Decisions:
         if verdict is not None:
             if verdict is not verdicts.HELD:
                 self._refuse(request, kind, verdict, now)
+            elif request.grant is not None:
+                # Another anchor is to serve it, and will ask AAA itself.
+                self._unused(request)
+                request.grant, request.granted_call = None, 0
             return
         if self._consults and self._absorbed(request, kind, now):
             return

@@ -143,6 +143,9 @@ class Delegation(Feature):
             if not any(len(prefix) == family for prefix, _ in wanted):
                 wanted += self._give(request, entry, family)
         kept = tuple(wanted[:MOST])
+        for prefix in wanted[MOST:]:
+            if prefix not in has:
+                self.prefixes.release(prefix)
         if kept != has:
             self._leave_with(entry, kept)
         request.answer_options += [DelegatedMobileNetworkPrefix(length, prefix) for prefix, length in kept]

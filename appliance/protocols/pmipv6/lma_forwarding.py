@@ -30,6 +30,8 @@ def forwarding_of(entry: BindingCacheEntry, rates: Rates) -> Install:
         rate_down=rates.down,
         traffic_class=rates.traffic_class,
     )
+    if extras is not None and extras.host is not None:
+        effect.others = extras.host.others(entry.care_of)
     gateway = None if extras is None else extras.gateway
     if extras is not None and gateway is not None:
         effect.tlv = extras.tlv

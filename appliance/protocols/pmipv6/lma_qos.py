@@ -24,6 +24,7 @@ from appliance.protocols.pmipv6.qos import (
     MODIFY,
     NEGOTIATE,
     QUERY,
+    Limits,
     Rates,
     ServiceRequest,
 )
@@ -31,7 +32,7 @@ from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
 #: Sessions whose rates are looked at in one tick after a change of settings.
-PER_TICK = 2_000
+PER_TICK = 500
 
 
 class QualityOfServiceRequests(Feature):
@@ -44,14 +45,15 @@ class QualityOfServiceRequests(Feature):
         self._sessions = sessions
         #: Sessions to look at after a change of settings.
         self._suspects: deque[BindingCacheEntry] = deque()
-        self._old = sessions.limits
+        #: The limits that all of them are forwarded by; ``None``: not all by the same.
+        self._old: Limits | None = sessions.limits
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Rates of subscribers may be others: all sessions are looked at, some in each tick."""
         old, self._settings = self._settings, settings
         if (old.profiles, old.default_profile) != (settings.profiles, settings.default_profile):
-            if not self._suspects:
-                self._old = self._sessions.limits
+            # A change that was not carried through has left sessions by either limits.
+            self._old = None if self._suspects else self._sessions.limits
             self._suspects = deque(self._sessions.cache.calls.values())
             self.schedule(now.mono)
 
@@ -116,13 +118,20 @@ class QualityOfServiceRequests(Feature):
         if not request.profile.qos_requests:
             return [None for _ in wanted]
         limits = self._sessions.limits.of(entry)
-        known, classes = {each.sr_id for each in held}, {each.traffic_class for each in held}
+        #: Class of each request as it would be, by number; RFC 7222 section 5.2: each has another.
+        classes = {each.sr_id: each.traffic_class for each in held}
         given: list[tuple[tuple[int, bytes], ...] | None] = []
         for each in wanted:
-            possible = each.sr_id in known
+            others = [one for number, one in classes.items() if number != each.sr_id]
             if each.operation == ALLOCATE:
-                classes.add(each.traffic_class)
-                possible = len(classes) <= qos.MOST
+                known = each.traffic_class in classes.values()
+                possible = known or len(classes) < qos.MOST
+                if possible and not known:
+                    classes[-len(classes)] = each.traffic_class
+            else:
+                possible = each.sr_id in classes and each.traffic_class not in others
+                if possible:
+                    classes[each.sr_id] = each.traffic_class
             gift = qos.judge(each.attributes, limits)
             # One without attributes wants its traffic class marked.
             given.append(gift if possible and (gift or not each.attributes) else None)
@@ -189,7 +198,9 @@ class QualityOfServiceRequests(Feature):
         old, new = self._old, self._sessions.limits
         for _ in range(min(PER_TICK, len(self._suspects))):
             entry = self._suspects.popleft()
-            if cache.get(entry.call_id) is entry and not entry.deleting and old.of(entry) != new.of(entry):
+            if cache.get(entry.call_id) is not entry or entry.deleting:
+                continue
+            if old is None or old.of(entry) != new.of(entry):
                 self._lower(entry, now)
                 self._sessions.install(entry)
 

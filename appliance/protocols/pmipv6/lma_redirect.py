@@ -47,6 +47,8 @@ ASSIGNED = 65_536
 HI_NEW_INTERFACE = 1
 #: Seconds after which an update that has waited gets a timestamp of ours: its own would be refused as old.
 LATE = 0.1
+#: Octets of an update that is handed on: ours has one option more, and all of them aligned.
+LONGEST = 1024
 #: UDP port of signalling over IPv4 (RFC 5844 section 4).
 MOBILITY_PORT = 5436
 
@@ -162,6 +164,8 @@ class Redirection(Feature):
 
         Section 5.3: the family of the transport does not change.
         """
+        if len(request.data) > LONGEST:
+            return deque()
         family = len(request.source)
         fitting = [each for each in self._settings.redirect_targets if len(each.address) == family]
         before = self._assigned.get(request.mn_id)

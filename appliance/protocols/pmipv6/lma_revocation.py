@@ -141,10 +141,12 @@ class Revocation(Feature):
         if not self._initiator.reaches(entry.care_of):
             return False
         extras = extras_of(entry)
-        if extras.revocation is not None:
-            # Never twice; the whole session outdoes its IPv4 home address.
-            extras.revocation.ipv4_only = extras.revocation.ipv4_only and ipv4_only
-            return True
+        state = extras.revocation
+        if state is not None:
+            # Never twice; but the whole session outdoes its IPv4 home address, and its gateway is told so.
+            if ipv4_only or not state.ipv4_only:
+                return True
+            self._forget(entry)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
         self._pump(now)
@@ -249,7 +251,7 @@ class Revocation(Feature):
         now: Now,
     ) -> None:
         def there(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == way.destination and fits(entry)
+            return entry.care_of == way.destination and not entry.of_host and fits(entry)
 
         whole = Whole(way.destination, there, now, self._whole_answered)
         if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
@@ -303,8 +305,13 @@ class Revocation(Feature):
         if extras.revocation is not None or entry.call_id in self._asked:
             return True
 
+        gateway = entry.care_of
+
         def answered(status: int, now: Now) -> None:
-            self._asked.pop(entry.call_id, None)
+            if entry.care_of != gateway or self._asked.pop(entry.call_id, None) is None:
+                # The session has moved since.
+                self._pump(now)
+                return
             if status in _GONE_THERE:
                 self._updates.left(entry, now)
             elif status in (br.SILENCE, codes.REVOCATION_FAILED_MN_IS_ATTACHED):
@@ -368,6 +375,9 @@ class Revocation(Feature):
         """A newer update ends a revocation; after a handover the former gateway is told."""
         if request.lifetime or entry.deleting:
             self._forget(entry)
+            if before.moved(entry):
+                # What the former gateway says of it now is not about the session any more.
+                self._asked.pop(entry.call_id, None)
             if request.lifetime and entry.call_id not in self._asked:
                 self._updates.wait_longer(entry, now)
         if self.on and request.lifetime and before.moved(entry) and not before.deleting:

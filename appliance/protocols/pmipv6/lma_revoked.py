@@ -93,7 +93,7 @@ class Revoked:
         if not message.flags & BR_P or not named.mn_id:
             # Whose bindings are meant cannot be told (sections 6.2.1 and 8.2).
             return codes.BINDING_DOES_NOT_EXIST, []
-        return self._mobile(message, named, gateway, now)
+        return self._mobile(message, named, gateway, event.port, now)
 
     def _authorized(self, gateway: bytes, named: br.Named) -> bool:
         """Section 13: the right of global revocation is configured."""
@@ -117,7 +117,7 @@ class Revoked:
             return codes.BINDING_DOES_NOT_EXIST, []
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == gateway and entry.call_id in members
+            return _theirs(entry, gateway, event.port) and entry.call_id in members
 
         self._sweep(list(members.values()), fits, message.trigger, now)
         return codes.REVOKED, [br.group_option(named.group)]
@@ -137,7 +137,7 @@ class Revoked:
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == gateway
+            return _theirs(entry, gateway, event.port)
 
         self._sweep(list(self._cache.calls.values()), fits, message.trigger, now)
         return codes.REVOKED, []
@@ -149,16 +149,20 @@ class Revoked:
         cause = CAUSES.get(trigger, aaa.LINK_BROKEN)
 
         def end(entry: BindingCacheEntry, now: Now) -> None:
+            if self._cache.calls.get(entry.call_id) is not entry:
+                # The end of another one has ended it.
+                return
             self._values[OTHER_ENDED] += 1
             self._updates.end(entry, cause, now)
 
         return end
 
     def _mobile(
-        self, message: BindingRevocationIndication, named: br.Named, gateway: bytes, now: Now
+        self, message: BindingRevocationIndication, named: br.Named, gateway: bytes, port: int, now: Now
     ) -> Answer:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
-        mine = [entry for entry in self._cache.of(named.mn_id) if entry.care_of == gateway]
+        known = self._cache.of(named.mn_id)
+        mine = [entry for entry in known if _theirs(entry, gateway, port)]
         if message.flags & BR_V:
             return self._ipv4(message, named, mine, now)
         failed: list[tuple[bytes, int]] = []
@@ -193,6 +197,14 @@ class Revoked:
                 self._updates.release_address(entry, OTHER_ENDED, cause, now)
                 return codes.REVOKED, []
         return codes.BINDING_DOES_NOT_EXIST, []
+
+
+def _theirs(entry: BindingCacheEntry, gateway: bytes, port: int) -> bool:
+    """Whether a session is of the gateway that speaks; a NAT may have given its address to others, too."""
+    if entry.care_of != gateway or entry.of_host:
+        return False
+    known = None if entry.extras is None else entry.extras.gateway
+    return known is None or not known.nat or known.port == port
 
 
 def _fits(peer: GlobalPeer, gateway: bytes, named: br.Named) -> bool:

@@ -193,6 +193,13 @@ class Sessions:
         # A lifetime of 0 wants a new question at once, which the AAA client asks.
         entry.ends = now.mono + min(grant.lifetime or inf, grant.session_timeout or inf)
 
+    def regrant(self, entry: BindingCacheEntry, grant: Grant, now: Now) -> None:
+        """AAA has authorized a session again; other bit rates hold at once."""
+        before = self.rates(entry)
+        self.grant(entry, grant, now)
+        if self.rates(entry) != before:
+            self.install(entry)
+
     def update(self, request: Request, entry: BindingCacheEntry) -> Verdict | None:
         """RFC 5213 sections 5.3.3 and 5.3.4: extend a session, or hand it over to another gateway."""
         if request.address is not None and entry.ipv4_address not in (None, request.address):
@@ -215,7 +222,9 @@ class Sessions:
             self.cache.own_prefixes(entry, prefixes)
             changed = True
         if request.grant is not None:
+            rates = self.rates(entry)
             self.grant(entry, request.grant, request.now)
+            changed = changed or self.rates(entry) != rates
         moved = entry.care_of != request.care_of or (request.port and request.elsewhere(entry))
         if moved:
             changed = True

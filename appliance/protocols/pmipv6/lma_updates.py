@@ -237,7 +237,7 @@ class Updates(Decisions):
         if entry is None:
             return
         if answer.verdict == aaa.ACCEPT:
-            self._sessions.grant(entry, answer.grant, now)
+            self._sessions.regrant(entry, answer.grant, now)
         elif answer.verdict != aaa.NO_ANSWER:
             self._expel(entry, now)
 
@@ -282,7 +282,7 @@ class Updates(Decisions):
             self._sessions.unreserve(call_id)
             self._sessions.effects.append(Abandon(request.token, call_id))
         elif request.entry is not None and grant is not None:
-            self._sessions.grant(request.entry, grant, request.now)
+            self._sessions.regrant(request.entry, grant, request.now)
 
     def _unanswered(self, question: Question, now: Now) -> None:
         """The AAA client has said nothing in all the time that it had."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import status as codes
-from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import (
     UPN_A,
     UPN_D,
@@ -29,7 +28,7 @@ from appliance.protocols.pmipv6.mag_features import MagFeature
 from appliance.protocols.pmipv6.mag_heartbeat import MagHeartbeat
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
-from appliance.protocols.pmipv6.pba import sealed
+from appliance.protocols.pmipv6.pba import fitting, sealed
 from appliance.protocols.pmipv6.peers import text_of
 from appliance.protocols.timers import Now
 
@@ -126,7 +125,7 @@ class MagNotifications(MagFeature):
     ) -> None:
         """Section 6.2: number and identifier as they came, and back to where they came from."""
         self._count("ack-sent")
-        mh = encode(UpdateNotificationAcknowledgement(message.sequence, status, list(options)))
+        mh = fitting(UpdateNotificationAcknowledgement(message.sequence, status, list(options)))
         data = sealed(mh, event.destination, event.source, event.port)
         self._sessions.effects.append(Send(data, event.destination, event.source, event.port))
 

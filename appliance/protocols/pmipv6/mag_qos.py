@@ -94,6 +94,9 @@ class MagQualityOfService(MagFeature):
         for entry in entries:
             if not self._updated(entry, asked):
                 status = codes.UPA_CANNOT_MEET_QOS
+            elif not self.reply:
+                # One answer, however many sessions it is about.
+                self.reply.extend(self._replies(entry, asked))
         return status
 
     def _updated(self, entry: BindingUpdateListEntry, asked: list[QualityOfService]) -> bool:
@@ -106,16 +109,20 @@ class MagQualityOfService(MagFeature):
         if not asked or len(held) > qos.MOST:
             return False
         entry.qos, entry.qos_settled = tuple(held.values()), True
-        for each in asked:
-            if each.operation != qos.QUERY:
-                self.reply.append(
-                    QualityOfService(each.sr_id, each.traffic_class, RESPONSE, each.attributes)
-                )
-        if any(each.operation == qos.QUERY for each in asked):
-            self.reply.extend(each.option() for each in entry.qos)
         if entry.installed is not None:
             self._sessions.install(entry)
         return True
+
+    @staticmethod
+    def _replies(entry: BindingUpdateListEntry, asked: list[QualityOfService]) -> list[QualityOfService]:
+        done = [
+            QualityOfService(each.sr_id, each.traffic_class, RESPONSE, each.attributes)
+            for each in asked
+            if each.operation != qos.QUERY
+        ]
+        if any(each.operation == qos.QUERY for each in asked):
+            done += [each.option() for each in entry.qos]
+        return done
 
 
 def readable(attributes: list[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:

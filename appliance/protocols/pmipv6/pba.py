@@ -4,6 +4,7 @@ from typing import Any
 
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.layout import EncodeError
 from appliance.protocols.mobility.messages import BA_P, BU_P, BindingAcknowledgement
 from appliance.protocols.mobility.options import (
     AccessTechnologyType,
@@ -18,6 +19,7 @@ from appliance.protocols.mobility.options import (
     LinkLocalAddress,
     MobileNodeIdentifier,
 )
+from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.interop import own_time
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
@@ -35,6 +37,20 @@ _COPIED = 32
 def sealed(mh: bytes, source: bytes, destination: bytes, port: int) -> bytes:
     """The message ready to be sent: over UDP its checksum stays zero (RFC 5844 section 4.1.3.1)."""
     return mh if port else seal(mh, source, destination)
+
+
+def fitting(message: Message) -> bytes:
+    """The octets of an answer; without its last options if it were longer than Header Len can say.
+
+    Features put theirs at the end; a request may have been as long as can be, and packed tighter.
+    """
+    while True:
+        try:
+            return encode(message)
+        except EncodeError:
+            if not message.options:
+                raise
+            del message.options[-1]
 
 
 def denial(request: Request, verdict: Verdict) -> bytes:
@@ -66,7 +82,7 @@ def denial(request: Request, verdict: Verdict) -> bytes:
     if verdict.status == codes.SEQUENCE_NUMBER_OUT_OF_WINDOW and request.entry is not None:
         sequence = request.entry.sequence
     flags = BA_P if request.flags & BU_P else 0
-    return encode(BindingAcknowledgement(verdict.status, flags, sequence, 0, found))
+    return fitting(BindingAcknowledgement(verdict.status, flags, sequence, 0, found))
 
 
 def acceptance(
@@ -113,7 +129,7 @@ def acceptance(
         found += request.answer_options
     lifetime = entry.lifetime if request.lifetime else 0
     flags = BA_P | request.answer_flags
-    return encode(BindingAcknowledgement(status, flags, request.sequence, lifetime, found))
+    return fitting(BindingAcknowledgement(status, flags, request.sequence, lifetime, found))
 
 
 def _ipv4(
