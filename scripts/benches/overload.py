@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benches.signalling import CONFIG
+from scripts.benches import signalling
 from scripts.labnet import LMA_ADDRESS, MAG_ADDRESSES, Lab, LabError
 from scripts.labrun import Appliance, environment, stop
 
@@ -67,7 +67,7 @@ def busy(anchor: Appliance, load: Load, *words: object) -> tuple[dict[str, float
 def measure(lab: Lab, work: Path, options: argparse.Namespace) -> dict[str, float]:
     """Both phases; returns the flat figures."""
     config = work / "bench.conf"
-    config.write_text(CONFIG.replace("  context anchor", f"{options.line}  context anchor", 1))
+    config.write_text(signalling.config().replace("  context anchor", f"{options.line}  context anchor", 1))
     load = Load(lab)
     anchor = Appliance(lab, "lma", config, work)
     try:
