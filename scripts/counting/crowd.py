@@ -63,15 +63,15 @@ class Crowd:
 
     def attach(self) -> None:
         """Have all mobile nodes attach."""
-        raise NotImplementedError
+        raise AssertionError("each kind of crowd has its own")
 
     def live(self) -> None:
         """Have them refreshed, handed over, and sent packets, for the time that is asked for."""
-        raise NotImplementedError
+        raise AssertionError("each kind of crowd has its own")
 
     def leave(self) -> None:
         """Have all of them leave."""
-        raise NotImplementedError
+        raise AssertionError("each kind of crowd has its own")
 
     def close(self) -> None:
         """End what :meth:`prepare` has begun."""

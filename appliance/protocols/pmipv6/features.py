@@ -13,7 +13,7 @@ of them.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from appliance.protocols.mobility.codec import REVOCATION_TYPE, TOO_SHORT
 from appliance.protocols.mobility.rows import Message
@@ -45,7 +45,26 @@ class Handler(Protocol):
         Revocation type that is neither 1 nor 2)."""
 
 
-class Feature:
+class Acting:
+    """What the features of anchors and gateways have in common: they act when it is time."""
+
+    #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
+    schedule: Callable[[float], None]
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` is wanted next, in monotonic seconds.
+
+        It is asked after each tick; whoever makes it earlier between two ticks says so to
+        :attr:`schedule`.
+        """
+        return None
+
+    def tick(self, now: Now) -> None:
+        """Do what has become due; a bounded amount of it."""
+
+
+class Feature(Acting):
     """Base of all features of an anchor; each hook does nothing.
 
     ``settings`` are the service's; a feature looks at them at each :meth:`reconfigure`.
@@ -83,22 +102,8 @@ class Feature:
         """What an operator is shown of a session with extras: labels and texts."""
         return []
 
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` is wanted next, in monotonic seconds.
-
-        It is asked after each tick; whoever makes it earlier between two ticks says so to
-        :attr:`schedule`.
-        """
-        return None
-
-    #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
-    schedule: Callable[[float], None]
     #: To be called when ``watches`` has changed.
     rewatch: Callable[[], None]
-
-    def tick(self, now: Now) -> None:
-        """Do what has become due; a bounded amount of it."""
 
 
 class Before:
@@ -123,32 +128,6 @@ class Before:
         return not self.new and (self.care_of != entry.care_of or self.gateway is not gateway)
 
 
-class Both:
-    """Two handlers of one MH type: each looks whether a message is about what it has sent."""
-
-    __slots__ = ("_first", "_second")
-
-    def __init__(self, first: Handler, second: Handler) -> None:
-        self._first = first
-        self._second = second
-
-    def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
-        """Give it to both."""
-        self._first.receive(event, message, now)
-        self._second.receive(event, message, now)
-
-    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
-        """Let the first count it."""
-        self._first.discarded(event, why, now)
-
-
-def joined(handlers: dict[int, Handler], handler: Handler, types: tuple[int, ...]) -> dict[int, Handler]:
-    """The handlers with one more; a type that has one already gets both."""
-    return handlers | {
-        number: Both(handlers[number], handler) if number in handlers else handler for number in types
-    }
-
-
 class Agenda:
     """When the earliest of several features wants to act; it knows none of them, so that no feature refers to
     itself by :attr:`Feature.schedule`, and all goes with the service that they are of."""
@@ -165,29 +144,66 @@ class Agenda:
             self.deadline = mono
 
 
-class Features:
-    """All features of one anchor."""
+F = TypeVar("F", bound=Acting)
 
-    __slots__ = ("agenda", "all", "former", "handlers", "watching")
+
+class Group(Generic[F]):
+    """The features of one anchor or gateway: whose messages are whose, and when which of them acts."""
+
+    __slots__ = ("agenda", "all", "handlers")
 
     def __init__(self) -> None:
-        self.all: tuple[Feature, ...] = ()
+        self.all: tuple[F, ...] = ()
         #: By MH type.
         self.handlers: dict[int, Handler] = {}
-        self.watching: tuple[Feature, ...] = ()
-        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
-        self.former: dict[int, bytes] = {}
         #: When :meth:`tick` is wanted next.
         self.agenda = Agenda()
 
-    def add(self, feature: Feature, *types: int) -> None:
+    def add(self, feature: F, *types: int) -> None:
         """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
         feature.schedule = self.agenda.schedule
-        feature.rewatch = self._rewatch
         self.all += (feature,)
-        self._rewatch()
         handler: Any = feature
-        self.handlers = joined(self.handlers, handler, types)
+        self.handle(handler, *types)
+
+    def handle(self, handler: Handler, *types: int) -> None:
+        """Give it the messages of these MH types; ValueError if another one has them already."""
+        taken = [number for number in types if number in self.handlers]
+        if taken:
+            raise ValueError(f"two handlers for MH types {taken}")
+        self.handlers |= dict.fromkeys(types, handler)
+
+    def _rearm(self) -> None:
+        times = (each.deadline for each in self.all)
+        self.agenda.deadline = min((time for time in times if time is not None), default=None)
+
+    def tick(self, now: Now) -> None:
+        """Let those act that are due."""
+        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
+            return
+        for feature in self.all:
+            deadline = feature.deadline
+            if deadline is not None and deadline <= now.mono:
+                feature.tick(now)
+        self._rearm()
+
+
+class Features(Group[Feature]):
+    """All features of one anchor."""
+
+    __slots__ = ("former", "watching")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watching: tuple[Feature, ...] = ()
+        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
+        self.former: dict[int, bytes] = {}
+
+    def add(self, feature: Feature, *types: int) -> None:
+        """As of :class:`Group`."""
+        feature.rewatch = self._rewatch
+        super().add(feature, *types)
+        self._rewatch()
 
     def _rewatch(self) -> None:
         self.watching = tuple(each for each in self.all if each.watches)
@@ -203,10 +219,6 @@ class Features:
             feature.reconfigure(settings, now)
         self._rewatch()
         self._rearm()
-
-    def _rearm(self) -> None:
-        times = (each.deadline for each in self.all)
-        self.agenda.deadline = min((time for time in times if time is not None), default=None)
 
     def concerned(self, request: Request) -> tuple[Feature, ...]:
         """Those that want to hear of an update."""
@@ -234,13 +246,3 @@ class Features:
         """Tell those concerned."""
         for feature in self.watching if entry.extras is None else self.all:
             feature.ended(entry, now)
-
-    def tick(self, now: Now) -> None:
-        """Let those act that are due."""
-        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
-            return
-        for feature in self.all:
-            deadline = feature.deadline
-            if deadline is not None and deadline <= now.mono:
-                feature.tick(now)
-        self._rearm()

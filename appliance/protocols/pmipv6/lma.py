@@ -163,7 +163,7 @@ class LocalMobilityAnchor:
             self.notifications.refused,
             heartbeat.refused,
         ]
-        self._features.handlers[BindingError.TYPE] = errors
+        self._features.handle(errors, BindingError.TYPE)
 
     def join(self, make: Callable[[LmaSettings, CounterSet, Reports, Sessions, Updates], Any]) -> None:
         """Have host bindings beside the sessions of gateways; ``make`` is their class."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingRevocationIndication
 from appliance.protocols.pmipv6 import revocation as br
@@ -37,8 +36,6 @@ CAUSES = {
     codes.REVOKE_LOCAL_POLICY: aaa.ADMINISTRATIVE,
 }
 
-Answer = tuple[int, list[Any]]
-"""Status and options of an acknowledgement."""
 
 
 class Revoked:
@@ -76,7 +73,7 @@ class Revoked:
 
     def _revoke(
         self, event: PacketReceived, message: BindingRevocationIndication, named: br.Named, now: Now
-    ) -> Answer:
+    ) -> br.Answer:
         status = br.misfit(message)
         if status:
             return status, []
@@ -106,7 +103,7 @@ class Revoked:
         named: br.Named,
         gateway: bytes,
         now: Now,
-    ) -> Answer:
+    ) -> br.Answer:
         assert named.group is not None
         if named.individual:
             return codes.BINDING_DOES_NOT_EXIST, []
@@ -129,7 +126,7 @@ class Revoked:
         named: br.Named,
         gateway: bytes,
         now: Now,
-    ) -> Answer:
+    ) -> br.Answer:
         if message.trigger != codes.REVOKE_PER_PEER_POLICY:
             # Section 8.2 knows no other global revocation by a gateway.
             return codes.REVOCATION_FUNCTION_NOT_SUPPORTED, []
@@ -159,28 +156,19 @@ class Revoked:
 
     def _mobile(
         self, message: BindingRevocationIndication, named: br.Named, gateway: bytes, port: int, now: Now
-    ) -> Answer:
+    ) -> br.Answer:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
         known = self._cache.of(named.mn_id)
         mine = [entry for entry in known if _theirs(entry, gateway, port)]
         if message.flags & BR_V:
             return self._ipv4(message, named, mine, now)
-        failed: list[tuple[bytes, int]] = []
-        if named.prefixes:
-            wanted = dict.fromkeys(named.prefixes)
-            failed = [pair for pair in wanted if not any(pair in entry.prefixes for entry in mine)]
-            mine = [entry for entry in mine if any(pair in entry.prefixes for pair in wanted)]
+        mine, failed = named.chosen(mine)
         if not mine:
             return codes.BINDING_DOES_NOT_EXIST, []
         end = self._end(message.trigger)
         for entry in mine:
             end(entry, now)
-        if not failed:
-            return codes.REVOKED, []
-        return codes.REVOKED_PARTIALLY, [
-            named.mn,
-            *(opt.HomeNetworkPrefix(length, prefix) for prefix, length in failed),
-        ]
+        return named.outcome(failed)
 
     def _ipv4(
         self,
@@ -188,7 +176,7 @@ class Revoked:
         named: br.Named,
         mine: list[BindingCacheEntry],
         now: Now,
-    ) -> Answer:
+    ) -> br.Answer:
         if named.address is None:
             return codes.IPV4_HOME_ADDRESS_OPTION_REQUIRED, []
         for entry in mine:

@@ -119,7 +119,7 @@ class MobileAccessGateway:
         features.add(MagParameters(self._heartbeat))
         errors = BindingErrors(self._answers.ignored)
         errors.listeners += [self._revocation.unknown_there, self._heartbeat.refused]
-        features.handlers[BindingError.TYPE] = errors
+        features.handle(errors, BindingError.TYPE)
 
     # ---- what the driver and the screens use ---------------------------------------------
 

@@ -7,22 +7,16 @@
     time ─▶ MagFeature.tick
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
 from appliance.protocols.pmipv6.events import PacketReceived
-from appliance.protocols.pmipv6.features import Agenda, Handler, joined
+from appliance.protocols.pmipv6.features import Acting, Group
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 
 
-class MagFeature:
+class MagFeature(Acting):
     """Base of all features of a gateway; each hook does nothing."""
-
-    #: ``schedule(mono)``: have :meth:`tick` called at that time, or before.
-    schedule: Callable[[float], None]
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Go on by other settings. Called once before anything else."""
@@ -53,43 +47,17 @@ class MagFeature:
         """What an operator is shown of a session: labels and texts."""
         return []
 
-    @property
-    def deadline(self) -> float | None:
-        """When :meth:`tick` is wanted next, in monotonic seconds; as of :class:`features.Feature`."""
-        return None
 
-    def tick(self, now: Now) -> None:
-        """Do what has become due; a bounded amount of it."""
-
-
-class MagFeatures:
+class MagFeatures(Group[MagFeature]):
     """All features of one gateway."""
 
-    __slots__ = ("agenda", "all", "handlers")
-
-    def __init__(self) -> None:
-        self.all: tuple[MagFeature, ...] = ()
-        #: By MH type.
-        self.handlers: dict[int, Handler] = {}
-        #: When :meth:`tick` is wanted next.
-        self.agenda = Agenda()
-
-    def add(self, feature: MagFeature, *types: int) -> None:
-        """Have a feature take part; ``types``: MH types that it is the :class:`Handler` of."""
-        feature.schedule = self.agenda.schedule
-        self.all += (feature,)
-        handler: Any = feature
-        self.handlers = joined(self.handlers, handler, types)
+    __slots__ = ()
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Tell all of them."""
         for feature in self.all:
             feature.reconfigure(settings, now)
         self._rearm()
-
-    def _rearm(self) -> None:
-        times = (each.deadline for each in self.all)
-        self.agenda.deadline = min((time for time in times if time is not None), default=None)
 
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """Let all of them add to an update."""
@@ -117,13 +85,3 @@ class MagFeatures:
         """Tell all of them."""
         for feature in self.all:
             feature.ended(entry)
-
-    def tick(self, now: Now) -> None:
-        """Let those act that are due."""
-        if self.agenda.deadline is None or self.agenda.deadline > now.mono:
-            return
-        for feature in self.all:
-            deadline = feature.deadline
-            if deadline is not None and deadline <= now.mono:
-                feature.tick(now)
-        self._rearm()

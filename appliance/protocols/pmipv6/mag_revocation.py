@@ -42,8 +42,6 @@ from appliance.protocols.timers import Now
 ANCHORS = 4096
 _ENDED, _CLEARED = "total-disconnects/other-reasons", "total-disconnects/admin-drops"
 
-Answer = tuple[int, list[Any]]
-"""Status and options of an acknowledgement."""
 Leave = Callable[[BindingUpdateListEntry, str, Now], None]
 
 
@@ -227,7 +225,7 @@ class MagRevocation(MagFeature):
 
     def _revoked(
         self, event: PacketReceived, message: BindingRevocationIndication, named: br.Named, now: Now
-    ) -> Answer:
+    ) -> br.Answer:
         status = br.misfit(message)
         if status:
             return status, []
@@ -243,7 +241,7 @@ class MagRevocation(MagFeature):
             return self._global(event, message, named, now)
         return self._mobile(event, message, named, now)
 
-    def _group(self, event: PacketReceived, named: br.Named, now: Now) -> Answer:
+    def _group(self, event: PacketReceived, named: br.Named, now: Now) -> br.Answer:
         """RFC 6602 section 5.1.3: the sessions of a group of the anchor."""
         if named.individual or named.group is None:
             return codes.BINDING_DOES_NOT_EXIST, []
@@ -256,7 +254,7 @@ class MagRevocation(MagFeature):
 
         return self._many(fits, [br.group_option(number)], now)
 
-    def _many(self, fits: Callable[[BindingUpdateListEntry], bool], named: list[Any], now: Now) -> Answer:
+    def _many(self, fits: Callable[[BindingUpdateListEntry], bool], named: list[Any], now: Now) -> br.Answer:
         if not any(map(fits, self._sessions.list.by_call_id.values())):
             return codes.BINDING_DOES_NOT_EXIST, []
         self._sweep(fits, now.wall, self._end_as(_ENDED), now)
@@ -264,7 +262,7 @@ class MagRevocation(MagFeature):
 
     def _global(
         self, event: PacketReceived, message: BindingRevocationIndication, named: br.Named, now: Now
-    ) -> Answer:
+    ) -> br.Answer:
         realm = named.realm
         if message.trigger == codes.REVOKE_PER_PEER_POLICY:
             if message.options:
@@ -286,16 +284,12 @@ class MagRevocation(MagFeature):
 
     def _mobile(
         self, event: PacketReceived, message: BindingRevocationIndication, named: br.Named, now: Now
-    ) -> Answer:
+    ) -> br.Answer:
         found = self._sessions.list.of_mobile(named.mn_id) if named.mn is not None else []
         mine = [entry for entry in found if entry.lma == event.source and entry.bound]
         if message.flags & BR_V:
             return self._ipv4(message, named, mine, now)
-        failed: list[tuple[bytes, int]] = []
-        if named.prefixes:
-            wanted = dict.fromkeys(named.prefixes)
-            failed = [pair for pair in wanted if not any(pair in entry.prefixes for entry in mine)]
-            mine = [entry for entry in mine if any(pair in entry.prefixes for pair in wanted)]
+        mine, failed = named.chosen(mine)
         if not mine:
             return codes.BINDING_DOES_NOT_EXIST, []
         if self._attached(message, mine):
@@ -303,12 +297,7 @@ class MagRevocation(MagFeature):
         end = self._end_as(_ENDED)
         for entry in mine:
             end(entry, now)
-        if not failed:
-            return codes.REVOKED, []
-        return codes.REVOKED_PARTIALLY, [
-            named.mn,
-            *(opt.HomeNetworkPrefix(length, prefix) for prefix, length in failed),
-        ]
+        return named.outcome(failed)
 
     def _attached(self, message: BindingRevocationIndication, mine: list[BindingUpdateListEntry]) -> bool:
         """Section 9.1: whether a mobile node that is said to have moved is still here."""
@@ -322,7 +311,7 @@ class MagRevocation(MagFeature):
         named: br.Named,
         mine: list[BindingUpdateListEntry],
         now: Now,
-    ) -> Answer:
+    ) -> br.Answer:
         if named.address is None:
             return codes.IPV4_HOME_ADDRESS_OPTION_REQUIRED, []
         mine = [entry for entry in mine if entry.ipv4_address == named.address]

@@ -10,7 +10,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import options as opt
@@ -288,6 +288,21 @@ class Initiator:
         return True
 
 
+Answer = tuple[int, list[Any]]
+"""Status and options of an acknowledgement."""
+
+
+class HasPrefixes(Protocol):
+    """A session, at either end."""
+
+    @property
+    def prefixes(self) -> tuple[tuple[bytes, int], ...]:
+        """Its home network prefixes."""
+
+
+_S = TypeVar("_S", bound=HasPrefixes)
+
+
 class Named:
     """What the options of a revocation message name."""
 
@@ -326,6 +341,24 @@ class Named:
         """RFC 5846 section 8.1: the realm of an identifier ``@realm``; empty: it is none."""
         mine = self.mn is not None and self.mn.subtype == 1 and self.mn_id[:1] == b"@"
         return self.mn_id[1:] if mine else b""
+
+    def chosen(self, sessions: list[_S]) -> tuple[list[_S], list[tuple[bytes, int]]]:
+        """Those of a mobile node's sessions that have one of the prefixes, all if none is named; and the
+        prefixes that no session has."""
+        if not self.prefixes:
+            return sessions, []
+        wanted = dict.fromkeys(self.prefixes)
+        lacking = [pair for pair in wanted if not any(pair in entry.prefixes for entry in sessions)]
+        return [entry for entry in sessions if any(pair in entry.prefixes for pair in wanted)], lacking
+
+    def outcome(self, lacking: list[tuple[bytes, int]]) -> Answer:
+        """Status and options of the answer once sessions have ended (RFC 5846 section 6.2)."""
+        if not lacking:
+            return codes.REVOKED, []
+        return codes.REVOKED_PARTIALLY, [
+            self.mn,
+            *(opt.HomeNetworkPrefix(length, prefix) for prefix, length in lacking),
+        ]
 
 
 def realm_of(mn_id: bytes) -> bytes:
