@@ -14,6 +14,9 @@ from appliance.tun.session import IPV4, Path, Session, Widths, ipv4_owner, table
 
 #: RFC 8201 section 4: a lowered path MTU is tried again after ten minutes.
 PATH_MTU_LIFETIME = 600.0
+#: Paths without a session that are remembered: a mobile node that goes to and fro between two gateways shall
+#: not make each handover wait for what the kernel knows of the route.
+IDLE_PATHS = 1_024
 
 
 class Table:
@@ -38,6 +41,8 @@ class Table:
         self.sessions: dict[int, Session] = {}
         self.paths: dict[bytes | tuple[bytes, bytes], Path] = {}
         self.drops: dict[str, int] = {}
+        #: Those of the paths that have no session now, longest without one first.
+        self._idle: dict[bytes | tuple[bytes, bytes], Path] = {}
         self._path_mtu = path_mtu
         self._route_mtu = route_mtu
         self._ipv4: dict[bytes, Session] = {}
@@ -111,6 +116,8 @@ class Table:
                     # Perhaps the same gateway, known by another port now.
                     port = old.path.port
                 self.follow(path, port)
+        elif not path.users:
+            self._idle.pop(key, None)
         path.users += 1
         if effect.keepalive:
             if path.members is None:
@@ -153,8 +160,18 @@ class Table:
             del path.members[session.call_id]
         path.users -= 1
         if not path.users and self.paths.get(path.key) is path:
+            self._leave(path)
+
+    def _leave(self, path: Path) -> None:
+        """A path has no session any more; what a NAT does with it is not worth remembering."""
+        if path.udp:
             self.follow(path, 0)
             del self.paths[path.key]
+            return
+        path.members, path.keepalive = None, 0.0
+        self._idle[path.key] = path
+        if len(self._idle) > IDLE_PATHS:
+            del self.paths[self._idle.pop(next(iter(self._idle))).key]
 
     def owner(self, address: bytes) -> Session | None:
         """The session whose prefix or IPv4 home address covers a packed address."""

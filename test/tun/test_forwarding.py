@@ -13,6 +13,7 @@ from appliance.counters import LMA, MAG, CounterSet
 from appliance.protocols.pmipv6.events import Install
 from appliance.tun import packet as ip
 from appliance.tun.forwarding import Forwarding
+from appliance.tun.forwarding_table import IDLE_PATHS
 from test.tun.vectors import INNER4_DOWN, INNER6_DOWN, INNER6_UP
 
 CASES = int(os.environ.get("FUZZ", "200"))
@@ -134,7 +135,39 @@ class LmaInboundTests(LmaCase):
         self.assertIsNone(self.inbound(INNER6_UP))
         self.assertEqual(self.inbound(INNER6_UP, OTHER), INNER6_UP)
         self.assertEqual(self.table.sessions[1].packets_up, 2)
-        self.assertEqual(list(self.table.paths), [OTHER])
+        users = {path.peer: path.users for path in self.table.paths.values()}
+        self.assertEqual(users, {MAG_ADDRESS: 0, OTHER: 1})
+
+    def test_to_and_fro(self) -> None:
+        """What is known of the way to a gateway is not asked for again at each handover."""
+        asked: list[bytes] = []
+
+        def route_mtu(_local: bytes, peer: bytes) -> int:
+            asked.append(peer)
+            return 1400 + len(asked)
+
+        table = Forwarding(self.counters, "lma", LMA_ADDRESS, route_mtu=route_mtu)
+        for peer in (MAG_ADDRESS, OTHER, MAG_ADDRESS, OTHER):
+            table.install(session(peer=peer))
+        self.assertEqual(asked, [MAG_ADDRESS, OTHER])
+        self.assertEqual(table.sessions[1].path.mtu, 1402)
+        table.lower(table.sessions[1].path, 1300, 5.0)
+        table.remove(1)
+        table.install(session(peer=OTHER))
+        self.assertEqual(table.sessions[1].path.mtu, 1300)
+        table.remove(1)
+        table.tick(606.0)
+        table.install(session(peer=OTHER))
+        self.assertEqual(table.sessions[1].path.mtu, 1402)
+
+    def test_idle_paths_are_bounded(self) -> None:
+        """Of paths without a session only the latest are remembered; one in use is never forgotten."""
+        for number in range(IDLE_PATHS + 8):
+            self.table.install(session(2, peer=number.to_bytes(16, "big")))
+        self.assertEqual(len(self.table.paths), IDLE_PATHS + 2)
+        self.assertIn(MAG_ADDRESS, self.table.paths)
+        self.assertNotIn((6).to_bytes(16, "big"), self.table.paths)
+        self.assertIn((7).to_bytes(16, "big"), self.table.paths)
 
     def test_remove(self) -> None:
         """A removed session neither sends nor gets; a prefix given on stays with its new session."""
@@ -145,7 +178,8 @@ class LmaInboundTests(LmaCase):
         self.table.remove(2)
         self.assertIsNone(self.inbound(INNER6_UP))
         self.assertIsNone(self.table.outbound(INNER6_DOWN, len(INNER6_DOWN), 0.0))
-        self.assertEqual((self.table.paths, self.table.drops), ({}, {"no-session": 1}))
+        self.assertEqual([path.users for path in self.table.paths.values()], [0])
+        self.assertEqual(self.table.drops, {"no-session": 1})
 
     def test_longest_prefix(self) -> None:
         """The longest prefix wins, also where it does not end at an octet."""
