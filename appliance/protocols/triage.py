@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from appliance.protocols.pmipv6.events import Excess, PacketReceived, Shed
 from appliance.protocols.pmipv6.reports import Budget
-from appliance.protocols.smallbatch import NAME, SLOT, SLOTS, SmallBatch
+from appliance.protocols.smallbatch import HEAD, NAME, SLOTS, SmallBatch
 
 #: Linux: SO_MEMINFO gives nine 32-bit numbers about a socket's memory; the first two are what waits and how
 #: much may wait.
@@ -34,9 +34,6 @@ USEFUL = 0.2
 #: a refusal costs almost as much as what it refuses.
 REFUSALS, REFUSALS_AT_ONCE = 300.0, 30.0
 
-
-Arrived = tuple[bytes, bytes, list[int]]
-"""What :meth:`SmallBatch.receive` gives."""
 
 #: MH type of binding updates.
 _UPDATE = 5
@@ -62,7 +59,7 @@ class Judge(Protocol):
         """How many of the others may wait."""
 
     def sort(
-        self, octets: bytes, slot: int, sizes: list[int], sources: list[bytes]
+        self, octets: bytes, slot: int, sizes: list[int], sources: list[bytes], whole: Callable[[int], bytes]
     ) -> tuple[list[int], list[int]]:
         """Numbers of those that must not be lost, and of the others."""
 
@@ -96,6 +93,9 @@ class Triage:
         self._feed = feed
         self._v6 = len(destination) == 16
         self._batch: SmallBatch | None = None
+        # Where in the socket addresses of a batch the packed addresses are.
+        low, high = (8, 24) if self._v6 else (4, 8)
+        self._places = [slice(at + low, at + high) for at in range(0, NAME * SLOTS, NAME)]
         # With the time at which each was taken from the kernel.
         self._urgent: deque[tuple[float, PacketReceived]] = deque()
         self._others: deque[tuple[float, PacketReceived]] = deque()
@@ -145,52 +145,54 @@ class Triage:
         """Empty the kernel's buffer; whether that was done."""
         if self._batch is None:
             self._batch = SmallBatch()
-        take, descriptor = self._batch.receive, self._socket.fileno()
-        # Where in a socket address the packed address is.
-        low, high = (8, 24) if self._v6 else (4, 8)
+        take, whole, descriptor = self._batch.receive, self._batch.whole, self._socket.fileno()
         room = self._judge.room if limits is not None else URGENT
         telling = limits is not None and limits.congestion_action != "drop"
         now = self._reactor.seconds()
         sizes: list[int] = []
         for _ in range(BATCHES):
             try:
-                octets, names, sizes = take(descriptor)
+                heads, names, sizes = take(descriptor)
             except OSError:
                 # A pending ICMP error of an earlier send.
                 continue
-            sources = [names[at + low : at + high] for at in range(0, NAME * len(sizes), NAME)]
-            first, rest = self._judge.sort(octets, SLOT, sizes, sources)
+            count = len(sizes)
+            if names == names[:NAME] * count:
+                sources = [names[self._places[0]]] * count
+            else:
+                sources = [names[place] for place in self._places[:count]]
+            first, rest = self._judge.sort(heads, HEAD, sizes, sources, whole)
             fits, fit = max(0, URGENT - len(self._urgent)), max(0, room - len(self._others))
-            arrived = octets, names, sizes
-            self._urgent += [(now, self._packet(arrived, number)) for number in first[:fits]]
-            self._others += [(now, self._packet(arrived, number)) for number in rest[:fit]]
+            self._urgent += [(now, self._packet(names, number)) for number in first[:fits]]
+            self._others += [(now, self._packet(names, number)) for number in rest[:fit]]
             excess = first[fits:] + rest[fit:]
             if telling:
                 excess = [
                     number for number in excess
-                    if octets[SLOT * number + 2] != _UPDATE or not self._tell(arrived, number, now)
+                    if heads[HEAD * number + 2] != _UPDATE or not self._tell(names, number, now)
                 ]  # fmt: skip
             if excess:
-                updates = sum([octets[SLOT * number + 2] == _UPDATE for number in excess])
+                kinds = heads[2::HEAD]
+                updates = sum([kinds[number] == _UPDATE for number in excess])
                 self._feed(Shed(updates, len(excess) - updates))
             if len(sizes) < SLOTS:
                 break
         return len(sizes) < SLOTS
 
-    def _packet(self, arrived: Arrived, number: int) -> PacketReceived:
-        octets, names, sizes = arrived
-        at, name = SLOT * number, NAME * number
-        data = octets[at : at + sizes[number]]
+    def _packet(self, names: bytes, number: int) -> PacketReceived:
+        """A message of the batch that was taken last."""
+        assert self._batch is not None
+        name, data = NAME * number, self._batch.whole(number)
         if self._v6:
             return PacketReceived(data, names[name + 8 : name + 24], self._destination)
         port = int.from_bytes(names[name + 2 : name + 4], "big")
         return PacketReceived(data, names[name + 4 : name + 8], self._destination, port)
 
-    def _tell(self, arrived: Arrived, number: int, now: float) -> bool:
+    def _tell(self, names: bytes, number: int, now: float) -> bool:
         """Have an update refused with an answer, if not too many were."""
         if not self._budget.spend(now):
             return False
-        self._feed(Excess(self._packet(arrived, number)))
+        self._feed(Excess(self._packet(names, number)))
         return True
 
     def _give_up(self, queue: deque[tuple[float, PacketReceived]], oldest: float) -> None:

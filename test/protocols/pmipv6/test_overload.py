@@ -15,6 +15,7 @@ from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.events import Excess, Notify, PacketReceived, Reconfigure, Send, Shed, Strain
 from appliance.protocols.pmipv6.settings import Peer, RedirectTarget
 from appliance.protocols.pmipv6.sieve import ROOM
+from appliance.protocols.smallbatch import HEAD
 from appliance.protocols.triage import AT_ONCE, URGENT, Triage
 from test.protocols.pmipv6 import lma_fakes
 from test.protocols.pmipv6.lma_fakes import LL2, LMA_ADDRESS, MAG1, MAG2, MN1, STRANGER, World
@@ -158,10 +159,10 @@ class PolicyTests(SynchronousTestCase):
 
 def sort(anchor: World, *messages: tuple[bytes, bytes]) -> list[bool]:
     """For each message and source whether it is urgent."""
-    slot = 2112
-    octets = b"".join(data.ljust(slot, b"\xee") for data, _ in messages)
+    slot = HEAD
+    octets = b"".join(data[:slot].ljust(slot, b"\xee") for data, _ in messages)
     sizes, sources = [len(data) for data, _ in messages], [source for _, source in messages]
-    urgent, others = anchor.lma.sieve.sort(octets, slot, sizes, sources)
+    urgent, others = anchor.lma.sieve.sort(octets, slot, sizes, sources, lambda number: messages[number][0])
     assert sorted(urgent + others) == list(range(len(messages)))
     return [number in urgent for number in range(len(messages))]
 
@@ -218,6 +219,23 @@ class SieveTests(SynchronousTestCase):
         for _ in range(data.draw(st.integers(1, 4))):
             message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
         sort(anchor, (bytes(message), MAG1))
+
+    @given(st.data())
+    @settings(max_examples=200, deadline=None)
+    def test_together(self, data: st.DataObject) -> None:
+        """A batch of nothing but updates, sorted by their names alone, is sorted as among other messages."""
+        anchor = world()
+        new = b"new@example.org"
+        names = st.sampled_from((MN1, MN1 + b"\0", new, new + b"\0", b"", b"\0", b"x" * 200))
+        sources = st.sampled_from((MAG1, MAG1, MAG1, STRANGER))
+        messages = [
+            (anchor.build(mn=name)[0], source)
+            for name, source in data.draw(st.lists(st.tuples(names, sources), min_size=1, max_size=6))
+        ]
+        heartbeat = seal(encode(Heartbeat(0, 1, [])), MAG1, LMA_ADDRESS)
+        found = sort(anchor, *messages)
+        self.assertEqual(found, sort(anchor, *messages, (heartbeat, MAG1))[:-1])
+        self.assertEqual(found, [sort(anchor, message)[0] for message in messages])
 
 
 class TriageTests(SynchronousTestCase):
