@@ -199,6 +199,36 @@ class Kernel:
         """Take a rule away that :meth:`add_rule` made; False: we did not. Raises ResourceError."""
         return await self._take_back(_rule(rule))
 
+    async def add_table_default(self, family: int, table: int, device: str, source: bytes) -> bool:
+        """Lead everything in a table to a device, with a source (packed); raises ResourceError.
+
+        It goes with the source or the device, and needs no journal.
+        """
+        where = {"dst": "::/0" if family == 6 else "0.0.0.0/0", "oif": self._index(device)}
+        return await self._in_table(family, table, **where, prefsrc=str(ip_address(source)))
+
+    async def add_table_throw(self, family: int, table: int, network: bytes, length: int) -> bool:
+        """Let a table not know a network (packed), so that the next rule is tried; raises ResourceError.
+
+        Nobody looks into the table of an ended process.
+        """
+        return await self._in_table(family, table, dst=f"{ip_address(network)}/{length}", type="throw")
+
+    async def remove_table_throw(self, family: int, table: int, network: bytes, length: int) -> None:
+        """Take that back; raises ResourceError."""
+        text = f"{ip_address(network)}/{length}"
+        await self._in_table(family, table, "del", dst=text, type="throw")
+
+    async def _in_table(self, family: int, table: int, what: str = "replace", **route: Any) -> bool:
+        number = socket.AF_INET6 if family == 6 else socket.AF_INET
+        try:
+            await self._netlink.route(what, family=number, table=table, **route)
+        except NetlinkError as error:
+            if what == "del" and error.code in _GONE:
+                return True
+            raise _explain(error.code, f"route {route['dst']} in table {table}") from None
+        return True
+
     async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:
         """Take an address away that :meth:`add_address` made; False: we did not. Raises ResourceError."""
         return await self._take_back(_address(interface, address, plen))
