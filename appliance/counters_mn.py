@@ -1,130 +1,27 @@
-"""The rows of ``show mn-client statistics``, in screen order."""
+"""The rows of ``show mn-client statistics``, in screen order: what the core counts, then its surroundings."""
 
-from appliance.counters_lma import DENY_REASONS
-from appliance.counters_table import Table, event, group, total, tunnel_rows
-
-#: Those of the anchor's denials that a host can get, and what only a mobile node has rows for.
-_REASONS = (
-    *(row for row in DENY_REASONS if not 152 <= row[1] <= 163),
-    ("Home Reg Not Supported", 131, "It is no home agent (131)."),
-    ("Not Home Agent For Node", 133, "It knows no binding, or serves no such node (133)."),
-    ("Mobile Router Not Permitted", 140, "We may not be a mobile router (140)."),
-    ("Invalid Prefix", 141, "A mobile network prefix is not one of the home agent's (141)."),
-    ("Not Authorized For Prefix", 142, "A mobile network prefix is not ours (142)."),
-    ("Forwarding Setup Failed", 143, "No mobile network prefix is known, or cannot be routed (143)."),
-    ("MCOA Malformed", 164, "A binding identifier option cannot be used (164)."),
-    ("MCOA Non-MCOA Binding Exists", 165, "A plain binding is there already (165)."),
-    ("MCOA Prohibited", 166, "There may be one care-of address only (166)."),
-    ("MCOA Bulk Prohibited", 168, "Each care-of address wants an update of its own (168)."),
-    ("MCOA Home And Foreign", 169, "Home and care-of address exclude each other (169)."),
-    ("Invalid Care-of Address", 174, "The care-of address may not be one (174)."),
-)
+from appliance.counters_mn_core import CORE
+from appliance.counters_table import Table, event, extra, group, tunnel_rows
 
 MN = Table(
     (
+        *CORE,
         *group(
-            "Binding Update Sent",
-            total("Total", "Every binding update sent to a home agent.", "binding-update-sent/*"),
-            event("Initial", "First transmission without a binding."),
-            event("Initial Re-Xmit", "The same again, because no answer came in time."),
-            event("Refresh", "First transmission of an extension, or of a keep-alive through a NAT."),
-            event("Refresh Re-Xmit", "The same again, because no answer came in time."),
-            event("Handoff", "First transmission with a new care-of address."),
-            event("Handoff Re-Xmit", "The same again, because no answer came in time."),
-            event("Dereg", "First transmission with lifetime 0."),
-            event("Dereg Re-Xmit", "The same again, because no answer came in time."),
-        ),
-        *group(
-            "Binding Acknowledgement Rcvd",
-            total(
-                "Total",
-                "Every binding acknowledgement of a home agent that came in.",
-                "binding-acknowledgement-rcvd/accepted",
-                "binding-acknowledgement-rcvd/denied",
-                "binding-acknowledgement-rcvd/discarded",
-            ),
-            event("Accepted", "Answer to one of our updates with a status below 128."),
-            event("Denied", "Answer to one of our updates with a status of 128 or more."),
-            total("Discarded", "Not used; the next group tells why.", "binding-acknowledgement-discarded/*"),
-        ),
-        *group(
-            "Denied by Home Agent",
-            *(event(label, help, status) for label, status, help in _REASONS),
-            event("Other", "Denied with a status that has no row here."),
-        ),
-        *group(
-            "Binding Acknowledgement Discarded",
-            event("No Matching Request", "No update with its sequence number waits for an answer."),
-            event("Authentication Failed", "Its authenticator is wrong, or it has none."),
-            event("Mesg ID Mismatch", "It does not echo the MESG-ID of the update."),
-            event("Malformed", "An option or a fixed field that cannot be used."),
-        ),
-        *group(
-            "Mobility Messages Received",
-            total("Total", "Every mobility message that came in.", "mobility-messages-received/*"),
-            event("Binding Acknowledgement", "One that could be read, from whomever."),
-            event("Binding Refresh Request", "One that could be read."),
-            event("Home Test", "One that could be read."),
-            event("Care-of Test", "One that could be read."),
-            event("Binding Error", "One that could be read."),
-            event("Binding Revocation Indication", "One that could be read."),
-            event("Home Agent Switch", "One that could be read."),
-            event("Other", "One of a type that a mobile node has no use for."),
-            event("Unknown Type", "One of a type that is not known."),
-            event("Checksum Error", "Its checksum is wrong."),
-            event("Malformed", "It cannot be read."),
-        ),
-        *group(
-            "Mobility Messages Ignored",
-            event("Binding Refresh Request", "From a node that we have no binding with."),
-            event("Home Test", "Not asked for, or not by the way that it has to come."),
-            event("Care-of Test", "Not asked for, or not by the way that it has to come."),
-            event("Binding Acknowledgement", "Of a correspondent: not asked for, or not authentic."),
-            event("Binding Error", "From a node that we do not deal with, or not believed."),
-            event("Binding Revocation Indication", "Not of our home agent, or not authentic."),
-            event("Home Agent Switch", "Not of our home agent."),
-        ),
-        *group(
-            "Registration",
-            event("Registered", "The home agent has accepted a binding that was not there."),
-            event("Moved", "The home agent has accepted another care-of address."),
-            event("Returned Home", "The binding was taken away because the node is at home."),
-            event("Deregistered", "The binding was taken away otherwise."),
-            event("Expired", "The lifetime was over before an update was answered."),
-            event("Revoked", "The home agent has taken the binding back."),
-            event("Home Agent Changed", "Another home agent is asked."),
-            event("NAT Found", "The home agent has seen a NAT between."),
-            event("Refresh Advised", "The home agent has named a time to refresh."),
-        ),
-        *group(
-            "Binding Revocation",
-            event("Acknowledgement Sent", "Answer to a Binding Revocation Indication."),
-            event("Refused", "The same, with a status of 128 or more."),
-        ),
-        *group(
-            "Return Routability",
-            event("Home Test Init Sent", "Every one, repetitions too."),
-            event("Care-of Test Init Sent", "Every one, repetitions too."),
-            event("Binding Update Sent", "To a correspondent node, repetitions too."),
-            event("Optimized", "A correspondent node has a binding that it had not."),
-            event("Denied", "A correspondent node has refused a binding."),
-            event("Not Supported", "A correspondent node does not know route optimization, or is silent."),
-            event("Table Full", "A correspondent node stays with the tunnel: there are too many."),
-        ),
-        *group(
-            "Discovery",
-            event("Home Agent Requests", "Home Agent Address Discovery Request sent."),
-            event("Home Agent Replies", "Reply to one of our requests."),
-            event("Prefix Solicitations", "Mobile Prefix Solicitation sent."),
-            event("Prefix Advertisements", "Advertisement of our home agent that was used."),
-            event("Ignored", "Message of these protocols that was not used."),
-            event("Parameter Problems", "A node has told us that it does not know what we sent."),
-        ),
-        *group(
-            "Errors Sent",
-            event("Binding Error", "A Binding Error was sent in answer."),
-            event("Parameter Problem", "An ICMPv6 Parameter Problem was sent in answer."),
+            "Surroundings",
+            event("Not Sent", "Message that the host refused to send."),
+            event("Link Changes", "The addresses that can be used have changed."),
         ),
         *tunnel_rows(),
+        *group(
+            "Home Address Data",
+            event("Source Not Ours", "Packet at the TUN device from an address that is no home address."),
+            event("No Tunnel", "Packet from the home address while there is no binding."),
+        ),
+        *group(
+            "Route Optimization Data",
+            event("Packets Sent", "Packet straight to a correspondent node, with a Home Address option."),
+            event("Packets Received", "Packet straight from one, by a type 2 routing header."),
+            extra("Packets Refused", "Packet with a routing header that is not from such a correspondent."),
+        ),
     )
 )
