@@ -13,9 +13,9 @@ from typing import Any
 from attrs import evolve
 
 from appliance.counters import CounterSet
+from appliance.counters_mn import MN
 from appliance.errors import ResourceError
 from appliance.protocols.driver import CoreDriver
-from appliance.protocols.mn.counting import Counting
 from appliance.protocols.mn.ends import End
 from appliance.protocols.mn.events import (
     AtHome,
@@ -48,8 +48,9 @@ from appliance.tun import packet as ip
 from appliance.tun.device import System as Host
 
 MOBILITY = 135
-#: IPv6 headers, routing header and a mobility message begin there.
+#: Octets of a type 2 routing header.
 ROUTING_HEADER = 24
+_NOT_SENT, _LINK_CHANGES = MN.index("surroundings/not-sent"), MN.index("surroundings/link-changes")
 
 
 class MnDriver:
@@ -73,7 +74,7 @@ class MnDriver:
         self._host_state = host_state
         self._tell = tell
         self._probe = probe
-        self._counting = Counting(counters)
+        self._values = counters.values
         self._movement = Movement()
         self._snapshot = Snapshot()
         self._links: tuple[Link, ...] | None = None
@@ -131,7 +132,7 @@ class MnDriver:
         links = self._follow(links)
         if links != self._links:
             self._links = links
-            self._counting.moved()
+            self._values[_LINK_CHANGES] += 1
             self._sources()
             self.feed(Links(links))
 
@@ -207,7 +208,6 @@ class MnDriver:
 
     def _icmp(self, data: bytes, source: bytes, destination: bytes, home: bytes) -> None:
         if verified(data, source, home or destination):
-            self._counting.icmp_received()
             self.feed(IcmpReceived(data, source, destination, home))
 
     def _from_tunnel(self, packet: bytes, outer: bytes, port: int) -> None:
@@ -216,7 +216,6 @@ class MnDriver:
         self._received(MessageReceived(packet[40:], source, destination, b"", not outer, outer, port))
 
     def _received(self, event: MessageReceived) -> None:
-        self._counting.received(event.data)
         if self._probe is not None:
             to = event.home or event.destination
             told = PacketReceived(event.data, event.source, to, event.port)
@@ -226,9 +225,10 @@ class MnDriver:
     # ---- what goes
 
     def _send(self, effect: SendMessage) -> None:
-        sent = self._send_now(effect)
-        self._counting.sent(effect.data, sent, bool(effect.outer))
-        if sent and self._probe is not None:
+        if not self._send_now(effect):
+            # It is sent again by the core's own timer.
+            self._values[_NOT_SENT] += 1
+        elif self._probe is not None:
             told = Send(effect.data, effect.home or effect.source, effect.destination, effect.port)
             self._probe.sent(told)
 
@@ -248,16 +248,15 @@ class MnDriver:
 
     def _send_icmp(self, effect: SendIcmp) -> None:
         if effect.tunnelled:
-            self.traffic.to_home(plain(ip.ICMP6, effect))
+            sent = self.traffic.to_home(plain(ip.ICMP6, effect))
         else:
             end = self._end(effect.interface, effect.source)
-            if end is None:
-                return
             if effect.home:
-                end.send_whole(home_packet(ip.ICMP6, effect))
+                sent = end is not None and end.send_whole(home_packet(ip.ICMP6, effect))
             else:
-                end.send_icmp(effect.data, effect.destination)
-        self._counting.icmp_sent()
+                sent = end is not None and end.send_icmp(effect.data, effect.destination)
+        if not sent:
+            self._values[_NOT_SENT] += 1
 
     def _tunnel(self, effect: Tunnel) -> None:
         try:
@@ -285,7 +284,6 @@ class MnDriver:
             return
         if self._home_end is None:
             self._home_end = self._open(effect.interface, effect.address)
-            self._counting.returned()
         if effect.advertise:
             try:
                 announce(effect.interface, effect.address)
