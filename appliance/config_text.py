@@ -13,6 +13,7 @@ from appliance.cli.commands import (
     configuration_diameter,
     configuration_health,
     configuration_hosts,
+    configuration_mn,
     configuration_policy,
     configuration_quality,
     configuration_revocation,
@@ -39,6 +40,7 @@ COMMAND_MODULES = (
     configuration_congestion,
     configuration_quality,
     configuration_policy,
+    configuration_mn,
     management,
 )
 ROOT = configuration.ROOT

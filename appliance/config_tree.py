@@ -24,6 +24,7 @@ from appliance.protocols.diameter.settings import (
     Server,
     ServerGroup,
 )
+from appliance.protocols.mn.settings import MnSettings, MobileInterface
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import ServiceProfile
 from appliance.protocols.pmipv6.settings import (
@@ -150,6 +151,8 @@ SETTINGS: dict[str, type] = {
     "config": Congestion,
     "lma-service": LmaSettings,
     "mag-service": MagSettings,
+    "mn-client": MnSettings,
+    "mn-interface": MobileInterface,
     "subscriber": Profile,
     "service-profile": ServiceProfile,
     "ipv6 pool": PrefixPool,

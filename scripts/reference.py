@@ -45,6 +45,7 @@ TITLES = {
     configuration.SERVICE_PROFILE: "Service profile configuration mode",
     configuration.LMA: "LMA service configuration mode",
     configuration.MAG: "MAG service configuration mode",
+    configuration.MN: "Mobile node configuration mode",
     configuration.ENDPOINT: "Diameter endpoint configuration mode",
     configuration.GROUP: "AAA group configuration mode",
     configuration.SERVER: "AAA server configuration mode",

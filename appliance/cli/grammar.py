@@ -38,6 +38,7 @@ VOCABULARY: dict[str, str] = {
     "default": "Returns a setting to its factory value",
     "lma-service": "Local mobility anchor service",
     "mag-service": "Mobile access gateway service",
+    "mn-client": "Mobile node",
     "no": "Disables or removes a setting",
     "show": "Displays information",
     "statistics": "Counters",

@@ -16,6 +16,7 @@ from appliance.config_tree import SETTINGS, factory_value, limits
 OUTSIDE, ROOT, CONTEXT, INTERFACE = "outside", "config", "context", "interface"
 SUBSCRIBER, LMA, MAG, SSHD = "subscriber", "lma-service", "mag-service", "sshd"
 SERVICE_PROFILE = "service-profile"
+MN = "mn-client"
 ENDPOINT, GROUP, SERVER, USER = "diameter-endpoint", "aaa-group", "aaa-server", "aaa-user"
 
 PREFIX_POOL = SETTINGS["ipv6 pool"]
@@ -29,6 +30,7 @@ PROMPTS = {
     SERVICE_PROFILE: "config-service-profile",
     LMA: "config-lma-service",
     MAG: "config-mag-service",
+    MN: "config-mn-client",
     SSHD: "config-sshd",
     ENDPOINT: "config-ctx-diameter",
     GROUP: "config-aaa-group",
