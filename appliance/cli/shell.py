@@ -25,6 +25,7 @@ from appliance.cli.commands import (
     files,
     lma,
     mag,
+    mipv6ha,
     mn,
     monitor,
     newcall,
@@ -43,7 +44,8 @@ from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
 COMMAND_MODULES = (
-    base, session, files, lma, newcall, mag, mn, diameter, aaa, accounting, monitor, capture, views, congestion,
+    base, session, files, lma, mipv6ha, newcall, mag, mn, diameter, aaa, accounting, monitor, capture, views,
+    congestion,
 )  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.
