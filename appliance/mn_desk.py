@@ -105,8 +105,8 @@ class MnDesk:
             quiet.silence(quiet.ANYBODY, quiet.ERRONEOUS_HEADER)
         except OSError as error:
             text = (
-                f"the kernel's answers to routing headers cannot be switched off ({error.strerror}): on a kernel "
-                "without CONFIG_IPV6_MIP6 the home agent gets an error for each acknowledgement"
+                f"the kernel's answers to routing headers cannot be switched off ({error.strerror}): on a "
+                "kernel without CONFIG_IPV6_MIP6 the home agent gets an error for each acknowledgement"
             )
             self._tell("warning", f"mn-client: {text}")
 

@@ -154,7 +154,7 @@ class Homeward:
         return head + bytes((packet[6], 2, 1, 2, 0, 0, 0xC9, 16)) + packet[8:24] + packet[40:]
 
     def outbound(self, packet: bytes, largest: int, now: float) -> Way | None:
-        """The way of a packet from the TUN device; ``largest`` is the size after it is split. ``None``: dropped.
+        """The way of a packet from the TUN device, ``largest`` octets after it is split; ``None``: dropped.
 
         The hop limit is left alone: the node itself is the sender, or its kernel has forwarded the packet.
         """
@@ -216,7 +216,7 @@ class Homeward:
             self._values[self._errors[opened]] += 1
             return None
         packet = data[opened.offset :] if opened.offset else data
-        # RFC 6275 section 11.3.3: only the home agent's tunnel, only what is for a home address. GRE is not agreed.
+        # RFC 6275 section 11.3.3: from the home agent, for a home address. GRE is never agreed.
         if source not in self._peers or opened.row.gre or not self._ours(ip.addresses(packet)[1]):
             self._values[self._errors["no-session-found"]] += 1
             return None
@@ -263,7 +263,7 @@ class Homeward:
     # ---- ICMP
 
     def tunnel_error(self, outer: int, message: bytes, now: float) -> None:
-        """An ICMP error about a packet that we may have sent: it may lower the MTU of a way (RFC 2473 section 8)."""
+        """An ICMP error about a packet that we may have sent: it may lower the MTU of a way (RFC 2473 8)."""
         if len(message) < 8 + (40 if outer == 6 else 20):
             return
         kind, code = message[0], message[1]

@@ -1,4 +1,4 @@
-"""Configuration commands of ``mn-client``: a mobile node (RFC 6275, RFC 4285, RFC 5555, RFC 5648, RFC 3963)."""
+"""Configuration commands of ``mn-client``: a mobile node (RFC 6275, 4285, 5555, 5648, 3963)."""
 
 from appliance.cli.commands.configuration import CONTEXT, MN, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
@@ -131,7 +131,7 @@ def _links() -> None:
         "interface <name:NAME 1-15>",
         name="Name of the device",
         preference="0 to 255, the highest of those that can be used is taken; factory value 100",
-        bid="Binding identifier of its care-of address (RFC 5648), 1 to 65535; its place in the list if not given",
+        bid="Binding identifier (RFC 5648), 1 to 65535; its place in the list if not given",
     )
     toggle(
         MN,
@@ -142,14 +142,14 @@ def _links() -> None:
     toggle(MN, "bulk", "bulk-registration", "All care-of addresses in one update")
     toggle(MN, "force_udp", "force-udp-encapsulation", "UDP over IPv4 even without a NAT (F flag)")
     toggle(MN, "tlv", "tlv-header", "Ask for the TLV header in UDP (T flag)")
-    number(MN, "nat-keepalive <nat_keepalive:NUMBER>", "Time between keep-alives if the home agent names none")
+    number(MN, "nat-keepalive <nat_keepalive:NUMBER>", "Time between keep-alives if none is named to us")
     toggle(MN, "mobile_router", "mobile-router", "The node is a mobile router (RFC 3963)")
     _many(
         "mobile-network-prefix",
         "mobile-network-prefix <prefix:IPV6/LEN>",
         "prefix",
         **{
-            "mobile-network-prefix": "A network behind the mobile router; without one the home agent knows them",
+            "mobile-network-prefix": "A network behind the router; without one the home agent knows them",
             "prefix": "IPv6 prefix",
         },
     )

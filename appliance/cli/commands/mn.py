@@ -1,4 +1,4 @@
-"""Exec commands of ``mn-client``: what a mobile node is set to, how it is doing, and what it is told to do."""
+"""Exec commands of ``mn-client``: settings and state of mobile nodes, and what they are told to do."""
 
 from collections.abc import Iterator
 from typing import Any

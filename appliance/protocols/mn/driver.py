@@ -1,4 +1,4 @@
-"""The core of a mobile node on the reactor: sockets that come and go with care-of addresses, TUN device, host.
+"""The core of a mobile node on the reactor: sockets of its care-of addresses, TUN device, host.
 
 ::
 
@@ -7,6 +7,7 @@
     operator ──Command, Reconfigure──▶          (CoreDriver) ──HomeAddress, AtHome──▶ HostState
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ from appliance.protocols.mn.events import (
     SendMessage,
     Tunnel,
 )
-from appliance.protocols.mn.homelink import announce
+from appliance.protocols.mn.homelink import announce, solicit
 from appliance.protocols.mn.hoststate import HostState
 from appliance.protocols.mn.movement import Movement, Snapshot
 from appliance.protocols.mn.packets import home_packet, plain, verified
@@ -124,6 +125,10 @@ class MnDriver:
             self._look = None
         now = self._clock().mono
         links = self._movement.links(snapshot, self._settings, now)
+        for interface in self._movement.ask:
+            # Down again already, or without an address of the link: the next look tries again.
+            with contextlib.suppress(OSError):
+                solicit(interface)
         deadline = self._movement.deadline
         if deadline is not None:
             self._look = self._reactor.callLater(max(0.0, deadline - now), self._look_again)

@@ -6,8 +6,8 @@
 
 RFC 6275 section 11.5.1 leaves movement detection to hints of the host. What Linux tells is enough: an
 interface loses its carrier, a router's advertisement makes an address, the test of the address ends, a
-default route comes. An address that was made before the carrier came back is believed only when a router
-has confirmed it, or when nothing better has come for a while.
+default route comes. Linux keeps addresses without a carrier and asks for no router when it is back. So an
+address of before is believed only when a router has confirmed it, and routers have to be asked by us.
 """
 
 from ipaddress import ip_network
@@ -20,8 +20,9 @@ from appliance.protocols.mn.settings import MnSettings
 #: Of <linux/if_addr.h>: not to be used for new connections; its test has failed or is going on.
 TEMPORARY, DAD_FAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x08, 0x20, 0x40, 0x80
 GLOBAL = 0
-#: Seconds after the carrier came back until an address of before counts although no router confirmed it.
-GRACE = 3.0
+#: Seconds after the carrier came back in which routers are asked, and between two questions
+#: (RFC 4861 section 10: RTR_SOLICITATION_INTERVAL is four, but three questions shall fit).
+GRACE, INTERVAL = 3.5, 1.0
 
 
 @define(slots=True, frozen=True)
@@ -64,18 +65,24 @@ class Movement:
         self._chosen: dict[tuple[str, int], bytes] = {}
         #: When to look again (monotonic seconds) although nothing has changed; ``None``: not.
         self.deadline: float | None = None
+        #: Interfaces on which a router is to be asked for now.
+        self.ask: list[str] = []
+        self._asked: dict[str, float] = {}
 
     def links(self, snapshot: Snapshot, settings: MnSettings, now: float) -> tuple[Link, ...]:
         """All links that can be used, in the order of the configuration."""
         self.deadline = None
+        self.ask = []
         found: list[Link] = []
         for interface in settings.interfaces:
             device = snapshot.devices.get(interface.name)
             if device is None or not device.up:
                 continue
-            at_home = any(_is_home(each.address, settings) for each in device.addresses)
+            self._seek(device, now)
+            fresh = [each for each in device.addresses if _fresh(each, device)]
+            at_home = any(_is_home(each.address, settings) for each in fresh)
             for size in (16, 4):
-                address = self._choose(snapshot, device, size, settings, now)
+                address = self._choose(snapshot, device.name, fresh, size, settings)
                 key = (device.name, size)
                 if address is None:
                     self._chosen.pop(key, None)
@@ -84,28 +91,32 @@ class Movement:
                 found.append(Link(device.name, address, at_home and size == 16))
         return tuple(found)
 
-    def _choose(
-        self, snapshot: Snapshot, device: Device, size: int, settings: MnSettings, now: float
-    ) -> bytes | None:
-        fit = [each for each in device.addresses if len(each.address) == size and _fits(each, settings)]
-        fit = [each for each in fit if _reaches(snapshot, device.name, each, settings)]
-        fresh = [each for each in fit if each.flags & PERMANENT or each.confirmed >= device.since]
-        if not fresh and fit:
-            if now < device.since + GRACE:
-                self._again(device.since + GRACE)
-                return None
-            fresh = fit
-        if not fresh:
-            return None
-        before = self._chosen.get((device.name, size))
-        # The home prefix first: an address of it on a link says that the node is at home.
-        return min(fresh, key=lambda each: _rank(each, before, settings)).address
-
-    def _again(self, when: float) -> None:
+    def _seek(self, device: Device, now: float) -> None:
+        """Ask for a router as long as none has shown itself since the carrier came."""
+        if now > device.since + GRACE or any(
+            len(each.address) == 16 and each.scope == GLOBAL and each.confirmed >= device.since
+            for each in device.addresses
+        ):
+            return
+        if now >= self._asked.get(device.name, 0.0) + INTERVAL:
+            self._asked[device.name] = now
+            self.ask.append(device.name)
+        when = self._asked[device.name] + INTERVAL
         self.deadline = when if self.deadline is None else min(self.deadline, when)
 
+    def _choose(
+        self, snapshot: Snapshot, device: str, fresh: list[Address], size: int, settings: MnSettings
+    ) -> bytes | None:
+        fit = [each for each in fresh if len(each.address) == size and _fits(each, settings)]
+        fit = [each for each in fit if _reaches(snapshot, device, each, settings)]
+        if not fit:
+            return None
+        before = self._chosen.get((device, size))
+        # The home prefix first: an address of it on a link says that the node is at home.
+        return min(fit, key=lambda each: _rank(each, before, settings)).address
 
-def _rank(address: Address, before: bytes | None, settings: MnSettings) -> tuple[bool, bool, bool, bool, float]:
+
+def _rank(address: Address, before: bytes | None, settings: MnSettings) -> tuple[bool | float, ...]:
     return (
         not _is_home(address.address, settings),
         bool(address.flags & DEPRECATED),
@@ -113,6 +124,13 @@ def _rank(address: Address, before: bytes | None, settings: MnSettings) -> tuple
         bool(address.flags & TEMPORARY),
         -address.confirmed,
     )
+
+
+def _fresh(address: Address, device: Device) -> bool:
+    """Whether it is of the network that the device is in now; of IPv4 the DHCP client takes care."""
+    if len(address.address) == 4 or address.flags & PERMANENT:
+        return True
+    return address.confirmed >= device.since
 
 
 def _fits(address: Address, settings: MnSettings) -> bool:

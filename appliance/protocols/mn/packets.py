@@ -21,7 +21,7 @@ def plain(protocol: int, effect: Sends) -> bytes:
 
 
 def home_packet(protocol: int, effect: Sends) -> bytes:
-    """The packet of a message with a Home Address option (RFC 6275 section 6.3: at 8n+6, PadN of 4 octets)."""
+    """The packet of a message with a Home Address option (RFC 6275 section 6.3: at 8n+6, PadN of 4)."""
     option = bytes((protocol, 2, 1, 2, 0, 0, 0xC9, 16)) + effect.home
     return ip.ipv6_packet(effect.source, effect.destination, ip.DESTINATION_OPTIONS, option + effect.data)
 

@@ -36,8 +36,8 @@ Hear = Callable[[bytes], None]
 class Traffic:
     """TUN device and tunnels of one client.
 
-    ``on_message(packet, outer, port)`` gets packets with a Mobility Header that came out of a tunnel; ``outer``
-    is the IPv4 source, empty if it was not UDP. ``on_correspondent(address)``: who sends through the tunnel.
+    ``on_message(packet, outer, port)`` gets packets with a Mobility Header that came out of a tunnel;
+    ``outer`` is the IPv4 source, empty if it was not UDP. ``on_correspondent(address)``: who sends through it.
     """
 
     def __init__(
