@@ -98,7 +98,7 @@ class Movement:
             for each in device.addresses
         ):
             return
-        if now >= self._asked.get(device.name, 0.0) + INTERVAL:
+        if now >= self._asked.get(device.name, -INTERVAL) + INTERVAL:
             self._asked[device.name] = now
             self.ask.append(device.name)
         when = self._asked[device.name] + INTERVAL

@@ -37,7 +37,7 @@ class Traffic:
     """TUN device and tunnels of one client.
 
     ``on_message(packet, outer, port)`` gets packets with a Mobility Header that came out of a tunnel;
-    ``outer`` is the IPv4 source, empty if it was not UDP. ``on_correspondent(address)``: who sends through it.
+    ``outer`` is the IPv4 source, empty if not UDP. ``on_correspondent(address)``: who sends through it.
     """
 
     def __init__(
