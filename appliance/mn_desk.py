@@ -125,9 +125,7 @@ class MnDesk:
     async def stop(self) -> None:
         """De-register and stop all of them."""
         await self._watch.stop()
-        await asyncio.gather(*(service.farewell() for service in self._running.values()))
-        for name in list(self._running):
-            await self._stop(name)
+        await asyncio.gather(*(self._stop(name) for name in list(self._running)))
 
 
 def _differs(one: MnSettings, other: MnSettings) -> bool:

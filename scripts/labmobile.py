@@ -83,6 +83,8 @@ class MobileLab(Lab):
             for other, address in MAG_ADDRESSES.items():
                 if other != role:
                     self.ip(role, f"route add {PREFIXES[other]}/64 via {address}")
+            program = (sys.executable, "-m", "scripts.labrouter", "acc0", prefix)
+            self._routers[role] = self.popen(role, *program, env=environment())
         self.ip("cn", "route add default via 2001:db8:eeee::1", "route add default via 192.0.2.1")
         self._serve("mag1")
 
@@ -106,26 +108,18 @@ class MobileLab(Lab):
             self.ip("mn", "link set cell0 down", "addr flush dev cell0")
 
     def _serve(self, role: str) -> None:
-        """The router begins to serve the cable that ends there."""
+        """The router gets its address on the cable that ends there."""
         self.ip(role, f"addr replace {PREFIXES[role]}1/64 dev acc0 nodad")
-        program = (sys.executable, "-m", "scripts.labrouter", "acc0", PREFIXES[role])
-        self._routers[role] = self.popen(role, *program, env=environment())
 
     def move(self, source: str, target: str) -> None:
         """The mobile node comes to another router."""
-        self._end(source)
         super().move(source, target)
         self._serve(target)
 
-    def _end(self, role: str) -> None:
-        router = self._routers.pop(role, None)
-        if router is not None:
-            stop(router)
-
     def down(self) -> None:
         """Remove everything."""
-        for role in list(self._routers):
-            self._end(role)
+        while self._routers:
+            stop(self._routers.popitem()[1])
         super().down()
 
 

@@ -29,12 +29,15 @@ def advertisement(prefix: str) -> bytes:
 
 
 def serve(device: str, prefix: str) -> None:
-    """Advertise for ever."""
-    index = 0
-    while not index:
+    """Advertise for ever, whenever the device is there."""
+    while True:
         with contextlib.suppress(OSError):
-            index = socket.if_nametoindex(device)
+            advertise(socket.if_nametoindex(device), prefix)
         time.sleep(0.02)
+
+
+def advertise(index: int, prefix: str) -> None:
+    """Advertise on a device; raises OSError when it is gone."""
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
         sock.setsockopt(socket.IPPROTO_IPV6, MULTICAST_IF, index)
         sock.setsockopt(socket.IPPROTO_IPV6, MULTICAST_HOPS, 255)
@@ -45,8 +48,7 @@ def serve(device: str, prefix: str) -> None:
             heard, _, _ = select.select([sock], [], [], max(0.0, due - time.monotonic()))
             if heard and sock.recv(2048)[0] != SOLICITATION:
                 continue
-            with contextlib.suppress(OSError):
-                sock.sendto(advertisement(prefix), (ALL_NODES, 0, 0, index))
+            sock.sendto(advertisement(prefix), (ALL_NODES, 0, 0, index))
             due = time.monotonic() + INTERVAL
 
 

@@ -75,11 +75,7 @@ class LinkWatch:
             reader = asyncio.get_running_loop().create_task(self._read(events, changed))
             try:
                 while not reader.done():
-                    waiting = asyncio.ensure_future(changed.wait())
-                    await asyncio.wait({waiting, reader}, return_when=asyncio.FIRST_COMPLETED)
-                    if not waiting.done():
-                        waiting.cancel()
-                        break
+                    await changed.wait()
                     await asyncio.sleep(SETTLE)
                     changed.clear()
                     self._tell(await self._look(asking))
@@ -89,11 +85,14 @@ class LinkWatch:
                 await reader
 
     async def _read(self, events: Any, changed: asyncio.Event) -> None:
-        while True:
-            async for message in events.get():
-                if message["event"] in ("RTM_NEWLINK", "RTM_DELLINK"):
-                    self._follow(message)
-                changed.set()
+        try:
+            while True:
+                async for message in events.get():
+                    if message["event"] in ("RTM_NEWLINK", "RTM_DELLINK"):
+                        self._follow(message)
+                    changed.set()
+        finally:
+            changed.set()
 
     def _follow(self, message: Any) -> None:
         """Note when a device got or lost its carrier: a short loss is over when everything is read."""

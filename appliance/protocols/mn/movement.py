@@ -18,7 +18,7 @@ from appliance.protocols.mn.events import Link
 from appliance.protocols.mn.settings import MnSettings
 
 #: Of <linux/if_addr.h>: not to be used for new connections; its test has failed or is going on.
-TEMPORARY, DAD_FAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x08, 0x20, 0x40, 0x80
+TEMPORARY, OPTIMISTIC, DAD_FAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x01, 0x04, 0x08, 0x20, 0x40, 0x80
 GLOBAL = 0
 #: Seconds after the carrier came back in which routers are asked, and between two questions
 #: (RFC 4861 section 10: RTR_SOLICITATION_INTERVAL is four, but three questions shall fit).
@@ -135,7 +135,10 @@ def _fresh(address: Address, device: Device) -> bool:
 
 def _fits(address: Address, settings: MnSettings) -> bool:
     """Whether it can be used at all (RFC 6275 section 11.5.3: not before its test is over)."""
-    if address.scope != GLOBAL or address.flags & (TENTATIVE | DAD_FAILED):
+    if address.scope != GLOBAL or address.flags & DAD_FAILED:
+        return False
+    # RFC 4429: an optimistic address may be used while it is tested.
+    if address.flags & (TENTATIVE | OPTIMISTIC) == TENTATIVE:
         return False
     return address.address not in (settings.home_address, settings.ipv4_home_address)
 
