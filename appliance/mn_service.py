@@ -5,12 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from appliance import mn_views
 from appliance.config_plan import DEVICE_NAME_LENGTH
 from appliance.counters import MN, CounterSet
 from appliance.facts_mn import mn_facts
 from appliance.ports_mn import BindingView
 from appliance.protocols.mn.driver import MnDriver
-from appliance.protocols.mn.events import Notify
 from appliance.protocols.mn.hoststate import HostState
 from appliance.protocols.mn.movement import Snapshot
 from appliance.protocols.mn.node import MobileNode
@@ -19,6 +19,7 @@ from appliance.protocols.pmipv6.probe import Probe
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, chance
 from appliance.tap import Tap
+from appliance.tun.homeward import Homeward
 from appliance.tun.kernel import Kernel
 
 #: Longest time that a client that stops waits for the answer to its de-registration, seconds.
@@ -130,11 +131,12 @@ class MnService:
 
     def overview(self) -> list[tuple[str, str]]:
         """How it is doing."""
-        raise NotImplementedError
+        report = self._core.report(self._clock())
+        return mn_views.overview(self.name, device_name(self.name), report, self._rules())
 
     def bindings(self) -> list[BindingView]:
         """Its bindings."""
-        raise NotImplementedError
+        return mn_views.bindings(self.name, self._core.report(self._clock()), self._rules())
 
-
-__all__ = ["MnService", "Notify", "device_name"]
+    def _rules(self) -> Homeward | None:
+        return None if self._driver is None else self._driver.traffic.rules

@@ -77,7 +77,8 @@ class MobileLab(Lab):
         """Build everything; ``mn0`` is down, its cable ends in ``mag1``."""
         super().up()
         for role, prefix in PREFIXES.items():
-            self.sysctl(role, ipv6__conf__all__forwarding=1)
+            # Their own addresses are ready at once: what is measured is the mobile node's time.
+            self.sysctl(role, ipv6__conf__all__forwarding=1, ipv6__conf__default__accept_dad=0)
             self.ip(role, f"route add default via {LMA_ADDRESS}")
             self.ip("lma", f"route add {prefix}/64 via {MAG_ADDRESSES[role]}")
             for other, address in MAG_ADDRESSES.items():
@@ -129,7 +130,7 @@ def settled(node: Appliance, care_of: str, timeout: float = 15.0) -> None:
     def there() -> bool:
         found = node.json("show mn-client bindings")
         return any(
-            each["kind"] == "home" and each["state"] == "bound" and each["care_of"].startswith(care_of)
+            each["kind"] == "home" and each["state"] == "registered" and each["care_of"].startswith(care_of)
             for each in found
         )
 
