@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.labnet import CN_ADDRESS, CN_ADDRESS_4, LMA_ADDRESS, MAG_ADDRESSES, Lab, LabError, run
+from scripts.labnet import CN_ADDRESS, CN_ADDRESS_4, LMA_ADDRESS, MAG_ADDRESSES, Lab, LabError
 from scripts.labrun import Appliance, LineConnection, Ping, environment, stop, wait_for
 
 PREFIXES = {"mag1": "2001:db8:a1::", "mag2": "2001:db8:a2::"}
@@ -135,3 +135,160 @@ def settled(node: Appliance, care_of: str, timeout: float = 15.0) -> None:
         )
 
     wait_for(f"a binding of {care_of}", there, timeout)
+
+
+class Roaming:
+    """One mobile node on its way, with one TCP connection and pings of both families under watch."""
+
+    def __init__(self, lab: MobileLab, work: Path, tell: Callable[[str], object]) -> None:
+        self.lab = lab
+        self.work = work
+        self.tell = tell
+        self.rows: list[dict[str, Any]] = []
+        self.nodes: list[Appliance] = []
+        self.line: LineConnection | None = None
+
+    def node(self, role: str, text: str) -> Appliance:
+        """An appliance that is ready."""
+        path = self.work / f"{role}.conf"
+        path.write_text(text)
+        node = Appliance(self.lab, role, path, self.work)
+        self.nodes.append(node)
+        node.start()
+        node.wait_ready()
+        return node
+
+    def run(self) -> dict[str, Any]:
+        """All steps; the rows, and what the connection says of itself at the end."""
+        lab = self.lab
+        self.node("lma", HOME_AGENT % "")
+        mn = self.node("mn", MOBILE_NODE % f"ipv4-home-address {HOME_4}")
+        begun = time.monotonic()
+        lab.attach()
+        settled(mn, PREFIXES["mag1"][:-2])
+        self._row("arrives in IPv6 network 1", mn, time.monotonic() - begun, {}, {}, 0)
+        self.line = LineConnection(lab, HOME, self.work)
+        self.line.wait_lines(5, 10)
+        moves: tuple[tuple[str, str, Callable[[], None]], ...] = (
+            ("cable to IPv6 network 2", PREFIXES["mag2"][:-2], lambda: lab.move("mag1", "mag2")),
+            ("IPv4 behind a NAT, IPv6 lost", CELL, self._lose_ipv6),
+            ("IPv6 back, then IPv4 lost", PREFIXES["mag2"][:-2], lambda: lab.ip("mn", "link set mn0 up")),
+        )
+        for title, care_of, move in moves:
+            self._move(title, care_of, mn, move)
+        lab.cell(False)
+        self.line.wait_lines(20, 20)
+        return {"rows": self.rows, "connection": self.line.finish()}
+
+    def _lose_ipv6(self) -> None:
+        self.lab.cell(True)
+        time.sleep(0.3)
+        self.lab.ip("mn", "link set mn0 down")
+
+    def _move(self, title: str, care_of: str, mn: Appliance, move: Callable[[], None]) -> None:
+        assert self.line is not None
+        pings = [Ping(self.lab, "mn", target) for target in (CN_ADDRESS, CN_ADDRESS_4)]
+        time.sleep(0.5)
+        lines, begun = self.line.answered(), time.monotonic()
+        move()
+        settled(mn, care_of)
+        took = time.monotonic() - begun
+        self.line.wait_lines(10, 20)
+        time.sleep(0.3)
+        six, four = (ping.finish() for ping in pings)
+        self._row(title, mn, took, six, four, self.line.answered() - lines)
+
+    def _row(
+        self, step: str, mn: Appliance, took: float, six: dict[str, float], four: dict[str, float], lines: int
+    ) -> None:
+        (seen,) = mn.json("show mn-client session")
+        tunnel = str(seen["tunnel"])
+        row = {
+            "step": step,
+            "care_of": seen["care_of_addresses"],
+            "tunnel": tunnel.partition(" by ")[0],
+            "settled_s": round(took, 2),
+            **{f"{name}_ipv6": six.get(name, 0) for name in ("sent", "lost", "gap_s")},
+            **{f"{name}_ipv4": four.get(name, 0) for name in ("sent", "lost", "gap_s")},
+            "tcp_lines": lines,
+        }
+        self.rows.append(row)
+        self.tell(
+            f"{step:<30} {row['care_of']:<28} {row['tunnel']:<36} {row['settled_s']:>6} "
+            f"{row['lost_ipv6']:>4}/{row['sent_ipv6']:<4} {row['lost_ipv4']:>4}/{row['sent_ipv4']:<4} "
+            f"{max(row['gap_s_ipv6'], row['gap_s_ipv4']):>6} {lines:>6}"
+        )
+
+    def end(self) -> None:
+        """Stop everything that runs."""
+        if self.line is not None:
+            self.line.kill()
+        for node in reversed(self.nodes):
+            node.stop()
+
+
+@contextmanager
+def roaming(prefix: str, tool: str, tell: Callable[[str], object]) -> Iterator[Roaming]:
+    """A laboratory with a NAT, taken apart afterwards; ``tool``: iptables."""
+    work = Path(tempfile.mkdtemp(prefix="appliance-mobile-"))
+    lab = MobileLab(prefix)
+    walk = Roaming(lab, work, tell)
+    try:
+        lab.up()
+        lab.nat(tool)
+        yield walk
+    finally:
+        walk.end()
+        lab.down()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def iptables() -> str:
+    """The program that makes the NAT; empty: there is none."""
+    return shutil.which("iptables-legacy") or shutil.which("iptables") or ""
+
+
+HEADING = "\n".join(
+    "{:<30} {:<28} {:<36} {:>6} {:>9} {:>9} {:>6} {:>6}".format(*words)
+    for words in (
+        ("step", "care-of address", "tunnel", "secs", "lost/sent", "lost/sent", "gap s", "lines"),
+        ("", "", "", "", "IPv6", "IPv4", "", "TCP"),
+    )
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``scripts/lab mobile``: returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/lab mobile",
+        description="Let a mobile node roam through IPv6 and IPv4 networks with one TCP connection.",
+    )
+    parser.add_argument("--prefix", default="labmobile", help="in front of the namespace names")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    options = parser.parse_args(argv)
+    tool = iptables()
+    if not tool:
+        print("scripts/lab mobile: the program iptables is missing (package iptables)", file=sys.stderr)
+        return 2
+    tell: Callable[[str], object] = (lambda _text: None) if options.json else print
+    try:
+        with roaming(options.prefix, tool, tell) as walk:
+            tell(HEADING)
+            result = walk.run()
+    except LabError as failure:
+        print(f"scripts/lab mobile: {failure}", file=sys.stderr)
+        return 2
+    connection = result["connection"]
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(
+            f"\none TCP connection: {connection.get('answered', 0)} of {connection.get('sent', 0)} lines "
+            f"answered, longest silence {connection.get('longest_silence_s', 0)} s, "
+            f"error: {connection['error'] or 'none'}"
+        )
+    return 1 if connection["error"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,153 @@
+"""A mobile node of ours and a home agent of ours, on kernels that need not know Mobile IPv6."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scripts.labmobile import HOME, HOME_AGENT, MOBILE_NODE, PREFIXES, MobileLab, settled
+from scripts.labnet import CN_ADDRESS, run
+from scripts.labrun import ROOT, Appliance, LineConnection, wait_for
+from test.real.common import SKIP
+
+FIRST, SECOND = (PREFIXES[role][:-2] for role in ("mag1", "mag2"))
+
+
+class MobileTests(SynchronousTestCase):
+    """One mobile node, one home agent; nothing stays."""
+
+    skip = SKIP
+    lab: MobileLab
+
+    def setUp(self) -> None:
+        """Build the laboratory, with an appliance at home and one that is mobile."""
+        self.lab = MobileLab(f"t{os.getpid()}")
+        self.addCleanup(self.lab.down)
+        self.lab.up()
+        self.work = Path(tempfile.mkdtemp(prefix="appliance-test-"))
+        self.addCleanup(shutil.rmtree, self.work, True)
+
+    def node(self, role: str, text: str) -> Appliance:
+        """An appliance that is ready; it is ended after the test."""
+        path = self.work / f"{role}.conf"
+        path.write_text(text)
+        node = Appliance(self.lab, role, path, self.work)
+        self.addCleanup(node.stop)
+        node.start()
+        node.wait_ready()
+        return node
+
+    def received(self, role: str, target: str) -> int:
+        """How many of three pings are answered."""
+        words = ("ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", target)
+        return self.lab.exec(role, *words, check=False).count("bytes from")
+
+    def rules(self) -> list[str]:
+        """The routing rules of the mobile node that are not the kernel's own."""
+        lines = run("ip", "-n", self.lab.name("mn"), "-6", "rule").splitlines()
+        return [line for line in lines if line.split(":")[0] not in ("0", "32766")]
+
+    def policies(self) -> str:
+        """The XFRM policies of the mobile node."""
+        return run("ip", "-n", self.lab.name("mn"), "xfrm", "policy")
+
+    def arrive(self, mobile: str = "") -> tuple[Appliance, Appliance]:
+        """Home agent and mobile node, registered in the first network."""
+        agent = self.node("lma", HOME_AGENT % "")
+        mn = self.node("mn", MOBILE_NODE % mobile)
+        self.lab.attach()
+        settled(mn, FIRST)
+        return agent, mn
+
+
+class RoamingTests(MobileTests):
+    """Networks of IPv6."""
+
+    def test_registers_speaks_moves_and_leaves(self) -> None:
+        """Applications that know nothing use the home address; one connection goes on through a move."""
+        agent, mn = self.arrive()
+        self.assertEqual(self.received("mn", CN_ADDRESS), 3)
+        self.assertEqual(self.received("cn", HOME), 3)
+        line = LineConnection(self.lab, "::", self.work)
+        self.addCleanup(line.kill)
+        line.wait_lines(10, 10)
+        self.lab.move("mag1", "mag2")
+        settled(mn, SECOND)
+        line.wait_lines(10, 20)
+        result = line.finish()
+        self.assertEqual((result["error"], result["local"][0]), ("", HOME))
+        self.assertEqual(self.received("cn", HOME), 3)
+        told = mn.cli("show mn-client session", "show mn-client bindings full", "show mn-client all")
+        for text in ("State: registered", "Tunnel: 6in6 by mn0", "Handoffs: 1", SECOND, "MN-HA Keys: 1"):
+            self.assertIn(text, told)
+        self.assertNotIn("0001020304", told)
+        values = mn.json("show mn-client statistics")
+        self.assertEqual(values["registration/moved"], 1)
+        self.assertGreater(values["tunnel-data-received/total-packets/6in6"], 20)
+        self.assertEqual(values["tunnel-data-received/errors/no-session-found"], 0)
+        self.assertIn("type 4 code 0", self.policies())
+        self.assertEqual(len(self.rules()), 5)
+        mn.stop()
+        # RFC 6275 section 11.7.1: it has said that it goes, and left the host as it was.
+        self.assertEqual((self.rules(), self.policies()), ([], ""))
+        self.assertEqual(agent.counter("mipv6ha", "DeReg Requests", "Accepted"), 1)
+
+    def test_the_operator_decides(self) -> None:
+        """De-registered, the node uses the network it is in; registered again, it is at its address."""
+        agent, mn = self.arrive()
+        self.assertIn("has begun", mn.cli("mn-client mn1 deregister"))
+        self.assertIn("State: stopped", mn.cli("show mn-client session"))
+        self.assertEqual(self.received("mn", CN_ADDRESS), 3)
+        self.assertEqual(self.received("cn", HOME), 0)
+        mn.cli("mn-client mn1 register")
+        settled(mn, FIRST)
+        self.assertEqual(self.received("cn", HOME), 3)
+        lines = ("configure", "context mobile", "mn-client mn1")
+        mn.cli(*lines, "reg-lifetime 120", "end")
+        wait_for("the new lifetime", lambda: "Lifetime:                      120" in mn.cli(
+            "show mn-client bindings full"), 5)  # fmt: skip
+        mn.cli("autoconfirm", "configure", "context mobile", "no mn-client mn1", "end")
+        self.assertEqual((self.rules(), self.policies()), ([], ""))
+        self.assertNotIn("active", agent.cli("show mipv6ha-service session"))
+
+    def test_killed(self) -> None:
+        """What a killed process leaves does not hinder the host, and the next start takes it away."""
+        agent, mn = self.arrive()
+        mn.stop(signal.SIGKILL)
+        self.assertEqual(len(self.rules()), 5)
+        # No tunnel device, no default route into it: the host's own network works.
+        self.assertEqual(self.received("mn", CN_ADDRESS), 3)
+        mn.start()
+        mn.wait_ready()
+        settled(mn, FIRST)
+        self.assertEqual(len(self.rules()), 5)
+        self.assertEqual(self.received("cn", HOME), 3)
+        mn.stop()
+        self.assertEqual((self.rules(), self.policies()), ([], ""))
+        self.assertTrue(agent.cli("show mipv6ha-service all"))
+
+    def test_recorded_and_replayed(self) -> None:
+        """A recording of a mobile node gives the same effects again."""
+        self.node("lma", HOME_AGENT % "")
+        path = self.work / "mn.conf"
+        path.write_text(MOBILE_NODE % "")
+        record = self.work / "record"
+        mn = Appliance(self.lab, "mn", path, self.work)
+        mn.run_arguments = lambda: [  # type: ignore[method-assign]
+            "run", "-c", str(path), "--state-dir", str(mn.state), "--socket", str(mn.socket),
+            "--record", str(record),
+        ]  # fmt: skip
+        self.addCleanup(mn.stop)
+        mn.start()
+        mn.wait_ready()
+        self.lab.attach()
+        settled(mn, FIRST)
+        mn.stop()
+        python = (sys.executable, "-m", "scripts.replaying", str(path), str(record))
+        shown = run("env", f"PYTHONPATH={ROOT}", *python)
+        for text in ("SendMessage", "mn.Tunnel", "mn.HomeAddress", "mn.RemoveTunnel"):
+            self.assertIn(text, shown)
