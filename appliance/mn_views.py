@@ -11,7 +11,7 @@ Facts = list[tuple[str, str]]
 def overview(name: str, device: str, report: Report, rules: Homeward | None) -> Facts:
     """How a client is doing, in screen order."""
     usage = rules.usage if rules is not None else [0, 0, 0, 0]
-    ipv4 = f"{address_text(report.home_ipv4)}/{report.home_ipv4_prefix_length}" if report.home_ipv4 else "None"
+    ipv4 = prefix_text((report.home_ipv4, report.home_ipv4_prefix_length)) if report.home_ipv4 else "None"
     registered = [each for each in report.registrations if each.state == "registered"]
     return [
         ("Client Name", name),

@@ -28,7 +28,7 @@ from appliance.tun.session import RateLimit
 
 #: Octets of Destination Options with a Home Address option, and of a routing header of type 2.
 HOME_OPTION = ROUTING_HEADER = 24
-#: Headers that a Home Address option must stand behind (RFC 6275 section 6.3): such packets go through the tunnel.
+#: A Home Address option must stand behind these (RFC 6275 6.3): such packets go through the tunnel.
 _FIRST = (ip.HOP_BY_HOP, ip.ROUTING, ip.DESTINATION_OPTIONS)
 #: Correspondents remembered, so that each is told of once a second.
 CORRESPONDENTS = 1024

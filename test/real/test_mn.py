@@ -31,14 +31,15 @@ class MobileTests(SynchronousTestCase):
         self.work = Path(tempfile.mkdtemp(prefix="appliance-test-"))
         self.addCleanup(shutil.rmtree, self.work, True)
 
-    def node(self, role: str, text: str) -> Appliance:
-        """An appliance that is ready; it is ended after the test."""
+    def begun(self, role: str, text: str, *more: str) -> Appliance:
+        """An appliance that is on its way, with ``more`` arguments; it is ended after the test."""
         path = self.work / f"{role}.conf"
         path.write_text(text)
         node = Appliance(self.lab, role, path, self.work)
+        words = [*node.run_arguments(), *more]
+        node.run_arguments = lambda: words  # type: ignore[method-assign]
         self.addCleanup(node.stop)
         node.start()
-        node.wait_ready()
         return node
 
     def received(self, role: str, target: str) -> int:
@@ -55,11 +56,12 @@ class MobileTests(SynchronousTestCase):
         """The XFRM policies of the mobile node."""
         return run("ip", "-n", self.lab.name("mn"), "xfrm", "policy")
 
-    def arrive(self, mobile: str = "") -> tuple[Appliance, Appliance]:
+    def arrive(self, mobile: str = "", *more: str) -> tuple[Appliance, Appliance]:
         """Home agent and mobile node, registered in the first network."""
-        agent = self.node("lma", HOME_AGENT % "")
-        mn = self.node("mn", MOBILE_NODE % mobile)
         self.lab.attach()
+        agent, mn = self.begun("lma", HOME_AGENT % ""), self.begun("mn", MOBILE_NODE % mobile, *more)
+        agent.wait_ready()
+        mn.wait_ready()
         settled(mn, FIRST)
         return agent, mn
 
@@ -132,22 +134,10 @@ class RoamingTests(MobileTests):
 
     def test_recorded_and_replayed(self) -> None:
         """A recording of a mobile node gives the same effects again."""
-        self.node("lma", HOME_AGENT % "")
-        path = self.work / "mn.conf"
-        path.write_text(MOBILE_NODE % "")
-        record = self.work / "record"
-        mn = Appliance(self.lab, "mn", path, self.work)
-        mn.run_arguments = lambda: [  # type: ignore[method-assign]
-            "run", "-c", str(path), "--state-dir", str(mn.state), "--socket", str(mn.socket),
-            "--record", str(record),
-        ]  # fmt: skip
-        self.addCleanup(mn.stop)
-        mn.start()
-        mn.wait_ready()
-        self.lab.attach()
-        settled(mn, FIRST)
+        record = str(self.work / "record")
+        _, mn = self.arrive("", "--record", record)
         mn.stop()
-        python = (sys.executable, "-m", "scripts.replaying", str(path), str(record))
+        python = (sys.executable, "-m", "scripts.replaying", str(mn.config), record)
         shown = run("env", f"PYTHONPATH={ROOT}", *python)
         for text in ("SendMessage", "mn.Tunnel", "mn.HomeAddress", "mn.RemoveTunnel"):
             self.assertIn(text, shown)

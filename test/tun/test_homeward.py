@@ -46,7 +46,7 @@ class HomewardTests(SynchronousTestCase):
         return self.counters.value(key)
 
     def test_out(self) -> None:
-        """From the home address and the networks behind us, and nobody else (RFC 6275 11.3.1, RFC 3963 5.5)."""
+        """From the home address and the networks behind us alone (RFC 6275 11.3.1, RFC 3963 5.5)."""
         way = self.rules.outbound(outgoing(), 60, 0.0)
         assert way is not None
         self.assertEqual((way.path, way.row6.name, way.row4.name), (SIX, "6in6", "4in6"))
