@@ -35,12 +35,13 @@ INSIDE, CELL = "10.0.0.1", "10.0.0.2"
 HOME_AGENT = f"""config
   context home
     ipv6 pool HOSTS prefix 2001:db8:1:100::/64 delegated-length 128 static
-    ip pool HOSTS4 203.0.113.0/24 static
+    ip pool HOSTS4 203.0.113.0/24 default-router 203.0.113.254
     subscriber default
     exit
     subscriber name {NAI}
       mn-ha-spi spi-number 256 secret {KEY}
       ipv4 access
+      ipv4-home-address {HOME_4}
     exit
     mipv6ha-service ha1
       bind address {LMA_ADDRESS} ipv4-address {LMA_ADDRESS_4}
@@ -208,14 +209,14 @@ class Roaming:
             "care_of": seen["care_of_addresses"],
             "tunnel": tunnel.partition(" by ")[0],
             "settled_s": round(took, 2),
-            **{f"{name}_ipv6": six.get(name, 0) for name in ("sent", "lost", "gap_s")},
-            **{f"{name}_ipv4": four.get(name, 0) for name in ("sent", "lost", "gap_s")},
+            **{f"{name}_ipv6": six.get(name, 0) for name in ("sent", "missed", "gap_s")},
+            **{f"{name}_ipv4": four.get(name, 0) for name in ("sent", "missed", "gap_s")},
             "tcp_lines": lines,
         }
         self.rows.append(row)
         self.tell(
             f"{step:<30} {row['care_of']:<28} {row['tunnel']:<36} {row['settled_s']:>6} "
-            f"{row['lost_ipv6']:>4}/{row['sent_ipv6']:<4} {row['lost_ipv4']:>4}/{row['sent_ipv4']:<4} "
+            f"{row['missed_ipv6']:>4}/{row['sent_ipv6']:<4} {row['missed_ipv4']:>4}/{row['sent_ipv4']:<4} "
             f"{max(row['gap_s_ipv6'], row['gap_s_ipv4']):>6} {lines:>6}"
         )
 

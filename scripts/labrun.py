@@ -175,7 +175,10 @@ class Ping:
         self.process = lab.popen(role, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def finish(self) -> dict[str, float]:
-        """Stop it; returns sent, received, lost (numbers of packets) and gap_s (longest silence, seconds)."""
+        """Stop it; returns sent, received, lost (numbers of packets) and gap_s (longest silence, seconds).
+
+        ``missed``: the lost ones before the last answer; what is on its way when it stops is not lost.
+        """
         stop(self.process, signal.SIGINT)
         assert self.process.stdout is not None
         return self.read(self.process.stdout.read())
@@ -194,7 +197,9 @@ class Ping:
         times = [moment for moment, _ in replies]
         gap = max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
         sent, received = int(summary[1]), int(summary[2])
-        return {"sent": sent, "received": received, "lost": sent - received, "gap_s": round(gap, 3)}
+        missed = replies[-1][1] - len(replies) if replies else sent
+        lost = sent - received
+        return {"sent": sent, "received": received, "lost": lost, "missed": missed, "gap_s": round(gap, 3)}
 
 
 class LineConnection:

@@ -56,14 +56,20 @@ class MobileTests(SynchronousTestCase):
         """The XFRM policies of the mobile node."""
         return run("ip", "-n", self.lab.name("mn"), "xfrm", "policy")
 
-    def arrive(self, mobile: str = "", *more: str) -> tuple[Appliance, Appliance]:
-        """Home agent and mobile node, registered in the first network."""
-        self.lab.attach()
-        agent, mn = self.begun("lma", HOME_AGENT % ""), self.begun("mn", MOBILE_NODE % mobile, *more)
-        agent.wait_ready()
+    def both(
+        self, mobile: str = "", *more: str, agent: str = "", care_of: str = FIRST
+    ) -> tuple[Appliance, Appliance]:
+        """Home agent and mobile node with more lines, registered with a care-of address."""
+        home, mn = self.begun("lma", HOME_AGENT % agent), self.begun("mn", MOBILE_NODE % mobile, *more)
+        home.wait_ready()
         mn.wait_ready()
-        settled(mn, FIRST)
-        return agent, mn
+        settled(mn, care_of)
+        return home, mn
+
+    def arrive(self, mobile: str = "", *more: str) -> tuple[Appliance, Appliance]:
+        """The same in the first network."""
+        self.lab.attach()
+        return self.both(mobile, *more)
 
 
 class RoamingTests(MobileTests):
