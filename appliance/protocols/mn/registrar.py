@@ -391,6 +391,8 @@ class Registrar:
         if self._turns >= len(self._agents.known):
             self._turns = 0
             return False
+        # Who has refused the only update has no binding that would have to be taken away.
+        self.exchanges.unsure = self.bindings.bound
         self.switch([], now)
         return True
 
@@ -447,7 +449,6 @@ class Registrar:
             return
         self._shared.notice("foreign", "the home agent does not know Mobile IPv6", now)
         self.exchanges.cancel_all()
-        self.exchanges.unsure = False
         if not self._try_next(now):
             self._hold = now.mono + self._shared.settings.retry_interval
 
