@@ -210,7 +210,7 @@ class Pair(Node):
         for _ in range(20_000):
             times = [each[0] for each in self._way]
             times += [each for each in (self.node.deadline, self.world.lma.deadline) if each is not None]
-            due = min(times, default=end)
+            due = min(times, default=end + 1)
             if due > end:
                 break
             self.mono = self.world.mono = max(self.mono, due)
