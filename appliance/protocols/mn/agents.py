@@ -119,6 +119,10 @@ class Agents:
         """When the next request is due."""
         return self._search.due if self._search is not None else None
 
+    def pause(self) -> None:
+        """Nobody is looked for now."""
+        self._search = None
+
     def discover(self, now: Now) -> None:
         """Ask for home agents if none is known, from a care-of address."""
         shared, settings = self._shared, self._shared.settings

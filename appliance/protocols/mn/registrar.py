@@ -97,6 +97,8 @@ class Registrar:
             self._go_home(self._shared.home_link, now)
         else:
             self._go_away(now)
+        if self.stage != AWAY:
+            self._agents.pause()
         away = self.stage in (AWAY, LEAVING)
         self._around.follow(self.bindings.ordered(), self.exchanges.agent, away)
         self._schedule(now)
@@ -268,6 +270,8 @@ class Registrar:
         found = self.exchanges.match(event, message)
         if faulty or found is None:
             shared.count(_DISCARDED + ("malformed" if faulty else "no-matching-request"))
+            if found is None and message.status < codes.REASON_UNSPECIFIED and message.lifetime:
+                self._overtaken(now)
             return
         exchange, sent, home = found
         answer = read(message)
@@ -300,6 +304,20 @@ class Registrar:
         else:
             shared.count("registration/deregistered")
             self._gone(exchange, now)
+
+    def _overtaken(self, now: Now) -> None:
+        """An update that we had given up was accepted after the one that took the binding away.
+
+        Whoever says so: it is taken away once more.
+        """
+        if self.exchanges.all or self.exchanges.agent is None:
+            return
+        if self.stage == AT_HOME and self._home_link is not None:
+            self.bindings.begin(HOME, [], now, self._home_link)
+        elif self.stage == STOPPED:
+            self.exchanges.unsure = True
+            if self._leave(now):
+                self.stage = LEAVING
 
     def _count_denial(self, status: int) -> None:
         key = self._shared.counters.table.status_key("denied-by-home-agent", status)
@@ -391,6 +409,8 @@ class Registrar:
         if self._turns >= len(self._agents.known):
             self._turns = 0
             return False
+        # Who has refused the only update has no binding that would have to be taken away.
+        self.exchanges.unsure = self.bindings.bound
         self.switch([], now)
         return True
 
@@ -447,7 +467,6 @@ class Registrar:
             return
         self._shared.notice("foreign", "the home agent does not know Mobile IPv6", now)
         self.exchanges.cancel_all()
-        self.exchanges.unsure = False
         if not self._try_next(now):
             self._hold = now.mono + self._shared.settings.retry_interval
 

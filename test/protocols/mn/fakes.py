@@ -1,4 +1,4 @@
-"""A mobile node with a clock that is set by hand, and a home agent (the real core) at the other end of a network."""
+"""A mobile node with a clock that is set by hand, and the real core of a home agent across a network."""
 
 import random
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from appliance.protocols.mn.node import MobileNode
 from appliance.protocols.mn.settings import Association, MnSettings, MobileInterface
 from appliance.protocols.mobility import messages as msg
 from appliance.protocols.mobility.codec import decode, encode, seal, verify
+from appliance.protocols.mobility.options import Authentication, MessageIdentification
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import PacketReceived, Send
 from appliance.protocols.timers import Now
@@ -145,15 +146,13 @@ class Node:
         Keywords: flags, sequence, lifetime, options, key and spi (None: without authenticator), care_of,
         home, source.
         """
-        sent = sent or [each for each in self.history if isinstance(each, SendMessage) and each.data[2] == 5][-1]
+        sent = sent or [each for each in self.of(SendMessage, self.history) if each.data[2] == 5][-1]
         update, _ = decode(sent.data)
         assert isinstance(update, msg.BindingUpdate)
         home = what.get("home", sent.home or sent.source)
         care_of = what.get("care_of", sent.source)
         options = list(what.get("options", ()))
         key = what.get("key", KEY)
-        from appliance.protocols.mobility.options import Authentication, MessageIdentification
-
         if not what.get("bare"):
             options += [each for each in update.options if isinstance(each, MessageIdentification)]
         if key is not None:
@@ -211,7 +210,7 @@ class Pair(Node):
         for _ in range(20_000):
             times = [each[0] for each in self._way]
             times += [each for each in (self.node.deadline, self.world.lma.deadline) if each is not None]
-            due = min(times, default=end)
+            due = min(times, default=end + 1)
             if due > end:
                 break
             self.mono = self.world.mono = max(self.mono, due)
