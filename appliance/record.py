@@ -171,8 +171,10 @@ def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
                     seed = line["seed"]
                     for anchor in configuration.anchors:
                         cores |= make_cores(anchor, seed)
-                    for other in (*configuration.mag_services, *configuration.mn_clients):
-                        cores |= make_cores(other, seed)
+                    for mag in configuration.mag_services:
+                        cores |= make_cores(mag, seed)
+                    for client in configuration.mn_clients:
+                        cores |= make_cores(client, seed)
                     continue
                 if "begin" in line:
                     cores |= make_cores(from_json(line["begin"]), seed)

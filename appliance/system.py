@@ -146,8 +146,8 @@ class System:
 
     def _watched(self) -> list[str]:
         """Names of what has messages beside the services."""
-        configured = (*self.configuration.endpoints, *self.configuration.mn_clients)
-        return [each.name for each in configured]
+        found = [each.name for each in self.configuration.endpoints]
+        return found + [each.name for each in self.configuration.mn_clients]
 
     def _clients(self) -> list[AaaClient]:
         clients = (getattr(service, "aaa", None) for service in self.running.values())

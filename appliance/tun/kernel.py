@@ -204,8 +204,8 @@ class Kernel:
 
         It goes with the source or the device, and needs no journal.
         """
-        where = {"dst": "::/0" if family == 6 else "0.0.0.0/0", "oif": self._index(device)}
-        return await self._in_table(family, table, **where, prefsrc=str(ip_address(source)))
+        everywhere, index = "::/0" if family == 6 else "0.0.0.0/0", self._index(device)
+        return await self._in_table(family, table, dst=everywhere, oif=index, prefsrc=str(ip_address(source)))
 
     async def add_table_throw(self, family: int, table: int, network: bytes, length: int) -> bool:
         """Let a table not know a network (packed), so that the next rule is tried; raises ResourceError.
@@ -373,7 +373,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _rule_fields(entry: dict[str, Any]) -> dict[str, Any]:
     """The same as pyroute2 wants it."""
-    fields = {"family": socket.AF_INET6 if entry["family"] == 6 else socket.AF_INET}
+    fields: dict[str, Any] = {"family": socket.AF_INET6 if entry["family"] == 6 else socket.AF_INET}
     fields |= {"priority": entry["priority"], "table": entry["table"]}
     if entry.get("source"):
         fields |= {"src": entry["source"], "src_len": 128 if entry["family"] == 6 else 32}

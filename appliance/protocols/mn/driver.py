@@ -155,13 +155,12 @@ class MnDriver:
         usable = []
         for link in links:
             key = (link.interface, link.address)
-            if key not in self._ends:
-                end = self._open(*key)
-                if end is None:
-                    continue
-                self._ends[key] = end
-                self.traffic.add_end(end)
-            usable.append(link)
+            opened = None if key in self._ends else self._open(*key)
+            if opened is not None:
+                self._ends[key] = opened
+                self.traffic.add_end(opened)
+            if key in self._ends:
+                usable.append(link)
         return tuple(usable)
 
     def _open(self, interface: str, address: bytes) -> End | None:
