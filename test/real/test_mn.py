@@ -1,5 +1,6 @@
 """A mobile node of ours and a home agent of ours, on kernels that need not know Mobile IPv6."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scripts.labmobile import HOME, HOME_AGENT, MOBILE_NODE, PREFIXES, MobileLab, settled
 from scripts.labnet import CN_ADDRESS, run
-from scripts.labrun import ROOT, Appliance, LineConnection, wait_for
+from scripts.labrun import ROOT, Appliance, LineConnection, environment, stop, wait_for
 from test.real.common import SKIP
 
 FIRST, SECOND = (PREFIXES[role][:-2] for role in ("mag1", "mag2"))
@@ -137,6 +138,33 @@ class RoamingTests(MobileTests):
         mn.stop()
         self.assertEqual((self.rules(), self.policies()), ([], ""))
         self.assertTrue(agent.cli("show mipv6ha-service all"))
+
+    def test_straight_to_a_correspondent(self) -> None:
+        """Return routability, a binding there, and echoes by Home Address option and routing header."""
+        _, mn = self.arrive("route-optimization")
+        python = (sys.executable, "-m", "test.real.correspondent", CN_ADDRESS)
+        child = self.lab.popen("cn", *python, stdout=-1, env=environment())
+        self.addCleanup(stop, child)
+        assert child.stdout is not None
+        self.assertEqual(child.stdout.readline(), "listening\n")
+        # The first echoes go through the tunnel, and show that there is a correspondent.
+        self.assertEqual(self.received("mn", CN_ADDRESS), 3)
+        told = json.loads(child.stdout.readline())
+        self.assertEqual((told["home"], told["authentic"], told["indices"]), (HOME, True, "00070007"))
+
+        def optimized() -> bool:
+            return CN_ADDRESS in [
+                each["peer"] for each in mn.json("show mn-client bindings") if each["state"] == "optimized"
+            ]
+
+        wait_for("a binding at the correspondent", optimized, 5)
+        before = mn.json("show mn-client statistics")
+        self.assertEqual(self.received("mn", CN_ADDRESS), 3)
+        after = mn.json("show mn-client statistics")
+        for key in ("packets-sent", "packets-received"):
+            key = f"route-optimization-data/{key}"
+            self.assertEqual(after[key] - before[key], 3, key)
+        self.assertEqual(after["route-optimization-data/packets-refused"], 0)
 
     def test_recorded_and_replayed(self) -> None:
         """A recording of a mobile node gives the same effects again."""

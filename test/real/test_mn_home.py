@@ -1,4 +1,4 @@
-"""A mobile node of ours that comes home: a real home link with a neighbour on it (RFC 6275 section 11.5.5)."""
+"""A mobile node of ours that comes home: a real home link with a neighbour (RFC 6275 11.5.5)."""
 
 from scripts.labmobile import HOME, settled
 from scripts.labnet import CN_ADDRESS, run
