@@ -31,6 +31,11 @@ def device_name(client: str) -> str:
     return f"mn-{client}"[:DEVICE_NAME_LENGTH]
 
 
+def _say(tell: Callable[[str, str], None], name: str, level: str, text: str) -> None:
+    """Log a line of the client of that name."""
+    tell(level, f"mn-client {name}: {text}")
+
+
 class MnService:
     """One mobile node; ``number`` is another one for each that runs."""
 
@@ -55,11 +60,11 @@ class MnService:
         self.state = "Initialized"
         self.counters = CounterSet(MN)
         self._clock = clock
-        self._tell = tell
+        say = partial(_say, tell, settings.name)
         self._driver: MnDriver | None = None
         bits = random_bits if recorder is None else chance(recorder.seed, self.label)
         self._core = MobileNode(settings, self.counters, bits)
-        self._host_state = HostState(kernel, device_name(self.name), number, partial(self._say, "error"))
+        self._host_state = HostState(kernel, device_name(self.name), number, partial(say, "error"))
         self._make = partial(
             MnDriver,
             reactor,
@@ -68,7 +73,7 @@ class MnService:
             settings,
             self.counters,
             self._host_state,
-            lambda effect: self._say(effect.level, effect.text),
+            lambda effect: say(effect.level, effect.text),
             None if recorder is None else recorder.sink(self.label, "mn"),
             None if tap is None else Probe(tap, clock, self.kind, self.name),
         )
@@ -77,9 +82,6 @@ class MnService:
     def label(self) -> str:
         """Kind and name, as in log lines and recordings."""
         return f"{self.kind} {self.name}"
-
-    def _say(self, level: str, text: str) -> None:
-        self._tell(level, f"mn-client {self.name}: {text}")
 
     def start(self) -> None:
         """Make the TUN device; raises ResourceError, after which :meth:`stop` cleans up."""

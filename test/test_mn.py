@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance import mn_views, record
 from appliance.config import Configuration, ConfigurationErrors, load, show
+from appliance.config_audit_mn import client_findings
 from appliance.config_mn import ready
 from appliance.counters import MN, CounterSet
 from appliance.errors import ResourceError
@@ -99,6 +100,22 @@ class SettingsTests(SynchronousTestCase):
             self.assertIn(wanted, str(error))
         twice = TEXT.replace("context mobile", "context a\nmn-client mn1\nexit\nexit\ncontext mobile")
         self.assertIn("in context a already", str(self.assertRaises(ConfigurationErrors, load, twice, "x")))
+
+    def test_audit(self) -> None:
+        """What passes every check and cannot work."""
+        bare = MnSettings(name="bare")
+        keyed = MnSettings(
+            name="keyed", home_agent=AGENT, home_address=HOME, mn_id=b"a@b", force_udp=True,
+            interfaces=(MobileInterface(name="lan0"),), associations=(Association(spi=256, key=b"short"),),
+        )  # fmt: skip
+        asked = evolve(keyed, name="asked", authentication="mn-aaa-always")
+        found = [each.text for each in client_findings(Configuration(mn_clients=(bare, keyed, asked)))]
+        for text in (
+            "bare has no interface", "bare has no home agent", "bare has no mn-ha-spi", "bare has no nai",
+            "keyed: an mn-ha-spi key", "keyed wants UDP", "asked has no mn-aaa key",
+            "asked has the home address of mn-client keyed",
+        ):  # fmt: skip
+            self.assertEqual(sum(text in each for each in found), 1, text)
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting changes the screen; no key is on it."""

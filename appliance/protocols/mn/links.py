@@ -65,6 +65,8 @@ class LinkWatch:
             except (NetlinkError, OSError) as error:
                 # Too many events for the socket's buffer, for example: what is there is read anew.
                 _log.warn("interfaces cannot be watched: {error}; trying again", error=error)
+            except Exception:  # noqa: BLE001 - logged; a message of an odd kind must not end the watch
+                _log.failure("interfaces cannot be watched; trying again")
             await asyncio.sleep(RETRY)
 
     async def _watch(self) -> None:

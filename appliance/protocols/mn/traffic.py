@@ -33,6 +33,10 @@ OUTER = 40
 Hear = Callable[[bytes], None]
 
 
+def _ignore(*_told: object) -> None:
+    """Nobody is to be told."""
+
+
 class Traffic:
     """TUN device and tunnels of one client.
 
@@ -105,6 +109,8 @@ class Traffic:
             self._tun.close()
             self._tun = None
         self._to_tun = None
+        # Whoever is told refers to this: what is stopped must not wait for a full garbage collection.
+        self._on_message, self._on_correspondent = _ignore, _ignore
 
     # ---- care-of addresses
 
