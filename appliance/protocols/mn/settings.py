@@ -6,7 +6,7 @@ RFC 4285, RFC 5555 section 6, RFC 5648, RFC 3963. Addresses are packed octets (1
 
 from attrs import define, field
 
-from appliance.protocols.pmipv6.settings import Association
+from appliance.protocols.pmipv6.host_settings import Association
 from appliance.protocols.setting_fields import number
 
 __all__ = ["AUTHENTICATION", "Association", "MnSettings", "MobileInterface"]
