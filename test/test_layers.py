@@ -172,8 +172,9 @@ TERMINAL_USERS = {
 }
 #: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
 SHARED = ("events", "settings", "mag_policy", "ndp")
-#: Host bindings stand on the anchor's binding cache and on its way of counting.
-BUILT_ON = {"mipv6": "pmipv6"}
+#: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the
+#: same rules what it says about messages that it cannot use.
+BUILT_ON = {"mipv6": "pmipv6", "mn": "pmipv6"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

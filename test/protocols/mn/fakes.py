@@ -12,6 +12,7 @@ from appliance.protocols.mn.events import (
     Links,
     MessageReceived,
     Reconfigure,
+    SendIcmp,
     SendMessage,
 )
 from appliance.protocols.mn.node import MobileNode
@@ -200,7 +201,8 @@ class Pair(Node):
     def _taken(self) -> list[Any]:
         found = super()._taken()
         for each in found:
-            if isinstance(each, SendMessage) and each.destination == AGENT and self.reachable(each.source):
+            plain = isinstance(each, SendMessage) and each.destination == AGENT
+            if (plain and self.reachable(each.source)) or isinstance(each, SendIcmp):
                 self._put("agent", each)
         return found
 
@@ -235,22 +237,40 @@ class Pair(Node):
             else:
                 self.feed(packet)
 
-    def _to_agent(self, sent: SendMessage) -> None:
+    def inward(self, sent: Any) -> Any:
+        """The event of the home agent that an effect of the node becomes; ``None``: it does not get there."""
+        if not isinstance(sent, SendMessage) or sent.outer:
+            return None
+        if not sent.home:
+            return PacketReceived(sent.data, sent.source, AGENT)
         mh = sent.data[:4] + b"\0\0" + sent.data[6:]
-        if sent.home:
-            octets = build_ipv6(MobilityPacket(sent.source, AGENT, mh, home_source=sent.home))
-            self.world.lma.receive(OptionsReceived(octets[40:], sent.source, AGENT), self.world.now)
-        else:
-            self.world.lma.receive(PacketReceived(sent.data, sent.source, AGENT), self.world.now)
+        octets = build_ipv6(MobilityPacket(sent.source, AGENT, mh, home_source=sent.home))
+        return OptionsReceived(octets[40:], sent.source, AGENT)
+
+    def outward(self, effect: Any) -> Any:
+        """The event of the node that an effect of the home agent becomes; ``None``: it is not for it."""
+        if isinstance(effect, SendRouted):
+            return MessageReceived(effect.data, effect.source, effect.destination, effect.home)
+        if isinstance(effect, Send):
+            return MessageReceived(effect.data, effect.source, effect.destination)
+        return None
+
+    def order(self, event: Any) -> None:
+        """Give the home agent an event."""
+        self.world.mono = self.mono
+        self.world.lma.receive(event, self.world.now)
         self._agent_effects()
+
+    def _to_agent(self, sent: Any) -> None:
+        event = self.inward(sent)
+        if event is not None:
+            self.order(event)
 
     def _agent_effects(self) -> None:
         for each in self.world.lma.take():
-            if isinstance(each, SendRouted):
-                event = MessageReceived(each.data, each.source, each.destination, each.home)
+            event = self.outward(each)
+            if event is not None:
                 self._put("node", event)
-            elif isinstance(each, Send):
-                self._put("node", MessageReceived(each.data, each.source, each.destination))
 
     @property
     def bound(self) -> Any:

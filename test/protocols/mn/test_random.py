@@ -33,7 +33,9 @@ from test.protocols.mn.fakes import (
     Pair,
 )
 
-PLACES: tuple[tuple[Link, ...], ...] = ((), (WLAN1,), (WLAN2,), (WLAN1, LTE), (LTE,), (AT_HOME,), (AT_HOME, LTE))
+PLACES: tuple[tuple[Link, ...], ...] = (
+    (), (WLAN1,), (WLAN2,), (WLAN1, LTE), (LTE,), (AT_HOME,), (AT_HOME, LTE)
+)  # fmt: skip
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(PLACES),

@@ -1,4 +1,4 @@
-"""Return routability with a correspondent node that makes its own tokens (RFC 6275 sections 5.2, 9.4, 11.6)."""
+"""Return routability with a correspondent node that makes its own tokens (RFC 6275 sections 5.2 and 11.6)."""
 
 import hashlib
 import hmac
