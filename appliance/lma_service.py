@@ -8,7 +8,7 @@ from twisted.internet.task import LoopingCall
 
 from appliance import counters, facts, views
 from appliance.aaa_client import AaaClient
-from appliance.config_plan import device_name
+from appliance.config_plan import device_name, home_networks
 from appliance.counters import CounterSet
 from appliance.errors import ResourceError
 from appliance.host import resident_memory
@@ -101,6 +101,7 @@ class LmaService(Service):
             others=tuple(filter(None, (settings.user_plane_address, settings.user_plane_ipv4))),
         )
         self._engine.start()
+        self._serve_home()
         self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._routes = SingleRoutes(device_name(self.name), self._complain)
         self._driver = LmaDriver(
@@ -147,9 +148,11 @@ class LmaService(Service):
         self._carry(memory=resident_memory() <= self.settings.max_memory * _MEBI)
 
     def link_changed(self, name: str, is_up: bool, present: bool) -> None:
-        """Follow the tunnel device: without it nobody's packets get anywhere."""
+        """Follow the tunnel device, without which nobody's packets get anywhere, and the home link."""
         if name == device_name(self.name):
             self._carry(tunnel=is_up and present)
+        elif self._driver is not None:
+            self._driver.link_changed(name, is_up and present)
 
     def _carry(self, **changes: bool) -> None:
         """Tell the core what process and host can carry, if that is news."""
@@ -188,6 +191,13 @@ class LmaService(Service):
         self._driver.feed(event)
         return True
 
+    def _serve_home(self) -> None:
+        """Let packets to nodes of a real home link out there."""
+        settings = self.settings
+        if self._engine is not None:
+            link = settings.mipv6_home_link if settings.mipv6 else ""
+            self._engine.serve_home(link, home_networks(settings))
+
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))
 
@@ -198,6 +208,7 @@ class LmaService(Service):
             self._client.reconfigure(settings)
         if self._driver is not None:
             self._driver.reconfigure(self._known(settings))
+            self._serve_home()
             self._limit_memory()
         else:
             self._make_cores()

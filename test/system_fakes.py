@@ -97,7 +97,7 @@ class FakeKernel:
         """Whether it is ours."""
         return (address_text(address), interface, plen) in self._made
 
-    async def add_route(self, prefix: bytes, plen: int, device: str) -> bool:
+    async def add_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
         """The device has to be there, the route must not."""
         await self._turn("add route")
         if device not in self.machine.devices:
@@ -108,7 +108,7 @@ class FakeKernel:
         self._made.add((prefix, plen, device))
         return True
 
-    async def remove_route(self, prefix: bytes, plen: int, device: str) -> bool:
+    async def remove_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
         """Only what was added."""
         if (prefix, plen, device) not in self._made:
             return False

@@ -80,6 +80,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.sockets", 4),
     ("appliance.protocols.mipv6.quiet", 4),
     ("appliance.protocols.mipv6.addresses", 4),
+    ("appliance.protocols.mipv6.link_socket", 4),
+    ("appliance.protocols.mipv6.home_link_driver", 4),
     ("appliance.protocols.mipv6.*", 2),
     ("appliance.protocols.driver", 4),
     ("appliance.protocols.*.driver", 4),

@@ -31,7 +31,7 @@ TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 1, 2, 4, 8
 # <linux/sockios.h>
-SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU = 0x8913, 0x8914, 0x8922
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFMTU, SIOCSIFMTU = 0x8913, 0x8914, 0x8921, 0x8922
 IFF_UP = 1
 # <linux/if_packet.h>, <linux/in6.h>, <linux/icmpv6.h>, <linux/icmp.h>, <asm-generic/socket.h>
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 15, 23
@@ -250,6 +250,32 @@ class System:
                 sock.close()
             raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
         return sock
+
+    def open_whole(self, interface: str) -> socket.socket:
+        """A raw socket that sends whole IPv6 packets by one device only; raises ResourceError."""
+        sock = None
+        try:
+            sock = socket.socket(
+                socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW
+            )
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            self.large_buffers(sock)
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, f"home link {interface}") from None
+        return sock
+
+    @staticmethod
+    def link_mtu(interface: str) -> int:
+        """The MTU of a device, octets; that of every IPv6 link if it is gone."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                answer = fcntl.ioctl(control, SIOCGIFMTU, struct.pack("16s24x", interface.encode()))
+        except OSError:
+            return 1280
+        mtu: int = struct.unpack_from("i", answer, 16)[0]
+        return mtu
 
     def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
         """A raw ICMP socket that gets destination-type errors; without an address: for sending only."""

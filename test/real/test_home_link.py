@@ -1,0 +1,139 @@
+"""A real home link: hosts of other kernels on it, a mobile node that is away and comes back."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+from scripts.labnet import LMA_ADDRESS, MAG_ADDRESSES, run
+from scripts.labrun import environment, wait_for
+from test.real.common import LabTests
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+PREFIX = "2001:db8:1:100::"
+HOME, HOME2, ROUTER, NEIGHBOUR = (f"{PREFIX}{number}" for number in (5, 6, 1, 80))
+KEY = bytes(range(16)).hex()
+FLAGS_L = 0xE000
+CONFIG = f"""config
+context anchor
+interface home0
+ipv6 address {ROUTER}/64
+exit
+ipv6 pool HOSTS prefix {PREFIX}/64 delegated-length 128 static
+subscriber default
+mn-ha-spi spi-number 256 secret 0x{KEY}
+exit
+lma-service lma1
+bind address {LMA_ADDRESS}
+mipv6 enable
+mipv6 home-address-pool HOSTS
+mipv6 home-link home0
+exit
+exit
+end
+"""
+
+
+class HomeLinkTests(LabTests):
+    """``home0`` of anchor, correspondent and mobile node are one Ethernet."""
+
+    def setUp(self) -> None:
+        """Lay the link; the correspondent has an address on it, the mobile node is not there yet."""
+        super().setUp()
+        self.lab.ip("net", "link add home type bridge mcast_snooping 0", "link set home up")
+        for role in ("lma", "cn", "mn"):
+            self.lab.ip(
+                "net",
+                f"link add home-{role} type veth peer name home0 netns {self.lab.name(role)}",
+                f"link set home-{role} master home",
+                f"link set home-{role} up",
+            )
+        self.lab.ip("lma", "link set home0 up")
+        self.lab.ip("cn", "link set home0 up", f"addr add {NEIGHBOUR}/64 dev home0 nodad")
+        self.anchor = self.started(CONFIG)
+
+    def start(self, role: str, command: str, **want: Any) -> "subprocess.Popen[str]":
+        """A command of ``test.real.mobile`` where the mobile node is."""
+        care_of = MAG_ADDRESSES.get(role, HOME)
+        fields = {"agent": LMA_ADDRESS, "care_of": care_of, "home": HOME, "mn": ALICE, **want}
+        python = (sys.executable, "-m", "test.real.mobile", command, json.dumps(fields))
+        return self.lab.popen(role, *python, stdout=-1, stderr=-1, env=environment())
+
+    def end(self, child: "subprocess.Popen[str]") -> dict[str, Any]:
+        """What it has to tell."""
+        out, trouble = child.communicate(timeout=30)
+        self.assertEqual(child.returncode, 0, trouble)
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def serve(self, role: str, seconds: float, **want: Any) -> "subprocess.Popen[str]":
+        """The mobile node answers echo requests from now on."""
+        child = self.start(role, "serve", wait=seconds, **want)
+        assert child.stdout is not None
+        self.assertEqual(child.stdout.readline(), "ready\n")
+        return child
+
+    def register(self, role: str, sequence: int, **want: Any) -> int:
+        """An update of a mobile node that is away; its status."""
+        fields = {"key": KEY, "spi": 256, "lifetime": 150, "sequence": sequence, "wait": 3, **want}
+        status: int = self.end(self.start(role, "register", **fields))["status"]
+        return status
+
+    def link_layer(self, role: str, device: str = "home0") -> str:
+        """The link-layer address of a device."""
+        shown = run("ip", "-n", self.lab.name(role), "-o", "link", "show", "dev", device)
+        return re.search(r"link/ether (\S+)", shown)[1]  # type: ignore[index]
+
+    def neighbour(self, role: str, address: str) -> str:
+        """Which link-layer address a kernel has for an address."""
+        shown = run("ip", "-n", self.lab.name(role), "-6", "neigh", "show", address, "dev", "home0")
+        found = re.search(r"lladdr (\S+)", shown)
+        return found[1] if found else ""
+
+    def test_a_neighbour_reaches_a_host_that_is_away_and_that_comes_home(self) -> None:
+        """RFC 6275 sections 10.4.1, 10.4.2, 10.3.2 and 11.5.5, by the neighbour cache of a real kernel."""
+        router, mobile = self.link_layer("lma"), self.link_layer("mn")
+        # The mobile node was there before it left: the neighbour knows it.
+        self.lab.ip("cn", f"neigh add {HOME} lladdr {mobile} dev home0 nud reachable")
+        self.assertEqual(self.register("mag1", 1), 0)
+        self.assertEqual(self.neighbour("cn", HOME), router)
+        serving = self.serve("mag1", 1.5)
+        self.lab.ip("cn", f"neigh flush {HOME} dev home0")
+        self.assertIn(" 0% packet loss", self.ping("cn", HOME))
+        self.assertEqual(set(self.end(serving)["served"]), {NEIGHBOUR})
+        self.assertEqual(self.end(self.start("mag1", "ping", target=NEIGHBOUR)), {"answer": NEIGHBOUR})
+        # The anchor itself still speaks with its neighbours.
+        self.assertIn(" 0% packet loss", self.ping("lma", NEIGHBOUR))
+        self.lab.ip("mn", "link set home0 up")
+        home = {"device": "home0", "router": router, "key": KEY, "spi": 256, "lifetime": 0}
+        late = self.end(self.start("mn", "at-home", sequence=1, **home))
+        # RFC 6275 section 10.3.2: a refusal reaches it at home, though the address is still defended.
+        self.assertEqual(late["status"], 135)
+        answer = self.end(self.start("mn", "at-home", sequence=2, **home))
+        wanted = {"status": 0, "sequence": 2, "lifetime": 0, "authentic": True, "destination": HOME}
+        self.assertEqual({name: answer[name] for name in wanted}, wanted)
+        self.lab.sysctl("mn", ipv6__conf__home0__ndisc_notify=1)
+        self.lab.ip("mn", f"addr add {HOME}/64 dev home0 nodad")
+        self.assertIn(" 0% packet loss", self.ping("cn", HOME))
+        self.assertEqual(self.neighbour("cn", HOME), mobile)
+        # And for packets from elsewhere, which come by the anchor.
+        self.assertIn(" 0% packet loss", self.ping("lma", HOME))
+
+    def test_a_bound_address_is_defended_until_it_is_not_bound(self) -> None:
+        """A kernel that wants the address, or the link-local one, is refused; Scapy reads what it was told."""
+        self.lab.ip("mn", "link set home0 up")
+        with self.captured("cn") as frames:
+            self.assertEqual(self.register("mag1", 1, flags=FLAGS_L), 0)
+            self.taken(HOME, 64)
+            self.taken("fe80::5", 64)
+            # What is not bound is nobody's: the kernel has it after a second.
+            self.lab.ip("mn", f"addr add {HOME2}/64 dev home0")
+            wait_for("a free address", lambda: HOME2 in self.lab.addresses("mn", "home0"), 5)
+        self.advertised(frames())
+        self.assertEqual(self.register("mag1", 2, home=HOME2, mn=BOB), 134)
+        shown = self.anchor.cli("show lma-service session full")
+        self.assertIn("on home0, link-local address too", shown)
+        self.assertEqual(self.register("mag1", 2, lifetime=0, flags=FLAGS_L), 0)
+        self.lab.ip("mn", f"addr del {HOME}/64 dev home0", f"addr add {HOME}/64 dev home0")
+        wait_for("its own address", lambda: HOME in self.lab.addresses("mn", "home0"), 5)
