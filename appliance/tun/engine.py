@@ -30,7 +30,7 @@ from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.home_exit import HomeExit
 from appliance.tun.offload import Coalescer
 from appliance.tun.session import Path, Session
-from appliance.tun.tun_reader import reader
+from appliance.tun.tun_reader import tun_reader
 
 #: Calls of recvmmsg in one wake-up.
 BATCHES = 4
@@ -143,7 +143,7 @@ class Engine:
         if self._role == LMA:
             self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
-            self._watch(self.tun.fileno(), reader(self, self.tun))
+            self._watch(self.tun.fileno(), tun_reader(self, self.tun))
 
     def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
         """Go on with other values, arguments as of the constructor; sessions and their counts stay.

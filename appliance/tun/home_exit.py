@@ -1,13 +1,12 @@
 """The way out of the tunnels onto a home link (RFC 6275 section 10.4).
 
 The route of the home prefix leads to the TUN device, before the one that the kernel has made for the link: so
-every packet for the prefix comes to the engine, from wherever it is. What is for a host that is away goes into
-its tunnel; the rest goes out here, by a socket that is bound to the device. For that socket the kernel takes the
-route of the link, and does Neighbor Discovery itself.
+every packet for the prefix comes to the engine, wherever it is from. What is for a host that is away goes to
+its tunnel; the rest goes out here, by a socket that is bound to the device. For that socket the kernel takes
+the route of the link, and does Neighbor Discovery itself.
 """
 
 import errno
-import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -56,7 +55,7 @@ class HomeExit:
             self.close()
             self._forwarding.unreachable(packet, "home link down", now)
             return
-        self._forwarding.drop(f"home link {errno.errorcode.get(error.errno or 0, os.strerror(error.errno or 0))}")
+        self._forwarding.drop(f"home link {errno.errorcode.get(error.errno or 0, 'error')}")
 
     def close(self) -> None:
         """Close the socket."""

@@ -171,8 +171,9 @@ class Kernel:
         entry = {"do": "route", "route": text, "device": device}
         family = socket.AF_INET6 if len(prefix) == 16 else socket.AF_INET
         extra = {"priority": metric} if metric else {}
+        what = f"route {text} to {device}"
         return await self._change(
-            entry, f"route {text} to {device}", self._netlink.route, dst=text, oif=index, family=family, **extra
+            entry, what, self._netlink.route, dst=text, oif=index, family=family, **extra
         )
 
     async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:

@@ -15,7 +15,7 @@ READS = 32
 _PLAIN = offload.read_header(offload.NO_OFFLOAD)
 
 
-def reader(engine: "Engine", tun: TunDevice) -> Callable[[], None]:
+def tun_reader(engine: "Engine", tun: TunDevice) -> Callable[[], None]:
     """What the reactor calls when packets wait at the device."""
     outbound = engine.forwarding.outbound
 

@@ -4,8 +4,9 @@ Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command 
 
 ``register``  sends a Binding Update by Home Address option and tells the acknowledgement
 ``ping``      sends an echo request through the reverse tunnel and tells the answer out of the tunnel
-``serve``     answers echo requests that come out of the tunnel, for some seconds
+``serve``     answers echo requests that come out of the tunnel, until its standard input is closed
 ``at-home``   sends a Binding Update from the home address in a frame, and tells the frame of the answer
+``sniff``     tells the Neighbor Discovery frames that come by a device, until its standard input is closed
 ``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
 """
 
@@ -190,7 +191,8 @@ def serve(want: dict[str, Any]) -> dict[str, Any]:
     care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
     served, listening = [], sockets(care_of, IPV6)
     print("ready", flush=True)
-    for _, data in heard(listening, want.get("wait", 1.0)):
+    while listening[0] in select.select([*listening, sys.stdin], [], [])[0]:
+        data = listening[0].recv(4096)
         if data[6] == ICMP6 and data[24:40] == home and data[40] == 128:
             sender = data[8:24]
             body = bytes((129, 0, 0, 0)) + data[44:]
@@ -220,6 +222,19 @@ def at_home(want: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def sniff(want: dict[str, Any]) -> dict[str, Any]:
+    """Say that all is ready, and tell all frames with solicitations and advertisements of neighbours."""
+    frames: list[str] = []
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD)) as link:
+        link.bind((want["device"], 0x86DD))
+        print("ready", flush=True)
+        while link in select.select([link, sys.stdin], [], [])[0]:
+            frame = link.recv(4096)
+            if frame[20] == ICMP6 and frame[54] in (135, 136):
+                frames.append(frame.hex())
+    return {"frames": frames}
+
+
 def data(want: dict[str, Any]) -> dict[str, Any]:
     """A packet that only a host with a binding may send so (RFC 6275 section 9.3.1)."""
     care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
@@ -233,7 +248,9 @@ def data(want: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-COMMANDS = {"register": register, "ping": ping, "data": data, "serve": serve, "at-home": at_home}
+COMMANDS = {
+    "register": register, "ping": ping, "data": data, "serve": serve, "at-home": at_home, "sniff": sniff,
+}  # fmt: skip
 
 if __name__ == "__main__":
     print(json.dumps(COMMANDS[sys.argv[1]](json.loads(sys.argv[2]))))

@@ -2,10 +2,18 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 
+from scapy.compat import raw
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6, in6_chksum
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
+
+from appliance.protocols.mipv6.home_link import second_address
 from scripts.labnet import LMA_ADDRESS, MAG_ADDRESSES, run
 from scripts.labrun import environment, wait_for
 from test.real.common import LabTests
@@ -15,6 +23,8 @@ PREFIX = "2001:db8:1:100::"
 HOME, HOME2, ROUTER, NEIGHBOUR = (f"{PREFIX}{number}" for number in (5, 6, 1, 80))
 KEY = bytes(range(16)).hex()
 FLAGS_L = 0xE000
+#: The anchor's on another link.
+OUTSIDE = "2001:db8:eeee::1"
 CONFIG = f"""config
 context anchor
 interface home0
@@ -58,7 +68,7 @@ class HomeLinkTests(LabTests):
         care_of = MAG_ADDRESSES.get(role, HOME)
         fields = {"agent": LMA_ADDRESS, "care_of": care_of, "home": HOME, "mn": ALICE, **want}
         python = (sys.executable, "-m", "test.real.mobile", command, json.dumps(fields))
-        return self.lab.popen(role, *python, stdout=-1, stderr=-1, env=environment())
+        return self.lab.popen(role, *python, stdin=-1, stdout=-1, stderr=-1, env=environment())
 
     def end(self, child: "subprocess.Popen[str]") -> dict[str, Any]:
         """What it has to tell."""
@@ -67,9 +77,9 @@ class HomeLinkTests(LabTests):
         found: dict[str, Any] = json.loads(out)
         return found
 
-    def serve(self, role: str, seconds: float, **want: Any) -> "subprocess.Popen[str]":
-        """The mobile node answers echo requests from now on."""
-        child = self.start(role, "serve", wait=seconds, **want)
+    def ready(self, role: str, command: str, **want: Any) -> "subprocess.Popen[str]":
+        """A command that goes on until :meth:`end`; it has begun."""
+        child = self.start(role, command, **want)
         assert child.stdout is not None
         self.assertEqual(child.stdout.readline(), "ready\n")
         return child
@@ -85,6 +95,11 @@ class HomeLinkTests(LabTests):
         shown = run("ip", "-n", self.lab.name(role), "-o", "link", "show", "dev", device)
         return re.search(r"link/ether (\S+)", shown)[1]  # type: ignore[index]
 
+    def link_local(self, role: str) -> str:
+        """The link-local address of a role on the home link."""
+        words = ("addr", "show", "dev", "home0", "scope", "link")
+        return run("ip", "-n", self.lab.name(role), "-6", "-o", *words).split()[3].split("/")[0]
+
     def neighbour(self, role: str, address: str) -> str:
         """Which link-layer address a kernel has for an address."""
         shown = run("ip", "-n", self.lab.name(role), "-6", "neigh", "show", address, "dev", "home0")
@@ -98,13 +113,21 @@ class HomeLinkTests(LabTests):
         self.lab.ip("cn", f"neigh add {HOME} lladdr {mobile} dev home0 nud reachable")
         self.assertEqual(self.register("mag1", 1), 0)
         self.assertEqual(self.neighbour("cn", HOME), router)
-        serving = self.serve("mag1", 1.5)
+        serving = self.ready("mag1", "serve")
         self.lab.ip("cn", f"neigh flush {HOME} dev home0")
         self.assertIn(" 0% packet loss", self.ping("cn", HOME))
-        self.assertEqual(set(self.end(serving)["served"]), {NEIGHBOUR})
+        # Packets from elsewhere, and those of the anchor itself, come by its routes.
+        for source in (OUTSIDE, ROUTER):
+            self.assertIn(" 0% packet loss", self.ping("lma", HOME, "-I", source))
+        served = self.end(serving)["served"]
+        self.assertEqual(set(served), {NEIGHBOUR, OUTSIDE, ROUTER})
         self.assertEqual(self.end(self.start("mag1", "ping", target=NEIGHBOUR)), {"answer": NEIGHBOUR})
-        # The anchor itself still speaks with its neighbours.
+        # The anchor itself still speaks with its neighbours, and mobile nodes with one another.
         self.assertIn(" 0% packet loss", self.ping("lma", NEIGHBOUR))
+        self.assertEqual(self.register("mag2", 1, home=HOME2, mn=BOB), 0)
+        serving = self.ready("mag1", "serve")
+        pinged = self.end(self.start("mag2", "ping", home=HOME2, target=HOME))
+        self.assertEqual((pinged, self.end(serving)["served"]), ({"answer": HOME}, [HOME2]))
         self.lab.ip("mn", "link set home0 up")
         home = {"device": "home0", "router": router, "key": KEY, "spi": 256, "lifetime": 0}
         late = self.end(self.start("mn", "at-home", sequence=1, **home))
@@ -120,20 +143,64 @@ class HomeLinkTests(LabTests):
         # And for packets from elsewhere, which come by the anchor.
         self.assertIn(" 0% packet loss", self.ping("lma", HOME))
 
+    def taken(self, address: str) -> None:
+        """A kernel that gives itself the address finds that another node has it."""
+        self.lab.ip("mn", f"addr add {address}/64 dev home0")
+
+        def failed() -> bool:
+            words = ("addr", "show", "dev", "home0", "dadfailed")
+            shown = run("ip", "-n", self.lab.name("mn"), "-6", "-o", *words)
+            return f" {address}/64 " in shown
+
+        wait_for(f"{address} to be refused", failed, 5)
+
     def test_a_bound_address_is_defended_until_it_is_not_bound(self) -> None:
-        """A kernel that wants the address, or the link-local one, is refused; Scapy reads what it was told."""
+        """A kernel that wants the address, or the link-local one, is refused; Scapy reads what was told."""
         self.lab.ip("mn", "link set home0 up")
-        with self.captured("cn") as frames:
-            self.assertEqual(self.register("mag1", 1, flags=FLAGS_L), 0)
-            self.taken(HOME, 64)
-            self.taken("fe80::5", 64)
-            # What is not bound is nobody's: the kernel has it after a second.
-            self.lab.ip("mn", f"addr add {HOME2}/64 dev home0")
-            wait_for("a free address", lambda: HOME2 in self.lab.addresses("mn", "home0"), 5)
-        self.advertised(frames())
+        sniffing = self.ready("cn", "sniff", device="home0")
+        self.assertEqual(self.register("mag1", 1, flags=FLAGS_L), 0)
+        bound = time.monotonic()
+        # What is not bound is nobody's: the kernel has it after a second.
+        self.lab.ip("mn", f"addr add {HOME2}/64 dev home0")
+        wait_for("a free address", lambda: HOME2 in self.lab.addresses("mn", "home0"), 5)
         self.assertEqual(self.register("mag1", 2, home=HOME2, mn=BOB), 134)
+        self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "0.3", HOME, check=False)
+        unreachable = self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "1", "fe80::5%home0", check=False)
+        self.assertIn("Address unreachable", unreachable)
         shown = self.anchor.cli("show lma-service session full")
         self.assertIn("on home0, link-local address too", shown)
+        # The kernel is to fail by the answer, not by the last announcement.
+        time.sleep(max(0.0, bound + 2.3 - time.monotonic()))
+        self.taken(HOME)
+        self.taken("fe80::5")
+        self.advertised([bytes.fromhex(frame) for frame in self.end(sniffing)["frames"]])
         self.assertEqual(self.register("mag1", 2, lifetime=0, flags=FLAGS_L), 0)
         self.lab.ip("mn", f"addr del {HOME}/64 dev home0", f"addr add {HOME}/64 dev home0")
         wait_for("its own address", lambda: HOME in self.lab.addresses("mn", "home0"), 5)
+
+    def advertised(self, frames: list[bytes]) -> None:
+        """RFC 6275 section 10.4.1, RFC 4861 sections 4.4 and 7.2: every field that they name."""
+        ours, neighbour, source = self.link_layer("lma"), self.link_layer("cn"), self.link_local("lma")
+        read = [Ether(frame) for frame in frames]
+        told = [each for each in read if ICMPv6ND_NA in each and each[IPv6].src == source]
+        about = {HOME: ours, "fe80::5": second_address(bytes.fromhex(ours.replace(":", ""))).hex(":")}
+        for target, link_layer in about.items():
+            mine = [each for each in told if each[ICMPv6ND_NA].tgt == target]
+            kinds = [(each[ICMPv6ND_NA].S, each[ICMPv6ND_NA].O, each[IPv6].dst) for each in mine]
+            # Three by ourselves, one for the neighbour that asks, one for the kernel that tests it.
+            asker = NEIGHBOUR if target == HOME else self.link_local("cn")
+            self.assertEqual(kinds.count((0, 1, "ff02::1")), 3, target)
+            self.assertIn((1, 0, asker), kinds)
+            self.assertEqual(kinds.count((0, 0, "ff02::1")), 1, target)
+            for each in mine:
+                self.assertEqual((each[ICMPv6ND_NA].R, each[IPv6].hlim), (0, 255))
+                self.assertEqual(each.src, link_layer)
+                self.assertEqual(each.dst, "33:33:00:00:00:01" if each[IPv6].dst == "ff02::1" else neighbour)
+                self.assertEqual(each[ICMPv6NDOptDstLLAddr].lladdr, link_layer)
+                self.assertEqual(in6_chksum(58, each[IPv6], raw(each[IPv6].payload)), 0)
+        self.assertEqual({each[ICMPv6ND_NA].tgt for each in told} - {source, ROUTER}, set(about))
+        if program := shutil.which("tshark"):
+            path = self.work / "home.pcap"
+            wrpcap(str(path), read)
+            words = (program, "-r", str(path), "-Y", "_ws.malformed || icmpv6.checksum.status == 0")
+            self.assertEqual(subprocess.run(words, capture_output=True, text=True, check=True).stdout, "")

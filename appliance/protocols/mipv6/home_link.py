@@ -238,7 +238,7 @@ class HomeLink(HostFeature):
         """RFC 4861 section 7.2.4: to the one who asks; to all nodes if it has no address yet.
 
         That is a test of the same address, which fails by it, or a host at home that looks for us
-        (RFC 6275 section 11.5.5). RFC 4861 section 7.2.8: proxies do not override when they are asked, so that
+        (RFC 6275 section 11.5.5). RFC 4861 section 7.2.8: a proxy that is asked does not override, so that
         the host itself goes before; R is 0 (RFC 6275 section 10.4.1).
         """
         if received.source == ndp.UNSPECIFIED:
@@ -264,7 +264,7 @@ class HomeLink(HostFeature):
 
 
 def _is_error(packet: bytes) -> bool:
-    """RFC 4443 section 2.4 (e): there is no error about an error, nor about a fragment that is not the first."""
+    """RFC 4443 section 2.4 (e): no error about an error, nor about a fragment that is not the first."""
     found = ip.transport(packet)
     if found is None:
         return True
