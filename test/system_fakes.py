@@ -159,6 +159,10 @@ class FakeEngine:
             assert self.place[2] not in self.machine.devices, "device made twice"
             self.machine.devices.add(self.place[2])
 
+    def serve_home(self, interface: str, networks: tuple[tuple[bytes, int], ...]) -> None:
+        """The home link that it has been given."""
+        self.home = interface, networks
+
     def stop(self) -> None:
         """The device goes, and its routes."""
         if self.place[2] in self.machine.devices:
