@@ -60,6 +60,8 @@ class LmaService(Service):
     _client: AaaClient | None = None
     _routes: SingleRoutes | None = None
     _memory_look: LoopingCall | None = None
+    #: Home link, its networks, and whether multicast of it is tunnelled.
+    _home: tuple[str, tuple[tuple[bytes, int], ...], bool] = "", (), False
 
     def __init__(self, settings: LmaSettings, values: CounterSet | None = None, **tools: Any) -> None:
         """``values``: counters to go on with; ``tools`` as of :class:`Service`; no hub: no AAA."""
@@ -197,7 +199,11 @@ class LmaService(Service):
         settings = self.settings
         if self._engine is not None:
             link = settings.mipv6_home_link if settings.mipv6 else ""
-            self._engine.serve_home(link, home_networks(settings))
+            wanted = link, home_networks(settings), settings.mipv6_multicast
+            if wanted != self._home:
+                # What is known of the link's groups goes with it.
+                self._home = wanted
+                self._engine.serve_home(*wanted)
 
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))
@@ -227,6 +233,7 @@ class LmaService(Service):
         """Close everything; the sessions that there are still end without a word."""
         self._stop_looking()
         self._capacity = Capacity()
+        self._home = "", (), False
         if self._routes is not None:
             self._routes.close()
             self._routes = None

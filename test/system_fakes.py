@@ -159,9 +159,11 @@ class FakeEngine:
             assert self.place[2] not in self.machine.devices, "device made twice"
             self.machine.devices.add(self.place[2])
 
-    def serve_home(self, interface: str, networks: tuple[tuple[bytes, int], ...]) -> None:
+    def serve_home(
+        self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
+    ) -> None:
         """The home link that it has been given."""
-        self.home = interface, networks
+        self.home = interface, networks, multicast
 
     def stop(self) -> None:
         """The device goes, and its routes."""

@@ -28,6 +28,7 @@ from appliance.tun.device import Reader, System, TunDevice
 from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.home_exit import HomeExit
+from appliance.tun.home_multicast import HomeMulticast
 from appliance.tun.offload import Coalescer
 from appliance.tun.session import Path, Session
 from appliance.tun.tun_reader import tun_reader
@@ -90,6 +91,7 @@ class Engine:
         self.tun: TunDevice | None = None
         #: The way to the nodes of a real home link; ``None``: there is none.
         self.home: HomeExit | None = None
+        self.multicast: HomeMulticast | None = None
         self.sum16 = native.fast_sum()
         self.now = 0.0
         self._links: dict[str, AccessLink] = {}
@@ -188,13 +190,19 @@ class Engine:
 
     def install(self, effect: Install) -> None:
         """Make or replace the forwarding entry of a session."""
-        self.forwarding.install(effect)
+        if self.multicast is None:
+            self.forwarding.install(effect)
+        else:
+            old = self.forwarding.sessions.get(effect.call_id)
+            self.multicast.came(self.forwarding.install(effect), None if old is None else old.peer)
         if effect.keepalive:
             self._arm()
 
     def remove(self, call_id: int) -> None:
         """Take the forwarding entry of a session away."""
-        self.forwarding.remove(call_id)
+        session = self.forwarding.remove(call_id)
+        if self.multicast is not None and session is not None:
+            self.multicast.went(session)
 
     def tunnel(self, call_id: int) -> tuple[int, int]:
         """UDP port of the peer (0: not known, or no UDP) and MTU of the path of a session; zeros for none."""
@@ -223,15 +231,23 @@ class Engine:
                 found[f"send {name}"] = found.get(f"send {name}", 0) + count
         return found
 
-    def serve_home(self, interface: str, networks: tuple[tuple[bytes, int], ...]) -> None:
+    def serve_home(
+        self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
+    ) -> None:
         """What comes for these networks (prefix, length) and for nobody's session goes out on a device.
 
-        Without a device there is no home link.
+        Without a device there is no home link. ``multicast``: hosts that are away may have groups of it.
         """
-        if self.home is not None:
-            self.home.close()
+        for each in (self.home, self.multicast):
+            if each is not None:
+                each.close()
         self.home = HomeExit(self._system, self.forwarding, interface) if interface else None
         self.forwarding.set_home(networks if interface else ())
+        self.multicast = None
+        if interface and multicast:
+            tools = self.segments, self.to_tunnel, self.flush, self.clock
+            self.multicast = HomeMulticast(self._reactor, self._system, self.forwarding, interface, *tools)
+        self.forwarding.members = None if self.multicast is None else self.multicast.heard
 
     # ---- access links
 

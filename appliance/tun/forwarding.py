@@ -73,6 +73,8 @@ class Forwarding(Table):
         self._answers: list[Answer] = []
         #: (shift, number) of the networks of a home link.
         self._home: tuple[tuple[int, int], ...] = ()
+        #: Takes packets to groups that come out of tunnels; arguments: outer source, packet, now.
+        self.members: Callable[[bytes, bytes, float], bool] | None = None
         self._limit = RateLimit()
         index = counters.table.index
         self._values = counters.values
@@ -109,6 +111,15 @@ class Forwarding(Table):
     def _on_home_link(self, address: bytes) -> bool:
         number = int.from_bytes(address, "big")
         return len(address) == 16 and any(number >> shift == prefix for shift, prefix in self._home)
+
+    def is_at_home(self, session: Session) -> bool:
+        """Whether a session is that of a host whose home address is on the home link."""
+        first = session.heads if isinstance(session.heads, bytes) else b"".join(session.heads[:1])
+        return len(first) == 16 and self._on_home_link(first)
+
+    def may_enter(self, session: Session, packet: bytes, largest: int, now: float) -> bool:
+        """LMA: whether a packet to a group may go into the tunnel of a session."""
+        return self._enter(session, packet, largest, packet[8:24], None, now) is not None
 
     def stays(self, packet: bytes) -> bool:
         """LMA: whether a packet that :meth:`outbound` has refused is for another node of the home link."""
@@ -287,6 +298,10 @@ class Forwarding(Table):
             session = self._keys.get((source, key))
             if session is not None and not session.owns(mobile):
                 session = None
+        members = self.members
+        # RFC 6275 section 10.4.3: reports come from a link-local address.
+        if session is None and members is not None and other[0] == 0xFF and members(source, packet, now):
+            return None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
         if (
             session is None

@@ -25,6 +25,13 @@ KEY = bytes(range(16)).hex()
 FLAGS_L = 0xE000
 #: The anchor's on another link.
 OUTSIDE = "2001:db8:eeee::1"
+#: A datagram to a group on the home link.
+SAY = """import socket, sys
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 8)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("home0"))
+sock.sendto(b"to the group", (sys.argv[1], 5000, 0, 0))
+"""
 CONFIG = f"""config
 context anchor
 interface home0
@@ -177,6 +184,30 @@ class HomeLinkTests(LabTests):
         self.assertEqual(self.register("mag1", 2, lifetime=0, flags=FLAGS_L), 0)
         self.lab.ip("mn", f"addr del {HOME}/64 dev home0", f"addr add {HOME}/64 dev home0")
         wait_for("its own address", lambda: HOME in self.lab.addresses("mn", "home0"), 5)
+
+    def test_groups_of_the_home_link(self) -> None:
+        """RFC 6275 sections 10.4.2 and 10.4.3: what is asked for and of global scope; queries go out too."""
+        lines = ("configure", "context anchor", "lma-service lma1")
+        self.anchor.cli(*lines, "mipv6 home-link-multicast", "end")
+        self.assertEqual(self.register("mag1", 1), 0)
+        listening = self.ready("mag1", "multicast", group="ff1e::1234")
+        wait_for("the membership", lambda: "ff1e::1234" in self.memberships(), 5)
+        for group in ("ff1e::1234", "ff1e::9999", "ff02::1234", "ff05::1234"):
+            self.lab.exec("cn", sys.executable, "-c", SAY, group)
+        time.sleep(1.2)
+        heard = self.end(listening)["heard"]
+        said = [each for each in heard if each[0] != "ff02::1"]
+        # One hop less than it was sent with; the kernel's partial checksum is whole.
+        self.assertEqual([each[:2] for each in said], [["ff1e::1234", 7]])
+        self.assertEqual(bytes.fromhex(said[0][2]), b"to the group")
+        queries = [each for each in heard if each[0] == "ff02::1"]
+        self.assertEqual([each[1] for each in queries], [1])
+        self.assertEqual(self.register("mag1", 2, lifetime=0), 0)
+        wait_for("the end of it", lambda: "ff1e::1234" not in self.memberships(), 5)
+
+    def memberships(self) -> str:
+        """The groups that the anchor's device is in."""
+        return run("ip", "-n", self.lab.name("lma"), "-6", "maddr", "show", "dev", "home0")
 
     def advertised(self, frames: list[bytes]) -> None:
         """RFC 6275 section 10.4.1, RFC 4861 sections 4.4 and 7.2: every field that they name."""

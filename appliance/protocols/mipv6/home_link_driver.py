@@ -9,7 +9,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from struct import Struct
 from typing import Any
 
@@ -19,26 +18,14 @@ from appliance.protocols.mipv6.link_socket import LinkSocket, mobility, solicita
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.mobility.packet import routed
 from appliance.protocols.pmipv6.events import Notify
+from appliance.tun.device import System
 
 #: Senders of mobility messages on the link that are remembered; only while their update is decided about.
 SENDERS = 1024
 #: Seconds between two looks for an address of the device.
 PATIENCE = 0.5
-#: The kernel's list: address, index, length, scope, flags, name; in hexadecimal.
-ADDRESSES = Path("/proc/net/if_inet6")
-_LINK_SCOPE, _UNUSABLE = 0x20, 0x40 | 0x08
 _HEADER = Struct(">IHBB16s16s")
 _IPV6_FRAME = b"\x86\xdd"
-
-
-def own_address(interface: str) -> bytes:
-    """An IPv6 address that a device has and that has passed its own test, link-local if there is one."""
-    found = []
-    for line in ADDRESSES.read_text().splitlines():
-        address, _, _, scope, flags, name = line.split()
-        if name == interface and not int(flags, 16) & _UNUSABLE:
-            found.append((int(scope, 16) != _LINK_SCOPE, bytes.fromhex(address)))
-    return min(found)[1] if found else b""
 
 
 def plain(mh: bytes, source: bytes, destination: bytes) -> bytes:
@@ -112,7 +99,7 @@ class HomePort:
 
     def _begin(self) -> None:
         self._retry = None
-        address = own_address(self._interface)
+        address = System.link_address(self._interface)
         if address:
             self._feed(HomeLinkUp(self._interface, self._link_layer, address))
         else:
