@@ -185,6 +185,49 @@ class HomeLinkTests(LabTests):
         self.lab.ip("mn", f"addr del {HOME}/64 dev home0", f"addr add {HOME}/64 dev home0")
         wait_for("its own address", lambda: HOME in self.lab.addresses("mn", "home0"), 5)
 
+    def routes(self) -> list[str]:
+        """The anchor's routes of the home prefix, the best first."""
+        shown = run("ip", "-n", self.lab.name("lma"), "-6", "route", "show", f"{PREFIX}/64")
+        return [re.sub(r"^.* dev (\S+).* metric (\d+).*$", r"\1 \2", line) for line in shown.splitlines()]
+
+    def test_the_home_link_comes_and_goes(self) -> None:
+        """By a line at run time, and as a device; bindings stay, and all of them are announced anew."""
+        lines = ("configure", "context anchor", "lma-service lma1")
+        self.assertEqual(self.routes(), ["tun-lma1 128", "home0 256"])
+        self.anchor.cli(*lines, "no mipv6 home-link", "end")
+        self.assertEqual(self.routes(), ["home0 256", "tun-lma1 1024"])
+        self.assertEqual(self.register("mag1", 1), 0)
+        self.mistake()
+        self.anchor.cli(*lines, "mipv6 home-link home0", "end")
+        self.assertEqual(self.routes(), ["tun-lma1 128", "home0 256"])
+        self.defended()
+        self.mistake()
+        self.lab.ip("net", "link del home-lma")
+        wait_for("the link to be missed", lambda: "home0 is not up" in self.shown(), 5)
+        self.lab.ip(
+            "net",
+            f"link add home-lma type veth peer name home0 netns {self.lab.name('lma')}",
+            "link set home-lma master home",
+            "link set home-lma up",
+        )
+        self.lab.ip("lma", "link set home0 up", f"addr add {ROUTER}/64 dev home0 nodad")
+        self.defended()
+        self.assertIn(" 0% packet loss", self.ping("lma", NEIGHBOUR))
+
+    def shown(self) -> str:
+        """The sessions in full."""
+        found: str = self.anchor.cli("show lma-service session full")
+        return found
+
+    def mistake(self) -> None:
+        """The neighbour believes that the host is elsewhere."""
+        self.lab.ip("cn", f"neigh replace {HOME} lladdr 02:00:00:00:00:77 dev home0 nud reachable")
+
+    def defended(self) -> None:
+        """The neighbour has been told."""
+        router = self.link_layer("lma")
+        wait_for("an announcement", lambda: self.neighbour("cn", HOME) == router, 8)
+
     def test_groups_of_the_home_link(self) -> None:
         """RFC 6275 sections 10.4.2 and 10.4.3: what is asked for and of global scope; queries go out too."""
         lines = ("configure", "context anchor", "lma-service lma1")

@@ -185,7 +185,7 @@ class HomeLink(HostFeature):
             for _ in range(min(SLICE, len(self._all))):
                 entry = calls.get(self._all.popleft())
                 if entry is not None and not entry.deleting:
-                    self._announce(entry, 1, now)
+                    self._announce(entry, ANNOUNCEMENTS, now)
             self._all_due = now.mono + PAUSE
 
     # ---- events
