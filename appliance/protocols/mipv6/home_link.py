@@ -153,8 +153,8 @@ class HomeLink(HostFeature):
         addresses = self._defended(entry)
         if self._link is None or not addresses:
             return
-        if ndp.is_link_local(self._link.address):
-            # Both addresses have the same group.
+        if times > 1 and ndp.is_link_local(self._link.address):
+            # Both addresses have the same group. Twice is enough (RFC 3810 section 9.1).
             self._send(report(self._link, TO_EXCLUDE, (ndp.solicited_node(addresses[0]),)))
         for address in addresses:
             self._advertise(address, ndp.NA_OVERRIDE, ndp.ALL_NODES, _ALL_NODES_LINK)
