@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from scripts.labmobile import HOME, HOME_AGENT, MOBILE_NODE, PREFIXES, MobileLab, settled
-from scripts.labnet import CN_ADDRESS, run
+from scripts.labnet import CN_ADDRESS, LMA_ADDRESS, run
 from scripts.labrun import ROOT, Appliance, LineConnection, environment, stop, wait_for
 from test.real.common import SKIP
 
@@ -108,12 +108,19 @@ class RoamingTests(MobileTests):
     def test_the_operator_decides(self) -> None:
         """De-registered, the node uses the network it is in; registered again, it is at its address."""
         agent, mn = self.arrive()
+        file = self.work / "mn.pcapng"
+        mn.cli(f"capture start {file} service mn1")
         self.assertIn("has begun", mn.cli("mn-client mn1 deregister"))
         self.assertIn("State: stopped", mn.cli("show mn-client session"))
         self.assertEqual(self.received("mn", CN_ADDRESS), 3)
         self.assertEqual(self.received("cn", HOME), 0)
         mn.cli("mn-client mn1 register")
         settled(mn, FIRST)
+        mn.cli("capture stop all")
+        if program := shutil.which("tshark"):
+            seen = run(program, "-r", str(file), "-T", "fields", "-e", "mip6.mhtype", "-e", "ipv6.src")
+            # Updates and acknowledgements, with the home address in the place that it stands for.
+            self.assertEqual(seen.splitlines()[:4], [f"5\t{HOME}", f"6\t{LMA_ADDRESS}"] * 2)
         self.assertEqual(self.received("cn", HOME), 3)
         lines = ("configure", "context mobile", "mn-client mn1")
         mn.cli(*lines, "reg-lifetime 120", "end")
