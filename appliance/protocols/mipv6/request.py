@@ -22,6 +22,7 @@ def _admin(reason: str) -> Verdict:
 
 DROP_OTHER, DROP_MALFORMED = common.DROP_OTHER, common.DROP_MALFORMED
 DROP_PENDING, NOT_READY = common.DROP_AUTH_PENDING, common.NOT_READY
+DROP_CONGESTED, CONGESTED = common.DROP_CONGESTED, common.CONGESTED
 SEQUENCE, NO_SERVICE = common.SEQUENCE, common.NO_SERVICE
 NO_OPTION = _admin("mn-aaa-auth-option-missing")
 UNKNOWN_AAA_SPI = _admin("invalid-mn-aaa-option-spi")
