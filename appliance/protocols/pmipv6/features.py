@@ -122,6 +122,11 @@ class Before:
         self.port = 0 if entry is None or entry.extras is None else entry.extras.port
         self.gateway = None if entry is None or entry.extras is None else entry.extras.gateway
 
+    @property
+    def who(self) -> bytes:
+        """The gateway that had it, as :func:`extras.served_by` names it."""
+        return self.care_of if self.gateway is None else self.care_of + self.gateway.suffix
+
     def moved(self, entry: BindingCacheEntry) -> bool:
         """Whether the update has handed the session over to another gateway."""
         gateway = None if entry.extras is None else entry.extras.gateway

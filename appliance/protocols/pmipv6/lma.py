@@ -239,7 +239,7 @@ class LocalMobilityAnchor:
         self._features.close()
         self._revocation.close()
         self._updates.revoker = self._updates.bulk = None
-        self._sessions.close()
+        self._sessions.gateways.close()
         self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:

@@ -31,7 +31,7 @@ from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import HI_REFRESH, BindingCacheEntry, Found
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived
-from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.extras import extras_of, served_by
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED
@@ -138,7 +138,7 @@ class Revocation(Feature):
         """Have a session end when its gateway has answered; False: nobody has to be told."""
         if not self.on or entry.deleting or self.departing or entry.of_host:
             return False
-        if not self._initiator.reaches(entry.care_of):
+        if not self._initiator.reaches(way_to(entry)):
             return False
         extras = extras_of(entry)
         state = extras.revocation
@@ -228,32 +228,32 @@ class Revocation(Feature):
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
             return
-        for way in self._gateways(fits):
-            self._revoke_whole(trigger, named, way, fits, now)
+        for who, way in self._gateways(fits):
+            self._revoke_whole(trigger, named, who, way, fits, now)
 
-    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[br.Way]:
-        """The gateways that have sessions which fit, each once."""
-        found: dict[tuple[bytes, bytes, int], None] = {}
+    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[tuple[bytes, br.Way]]:
+        """The gateways that have sessions which fit, each once, and the ways to them."""
+        found: dict[tuple[bytes, bytes], br.Way] = {}
         for entry in self._cache.calls.values():
             # With 100,000 sessions there is no time to make more than a tuple for each.
-            extras = entry.extras
-            key = entry.local, entry.care_of, 0 if extras is None else extras.port
+            key = entry.local, entry.care_of if entry.extras is None else served_by(entry)
             if key not in found and not entry.deleting and not entry.of_host and fits(entry):
-                found[key] = None
-        return [br.way_between(*key) for key in found]
+                found[key] = way_to(entry)
+        return [(who, way) for (_, who), way in found.items()]
 
     def _revoke_whole(
         self,
         trigger: int,
         named: list[Any],
+        who: bytes,
         way: br.Way,
         fits: Callable[[BindingCacheEntry], bool],
         now: Now,
     ) -> None:
         def there(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == way.destination and not entry.of_host and fits(entry)
+            return served_by(entry) == who and not entry.of_host and fits(entry)
 
-        whole = Whole(way.destination, there, now, self._whole_answered)
+        whole = Whole(who, there, now, self._whole_answered)
         if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
             if not self.departing:
                 self._sweep(whole, now)
@@ -287,8 +287,8 @@ class Revocation(Feature):
         for one in list(self._initiator.open.values()):
             self._initiator.cancel(one)
         self._whole.clear()
-        for way in self._gateways(lambda entry: True):
-            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], way, lambda entry: True, now)
+        for who, way in self._gateways(lambda entry: True):
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, lambda entry: True, now)
 
     @property
     def departed(self) -> bool:
@@ -305,10 +305,10 @@ class Revocation(Feature):
         if extras.revocation is not None or entry.call_id in self._asked:
             return True
 
-        gateway = entry.care_of
+        gateway = served_by(entry)
 
         def answered(status: int, now: Now) -> None:
-            if entry.care_of != gateway or self._asked.pop(entry.call_id, None) is None:
+            if served_by(entry) != gateway or self._asked.pop(entry.call_id, None) is None:
                 # The session has moved since.
                 self._pump(now)
                 return
@@ -415,7 +415,7 @@ class Revocation(Feature):
             self._pump(now)
         elif isinstance(message, BindingRevocationIndication):
             # Who sends them knows them.
-            self._initiator.deaf.pop(event.source, None)
+            self._initiator.deaf.pop((event.source, event.port), None)
             self._revoked.receive(event, message, now)
             if self._sweeps:
                 self.schedule(now.mono)
@@ -428,9 +428,9 @@ class Revocation(Feature):
         ):
             self._values[self.rows.error_sent] += 1
 
-    def unknown_there(self, source: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        found = self._initiator.unknown_there(source, now)
+        found = self._initiator.unknown_there(event, now)
         if found:
             text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)

@@ -17,6 +17,7 @@ from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingRevoc
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_counts import OTHER_ENDED
@@ -55,6 +56,7 @@ class Revoked:
         self._values = counters.values
         self._rows = rows
         self._cache = sessions.cache
+        self._gateways = sessions.gateways
         self._updates = updates
         self._bulk = bulk
         self._sweeps = sweeps
@@ -109,12 +111,13 @@ class Revoked:
             return codes.BINDING_DOES_NOT_EXIST, []
         if not self._authorized(event.source, named):
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
-        members = self._bulk.members(gateway, named.group)
+        who = self._gateways.at(gateway, event.port)
+        members = self._bulk.members(who, named.group)
         if not members:
             return codes.BINDING_DOES_NOT_EXIST, []
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return _theirs(entry, gateway, event.port) and entry.call_id in members
+            return served_by(entry) == who and entry.call_id in members
 
         self._sweep(list(members.values()), fits, message.trigger, now)
         return codes.REVOKED, [br.group_option(named.group)]
@@ -133,8 +136,10 @@ class Revoked:
         if not message.flags & BR_P or not named.mn_id or not self._authorized(event.source, named):
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
 
+        who = self._gateways.at(gateway, event.port)
+
         def fits(entry: BindingCacheEntry) -> bool:
-            return _theirs(entry, gateway, event.port)
+            return served_by(entry) == who and not entry.of_host
 
         self._sweep(list(self._cache.calls.values()), fits, message.trigger, now)
         return codes.REVOKED, []
@@ -159,7 +164,8 @@ class Revoked:
     ) -> br.Answer:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
         known = self._cache.of(named.mn_id)
-        mine = [entry for entry in known if _theirs(entry, gateway, port)]
+        who = self._gateways.at(gateway, port)
+        mine = [entry for entry in known if served_by(entry) == who and not entry.of_host]
         if message.flags & BR_V:
             return self._ipv4(message, named, mine, now)
         mine, failed = named.chosen(mine)
@@ -185,14 +191,6 @@ class Revoked:
                 self._updates.release_address(entry, OTHER_ENDED, cause, now)
                 return codes.REVOKED, []
         return codes.BINDING_DOES_NOT_EXIST, []
-
-
-def _theirs(entry: BindingCacheEntry, gateway: bytes, port: int) -> bool:
-    """Whether a session is of the gateway that speaks; a NAT may have given its address to others, too."""
-    if entry.care_of != gateway or entry.of_host:
-        return False
-    known = None if entry.extras is None else entry.extras.gateway
-    return known is None or not known.nat or known.port == port
 
 
 def _fits(peer: GlobalPeer, gateway: bytes, named: br.Named) -> bool:

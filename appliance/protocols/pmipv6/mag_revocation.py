@@ -194,15 +194,15 @@ class MagRevocation(MagFeature):
         elif isinstance(message, BindingRevocationAcknowledgement):
             self._initiator.acknowledged(event, message, True, now)
         elif isinstance(message, BindingRevocationIndication):
-            self._initiator.deaf.pop(event.source, None)
+            self._initiator.deaf.pop((event.source, event.port), None)
             self._values[self.rows.rcvd] += 1
             if not self._responder.repeated(event, message, now):
                 status, failed = self._revoked(event, message, br.Named(message.options), now)
                 self._responder.answer(event, message, status, failed, now)
 
-    def unknown_there(self, source: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        return self._initiator.unknown_there(source, now)
+        return self._initiator.unknown_there(event, now)
 
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""

@@ -169,8 +169,8 @@ class Initiator:
         self._random_bits = random_bits
         self._sequence: int | None = None
         self.open: dict[int, Outstanding] = {}
-        #: Peers that have answered Binding Error status 2.
-        self.deaf: dict[bytes, None] = {}
+        #: Peers that have answered Binding Error status 2: address and port, as several may share an address.
+        self.deaf: dict[tuple[bytes, int], None] = {}
         #: Tells which peers the operator does not want to get any.
         self.spared: Callable[[bytes], bool] = lambda peer: False
         opened = self.open
@@ -199,15 +199,15 @@ class Initiator:
             if self._sequence not in self.open:
                 return self._sequence
 
-    def reaches(self, peer: bytes) -> bool:
-        """Whether a peer is one to send indications to."""
-        return peer not in self.deaf and not self.spared(peer)
+    def reaches(self, way: Way) -> bool:
+        """Whether there is a peer to send indications to at the end of a way."""
+        return way[1:] not in self.deaf and not self.spared(way.destination)
 
     def send(
         self, trigger: int, flags: int, named: list[Any], way: Way, subject: Subject, now: Now
     ) -> Outstanding | None:
         """Send an indication; ``None``: the peer does not know them, or too many wait for answers."""
-        if self.full or not self.reaches(way.destination):
+        if self.full or not self.reaches(way):
             return None
         one = Outstanding(self._next(), trigger, flags, way, subject)
         mh = encode(BindingRevocationIndication(trigger, one.sequence, flags, named))
@@ -272,10 +272,11 @@ class Initiator:
         self.cancel(one)
         one.subject.answered(answer.status, now)
 
-    def unknown_there(self, peer: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error status 2 came: no indications to this peer any more; whether it was about one."""
         # The error does not say which message it is about (RFC 6275 section 6.1.9).
-        about = [one for one in self.open.values() if one.way.destination == peer]
+        peer = event.source, event.port
+        about = [one for one in self.open.values() if one.way[1:] == peer]
         if not about:
             return False
         while len(self.deaf) >= PEERS:
