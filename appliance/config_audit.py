@@ -27,7 +27,6 @@ def audit(configuration: Configuration) -> list[Finding]:
     for lma in configuration.lma_services:
         found += _lma(lma)
         found += host_findings(lma)
-    found += _shared_pools(configuration)
     for mag in configuration.mag_services:
         found += _mag(mag)
     found += option_findings(configuration)
@@ -35,20 +34,6 @@ def audit(configuration: Configuration) -> list[Finding]:
     found += _subscribers(configuration)
     found += _operators(configuration)
     return found
-
-
-def _shared_pools(configuration: Configuration) -> Iterator[Finding]:
-    """Anchors of one context assign out of the same pools, and the host has one route for each pool."""
-    first: dict[str, str] = {}
-    for settings in configuration.lma_services:
-        if settings.bound and (settings.prefix_pools or settings.address_pools):
-            owner = first.setdefault(settings.context, settings.name)
-            if owner != settings.name:
-                text = (
-                    f"lma-service {settings.name} has the pools of lma-service {owner}: both assign the same"
-                    f" addresses, and packets for them go to {owner}; give one a context with its own pools"
-                )
-                yield Finding("LMA-service", ERROR, text)
 
 
 def _lma(settings: LmaSettings) -> Iterator[Finding]:

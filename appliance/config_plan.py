@@ -179,17 +179,17 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
-    return settings.name, settings.bound, *pools, *delegated
+    return settings.name, settings.bound, settings.redirect_policy, *pools, *delegated
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
-    """The routes that services need; of services with the same pools the first one gets them."""
+    """The routes that services need; of services with the same pools the one gets them that assigns."""
     known: dict[Route, None] | None = configuration.derived.get("routes")
     if known is not None:
         return known
     taken: set[Network] = set()
     result: dict[Route, None] = {}
-    for settings in configuration.lma_services:
+    for settings in sorted(configuration.lma_services, key=lambda each: each.redirect_policy == "always"):
         if not settings.bound:
             continue
         for network in outermost(_networks(settings)):

@@ -163,12 +163,14 @@ class LoadTests(SynchronousTestCase):
 
     def test_restart(self) -> None:
         """Another user-plane address needs other sockets; everything else is taken while sessions last."""
-        old = load(TEXT, "x")
+        # Two anchors that both assign may not have the same pools.
+        text = TEXT.replace("      bind address 2001:db8::2\n", "")
+        old = load(text, "x")
         for before, after, action in (
             ("2001:db8::9 ", "2001:db8::8 ", "restart"),
             ("redirect policy always", "redirect policy load", "reconfigure"),
         ):
-            plan = compare(old, load(TEXT.replace(before, after), "x"))
+            plan = compare(old, load(text.replace(before, after), "x"))
             self.assertEqual([each.action for each in plan.services], [action])
 
 
