@@ -17,6 +17,7 @@ from attrs import define, field
 
 from appliance.config import Configuration
 from appliance.config_options import delegation_networks
+from appliance.protocols.pmipv6.controlled import fault_of
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 #: Linux: IFNAMSIZ less the closing zero.
@@ -247,6 +248,11 @@ def _notes(plan: Plan) -> Iterator[str]:
             yield f"{change.title} stops: its sessions end"
         elif change.action == "start":
             yield f"{change.title} starts"
+        elif change.action == "reconfigure" and isinstance(change.new, LmaSettings):
+            fault = fault_of(change.new)
+            if fault and isinstance(change.old, LmaSettings) and not fault_of(change.old):
+                text = "every registration is refused from now on, refreshes too"
+                yield f"{change.title}: a value of {fault} is 0: {text}"
     if old.control_socket != new.control_socket:
         yield f"the control socket moves to {new.control_socket}; open sessions stay"
     if old.state_directory != new.state_directory:
