@@ -35,7 +35,8 @@ def _listing(label: str, entries: list[str]) -> Facts:
 
 def _target(target: RedirectTarget) -> str:
     where = f" lma-service {target.service}" if target.service else ""
-    return f"{_address(target.address)}{where}"
+    also = f" also {_address(target.also)}" if target.also else ""
+    return f"{_address(target.address)}{also}{where}"
 
 
 def _vendor(option: VendorOption) -> str:
