@@ -247,7 +247,7 @@ def _anchor(service: Section, bound: dict[bytes, str]) -> Iterator[Fault]:
     title = f"lma-service {service.name}"
     for entry in service.entries("redirect target"):
         address, also = entry.args["address"], entry.args.get("also")
-        if title in (bound.get(address), bound.get(also)):
+        if title in (bound.get(address), bound.get(also or address)):
             yield entry.line, f"{title}: it cannot redirect to itself"
         if also is not None and len(also) == len(address):
             yield entry.line, f"{title}: 'also' wants the address of the other family, IPv6 or IPv4"

@@ -117,6 +117,13 @@ class Bulk(Feature):
         group = groups.get(number)
         return {} if group is None else group.members
 
+    def has(self, gateway: bytes, number: int) -> bool:
+        """Whether a group of a gateway has members; found out without making a list of them."""
+        groups = self._groups.get(gateway, {})
+        if number == br.ALL_SESSIONS:
+            return bool(groups)
+        return number in groups and bool(groups[number].members)
+
     @staticmethod
     def member(number: int) -> Callable[[BindingCacheEntry], bool]:
         """Tells which sessions are in a group of ours."""

@@ -39,9 +39,18 @@ from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_revoked import Revoked
 from appliance.protocols.pmipv6.lma_sessions import Sessions
-from appliance.protocols.pmipv6.lma_subjects import About, Revoking, Whole, identifier_of, names_of, way_to
+from appliance.protocols.pmipv6.lma_subjects import (
+    About,
+    Revoking,
+    Search,
+    Whole,
+    identifier_of,
+    names_of,
+    way_to,
+)
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: What gateways are told when AAA ends a session, by Termination-Cause; any other: unspecified.
@@ -80,7 +89,7 @@ class Revocation(Feature):
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
         self._initiator.spared = _sparing(updates)
         calls = sessions.cache.calls
-        self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
+        self._sweeps = Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
         #: Sessions whose indication has to wait until others are answered.
         self._queue: deque[Revoking] = deque()
@@ -89,6 +98,7 @@ class Revocation(Feature):
         #: Handovers whose former gateway is told when its part in a transient binding is over (RFC 6058).
         self._later: dict[int, tuple[int, br.Way]] = {}
         self._whole: list[Whole] = []
+        self._searches: deque[Search] = deque()
         self.departing = False
         updates.revoker = self
         self._prepare(settings)
@@ -127,6 +137,7 @@ class Revocation(Feature):
                 self._forget(state.entry)
         self._initiator.open.clear()
         self._whole.clear()
+        self._searches.clear()
         self._asked.clear()
         self._queue.clear()
 
@@ -222,24 +233,19 @@ class Revocation(Feature):
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
 
-            def fits(entry: BindingCacheEntry) -> bool:
-                return True
-
+            fits = _any
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
             return
-        for who, way in self._gateways(fits):
-            self._revoke_whole(trigger, named, who, way, fits, now)
 
-    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[tuple[bytes, br.Way]]:
-        """The gateways that have sessions which fit, each once, and the ways to them."""
-        found: dict[tuple[bytes, bytes], br.Way] = {}
-        for entry in self._cache.calls.values():
-            # With 100,000 sessions there is no time to make more than a tuple for each.
-            key = entry.local, entry.care_of if entry.extras is None else served_by(entry)
-            if key not in found and not entry.deleting and not entry.of_host and fits(entry):
-                found[key] = way_to(entry)
-        return [(who, way) for (_, who), way in found.items()]
+        def found(gateways: list[tuple[bytes, br.Way]], later: Now) -> None:
+            for who, way in gateways:
+                self._revoke_whole(trigger, named, who, way, fits, now, later)
+
+        search = Search(self._cache.calls.values(), fits, found)
+        if self._searches or search.step(now):
+            self._searches.append(search)
+            self.schedule(now.mono)
 
     def _revoke_whole(
         self,
@@ -248,12 +254,15 @@ class Revocation(Feature):
         who: bytes,
         way: br.Way,
         fits: Callable[[BindingCacheEntry], bool],
+        ordered: Now,
         now: Now,
     ) -> None:
+        """``ordered``: when it was; what has been updated since stays."""
+
         def there(entry: BindingCacheEntry) -> bool:
             return served_by(entry) == who and not entry.of_host and fits(entry)
 
-        whole = Whole(who, there, now, self._whole_answered)
+        whole = Whole(who, there, ordered, self._whole_answered)
         if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
             if not self.departing:
                 self._sweep(whole, now)
@@ -276,7 +285,7 @@ class Revocation(Feature):
             self._values[ADMIN_DROPPED] += 1
             self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
-        self._sweeps.add(br.Sweep(list(self._cache.calls.values()), whole.fits, whole.wall, end))
+        self._sweeps.add(Sweep(self._cache.calls.values, whole.fits, whole.wall, end))
         self.schedule(now.mono)
 
     def depart(self, now: Now) -> None:
@@ -287,8 +296,9 @@ class Revocation(Feature):
         for one in list(self._initiator.open.values()):
             self._initiator.cancel(one)
         self._whole.clear()
-        for who, way in self._gateways(lambda entry: True):
-            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, lambda entry: True, now)
+        self._searches.clear()
+        for who, way in Search(self._cache.calls.values(), _any, _unwanted).all():
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, _any, now, now)
 
     @property
     def departed(self) -> bool:
@@ -453,13 +463,24 @@ class Revocation(Feature):
     def deadline(self) -> float | None:
         """When the next indication is to be repeated; at once while sessions are swept."""
         waiting = self._queue and not self._initiator.full
-        return 0.0 if waiting or self._sweeps else self._initiator.deadline
+        return 0.0 if waiting or self._sweeps or self._searches else self._initiator.deadline
 
     def tick(self, now: Now) -> None:
         """Repeat, give up, and sweep."""
         self._initiator.tick(now)
         self._pump(now)
         self._sweeps.tick(now)
+        if self._searches and not self._searches[0].step(now):
+            self._searches.popleft()
+
+
+def _any(entry: BindingCacheEntry) -> bool:
+    """All of them."""
+    return True
+
+
+def _unwanted(gateways: list[tuple[bytes, br.Way]], now: Now) -> None:
+    """Nobody waits for what is found."""
 
 
 def _sparing(updates: Decisions) -> Callable[[bytes], bool]:

@@ -8,6 +8,7 @@
                                      all ─▶ BRA
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -24,6 +25,7 @@ from appliance.protocols.pmipv6.lma_counts import OTHER_ENDED
 from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.settings import GlobalPeer, LmaSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: Termination-Cause of what a gateway revokes, by trigger; any other: the gateway has lost it.
@@ -50,7 +52,7 @@ class Revoked:
         sessions: Sessions,
         updates: Decisions,
         bulk: Bulk,
-        sweeps: br.Sweeps,
+        sweeps: Sweeps,
     ) -> None:
         self.settings = settings
         self._values = counters.values
@@ -112,15 +114,22 @@ class Revoked:
         if not self._authorized(event.source, named):
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
         who = self._gateways.at(gateway, event.port)
-        members = self._bulk.members(who, named.group)
-        if not members:
+        number = named.group
+        if not self._bulk.has(who, number):
             return codes.BINDING_DOES_NOT_EXIST, []
+        bulk = self._bulk
+
+        def members() -> list[BindingCacheEntry]:
+            return list(bulk.members(who, number).values())
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return served_by(entry) == who and entry.call_id in members
+            extras = entry.extras
+            if extras is None or not extras.gateway_group or served_by(entry) != who:
+                return False
+            return number in (extras.gateway_group, br.ALL_SESSIONS)
 
-        self._sweep(list(members.values()), fits, message.trigger, now)
-        return codes.REVOKED, [br.group_option(named.group)]
+        self._sweep(members, fits, message.trigger, (who, number, message.trigger), now)
+        return codes.REVOKED, [br.group_option(number)]
 
     def _global(
         self,
@@ -141,11 +150,18 @@ class Revoked:
         def fits(entry: BindingCacheEntry) -> bool:
             return served_by(entry) == who and not entry.of_host
 
-        self._sweep(list(self._cache.calls.values()), fits, message.trigger, now)
+        self._sweep(self._cache.calls.values, fits, message.trigger, (who, 0, message.trigger), now)
         return codes.REVOKED, []
 
-    def _sweep(self, entries: list[BindingCacheEntry], fits: Any, trigger: int, now: Now) -> None:
-        self._sweeps.add(br.Sweep(entries, fits, now.wall, self._end(trigger)))
+    def _sweep(
+        self,
+        entries: Callable[[], Iterable[BindingCacheEntry]],
+        fits: Callable[[BindingCacheEntry], bool],
+        trigger: int,
+        key: tuple[Any, ...],
+        now: Now,
+    ) -> None:
+        self._sweeps.add(Sweep(entries, fits, now.wall, self._end(trigger), key))
 
     def _end(self, trigger: int) -> Any:
         cause = CAUSES.get(trigger, aaa.LINK_BROKEN)

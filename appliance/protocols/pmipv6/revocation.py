@@ -8,7 +8,6 @@
     very many sessions ─▶ Sweeps, a slice a tick
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -60,8 +59,6 @@ PER_TICK = 200
 PEERS = 4096
 #: Answers that are kept for repeated indications, and for how many seconds.
 ANSWERS, ANSWERS_LAST = 1024, 30.0
-#: Sessions that a sweep looks at in one tick, and how many of them it ends: some milliseconds.
-LOOKED_AT, ENDED_AT = 4000, 200
 
 
 class Way(NamedTuple):
@@ -421,61 +418,3 @@ class Responder:
     def _send(self, event: PacketReceived, data: bytes) -> None:
         self._values[self._rows.ack_sent] += 1
         self._holder.effects.append(Send(data, event.destination, event.source, event.port))
-
-
-class Sweep:
-    """Ends many sessions, a slice at a time: those that fit and that nothing newer has come about."""
-
-    __slots__ = ("_at", "_entries", "_fits", "end", "wall")
-
-    def __init__(
-        self, entries: list[Any], fits: Callable[[Any], bool], wall: float, end: Callable[[Any, Now], None]
-    ) -> None:
-        self._entries = entries
-        self._at = 0
-        self._fits = fits
-        #: Sessions that were updated after this, in seconds since 1970, stay.
-        self.wall = wall
-        self.end = end
-
-    def covers(self, entry: Any) -> bool:
-        """Whether it will end this session."""
-        return entry.updated <= self.wall and self._fits(entry)
-
-    def step(self, alive: Callable[[Any], bool], now: Now) -> bool:
-        """Do a slice; whether there is more to do."""
-        entries, ended = self._entries, 0
-        stop = min(len(entries), self._at + LOOKED_AT)
-        while self._at < stop and ended < ENDED_AT:
-            entry = entries[self._at]
-            self._at += 1
-            if self.covers(entry) and alive(entry):
-                self.end(entry, now)
-                ended += 1
-        return self._at < len(entries)
-
-
-class Sweeps:
-    """The sweeps of one service, one after the other."""
-
-    __slots__ = ("_alive", "_waiting")
-
-    def __init__(self, alive: Callable[[Any], bool]) -> None:
-        self._alive = alive
-        self._waiting: deque[Sweep] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, sweep: Sweep) -> None:
-        """Have one done, behind the others."""
-        self._waiting.append(sweep)
-
-    def covers(self, entry: Any) -> bool:
-        """Whether one of them will end this session."""
-        return any(sweep.covers(entry) for sweep in self._waiting)
-
-    def tick(self, now: Now) -> None:
-        """Do a slice of the first."""
-        if self._waiting and not self._waiting[0].step(self._alive, now):
-            self._waiting.popleft()

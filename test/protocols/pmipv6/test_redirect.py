@@ -252,15 +252,14 @@ class AssignmentTests(SynchronousTestCase):
         )
         world = World(redirect_targets=targets, redirect_policy="always")
         world.lma._redirection._loads[SECOND] = 5, 0.0
-        capable = [opt.RedirectCapability()]
         for how, address in (({}, FIRST), ({"source": MAG_IPV4, "port": 5436}, packed("192.0.2.2"))):
-            self.assertIsNone(world.send(extra=capable, **how))
+            self.assertIsNone(world.send(extra=[opt.RedirectCapability()], **how))
             (entrusted,) = world.of_kind(Entrust)
             self.assertEqual((entrusted.service, entrusted.packet.destination), ("first", address))
             answer = BindingAcknowledgement(0, BA_P, 1, 100, [opt.LoadInformation(4, 1, 10, 0, 0)])
             world.lma.receive(Concluded("asked", entrusted.token, encode(answer)), world.now)
-            (sent,) = [each for each in world.lma.take() if isinstance(each, Send)]
-            self.assertIn(opt.Redirect(address), decode(sent.data).message.options)  # type: ignore[attr-defined]
+            message: Any = decode(world.lma.take()[0].data).message
+            self.assertIn(opt.Redirect(address), message.options)
 
     def test_by_load(self) -> None:
         """Below the threshold the anchor serves itself; a gateway without the capability is served always."""
