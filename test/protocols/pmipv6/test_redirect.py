@@ -247,7 +247,6 @@ class AssignmentTests(SynchronousTestCase):
         """A mobile node moves from a gateway over IPv6 to one over IPv4: it stays at its anchor."""
         targets = (
             RedirectTarget(address=SECOND, also=packed("192.0.2.3"), service="second"),
-            RedirectTarget(address=packed("192.0.2.2"), also=FIRST, service="first"),
             RedirectTarget(address=FIRST, also=packed("192.0.2.2"), service="first"),
         )
         world = World(redirect_targets=targets, redirect_policy="always")
