@@ -282,15 +282,20 @@ class SessionTests(SynchronousTestCase):
         """A service that is gone is freed at once: full garbage collections are rare by intention."""
 
         async def story(pair: Pair) -> None:
-            service = pair.service("lma")
-            watched = weakref.ref(service._core)
-            del service
+            lma, mag = pair.service("lma"), pair.service("mag")
+            parts = (lma._core, mag._core, mag._core._sessions, mag._core._revocation, mag._access)
+            watched = [weakref.ref(each) for each in parts]
+            del lma, mag, parts
             gc.collect()
             gc.disable()
             try:
-                await pair.change(("  lma-service lma1\n   bind address 2001:db8:ffff::1\n   mag-peer "
-                                   "2001:db8:ffff::2\n   exit\n", ""))  # fmt: skip
-                self.assertIsNone(watched())
+                gone = ("  lma-service lma1\n   bind address 2001:db8:ffff::1\n   mag-peer "
+                        "2001:db8:ffff::2\n   exit\n", "")  # fmt: skip
+                await pair.change(gone)
+                self.assertIsNone(watched[0]())
+                start = TEXT.index("  mag-service")
+                await pair.change(gone, (TEXT[start : TEXT.index("   exit\n", start) + 8], ""))
+                self.assertEqual([each() for each in watched if each() is not None], [])
             finally:
                 gc.enable()
 

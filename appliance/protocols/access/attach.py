@@ -84,6 +84,10 @@ class AccessLink:
         """When ``tick`` is wanted next, in monotonic seconds."""
         return self._deadlines.next
 
+    def close(self) -> None:
+        """Break the circle of references: full garbage collections are rare by intention."""
+        self._deadlines = Deadlines(self._mobiles.get)
+
     @property
     def mobile_count(self) -> int:
         """How many mobile nodes are on the links now."""

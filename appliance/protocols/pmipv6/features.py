@@ -178,6 +178,11 @@ class Group(Generic[F]):
             raise ValueError(f"two handlers for MH types {taken}")
         self.handlers |= dict.fromkeys(types, handler)
 
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = ()
+        self.handlers = {}
+
     def _rearm(self) -> None:
         times = (each.deadline for each in self.all)
         self.agenda.deadline = min((time for time in times if time is not None), default=None)
@@ -214,9 +219,9 @@ class Features(Group[Feature]):
         self.watching = tuple(each for each in self.all if each.watches)
 
     def close(self) -> None:
-        """Let go of all features, which refer to each other and back to the core."""
-        self.all = self.watching = ()
-        self.handlers = {}
+        """As of :class:`Group`."""
+        super().close()
+        self.watching = ()
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""

@@ -46,6 +46,10 @@ _ENDED, _CLEARED = "total-disconnects/other-reasons", "total-disconnects/admin-d
 Leave = Callable[[BindingUpdateListEntry, str, Now], None]
 
 
+def _stay(_entry: BindingUpdateListEntry, _row: str, _now: Now) -> None:
+    """There is nobody to leave any more."""
+
+
 class Everything:
     """All sessions at one anchor, which it was asked to revoke."""
 
@@ -79,7 +83,6 @@ class MagRevocation(MagFeature):
         self._sessions = sessions
         self._leave = leave
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
-        self._initiator.schedule = lambda mono: self.schedule(mono)
         self._responder = br.Responder(sessions, counters, self.rows)
         self._sweeps = Sweeps(lambda entry: sessions.list.by_call_id.get(entry.call_id) is entry)
         self._errors = NoticeLimiter(again=10.0)
@@ -88,6 +91,21 @@ class MagRevocation(MagFeature):
         #: Anchors that do not let us revoke all at once (section 9.2).
         self._unauthorized: dict[bytes, None] = {}
         self._prepare(settings)
+
+    @property
+    def schedule(self) -> Callable[[float], None]:
+        """What is told when a tick is wanted."""
+        return self._initiator.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Callable[[float], None]) -> None:
+        self._initiator.schedule = schedule
+
+    def close(self) -> None:
+        """Let go of what refers back here: the service is gone."""
+        self._initiator.open.clear()
+        self._sweeps.clear()
+        self._leave = _stay
 
     def _prepare(self, settings: MagSettings) -> None:
         self._settings = settings

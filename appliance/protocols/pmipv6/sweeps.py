@@ -80,6 +80,10 @@ class Sweeps:
                 return
         self._waiting.append(sweep)
 
+    def clear(self) -> None:
+        """Do none of them any more."""
+        self._waiting.clear()
+
     def covers(self, entry: Any) -> bool:
         """Whether one of them will end this session."""
         return any(sweep.covers(entry) for sweep in self._waiting)
