@@ -283,6 +283,9 @@ class ErrorTests(SynchronousTestCase):
             ("mag-service m\nretransmission-timeout 50000", "above retransmission-maximum"),
             ("mag-service m\naccess-interface a/b", "cannot be the name"),
             ("lma-service m\nbind address ff02::1", "no unicast address"),
+            ("mag-service m\ndhcp domain-name -bad-", "'-bad-'"),
+            # Read in no time, however long it is.
+            (f"mag-service m\ndhcp domain-name {'a' * 60}!", "a name such as"),
             ("ip pool p 192.0.2.0/24\nlma-service one\nbind address 2001:db8::1\nexit\n"
              "lma-service two\nbind address 2001:db8::2",
              "lma-service two: lma-service one has the pools of context a already; put one of the two into"),
