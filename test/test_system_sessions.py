@@ -278,6 +278,18 @@ class SessionTests(SynchronousTestCase):
 
         with_pair(story)
 
+    def test_keys_are_shown_while_they_are_used(self) -> None:
+        """A key stays for the life of its session (RFC 5845 section 3.3.2); without GRE none is shown."""
+
+        async def story(pair: Pair) -> None:
+            lma = pair.service("lma")
+            entry = next(lma._core.sessions())
+            for gre, key in ((True, entry.call_id), (False, None)):
+                entry.gre, entry.receive_key = gre, entry.call_id
+                self.assertEqual(next(lma.sessions(SessionFilter())).receive_key, key)
+
+        with_pair(story)
+
     def test_nothing_stays_in_memory(self) -> None:
         """A service that is gone is freed at once: full garbage collections are rare by intention."""
 
