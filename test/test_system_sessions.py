@@ -290,6 +290,15 @@ class SessionTests(SynchronousTestCase):
 
         with_pair(story)
 
+    def test_links_are_read_when_it_has_started(self) -> None:
+        """A mobile node that comes as soon as the appliance is ready is seen."""
+
+        async def story(appliance: Appliance) -> None:
+            (mag,) = appliance.system.services("mag")
+            self.assertEqual(mag._links, {"acc0"})
+
+        run(load(TEXT, "test"), story)
+
     def test_nothing_stays_in_memory(self) -> None:
         """A service that is gone is freed at once: full garbage collections are rare by intention."""
 
