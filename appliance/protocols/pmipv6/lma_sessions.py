@@ -301,7 +301,7 @@ class Sessions:
     def release_ipv4(self, entry: BindingCacheEntry) -> None:
         """Take the IPv4 home address of a session away that goes on by its prefixes."""
         self._release_address(entry)
-        self._install(entry)
+        self.install(entry)
         if self._accounts:
             self._account(aaa.REFRESH, entry)
 
