@@ -86,7 +86,7 @@ class AccessLink:
 
     def close(self) -> None:
         """Break the circle of references: full garbage collections are rare by intention."""
-        self._deadlines = Deadlines(self._mobiles.get)
+        self._deadlines = Deadlines(lambda key: None)
 
     @property
     def mobile_count(self) -> int:

@@ -94,9 +94,8 @@ class Feature(Acting):
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
-        """The gateway in ``Features.former`` has de-registered (lifetime 0) or extended a session, and was
-        answered; nothing has changed yet."""
+    def left(self, entry: BindingCacheEntry) -> None:
+        """The gateway in ``Features.former`` has de-registered, or revoked, its part in a session."""
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """What an operator is shown of a session with extras: labels and texts."""
@@ -206,7 +205,8 @@ class Features(Group[Feature]):
     def __init__(self) -> None:
         super().__init__()
         self.watching: tuple[Feature, ...] = ()
-        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
+        #: By call id, the gateway that a session still has beside the serving one (RFC 6058), as
+        #: :func:`extras.served_by` names it.
         self.former: dict[int, bytes] = {}
 
     def add(self, feature: Feature, *types: int) -> None:
@@ -247,10 +247,10 @@ class Features(Group[Feature]):
                 return verdict
         return None
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
-        """Tell all of them that a former gateway has de-registered, or extended, a session."""
+    def left(self, entry: BindingCacheEntry) -> None:
+        """Tell all of them that a former gateway has de-registered, or revoked, a session."""
         for feature in self.all:
-            feature.left(request, entry)
+            feature.left(entry)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Tell those concerned."""

@@ -41,9 +41,11 @@ from appliance.protocols.pmipv6.lma_revoked import Revoked
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_subjects import (
     About,
+    Names,
     Revoking,
     Search,
     Whole,
+    always,
     identifier_of,
     names_of,
     way_to,
@@ -96,7 +98,7 @@ class Revocation(Feature):
         #: What was asked because of updates with HI 4, by call id.
         self._asked: dict[int, br.Outstanding] = {}
         #: Handovers whose former gateway is told when its part in a transient binding is over (RFC 6058).
-        self._later: dict[int, tuple[int, br.Way]] = {}
+        self._later: dict[int, tuple[int, br.Way, Names]] = {}
         self._whole: list[Whole] = []
         self._searches: deque[Search] = deque()
         self.departing = False
@@ -158,6 +160,10 @@ class Revocation(Feature):
             if ipv4_only or not state.ipv4_only:
                 return True
             self._forget(entry)
+        later = self._later.pop(entry.call_id, None)
+        if later is not None and not ipv4_only:
+            # RFC 6058: the session is at both gateways, so both are told (RFC 5846 section 8.1).
+            self._moved(entry, trigger, *later[1:], now)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
         self._pump(now)
@@ -233,7 +239,7 @@ class Revocation(Feature):
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
 
-            fits = _any
+            fits = always
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
             return
@@ -297,8 +303,8 @@ class Revocation(Feature):
             self._initiator.cancel(one)
         self._whole.clear()
         self._searches.clear()
-        for who, way in Search(self._cache.calls.values(), _any, _unwanted).all():
-            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, _any, now, now)
+        for who, way in Search(self._cache.calls.values(), always).all():
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, always, now, now)
 
     @property
     def departed(self) -> bool:
@@ -349,14 +355,13 @@ class Revocation(Feature):
         way = br.way_between(before.local, before.care_of, before.port)
         if entry.extras is not None and entry.extras.transient is not None:
             # RFC 6058: it still has a part in the session.
-            self._later[entry.call_id] = trigger, way
+            self._later[entry.call_id] = trigger, way, names_of(entry)
         else:
-            self._moved(entry, trigger, way, now)
+            self._moved(entry, trigger, way, names_of(entry), now)
 
-    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, now: Now) -> None:
-        flags, named = names_of(entry)
-        about = About(entry.mn_id, lambda: self._is_alive(entry))
-        self._initiator.send(trigger, flags, named, way, about, now)
+    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, names: Names, now: Now) -> None:
+        # The gateway has to know it also when the session has ended meanwhile.
+        self._initiator.send(trigger, *names, way, About(entry.mn_id, always), now)
 
     def over(self, entry: BindingCacheEntry, now: Now) -> None:
         """The former gateway of a transient binding has no part in it any more (RFC 6058)."""
@@ -364,10 +369,9 @@ class Revocation(Feature):
         if later is not None and self.on:
             self._moved(entry, *later, now)
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+    def left(self, entry: BindingCacheEntry) -> None:
         """The former gateway of a transient binding has de-registered by itself."""
-        if not request.lifetime:
-            self._later.pop(entry.call_id, None)
+        self._later.pop(entry.call_id, None)
 
     # ---- where updates come by ---------------------------------------------------------------
 
@@ -390,15 +394,20 @@ class Revocation(Feature):
                 self._asked.pop(entry.call_id, None)
             if request.lifetime and entry.call_id not in self._asked:
                 self._updates.wait_longer(entry, now)
-        if self.on and request.lifetime and before.moved(entry) and not before.deleting:
-            self.over(entry, now)
-            self._inform(request, entry, before, now)
+        if request.lifetime and before.moved(entry):
+            if before.deleting or not self.on:
+                self._later.pop(entry.call_id, None)
+            else:
+                self.over(entry, now)
+                self._inform(request, entry, before, now)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
         self._forget(entry)
         self._asked.pop(entry.call_id, None)
-        self._later.pop(entry.call_id, None)
+        if not self.departing:
+            # A former gateway that still has a part in it would keep that for its whole lifetime.
+            self.over(entry, now)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """Whether it is being revoked, and why."""
@@ -472,15 +481,6 @@ class Revocation(Feature):
         self._sweeps.tick(now)
         if self._searches and not self._searches[0].step(now):
             self._searches.popleft()
-
-
-def _any(entry: BindingCacheEntry) -> bool:
-    """All of them."""
-    return True
-
-
-def _unwanted(gateways: list[tuple[bytes, br.Way]], now: Now) -> None:
-    """Nobody waits for what is found."""
 
 
 def _sparing(updates: Decisions) -> Callable[[bytes], bool]:

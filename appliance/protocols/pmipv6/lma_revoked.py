@@ -148,7 +148,8 @@ class Revoked:
         who = self._gateways.at(gateway, event.port)
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return served_by(entry) == who and not entry.of_host
+            theirs = served_by(entry) == who or self._updates.had_by(entry, who)
+            return theirs and not entry.of_host
 
         self._sweep(self._cache.calls.values, fits, message.trigger, (who, 0, message.trigger), now)
         return codes.REVOKED, []
@@ -161,14 +162,18 @@ class Revoked:
         key: tuple[Any, ...],
         now: Now,
     ) -> None:
-        self._sweeps.add(Sweep(entries, fits, now.wall, self._end(trigger), key))
+        self._sweeps.add(Sweep(entries, fits, now.wall, self._end(trigger, key[0]), key))
 
-    def _end(self, trigger: int) -> Any:
+    def _end(self, trigger: int, who: bytes) -> Any:
         cause = CAUSES.get(trigger, aaa.LINK_BROKEN)
 
         def end(entry: BindingCacheEntry, now: Now) -> None:
             if self._cache.calls.get(entry.call_id) is not entry:
                 # The end of another one has ended it.
+                return
+            if served_by(entry) != who:
+                # RFC 6058: what the former gateway has of it goes, as by a de-registration.
+                self._updates.former_left(entry)
                 return
             self._values[OTHER_ENDED] += 1
             self._updates.end(entry, cause, now)
@@ -181,13 +186,18 @@ class Revoked:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
         known = self._cache.of(named.mn_id)
         who = self._gateways.at(gateway, port)
-        mine = [entry for entry in known if served_by(entry) == who and not entry.of_host]
+        mine = [
+            entry
+            for entry in known
+            if (served_by(entry) == who or self._updates.had_by(entry, who)) and not entry.of_host
+        ]
         if message.flags & BR_V:
+            mine = [entry for entry in mine if served_by(entry) == who]
             return self._ipv4(message, named, mine, now)
         mine, failed = named.chosen(mine)
         if not mine:
             return codes.BINDING_DOES_NOT_EXIST, []
-        end = self._end(message.trigger)
+        end = self._end(message.trigger, who)
         for entry in mine:
             end(entry, now)
         return named.outcome(failed)

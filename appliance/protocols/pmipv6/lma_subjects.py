@@ -14,7 +14,16 @@ from appliance.protocols.timers import Now
 Ended = Callable[["Revoking", int, Now], None]
 
 
-def names_of(entry: BindingCacheEntry) -> tuple[int, list[Any]]:
+Names = tuple[int, list[Any]]
+"""Flags and options that say which session is meant."""
+
+
+def always(*_about: object) -> bool:
+    """Whether something fits, or still means something: it does."""
+    return True
+
+
+def names_of(entry: BindingCacheEntry) -> Names:
     """Flags and options that single out a session (RFC 5846 section 8.1)."""
     mine: list[Any] = [identifier_of(entry.mn_id)]
     if entry.prefix is None and entry.ipv4_address is not None:
@@ -99,7 +108,7 @@ class Search:
         self,
         entries: Iterable[BindingCacheEntry],
         fits: Callable[[BindingCacheEntry], bool],
-        found: Callable[[list[tuple[bytes, br.Way]], Now], None],
+        found: Callable[[list[tuple[bytes, br.Way]], Now], None] | None = None,
     ) -> None:
         self._entries = list(entries)
         self._at = 0
@@ -126,7 +135,8 @@ class Search:
         self._look(LOOKED_AT)
         if self._at < len(self._entries):
             return True
-        self._found(self.all(), now)
+        if self._found is not None:
+            self._found(self.all(), now)
         return False
 
 
