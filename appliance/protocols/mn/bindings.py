@@ -47,7 +47,7 @@ class Bindings:
                 self._shared.count("registration/expired")
                 self._shared.notice("expired", "a binding has expired before it was extended", now)
                 if slot.link is None and slot.bid:
-                    self._exchanges.cancel(slot.exchange)
+                    self._exchanges.cancel(slot)
                     del self.slots[slot.bid]
 
     def assign(self, choices: list[Choice], several: bool) -> None:
@@ -67,7 +67,7 @@ class Bindings:
             if link != slot.link:
                 slot.retry = 0.0
                 slot.link = link
-                self._exchanges.cancel(slot.exchange)
+                self._exchanges.cancel(slot)
             if link is None and slot.bid and slot.bound is None:
                 del self.slots[slot.bid]
 
@@ -90,7 +90,7 @@ class Bindings:
         for group in groups:
             self.begin(REGISTER, group, now)
         way = next((slot for slot in self.ordered() if slot.current), None)
-        gone = [slot for slot in self.slots.values() if slot.link is None and slot.exchange is None]
+        gone = [slot for slot in self.slots.values() if slot.link is None and not slot.busy]
         if way is not None and gone:
             # RFC 5648 section 5.4.
             self.begin(REMOVE, gone, now, way.link)
