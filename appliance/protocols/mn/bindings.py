@@ -31,8 +31,11 @@ class Bindings:
         return max((slot.expires for slot in self.slots.values() if slot.bound is not None), default=0.0)
 
     def ordered(self) -> list[Slot]:
-        """The preferred one first."""
-        return sorted(self.slots.values(), key=lambda slot: (-slot.preference, slot.bid))
+        """The preferred one first, those that did not work a while ago last."""
+        return sorted(self.slots.values(), key=lambda slot: (self._failed(slot), -slot.preference, slot.bid))
+
+    def _failed(self, slot: Slot) -> bool:
+        return slot.link is not None and slot.link.address in self._suspects
 
     def clear(self) -> None:
         """Forget all of it."""
@@ -96,9 +99,13 @@ class Bindings:
             self.begin(REMOVE, gone, now, way.link)
 
     def _groups(self, wanting: list[Slot], agent: Agent) -> list[list[Slot]]:
-        """Which slots share an update: RFC 5648 sections 5.3, 5.9; over IPv4 none do (section 8.1)."""
+        """Which slots share an update: RFC 5648 sections 5.3, 5.9; over IPv4 none do (section 8.1).
+
+        Neither do those that did not work a while ago: their updates go by their own ways.
+        """
         bulk = self._shared.settings.bulk and agent.bulk
-        together = [slot for slot in wanting if bulk and slot.link and len(slot.link.address) == 16]
+        fit = [slot for slot in wanting if bulk and not self._failed(slot)]
+        together = [slot for slot in fit if slot.link and len(slot.link.address) == 16]
         groups = [together] if together else []
         groups += [[slot] for slot in wanting if slot not in together]
         if agent.overwrite:

@@ -138,6 +138,8 @@ class Registrar:
                 advertise = self.stage == AT_HOME
                 shared.out.append(AtHome(link.interface, shared.home, advertise))
             self._home_link = link
+            for exchange in self.exchanges.all:
+                exchange.link = link
             return
         self.exchanges.cancel_all()
         self._heirs = None
@@ -213,6 +215,9 @@ class Registrar:
         if exchange.kind == REGISTER:
             if tries == ATTEMPTS and exchange.link.address not in self._suspects:
                 self._suspects.add(exchange.link.address, now.mono + shared.settings.retry_interval)
+                if exchange.slots[0].bid:
+                    # The others, or those behind it, do not wait for this way.
+                    self.exchanges.finish(exchange)
                 self.review(now)
             elif tries > most and self._turn():
                 self.review(now)
