@@ -6,6 +6,7 @@ from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.cli.grammar import COMMANDS
+from appliance.config_text import COMMAND_MODULES
 from appliance.facts import lma_facts, mag_facts
 from appliance.facts_hosts import home_agent_facts
 from appliance.facts_words import amount
@@ -34,6 +35,9 @@ from appliance.protocols.pmipv6.settings import (
     Profile,
     QosWish,
 )
+
+# Without them the grammar is empty when this file runs alone.
+assert COMMAND_MODULES
 
 ADDRESS = bytes.fromhex("20010db8ffff00000000000000000001")
 V4 = bytes((198, 51, 100, 1))
