@@ -206,6 +206,7 @@ class LineConnection:
     """The numbered-lines connection from the mobile node to the correspondent."""
 
     def __init__(self, lab: Lab, source: str, work: Path) -> None:
+        self._answered = 0
         self.progress = work / "progress"
         self.progress.write_text("0")
         program = (sys.executable, "-m", "scripts.tcplines")
@@ -221,8 +222,10 @@ class LineConnection:
 
     def answered(self) -> int:
         """How many lines have come back so far."""
+        # Empty for a moment while the client writes it.
         text = self.progress.read_text()
-        return int(text) if text else 0
+        self._answered = int(text) if text else self._answered
+        return self._answered
 
     def wait_lines(self, more: int, timeout: float) -> int:
         """Wait until ``more`` further lines have come back; returns the count then."""
