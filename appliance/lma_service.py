@@ -280,7 +280,7 @@ class LmaService(Service):
 
     def congestion(self) -> CongestionView:
         """Return how congested it is."""
-        return views.congestion_view(self.name, self._core.overload)
+        return views.congestion_view(self.kind, self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""
@@ -297,6 +297,7 @@ class LmaService(Service):
             anchor=address_text(entry.local),
             interface="",
             link_local=address_text(entry.link_local),
+            of_host=entry.of_host,
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
                 entry.care_of,
@@ -306,7 +307,8 @@ class LmaService(Service):
                 entry.udp,
                 entry.extras is not None and entry.extras.tlv,
             ),
-            receive_key=entry.receive_key,
+            # The key stays for the life of the session, also while it is not used (RFC 5845 section 3.3.2).
+            receive_key=entry.receive_key if entry.gre else None,
             lifetime=4 * entry.lifetime,
             remaining=max(0, round(entry.due - now.mono)),
         )
