@@ -114,7 +114,7 @@ class MulticastTests(SynchronousTestCase):
         self.reactor.reader.doRead()
 
     def test_what_is_tunnelled(self) -> None:
-        """A wanted group of global scope, one hop less; not from a link-local source, not what is worn out."""
+        """A wanted group of global scope, one hop less; not from a link-local source, nor worn out."""
         self.assertEqual([packet[48] for packet in self.sent], [groups.QUERY])
         self.sent.clear()
         self.frame("ff1e::1234")
