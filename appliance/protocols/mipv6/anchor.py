@@ -3,8 +3,12 @@
 from collections.abc import Callable
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.home_link import HomeLink
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 
 
@@ -13,5 +17,14 @@ def make_anchor(
 ) -> LocalMobilityAnchor:
     """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
-    anchor.join(Hosts)
+    anchor.join(_make_hosts)
     return anchor
+
+
+def _make_hosts(
+    settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
+) -> Hosts:
+    """The host side with all of its features."""
+    hosts = Hosts(settings, counters, reports, sessions, updates)
+    HomeLink(settings, sessions, reports).join(hosts.features)
+    return hosts
