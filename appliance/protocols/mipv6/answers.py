@@ -38,7 +38,8 @@ def acknowledgement(
     """The effect that answers an update.
 
     ``sequence``: the last accepted one, for 135; ``lifetime`` and ``refresh`` (advice) in units of 4 s;
-    ``statuses``: of the Binding Identifier options; ``fresh``: whether its MESG-ID was accepted.
+    ``statuses``: of the Binding Identifier options; ``fresh``: whether its MESG-ID was accepted. Options and
+    flags that features want in it are in the request.
 
     The K flag stays clear: no key of ours moves with a host (RFC 6275 section 10.3.1).
     """
@@ -47,12 +48,13 @@ def acknowledgement(
         found.append(BindingRefreshAdvice(refresh))
     # RFC 5648 section 4.3: outside of an update the option has no care-of address.
     found += [BindingIdentifier(bid, code, 0) for bid, code in statuses]
+    found += request.answer_options
     if request.mesg_id is not None:
         found.append(MessageIdentification(echo(request, fresh, now)))
     if request.key:
         found.append(Authentication(MN_HA, request.spi, bytes(rfc4285.MN_HA_OCTETS)))
     number = request.sequence if sequence is None else sequence
-    mh = encode(BindingAcknowledgement(status, 0, number, lifetime, found))
+    mh = encode(BindingAcknowledgement(status, request.answer_flags, number, lifetime, found))
     if request.key:
         mh = _protected(mh, request)
     source, destination, home = request.destination, request.source, request.home

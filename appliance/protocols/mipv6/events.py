@@ -14,8 +14,14 @@ from attrs import define
 FIRST_TOKEN = 1 << 40
 
 
+class HostEvent:
+    """Base of what comes in for host bindings only."""
+
+    __slots__ = ()
+
+
 @define(slots=True)
-class OptionsReceived:
+class OptionsReceived(HostEvent):
     """A packet whose first extension header is Destination Options, as it came off a raw socket."""
 
     data: bytes
@@ -56,7 +62,7 @@ class StopTest:
 
 
 @define(slots=True)
-class AddressTested:
+class AddressTested(HostEvent):
     """A test has failed; one that is not heard of is passed."""
 
     token: int

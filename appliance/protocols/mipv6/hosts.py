@@ -19,7 +19,8 @@ from appliance.protocols.mipv6.answers import acknowledgement
 from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
-from appliance.protocols.mipv6.events import AddressTested, OptionsReceived, StopTest, TestAddress
+from appliance.protocols.mipv6.events import AddressTested, HostEvent, OptionsReceived, StopTest, TestAddress
+from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
 from appliance.protocols.mipv6.registrations import Registrations
 from appliance.protocols.mipv6.request import HostRequest
@@ -85,8 +86,10 @@ class Hosts(Feature):
         self._room = WaitingRoom()
         self._replays = Replays()
         self._asking = Asking(counters)
-        self._registrations = Registrations(settings, sessions)
-        self._intake = HostIntake(counters, reports, sessions)
+        #: What it does beside the plain home registration; :mod:`mipv6.anchor` puts them there.
+        self.features = HostFeatures()
+        self._registrations = Registrations(settings, sessions, self.features)
+        self._intake = HostIntake(counters, reports, sessions, self.features)
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:
@@ -103,6 +106,7 @@ class Hosts(Feature):
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings. Bindings stay; what waits is decided by the new ones."""
         self._prepare(settings)
+        self.features.reconfigure(settings, now)
 
     def check(self, request: Request, found: Found, now: Now) -> Verdict | None:
         """A gateway's update means a session that a host has registered (139, as for the H flag)."""
@@ -112,22 +116,28 @@ class Hosts(Feature):
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Remember the last MESG-ID as long as it could be replayed."""
         host = host_of(entry)
-        if host is not None and host.mesg_id:
+        if host is None:
+            return
+        self.features.ended(entry, host, now)
+        if host.mesg_id:
             until = now.mono + 2 * self._settings.mipv6_tolerance
             self._replays.remember(entry.mn_id, host.mesg_id, until)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """What an operator is shown of a host's binding."""
-        return details(entry)
+        host = host_of(entry)
+        return [] if host is None else details(entry) + self.features.details(entry, host)
 
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        return self._room.deadline
+        waiting, features = self._room.deadline, self.features.agenda.deadline
+        return waiting if features is None or (waiting is not None and waiting < features) else features
 
     def tick(self, now: Now) -> None:
         """Go on with what has waited long enough."""
         self._replays.forget(now)
+        self.features.tick(now)
         for waiting in self._room.due(now.mono, PER_TICK):
             self._values[PENDING] -= 1
             waiting.request.now = now
@@ -146,12 +156,19 @@ class Hosts(Feature):
         self._values[PENDING] -= len(self._room)
         self._values[verdicts.DROPPED] += len(self._room)
 
+    def close(self) -> None:
+        """Let go of the features, which refer back to here."""
+        self.features.close()
+
     # ---- events
 
-    def receive(self, event: OptionsReceived | AddressTested, now: Now) -> None:
+    def receive(self, event: HostEvent, now: Now) -> None:
         """Take in what only hosts have."""
         if isinstance(event, OptionsReceived):
             self._intake.read(event, now, self.update)
+            return
+        if not isinstance(event, AddressTested):
+            self.features.events[type(event)](event, now)
             return
         waiting = self._room.pop(event.token)
         if waiting is not None:
@@ -190,6 +207,10 @@ class Hosts(Feature):
             if verdict is not None:
                 self._discard(request, verdict)
                 return
+        verdict = self.features.before(request, now)
+        if verdict is not None:
+            self._discard(request, verdict)
+            return
         self._identify(request)
         waiting = self._room.about(request.home)
         if waiting is not None and not waiting.tested:
@@ -251,6 +272,10 @@ class Hosts(Feature):
             if verdict is not None:
                 self._refuse(request, verdict, now)
                 return
+        verdict = self.features.check(request, now)
+        if verdict is not None:
+            self._refuse(request, verdict, now)
+            return
         lifetime = self._registrations.lifetime(request, now)
         host = host_of(request.entry)
         if request.entry is not None and request.entry.deleting:
@@ -281,7 +306,7 @@ class Hosts(Feature):
             acknowledgement(
                 request,
                 now,
-                wanted.status,
+                wanted.status or request.answer_status,
                 lifetime=lifetime,
                 # RFC 6275 section 6.2.4: less than the lifetime that is granted.
                 refresh=advice if advice < lifetime else 0,
@@ -296,7 +321,9 @@ class Hosts(Feature):
         values[DEREGISTRATION.received] += 1
         values[DEREGISTRATION.accepted] += 1
         values[ACK_DEREGISTERED] += 1
-        self._sessions.effects.append(acknowledgement(request, now, wanted.status, statuses=wanted.statuses))
+        status = wanted.status or request.answer_status
+        answer = acknowledgement(request, now, status, statuses=wanted.statuses)
+        self._sessions.effects.append(answer)
 
     def _discard(self, request: HostRequest, verdict: Verdict) -> None:
         self._values[verdict.counter] += 1

@@ -15,6 +15,7 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.events import OptionsReceived
+from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.incoming import Carried, carried
 from appliance.protocols.mobility.codec import (
     MOBILITY_HEADER,
@@ -50,10 +51,13 @@ _HIDDEN = (44, 50, 51)
 class HostIntake:
     """Reads the packets of one service."""
 
-    __slots__ = ("_counters", "_reports", "_sessions")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions")
 
-    def __init__(self, counters: CounterSet, reports: Reports, sessions: Sessions) -> None:
+    def __init__(
+        self, counters: CounterSet, reports: Reports, sessions: Sessions, features: HostFeatures
+    ) -> None:
         self._counters = counters
+        self._features = features
         self._reports = reports
         self._sessions = sessions
 
@@ -114,8 +118,14 @@ class HostIntake:
             short = TOO_SHORT in kinds and PAYLOAD_PROTO not in kinds
             self._discard((verdicts.DROP_LENGTH if short else verdicts.DROP_MALFORMED).counter, is_update)
             self._problem(event, found, packet, faults, now)
-        elif not isinstance(message, BindingUpdate):
+        elif message is None:
             self._discard(0, False)
+        elif not isinstance(message, BindingUpdate):
+            handler: Any = self._features.handlers.get(message.TYPE)
+            if handler is None or faults:
+                self._discard(0, False)
+            else:
+                handler.receive(packet, message, home, now)
         elif message.flags & BU_P:
             # RFC 5213 section 8.1: a gateway has no Home Address option.
             self._discard(verdicts.DROP_OTHER.counter, True)

@@ -7,6 +7,7 @@ the tunnel engine and changes of the configuration treat them as they treat the 
 from math import inf
 
 from appliance.protocols.mipv6.binding import WHOLE, HostBinding, host_of, primary
+from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.request import DUPLICATE, HostRequest
 from appliance.protocols.mipv6.several import Plan, Several
 from appliance.protocols.mobility import aaa
@@ -28,10 +29,11 @@ _NO_PROFILE = Profile(name="")
 class Registrations:
     """The bindings of one service's hosts."""
 
-    __slots__ = ("_most", "_sessions")
+    __slots__ = ("_features", "_most", "_sessions")
 
-    def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
+    def __init__(self, settings: LmaSettings, sessions: Sessions, features: HostFeatures) -> None:
         self._sessions = sessions
+        self._features = features
         self.reconfigure(settings)
 
     def reconfigure(self, settings: LmaSettings) -> None:
@@ -60,7 +62,7 @@ class Registrations:
             assert entry is not None
         host = host_of(entry)
         assert host is not None
-        before = self._sessions.forwarding(entry), entry.deleting
+        before = None if first else self._sessions.forwarding(entry), entry.deleting
         self._authenticated(request, entry, host, now)
         host.several = plan.several
         entry.care_of = request.care_of if plan.several is None else primary(plan.several)
@@ -69,11 +71,16 @@ class Registrations:
         entry.lifetime = lifetime
         if request.service is not None:
             entry.service = request.service.identifier
+        verdict = self._features.accepted(request, entry, host, first, now)
+        if verdict is not None:
+            if first:
+                self._sessions.forget(entry)
+            return verdict
         self._stamp(request, entry, host, now)
         self._schedule(entry, host, now.mono + 4 * lifetime)
-        moved = not first and before[0].peer != entry.care_of
+        moved = before[0] is not None and before[0].peer != entry.care_of
         entry.handoffs += moved
-        if first or before != (self._sessions.forwarding(entry), False):
+        if before != (self._sessions.forwarding(entry), False):
             self._install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
@@ -131,6 +138,7 @@ class Registrations:
         host = host_of(entry)
         assert entry is not None and host is not None
         self._stamp(request, entry, host, now)
+        self._features.left(request, entry, host, now)
         if several:
             self._keep(entry, host, several)
             self._sessions.tell(aaa.REFRESH, entry)

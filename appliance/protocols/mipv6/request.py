@@ -68,9 +68,10 @@ class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "by_option", "care_of", "destination", "entry", "flags", "grant", "granted_call", "home",
-        "identifiers", "key", "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha",
-        "mn_ha_at", "mn_id", "nonces", "now", "profile", "sequence", "service", "source", "spi", "token",
+        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
+        "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
+        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others", "profile",
+        "sequence", "service", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +110,11 @@ class HostRequest:
         #: Call id that AAA knows the binding by which is still to be made; 0: none.
         self.granted_call = 0
         self.token = 0
+        #: Options that are none of the fields.
+        self.others: list[Any] = []
+        #: What features add to the answer: options, flags, and a status below 128 other than 0.
+        self.answer_options: list[Any] = []
+        self.answer_flags = self.answer_status = 0
         self._sort(update.options)
 
     def _sort(self, items: list[Any]) -> None:
@@ -122,8 +128,17 @@ class HostRequest:
                 self.identifiers.append(item)
             elif item.TYPE == _AUTHENTICATION and item.subtype in (MN_HA, MN_AAA):
                 setattr(self, "mn_ha" if item.subtype == MN_HA else "mn_aaa", item)
+            else:
+                self.others.append(item)
             if name == "mn":
                 self.mn_id = identity(item.subtype, item.identifier)
+
+    def other(self, cls: type[Any]) -> Any:
+        """The first option of a class that is none of the fields; ``None``: there is none."""
+        for item in self.others:
+            if item.__class__ is cls:
+                return item
+        return None
 
     @property
     def leaves(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
-from appliance.protocols.mipv6.events import FIRST_TOKEN, AddressTested, OptionsReceived
+from appliance.protocols.mipv6.events import FIRST_TOKEN, HostEvent
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -92,8 +92,7 @@ Event = (
     | Strain
     | Shed
     | Excess
-    | OptionsReceived
-    | AddressTested
+    | HostEvent
     | Depart
     | Entrust
     | Concluded
@@ -169,6 +168,7 @@ class LocalMobilityAnchor:
         """Have host bindings beside the sessions of gateways; ``make`` is their class."""
         self.hosts = make(self.settings, self.counters, self._reports, self._sessions, self._updates)
         self._features.add(self.hosts)
+        self.hosts.features.nest(self._features.agenda)
         self._intake.hosts = self.hosts
 
     # What the service asks.
@@ -240,6 +240,8 @@ class LocalMobilityAnchor:
         self._revocation.close()
         self._updates.revoker = self._updates.bulk = None
         self._sessions.close()
+        if self.hosts is not None:
+            self.hosts.close()
         self.hosts = self._intake.hosts = None
 
     def send_failed(self) -> None:
@@ -260,7 +262,7 @@ class LocalMobilityAnchor:
             return
         elif isinstance(event, Authorized):
             (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
-        elif isinstance(event, OptionsReceived | AddressTested):
+        elif isinstance(event, HostEvent):
             if self.hosts is not None and self.hosts.enabled:
                 self.hosts.receive(event, now)
         elif isinstance(event, Reauthorize):

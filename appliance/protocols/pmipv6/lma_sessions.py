@@ -272,12 +272,16 @@ class Sessions:
             self._account(aaa.STOP, entry, aaa.LOGOUT if entry.deleting else cause)
         if not entry.deleting:
             self.effects.append(Remove(entry.call_id))
-        self._release_prefixes(entry)
-        self._release_address(entry)
         self.wheel.drop(entry)
-        self.cache.remove(entry)
+        self.forget(entry)
         if not entry.of_host:
             self._leave(entry.care_of)
+
+    def forget(self, entry: BindingCacheEntry) -> None:
+        """Take a session out of the cache, and give its addresses back."""
+        self._release_prefixes(entry)
+        self._release_address(entry)
+        self.cache.remove(entry)
 
     @property
     def accounts(self) -> bool:
