@@ -87,6 +87,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.*", 2),
     ("appliance.tun.forwarding*", 2),
     ("appliance.tun.session", 2),
+    ("appliance.tun.flows", 2),
     ("appliance.config*", 3),
     ("appliance.management", 3),
     ("appliance.tun.*", 4),

@@ -201,9 +201,7 @@ class Engine:
     def usage(self, call_id: int) -> tuple[int, int, int, int]:
         """Packets and octets from the mobile, packets and octets to it; zeros for no such session."""
         session = self.forwarding.sessions.get(call_id)
-        if session is None:
-            return 0, 0, 0, 0
-        return session.packets_up, session.octets_up, session.packets_down, session.octets_down
+        return (0, 0, 0, 0) if session is None else session.usage()
 
     def over_rate(self, call_id: int) -> tuple[int, int] | None:
         """Packets from and to the mobile that were over the session's bit rates; ``None``: it has none."""

@@ -26,6 +26,7 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
+from appliance.tun.flows import lane_of
 from appliance.tun.forwarding_table import Table
 from appliance.tun.session import Answer, Path, RateLimit, Session
 
@@ -126,6 +127,8 @@ class Forwarding(Table):
             # RFC 5213 section 5.6.2: a prefix without a binding is not reachable.
             self._answer(packet, (1, 3, 0) if len(source) == 16 else (3, 1, 0), None, now)
             return None
+        if session.spread:
+            session = lane_of(session, packet)
         return self._enter(session, packet, largest, source, None, now)
 
     def from_mobile(
@@ -255,18 +258,20 @@ class Forwarding(Table):
             if session is not None and not session.owns(mobile):
                 session = None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
-        if (
-            session is None
-            or (session.peer != source and source not in session.others)
+        way = session
+        if session is not None and (
+            (session.peer != source and source not in session.others)
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
-        ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
+        ):
+            way = session.takes(source, row, key)
+        if session is None or way is None:
             self._values[self._no_session] += 1
             return None
         if port:
-            if port != session.path.port and self.role == LMA:
+            if port != way.path.port and way.peer == source and self.role == LMA:
                 # A NAT stands between: the session's packets come from the port that leads back.
-                self.follow(session.path, port)
+                self.follow(way.path, port)
             if mobile == other:
                 self.drop(KEEP_ALIVE)
                 return None
@@ -285,7 +290,7 @@ class Forwarding(Table):
             packet = marked
         counts, values, size = self._rows[row], self._values, len(packet)
         values[counts[0]] += 1
-        values[counts[1]] += size + (session.overhead6 if row.inner == 6 else session.overhead4)
+        values[counts[1]] += size + (way.overhead6 if row.inner == 6 else way.overhead4)
         if self.role == LMA:
             session.packets_up += 1
             session.octets_up += size
@@ -376,8 +381,9 @@ class Forwarding(Table):
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
-        session = self.owner(source if self.role == MAG else destination)
-        if session is None or session.path is not path:
+        whole = self.owner(source if self.role == MAG else destination)
+        session = None if whole is None else whole.by_path(path)
+        if session is None:
             return False
         back = session if self.role == MAG else None
         if len(source) == 16:

@@ -53,10 +53,10 @@ class Session:
     """
 
     __slots__ = (
-        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "last_activity", "link_layer",
-        "local", "marking", "octets_down", "octets_up", "odd", "others", "overhead4", "overhead6",
-        "packets_down", "packets_up", "path", "peer", "policer", "receive_key", "row4", "row6", "second",
-        "send_key",
+        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "lanes", "last_activity",
+        "link_layer", "local", "marking", "octets_down", "octets_up", "odd", "others", "overhead4",
+        "overhead6", "packets_down", "packets_up", "path", "peer", "policer", "receive_key", "row4", "row6",
+        "second", "send_key", "spread",
     )  # fmt: skip
 
     def __init__(self, effect: Install, path: Path, row6: Encapsulation, row4: Encapsulation) -> None:
@@ -89,6 +89,9 @@ class Session:
         self.marking = effect.traffic_class
         #: Another tunnel by which the mobile's packets may come (RFC 6058).
         self.second = None if effect.second is None else Second(effect.second)
+        #: Further tunnels (RFC 5648), and whether flows go by them too; the table puts them in.
+        self.lanes: tuple[Session, ...] = ()
+        self.spread = effect.spread
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
         """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
@@ -118,10 +121,32 @@ class Session:
             return not packet[6] & 0x40
         return self.path.mtu - self.overhead6 < ip.IPV6_MINIMUM_MTU
 
+    def usage(self) -> tuple[int, int, int, int]:
+        """Packets and octets from the mobile, packets and octets to it, by all tunnels."""
+        packets, octets = self.packets_down, self.octets_down
+        for lane in self.lanes:
+            packets += lane.packets_down
+            octets += lane.octets_down
+        return self.packets_up, self.octets_up, packets, octets
+
+    def takes(self, source: bytes, row: Encapsulation, key: int | None) -> "Session | None":
+        """The tunnel of the session that a packet has come by, if not by the first; ``None``: by none."""
+        for lane in self.lanes:
+            if lane.peer == source and row in (lane.row6, lane.row4) and key == lane.receive_key:
+                return lane
+        if self.second is not None and self.second.fits(source, row, key):
+            return self
+        return None
+
+    def by_path(self, path: Path) -> "Session | None":
+        """The tunnel of the session that uses a path."""
+        if self.path is path:
+            return self
+        return next((lane for lane in self.lanes if lane.path is path), None)
+
     def take_counts(self, old: "Session") -> None:
         """Go on counting where the entry that this one replaces stopped."""
-        self.packets_up, self.octets_up = old.packets_up, old.octets_up
-        self.packets_down, self.octets_down = old.packets_down, old.octets_down
+        self.packets_up, self.octets_up, self.packets_down, self.octets_down = old.usage()
         if self.policer is not None and old.policer is not None:
             self.policer.go_on(old.policer)
 

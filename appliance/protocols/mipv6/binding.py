@@ -7,6 +7,7 @@ host are sent to: the only one, or that of the lowest binding identifier (RFC 56
 from typing import NamedTuple
 
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.events import Install
 
 #: Bits of a home address.
 WHOLE = 128
@@ -25,7 +26,7 @@ class CareOf(NamedTuple):
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi")
+    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi", "spread")
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -37,6 +38,8 @@ class HostBinding:
         self.mesg_id = 0
         #: By binding identifier; ``None``: a plain binding with one care-of address.
         self.several: dict[int, CareOf] | None = None
+        #: Its flows are spread over all of them; else they go by the first.
+        self.spread = False
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
 
@@ -44,6 +47,18 @@ class HostBinding:
         """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
         several = self.several.values() if self.several is not None else ()
         return tuple({care.address: None for care in several if care.address != first and not care.at_home})
+
+    def tunnels(self, effect: Install) -> None:
+        """Say by which tunnels packets come and go, beside the one to the first care-of address."""
+        effect.others = others = self.others(effect.peer)
+        if self.spread and others:
+            effect.spread = True
+            effect.lanes = tuple(_lane(effect, address) for address in others)
+
+
+def _lane(effect: Install, address: bytes) -> Install:
+    """The tunnel to a further care-of address, which is of the same family as our end of the first."""
+    return Install(effect.call_id, (), None, effect.local, address)
 
 
 def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
