@@ -3,9 +3,22 @@
 from collections.abc import Callable
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.dsmip import DualStack
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
+
+
+def _hosts(
+    settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
+) -> Hosts:
+    """The core of host bindings, with all that it does beside the plain home registration."""
+    hosts = Hosts(settings, counters, reports, sessions, updates)
+    hosts.features.add(DualStack(settings, reports, sessions))
+    return hosts
 
 
 def make_anchor(
@@ -13,5 +26,5 @@ def make_anchor(
 ) -> LocalMobilityAnchor:
     """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
-    anchor.join(Hosts)
+    anchor.join(_hosts)
     return anchor

@@ -4,12 +4,13 @@
 
     update by Home Address option ─▶ IPv6, type 2 routing header, BA ─▶ source of the update
     update from home              ─▶ IPv6, BA                        ─▶ home address
+    update inside UDP             ─▶ IPv4, UDP, IPv6, BA             ─▶ where the update came from
 """
 
 from typing import Any
 
 from appliance.protocols.mipv6.auth import echo
-from appliance.protocols.mipv6.events import SendRouted
+from appliance.protocols.mipv6.events import SendRouted, SendTunnelled
 from appliance.protocols.mipv6.request import MN_HA, HostRequest
 from appliance.protocols.mobility import rfc4285
 from appliance.protocols.mobility.codec import encode, seal
@@ -34,7 +35,7 @@ def acknowledgement(
     refresh: int = 0,
     statuses: tuple[tuple[int, int], ...] = (),
     fresh: bool = True,
-) -> Send | SendRouted:
+) -> Send | SendRouted | SendTunnelled:
     """The effect that answers an update.
 
     ``sequence``: the last accepted one, for 135; ``lifetime`` and ``refresh`` (advice) in units of 4 s;
@@ -58,6 +59,10 @@ def acknowledgement(
     if request.key:
         mh = _protected(mh, request)
     source, destination, home = request.destination, request.source, request.home
+    outer = request.outer
+    if outer is not None:
+        # RFC 5555 section 4.5: the home address is the destination, without a routing header.
+        return SendTunnelled(seal(mh, source, home), source, home, outer.address, outer.port)
     if not request.by_option:
         return Send(seal(mh, source, destination), source, destination)
     return SendRouted(seal(mh, source, home), source, destination, home)
@@ -66,5 +71,4 @@ def acknowledgement(
 def _protected(mh: bytes, request: HostRequest) -> bytes:
     """RFC 4285 section 5.1: the authenticator is over all that stands before it."""
     end = len(mh) - rfc4285.MN_HA_OCTETS
-    care_of = request.care_of
-    return mh[:end] + rfc4285.mn_ha_authenticator(request.key, care_of, request.home, mh[:end])
+    return mh[:end] + rfc4285.mn_ha_authenticator(request.key, request.covered, request.home, mh[:end])

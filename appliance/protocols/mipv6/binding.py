@@ -23,10 +23,31 @@ class CareOf(NamedTuple):
     """The host has it on its home link (H flag of the option): nothing is tunnelled to it."""
 
 
+class Away(NamedTuple):
+    """How a care-of address in an IPv4 network is reached (RFC 5555)."""
+
+    local: bytes
+    """Our IPv4 address."""
+    port: int
+    """UDP port that the last update came from."""
+    udp: bool
+    """Whether data goes in UDP: a NAT stands between, or one of both ends wants it so."""
+    nat: bool
+    own: bytes
+    """The host's own address, as it says; empty: it has said nothing."""
+
+    def shape(self, effect: Install, home: bytes) -> None:
+        """Say so of a tunnel."""
+        effect.local, effect.host_port, effect.udp = self.local, self.port, self.udp
+        if self.udp:
+            # Each host behind a NAT has a path of its own, and another one when the NAT gives another port.
+            effect.gateway = home + self.port.to_bytes(2, "big")
+
+
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi", "spread")
+    __slots__ = ("asked_again", "away", "key", "key_ends", "mesg_id", "several", "spi", "spread")
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -40,6 +61,8 @@ class HostBinding:
         self.several: dict[int, CareOf] | None = None
         #: Its flows are spread over all of them; else they go by the first.
         self.spread = False
+        #: DSMIPv6: of ``entry.care_of`` in an IPv4 network; ``None``: it is an IPv6 address.
+        self.away: Away | None = None
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
 
@@ -50,6 +73,8 @@ class HostBinding:
 
     def tunnels(self, effect: Install) -> None:
         """Say by which tunnels packets come and go, beside the one to the first care-of address."""
+        if self.away is not None:
+            self.away.shape(effect, effect.prefixes[0][0])
         effect.others = others = self.others(effect.peer)
         if self.spread and others:
             effect.spread = True

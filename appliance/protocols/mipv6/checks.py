@@ -70,7 +70,8 @@ def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     if request.flags & BU_H and request.nonces is not None:
         return verdicts.DROP_OTHER
     at_home = request.leaves or any(each.home for each in request.identifiers)
-    if request.flags & BU_H and not request.by_option and not at_home:
+    away = request.by_option or request.outer is not None
+    if request.flags & BU_H and not away and not at_home:
         return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED
 

@@ -26,13 +26,15 @@ class Carried(NamedTuple):
     """Where that begins."""
 
 
-def carried(data: bytes) -> Carried:
-    """Take the extension headers off; raises DecodeError for what no node may accept.
+def carried(data: bytes, first: int = DESTINATION_OPTIONS) -> Carried:
+    """Take the extension headers off, of which ``first`` is the number of the first one.
+
+    Raises DecodeError for what no node may accept.
 
     That is a header or an option that runs past its end, a Home Address option of wrong length, and a second
     one (RFC 6275 section 6.3: at most one in a packet).
     """
-    following, offset, home = DESTINATION_OPTIONS, 0, None
+    following, offset, home = first, 0, None
     while following in _WALKED:
         end = offset + 8 + 8 * data[offset + 1] if offset + 8 <= len(data) else len(data) + 1
         if end > len(data):

@@ -332,6 +332,12 @@ class LmaSettings:
     """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
     mipv6_home_and_foreign: bool = False
     """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_dual_stack: bool = True
+    """IPv4 home addresses; and care-of addresses, if the service has an IPv4 address (RFC 5555)."""
+    mipv6_udp: str = "on-request"
+    """Data of hosts in IPv4 networks in UDP: ``nat-only``, ``on-request`` (F flag) as well, or ``always``."""
+    mipv6_nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Refresh time told to hosts behind a NAT (NATKATIMEOUT of RFC 5555 section 6)."""
     mipv6_associations: tuple[Association, ...] = ()
     """For hosts whose profile has none with the SPI."""
     # ---- tunnels
