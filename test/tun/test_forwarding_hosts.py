@@ -1,4 +1,4 @@
-"""Tunnels of hosts in IPv4 networks (RFC 5555): four forms, with UDP and without, and whose port is believed."""
+"""Tunnels of hosts in IPv4 networks (RFC 5555): four forms, with and without UDP; whose port is believed."""
 
 import random
 

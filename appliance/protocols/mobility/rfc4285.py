@@ -13,8 +13,8 @@ only; a home agent and a server agree on the digest that the home agent sends, s
 RFC 4285 is older than care-of addresses of IPv4 (RFC 5555), and RFC 5555 does not speak of it. Both ends have
 to take the same octets, and a NAT must not change them: so an IPv4 care-of address is covered as the mobile
 node itself says it, never as the home agent sees it in the outer header, in its IPv4-mapped form
-(``::ffff:a.b.c.d``, RFC 4291 section 2.5.5.2). See :func:`covered_care_of`. The acknowledgement covers the same
-as the update.
+(``::ffff:a.b.c.d``, RFC 4291 section 2.5.5.2). See :func:`covered_care_of`. An acknowledgement covers the
+same as its update.
 """
 
 import hashlib
@@ -47,9 +47,9 @@ def covered_care_of(said: bytes, source: bytes) -> bytes:
     """The care-of address that both options cover, 16 octets.
 
     ``said`` is what the update names: the address of the Alternate Care-of Address option; inside UDP (RFC
-    5555) that of the IPv4 Care-of Address option goes before it, or of the first Binding Identifier option with
-    an IPv4 care-of address, which stands for it (RFC 5648 section 8.1). Empty: none of them. ``source`` is the
-    source of the IPv6 header, which inside UDP is the home address.
+    5555) that of the IPv4 Care-of Address option goes before it, or of the first Binding Identifier option
+    with an IPv4 care-of address, which stands for it (RFC 5648 section 8.1). Empty: none of them. ``source``
+    is the source of the IPv6 header, which inside UDP is the home address.
     """
     if len(said) == 4:
         return _MAPPED + said
