@@ -19,7 +19,8 @@ from appliance.protocols.mobility.options import (
 )
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import Install, Notify, Reconfigure, Remove
-from appliance.protocols.pmipv6.settings import AddressPool, Association, Profile
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import AddressPool, Profile
 from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, HOME, HOME2, KEY, NAT, SPI, HostWorld, mn_ha
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, LMA_IPV4, POOL4, option, packed
 
