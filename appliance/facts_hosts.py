@@ -30,6 +30,18 @@ def _served(settings: HostSettings) -> Facts:
         ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+        *_dual_stack(settings),
+    ]
+
+
+def _dual_stack(settings: HostSettings) -> Facts:
+    if not settings.mipv6_dual_stack:
+        return [("Dual Stack", "Disabled")]
+    udp = {"nat-only": "Behind a NAT", "on-request": "Behind a NAT, or on request", "always": "Always"}
+    return [
+        ("Dual Stack", "Enabled"),
+        ("UDP Encapsulation", udp[settings.mipv6_udp]),
+        ("NAT Keepalive of Hosts", f"{settings.mipv6_nat_keepalive} seconds"),
     ]
 
 

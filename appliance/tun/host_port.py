@@ -53,7 +53,7 @@ class HostPort:
         self._silent_until = 0.0
         self._socket = (system or System()).open_raw(ipv4_address, ip.UDP, HOST_PORT)
         self._batch = engine.batch("udp")
-        self._reader = Reader(self._socket.fileno(), self._read)
+        self._reader: Reader | None = Reader(self._socket.fileno(), self._read)
         engine.serve_hosts(native.SendBatch(self._socket.fileno(), 4))
         reactor.addReader(self._reader)
 
@@ -63,10 +63,13 @@ class HostPort:
         return self._socket
 
     def stop(self) -> None:
-        """Close the port."""
-        self._reactor.removeReader(self._reader)
-        self._engine.serve_hosts(None)
-        self._socket.close()
+        """Close the port. May be called twice."""
+        if self._reader is not None:
+            self._reactor.removeReader(self._reader)
+            self._engine.serve_hosts(None)
+            self._socket.close()
+        # It refers back to here.
+        self._reader = None
 
     def send(self, packet: bytes, address: bytes, port: int) -> bool:
         """Send an IPv6 packet of our own to a host's place; False when the system refuses."""
