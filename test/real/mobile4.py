@@ -1,7 +1,7 @@
-"""A dual-stack mobile node of a few lines: its kernel sends by a TUN device, this carries it to the home agent.
+"""A dual-stack mobile node of a few lines: its kernel sends by a TUN device, this carries it to the agent.
 
-Run in a namespace as ``python -m test.real.mobile4 JSON``. Each line on its standard input is a JSON object, and
-is answered by one on its standard output:
+Run in a namespace as ``python -m test.real.mobile4 JSON``. Each line on its standard input is a JSON object,
+and is answered by one on its standard output:
 
 ``{"via": "udp" | "ipv6", ...}``  sends a Binding Update inside UDP 4191, or by Home Address option, and tells
 the acknowledgement. ``data``: how packets go from now on, ``udp``, ``ipv4`` (protocols 4 and 41) or ``ipv6``.

@@ -1,4 +1,4 @@
-"""A dual-stack host against a real home agent: behind a real NAT, in a plain IPv4 network, in IPv6 (RFC 5555)."""
+"""A dual-stack host and a real home agent: behind a real NAT, in a plain IPv4 network, in IPv6 (RFC 5555)."""
 
 import json
 import subprocess
@@ -43,8 +43,8 @@ class DualStackTests(TransportTests):
     def mobile(self, own: str, **want: Any) -> None:
         """Start it; it is ended after the test."""
         fields = {
-            "agent": LMA_ADDRESS, "agent4": LMA4, "home": HOME, "own": own, "mn": ALICE, "key": KEY, "spi": 256,
-            "target": CN_ADDRESS, "target4": CN_ADDRESS_4, **want,
+            "agent": LMA_ADDRESS, "agent4": LMA4, "home": HOME, "own": own, "mn": ALICE, "key": KEY,
+            "spi": 256, "target": CN_ADDRESS, "target4": CN_ADDRESS_4, **want,
         }  # fmt: skip
         python = (sys.executable, "-m", "test.real.mobile4", json.dumps(fields))
         pipe = subprocess.PIPE

@@ -25,7 +25,7 @@ class AddressWish(Protocol):
     """Who wants an IPv4 home address, and which; ``None``: any."""
 
     @property
-    def profile(self) -> Any:
+    def profile(self) -> Profile:
         """The mobile's subscriber profile."""
 
     @property

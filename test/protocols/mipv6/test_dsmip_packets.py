@@ -36,8 +36,9 @@ class VectorTests(DualStackCase):
     def test_update(self) -> None:
         """It is read, and its answer is the one of the example, octet by octet."""
         home = packed("2001:db8:100::5")
+        own = packed("203.0.113.20")
         profile = Profile(
-            name=ALICE.decode(), mn_id=ALICE, ipv4=True, ipv4_address=packed("203.0.113.20"), home_addresses=(home,)
+            name=ALICE.decode(), mn_id=ALICE, ipv4=True, ipv4_address=own, home_addresses=(home,)
         )
         world = HostWorld(profiles=(profile,), mipv6_authentication="optional")
         self.assertEqual(UPDATE[16:20], LMA_IPV4)
@@ -78,8 +79,8 @@ class ReaderTests(DualStackCase):
         self.world.inside(extra=[wish(), wish(prefix=1, length=28)], time=self.world.now.wall)
         (sent,) = self.world.of_kind(SendTunnelled)
         inside = ip.ipv6_packet(sent.source, sent.destination, sent.protocol, sent.data)
-        outer = inet.IP(src="198.51.100.1", dst="192.0.2.200") / inet.UDP(sport=4191, dport=sent.port) / inside
-        return bytes(outer)
+        udp = inet.UDP(sport=4191, dport=sent.port)
+        return bytes(inet.IP(src="198.51.100.1", dst="192.0.2.200") / udp / inside)
 
     def test_scapy(self) -> None:
         """Addresses, status, both acknowledgements, NAT detection, authentication last."""
