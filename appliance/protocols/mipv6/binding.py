@@ -26,7 +26,7 @@ class CareOf(NamedTuple):
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi", "spread")
+    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "router", "several", "spi", "spread")
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -38,6 +38,8 @@ class HostBinding:
         self.mesg_id = 0
         #: By binding identifier; ``None``: a plain binding with one care-of address.
         self.several: dict[int, CareOf] | None = None
+        #: It is a mobile router (R flag, RFC 3963).
+        self.router = False
         #: Its flows are spread over all of them; else they go by the first.
         self.spread = False
         #: AAA wants to be asked again, at the next update.

@@ -15,6 +15,7 @@ from appliance.protocols.mobility.aaa import Account, Grant
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
+from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes
 from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_forwarding import accepted_as, forwarding_of
@@ -51,6 +52,8 @@ class Sessions:
         self.settings = settings
         self.cache = BindingCache()
         self.pools = HomePools(settings)
+        #: Prefixes of the networks behind mobile nodes, and who has them.
+        self.delegated = DelegatedPrefixes(settings)
         self.wheel: Wheel[BindingCacheEntry] = Wheel()
         self.effects: list[Any] = []
         self._homes = Homes(self.pools, self.cache)

@@ -130,6 +130,10 @@ class Profile:
     home_addresses: tuple[bytes, ...] = ()
     """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
     associations: tuple[Association, ...] = ()
+    mobile_router: bool = True
+    """False: no bindings of a mobile router (RFC 3963): status 140."""
+    network_prefixes: tuple[tuple[bytes, int], ...] = ()
+    """Mobile network prefixes that are always its own."""
     default_service: str = ""
     """Service of a session whose gateway names none; empty: none (RFC 5149)."""
     delegation: bool = False
@@ -334,6 +338,15 @@ class LmaSettings:
     """True: a host may be at home and abroad at the same time (else 169)."""
     mipv6_associations: tuple[Association, ...] = ()
     """For hosts whose profile has none with the SPI."""
+    mipv6_flow_policy: str = "primary"
+    """Which care-of address packets to a host with several take: ``primary``: the lowest binding identifier;
+    ``round-robin``: flows are spread over all of them."""
+    mipv6_mobile_routers: bool = False
+    """True: mobile routers may register (RFC 3963); else status 140."""
+    mipv6_prefix_delegation: bool = False
+    """True: mobile routers get prefixes by DHCPv6 (RFC 6276)."""
+    mipv6_delegation_lifetime: int = number(86_400, 60, 4_294_967, "seconds")
+    """How long a prefix is delegated that nobody renews."""
     # ---- tunnels
     tlv: bool = True
     """Whether the TLV header is accepted (RFC 5845 section 7.2; status 3 when it is not)."""
