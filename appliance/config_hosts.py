@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from appliance.config_checks import Fault, Outline
 from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.config_tree import Section, factory_value
-from appliance.protocols.pmipv6.settings import Association, PrefixPool
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import PrefixPool
 
 #: Bits of a home address.
 WHOLE = 128
@@ -25,6 +26,11 @@ def home_addresses(section: Section) -> tuple[bytes, ...]:
     return tuple(entry.args["address"] for entry in section.entries("mipv6-home-address"))
 
 
+def network_prefixes(section: Section) -> tuple[tuple[bytes, int], ...]:
+    """The mobile network prefixes of a subscriber."""
+    return tuple(entry.args["prefix"] for entry in section.entries("mobile-network-prefix"))
+
+
 def served_pools(section: Section) -> tuple[str, ...]:
     """Names of the pools that a service has home addresses of."""
     return tuple(entry.args["pool"] for entry in section.entries("mipv6 home-address-pool"))
@@ -33,10 +39,14 @@ def served_pools(section: Section) -> tuple[str, ...]:
 def host_faults(contexts: list[Outline]) -> Iterator[Fault]:
     """Everything about hosts that contradicts itself."""
     for context in contexts:
-        for service in context.all("lma-service"):
-            title = f"lma-service {service.name}"
+        for service in context.anchors():
+            title = f"{service.mode} {service.name}"
             yield from _pools(context, service, title)
             yield from _keys(service, title)
+            for entry in service.entries("default_subscriber"):
+                wanted = entry.args["default_subscriber"]
+                if wanted not in [each.name for each in context.all("subscriber")]:
+                    yield entry.line, f"{title}: no subscriber name '{wanted}' in its context"
         owners: dict[bytes, str] = {}
         for subscriber in (*context.all("subscriber default"), *context.all("subscriber")):
             name = subscriber.name or "default"

@@ -13,6 +13,7 @@ from appliance.cli.commands import (
     configuration_diameter,
     configuration_health,
     configuration_hosts,
+    configuration_nemo,
     configuration_policy,
     configuration_quality,
     configuration_revocation,
@@ -32,6 +33,7 @@ COMMAND_MODULES = (
     configuration_revocation,
     configuration_health,
     configuration_hosts,
+    configuration_nemo,
     configuration_updates,
     configuration_dhcp,
     configuration_diameter,
@@ -268,7 +270,7 @@ def _reserved(
                 yield here
             yield from _reserved(inner, rights, registry, modes, here)
         for entry in section.entries(command.path) if not (mine or command.enters) else ():
-            yield (*place, ("no " if entry.negated else "") + command.render(entry.args))
+            yield (*place, command.line(entry.args, entry.negated))
 
 
 def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
@@ -284,4 +286,4 @@ def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
                 yield f"{indent}  exit"
         else:
             for entry in section.entries(command.path):
-                yield indent + ("no " if entry.negated else "") + command.render(entry.args)
+                yield indent + command.line(entry.args, entry.negated)
