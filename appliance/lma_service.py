@@ -115,7 +115,9 @@ class LmaService(Service):
             self._client,
             self._routes,
             self.keep_peers,
-            HostSide(self._reactor, settings.address, self.notify, self._probe()),
+            HostSide(
+                self._reactor, settings.address, self.notify, self._probe(), device_name(self.name)
+            ),
             self._pass_to_neighbour,
         )
         if self._client is not None:

@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.driver", 4),
     ("appliance.protocols.mipv6.sockets", 4),
     ("appliance.protocols.mipv6.quiet", 4),
+    ("appliance.protocols.mipv6.datagrams", 4),
     ("appliance.protocols.mipv6.addresses", 4),
     ("appliance.protocols.mipv6.*", 2),
     ("appliance.protocols.driver", 4),

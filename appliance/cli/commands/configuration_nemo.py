@@ -1,4 +1,4 @@
-"""Configuration of mobile routers (RFC 3963, RFC 6276), and of hosts with several care-of addresses (RFC 5648)."""
+"""Configuration of mobile routers (RFC 3963, RFC 6276), and of flows of hosts (RFC 5648)."""
 
 from appliance.cli.commands.configuration import SUBSCRIBER, toggle
 from appliance.cli.commands.configuration_hosts import host_choice, host_number, host_toggle

@@ -4,6 +4,7 @@
 
     OptionsSocket ──OptionsReceived──▶ core ──SendRouted──▶ RoutedSender
     AddressTester ──AddressTested────▶      ──TestAddress, StopTest──▶ AddressTester
+    DatagramPort ──DatagramReceived──▶      ──ListenDatagrams, SendDatagram──▶ DatagramPort
 """
 
 import contextlib
@@ -13,7 +14,15 @@ from typing import Any
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
-from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, StopTest, TestAddress
+from appliance.protocols.mipv6.datagrams import DatagramPort
+from appliance.protocols.mipv6.events import (
+    ListenDatagrams,
+    OptionsReceived,
+    SendDatagram,
+    SendRouted,
+    StopTest,
+    TestAddress,
+)
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
@@ -33,7 +42,10 @@ def _nothing() -> None:
 class HostSide:
     """What one service needs to speak with hosts; nothing is open while they are not served."""
 
-    def __init__(self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None) -> None:
+    def __init__(
+        self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None, device: str = "lo"
+    ) -> None:
+        """``device``: where tunnels end."""
         self._reactor = reactor
         self._address = address
         self._tell = tell
@@ -44,12 +56,22 @@ class HostSide:
         self._sender: RoutedSender | None = None
         self._tester: AddressTester | None = None
         self._silenced = False
+        self._datagrams = DatagramPort(reactor, address, device, tell)
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
         """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
         self._feed, self._lost = feed, lost
         tester = self._tester = AddressTester(self._reactor, feed)
-        return {SendRouted: self._send, TestAddress: tester.begin, StopTest: tester.end}
+        return {
+            SendRouted: self._send,
+            TestAddress: tester.begin,
+            StopTest: tester.end,
+            ListenDatagrams: self._listen,
+            SendDatagram: self._datagrams.send,
+        }
+
+    def _listen(self, effect: ListenDatagrams) -> None:
+        self._datagrams.listen(effect, self._feed)
 
     def apply(self, serves: bool) -> None:
         """Open or close the sockets; raises ResourceError, then they are closed.
@@ -103,6 +125,7 @@ class HostSide:
 
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
+        self._datagrams.stop()
         if self._tester is not None:
             self._tester.stop()
         if self._socket is not None:

@@ -59,6 +59,13 @@ class DatagramReceived(HostEvent):
 
 
 @define(slots=True)
+class ListenDatagrams:
+    """Hear these UDP ports of ours, as far as datagrams come through tunnels; no other ones."""
+
+    ports: tuple[int, ...]
+
+
+@define(slots=True)
 class SendDatagram:
     """Send a UDP datagram to a host."""
 

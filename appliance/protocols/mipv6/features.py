@@ -107,6 +107,8 @@ class HostFeatures(Group[HostFeature]):
     def nest(self, agenda: Agenda) -> None:
         """Have them ticked with the features of the anchor."""
         self.agenda.outer = agenda
+        if self.agenda.deadline is not None:
+            agenda.schedule(self.agenda.deadline)
 
     def close(self) -> None:
         """Let go of all features, which refer back to the core."""

@@ -14,7 +14,7 @@ from struct import Struct
 from appliance.protocols.access import dhcpv6 as dhcp
 from appliance.protocols.access.dhcp6_server import PrefixServer
 from appliance.protocols.bits import DecodeError, internet_checksum, pseudo_header
-from appliance.protocols.mipv6.events import DatagramReceived, OptionsReceived, SendDatagram
+from appliance.protocols.mipv6.events import DatagramReceived, ListenDatagrams, OptionsReceived, SendDatagram
 from appliance.protocols.mipv6.features import HostFeature, HostFeatures
 from appliance.protocols.mipv6.nemo import MobileRouters
 from appliance.protocols.mipv6.nemo_leases import Lease
@@ -38,6 +38,8 @@ class PrefixDelegation(HostFeature):
         self._sessions = sessions
         self._routers = MobileRouters(settings, sessions)
         self._server = PrefixServer(_DUID + settings.address[8:])
+        #: Whether datagrams are heard that come through tunnels.
+        self._heard = False
 
     def join(self, features: HostFeatures) -> None:
         """Become a feature of a home agent, together with the mobile routers."""
@@ -45,10 +47,29 @@ class PrefixDelegation(HostFeature):
         features.add(self)
         features.payloads[UDP] = self.carried
         features.events[DatagramReceived] = self.tunnelled
+        self.schedule(0.0)
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; its leases are judged by :class:`MobileRouters`."""
         self._settings = settings
+        self.schedule(0.0)
+
+    @property
+    def _serves(self) -> bool:
+        settings = self._settings
+        return settings.mipv6 and settings.mipv6_mobile_routers and settings.mipv6_prefix_delegation
+
+    @property
+    def deadline(self) -> float | None:
+        """At once when it has to begin or to stop."""
+        return 0.0 if self._heard != self._serves else None
+
+    def tick(self, now: Now) -> None:
+        """Hear what comes through tunnels, or do so no more."""
+        if self._heard != self._serves:
+            self._heard = self._serves
+            ports = (dhcp.SERVER_PORT,) if self._heard else ()
+            self._sessions.effects.append(ListenDatagrams(ports))
 
     def carried(self, event: OptionsReceived, at: int, entry: BindingCacheEntry, now: Now) -> None:
         """RFC 6276 section 3.1: by Home Address option, which stands for the source in the checksum."""
@@ -74,7 +95,7 @@ class PrefixDelegation(HostFeature):
         self, entry: BindingCacheEntry, data: bytes, ours: bytes, care_of: bytes, now: Now
     ) -> None:
         home = entry.prefix or b""
-        if not self._settings.mipv6_prefix_delegation or self._routers.binding(home) is not entry:
+        if not self._serves or self._routers.binding(home) is not entry:
             return
         try:
             answer = self._server.answer(data, _Source(self._routers, entry, self._settings, now))
