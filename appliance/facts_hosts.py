@@ -30,6 +30,10 @@ def _served(settings: HostSettings) -> Facts:
         ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+        ("Flow Policy", settings.mipv6_flow_policy.capitalize()),
+        ("Mobile Routers", switch(settings.mipv6_mobile_routers)),
+        ("Prefix Delegation by DHCPv6", switch(settings.mipv6_prefix_delegation)),
+        ("Delegation Lifetime", f"{settings.mipv6_delegation_lifetime} seconds"),
         *_dual_stack(settings),
     ]
 

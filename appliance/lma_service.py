@@ -120,6 +120,7 @@ class LmaService(Service):
                 settings.address,
                 self.notify,
                 self._probe(),
+                device_name(self.name),
                 self._engine,
                 settings.ipv4_address,
             ),

@@ -1,8 +1,8 @@
-"""Flows of a host with several care-of addresses (RFC 5648): each goes by one tunnel as long as that is there.
+"""Flows of a host with several care-of addresses (RFC 5648): each stays with one tunnel while that is there.
 
-There is no table of flows, which a stranger could fill: a flow's tunnel is found by rendezvous hashing. Of all
-tunnels the one is taken whose hash together with the flow is the highest; so one tunnel less moves its own flows
-only, and a new one takes over its share and nothing else. The hash has a secret of this process.
+There is no table of flows, which a stranger could fill: a flow's tunnel is found by rendezvous hashing. Of
+all tunnels the one is taken whose hash together with the flow is the highest; so one tunnel less moves its
+own flows only, and a new one takes over its share and nothing else. The hash has a secret of this process.
 """
 
 from appliance.tun import packet as ip

@@ -145,6 +145,8 @@ class Session:
         for lane in self.lanes:
             if lane.peer == source and row in (lane.row6, lane.row4) and key == lane.receive_key:
                 return lane
+            if lane.second is not None and lane.second.fits(source, row, key):
+                return lane
         if self.second is not None and self.second.fits(source, row, key):
             return self
         return None

@@ -5,20 +5,12 @@ from collections.abc import Callable
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6.dsmip import DualStack
 from appliance.protocols.mipv6.hosts import Hosts
+from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_updates import Updates
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
-
-
-def _hosts(
-    settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
-) -> Hosts:
-    """The core of host bindings, with all that it does beside the plain home registration."""
-    hosts = Hosts(settings, counters, reports, sessions, updates)
-    hosts.features.add(DualStack(settings, reports, sessions))
-    return hosts
 
 
 def make_anchor(
@@ -28,3 +20,13 @@ def make_anchor(
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
     anchor.join(_hosts)
     return anchor
+
+
+def _hosts(
+    settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
+) -> Hosts:
+    """The core of host bindings, with all that it does beside the plain home registration."""
+    hosts = Hosts(settings, counters, reports, sessions, updates)
+    PrefixDelegation(settings, sessions).join(hosts.features)
+    hosts.features.add(DualStack(settings, reports, sessions))
+    return hosts

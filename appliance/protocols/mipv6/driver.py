@@ -5,6 +5,7 @@
     OptionsSocket ──OptionsReceived──▶ core ──SendRouted──▶ RoutedSender
     HostPort ────TunnelledReceived───▶      ──SendTunnelled──▶ HostPort
     AddressTester ──AddressTested────▶      ──TestAddress, StopTest──▶ AddressTester
+    DatagramPort ──DatagramReceived──▶      ──ListenDatagrams, SendDatagram──▶ DatagramPort
 """
 
 import contextlib
@@ -14,8 +15,11 @@ from typing import Any
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
+from appliance.protocols.mipv6.datagrams import DatagramPort
 from appliance.protocols.mipv6.events import (
+    ListenDatagrams,
     OptionsReceived,
+    SendDatagram,
     SendRouted,
     SendTunnelled,
     StopTest,
@@ -54,10 +58,12 @@ class HostSide:
         address: bytes,
         tell: Tell,
         probe: Probe | None = None,
+        device: str = "lo",
         engine: Engine | None = None,
         ipv4_address: bytes | None = None,
     ) -> None:
-        """``engine`` with an IPv4 address of the service: hosts may be in IPv4 networks (RFC 5555)."""
+        """``device``: where tunnels end. ``engine`` with an IPv4 address of the service: hosts may be in IPv4
+        networks (RFC 5555)."""
         self._reactor = reactor
         self._address = address
         self._engine = engine
@@ -71,6 +77,7 @@ class HostSide:
         self._sender: RoutedSender | None = None
         self._tester: AddressTester | None = None
         self._silenced = False
+        self._datagrams = DatagramPort(reactor, address, device, tell)
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
         """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
@@ -81,7 +88,12 @@ class HostSide:
             SendTunnelled: self._send_inside,
             TestAddress: tester.begin,
             StopTest: tester.end,
+            ListenDatagrams: self._listen,
+            SendDatagram: self._datagrams.send,
         }
+
+    def _listen(self, effect: ListenDatagrams) -> None:
+        self._datagrams.listen(effect, self._feed)
 
     def apply(self, settings: LmaSettings) -> None:
         """Open or close the sockets; raises ResourceError, then they are closed.
@@ -179,6 +191,7 @@ class HostSide:
 
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
+        self._datagrams.stop()
         if self._tester is not None:
             self._tester.stop()
         if self._socket is not None:

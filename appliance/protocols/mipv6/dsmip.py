@@ -50,6 +50,26 @@ WHOLE = 32
 MOST = 8
 
 
+def _nat(request: HostRequest) -> bool:
+    """Section 4.5: whether the address that the host says is another one than that in the IPv4 header."""
+    return request.outer is not None and request.said != request.outer.address
+
+
+def _forced(request: HostRequest, settings: LmaSettings) -> bool:
+    """Whether UDP is used because one of both ends wants it so."""
+    asked = bool(request.flags & BU_F) and settings.mipv6_udp == "on-request"
+    return asked or settings.mipv6_udp == "always"
+
+
+def away_of(request: HostRequest, settings: LmaSettings) -> Away | None:
+    """How the place is reached that an update came from; ``None``: it came in IPv6."""
+    outer = request.outer
+    if outer is None:
+        return None
+    nat = _nat(request)
+    return Away(outer.local, outer.port, nat or _forced(request, settings), nat, request.said or b"")
+
+
 class _Wanted(NamedTuple):
     """What a choice of an IPv4 home address is about."""
 
@@ -78,26 +98,15 @@ class DualStack(HostFeature):
             return None
         if not is_unicast(outer.address) or outer.address == outer.local or not outer.port:
             return DROP_OTHER
-        nat = self._nat(request)
-        forced = self._settings.mipv6_udp == "always"
-        refresh = self._settings.mipv6_nat_keepalive if nat else NO_KEEPALIVES
-        request.answer_options.append(NatDetection(forced or self._granted(request), refresh))
+        refresh = self._settings.mipv6_nat_keepalive if _nat(request) else NO_KEEPALIVES
+        request.answer_options.append(NatDetection(_forced(request, self._settings), refresh))
         return None
-
-    @staticmethod
-    def _nat(request: HostRequest) -> bool:
-        """Section 4.5: whether the address in the option is another one than that in the IPv4 header."""
-        return request.outer is not None and request.said != request.outer.address
-
-    def _granted(self, request: HostRequest) -> bool:
-        """Whether UDP is used because the host wants it."""
-        return bool(request.flags & BU_F) and self._settings.mipv6_udp != "nat-only"
 
     def check(self, request: HostRequest, now: Now) -> Verdict | None:
         """Section 4.5: an F flag that is not accepted. Where a NAT wants UDP anyhow, it changes nothing."""
         if not request.flags & BU_F or request.leaves or not self._settings.mipv6_dual_stack:
             return None
-        if request.outer is not None and (self._granted(request) or self._nat(request)):
+        if request.outer is not None and (_forced(request, self._settings) or _nat(request)):
             return None
         return FORCE_REFUSED if request.key else FORCE_REFUSED_144
 
@@ -105,14 +114,11 @@ class DualStack(HostFeature):
         self, request: HostRequest, entry: BindingCacheEntry, host: HostBinding, first: bool, now: Now
     ) -> Verdict | None:
         """Where packets go, and the IPv4 home address."""
-        outer = request.outer
-        if outer is None or len(entry.care_of) != len(outer.address):
-            host.away, entry.udp = None, False
+        if host.several is not None:
+            host.settle(entry)
         else:
-            nat = self._nat(request)
-            udp = nat or self._settings.mipv6_udp == "always" or self._granted(request)
-            host.away = Away(outer.local, outer.port, udp, nat, request.said or b"")
-            entry.local, entry.udp = outer.local, udp
+            host.away = away_of(request, self._settings)
+            entry.udp = host.away is not None and host.away.udp
         if self._settings.mipv6_dual_stack:
             self._home(request, entry, now)
         return None
@@ -184,7 +190,11 @@ class DualStack(HostFeature):
         away = host.away
         if away is None:
             return []
-        found = [("UDP Port of Host", str(away.port)), ("Data in UDP", "Yes" if away.udp else "No")]
+        found = [
+            ("Our End of the Tunnel", str(ip_address(away.local))),
+            ("UDP Port of Host", str(away.port)),
+            ("Data in UDP", "Yes" if away.udp else "No"),
+        ]
         if away.nat:
             own = str(ip_address(away.own)) if away.own else "it does not say its own address"
             found.append(("NAT before Host", own))

@@ -77,6 +77,38 @@ class SendRouted:
 
 
 @define(slots=True)
+class DatagramReceived(HostEvent):
+    """A UDP datagram that a host has sent to us through its tunnel."""
+
+    data: bytes
+    """What follows the UDP header."""
+    source: bytes
+    """An address of the host, as the tunnel has vouched for."""
+    destination: bytes
+    port: int
+    """Ours."""
+
+
+@define(slots=True)
+class ListenDatagrams:
+    """Hear these UDP ports of ours, as far as datagrams come through tunnels; no other ones."""
+
+    ports: tuple[int, ...]
+
+
+@define(slots=True)
+class SendDatagram:
+    """Send a UDP datagram to a host."""
+
+    data: bytes
+    """From the UDP header on; the checksum is in place."""
+    source: bytes
+    home: bytes
+    care_of: bytes = b""
+    """Where the host is: by a type 2 routing header (RFC 6275 section 6.4). Empty: through its tunnel."""
+
+
+@define(slots=True)
 class TestAddress:
     """Find out whether another node of the home link has one of these addresses (RFC 4862 section 5.4)."""
 

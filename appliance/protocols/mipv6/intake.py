@@ -31,6 +31,7 @@ from appliance.protocols.mobility.messages import BU_P, BindingUpdate
 from appliance.protocols.mobility.packet import DESTINATION_OPTIONS
 from appliance.protocols.mobility.status import BE_UNKNOWN_BINDING, BE_UNKNOWN_MH_TYPE
 from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived, Send, SendIcmp
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
@@ -78,7 +79,10 @@ class HostIntake:
         if found.protocol == MOBILITY_HEADER:
             self._message(event, found, found.home, now, update)
         elif found.protocol not in _HIDDEN:
-            self._unbound(event, found.home, now)
+            entry = self._bound(event, found.home, now)
+            take = self._features.payloads.get(found.protocol)
+            if entry is not None and take is not None:
+                take(event, found.offset, entry, now)
 
     def read_tunnelled(self, event: TunnelledReceived, now: Now, update: Update) -> None:
         """The same for a packet inside UDP; without a Home Address option its source is the home address.
@@ -103,7 +107,7 @@ class HostIntake:
         for place in range(mark, len(effects)):
             effects[place] = _inside(effects[place], source, outer)
 
-    def _unbound(self, event: OptionsReceived, home: bytes, now: Now) -> None:
+    def _bound(self, event: OptionsReceived, home: bytes, now: Now) -> BindingCacheEntry | None:
         """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""
         entry = self._sessions.cache.prefixes.get(home)
         host = host_of(entry)
@@ -112,9 +116,10 @@ class HostIntake:
             if event.source == entry.care_of or any(
                 care.address == event.source for care in several.values()
             ):
-                return
+                return entry
         packet = PacketReceived(b"", event.source, event.destination)
         self._error(packet, home, BE_UNKNOWN_BINDING, now)
+        return None
 
     def _error(self, packet: PacketReceived, home: bytes, status: int, now: Now) -> None:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):

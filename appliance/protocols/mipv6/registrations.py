@@ -29,7 +29,7 @@ _NO_PROFILE = Profile(name="")
 class Registrations:
     """The bindings of one service's hosts."""
 
-    __slots__ = ("_features", "_most", "_sessions")
+    __slots__ = ("_features", "_most", "_sessions", "_spread")
 
     def __init__(self, settings: LmaSettings, sessions: Sessions, features: HostFeatures) -> None:
         self._sessions = sessions
@@ -39,6 +39,8 @@ class Registrations:
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings."""
         self._most = max(1, settings.reg_lifetime // 4)
+        # RFC 5648 leaves the choice open; it holds from the next registration of a host on.
+        self._spread = settings.mipv6_flow_policy == "round-robin"
 
     def lifetime(self, request: HostRequest, now: Now) -> int:
         """What may be granted, in units of 4 s."""
@@ -65,6 +67,7 @@ class Registrations:
         before = None if first else self._sessions.forwarding(entry), entry.deleting
         self._authenticated(request, entry, host, now)
         host.several = plan.several
+        host.spread = self._spread
         entry.care_of = request.care_of if plan.several is None else primary(plan.several)
         entry.local = request.destination if entry.local != request.destination else entry.local
         entry.deleting = False
@@ -152,7 +155,7 @@ class Registrations:
 
     def _keep(self, entry: BindingCacheEntry, host: HostBinding, several: Several) -> None:
         host.several = several
-        entry.care_of = primary(several)
+        host.settle(entry)
         self._schedule(entry, host, entry.due)
         self._install(entry)
 

@@ -43,6 +43,12 @@ TOO_MANY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-ex
 #: RFC 5555 section 4.5: UDP without need; see ``dsmip``.
 FORCE_REFUSED = _admin("policy-rejected")
 FORCE_REFUSED_144 = Verdict(status.MIPV6_ID_MISMATCH)
+#: RFC 3963 section 4.2: no mobile routers here, a prefix that cannot be forwarded, one of somebody else's,
+#: none known at all.
+NO_ROUTER = Verdict(status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
+BAD_NETWORK = Verdict(status.INVALID_PREFIX)
+NOT_HIS_NETWORK = Verdict(status.NOT_AUTHORIZED_FOR_PREFIX)
+NO_NETWORK = Verdict(status.FORWARDING_SETUP_FAILED)
 MCOA = {
     code: Verdict(code)
     for code in (
@@ -83,8 +89,8 @@ class HostRequest:
     __slots__ = (
         "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered", "destination",
         "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed",
-        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others",
-        "outer", "profile", "sequence", "service", "source", "spi", "token",
+        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "networks", "nonces",
+        "now", "others", "outer", "profile", "sequence", "service", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
@@ -136,6 +142,8 @@ class HostRequest:
         #: What features add to the answer: options, flags, and a status below 128 other than 0.
         self.answer_options: list[Any] = []
         self.answer_flags = self.answer_status = 0
+        #: Mobile network prefixes that it registers; empty: it is no mobile router's, or of one without any.
+        self.networks: tuple[tuple[bytes, int], ...] = ()
         self._sort(update.options)
         #: The care-of address that the authentication options cover.
         self.covered = self.care_of

@@ -128,7 +128,7 @@ class Install:
     others: tuple[bytes, ...] = ()
     """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
     lanes: "tuple[Install, ...]" = ()
-    """Further tunnels of a host with several care-of addresses (RFC 5648): packets may come by each of them."""
+    """Further tunnels of a host with several care-of addresses (RFC 5648); packets may come by each."""
     spread: bool = False
     """Flows to the host are spread over this tunnel and ``lanes``; otherwise all of them go by this one."""
 

@@ -15,6 +15,7 @@ from appliance.protocols.mobility.aaa import Account, Grant
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
+from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes
 from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_forwarding import accepted_as, forwarding_of
@@ -51,6 +52,8 @@ class Sessions:
         self.settings = settings
         self.cache = BindingCache()
         self.pools = HomePools(settings)
+        #: Prefixes of the networks behind mobile nodes, and who has them.
+        self.delegated = DelegatedPrefixes(settings)
         self.wheel: Wheel[BindingCacheEntry] = Wheel()
         self.effects: list[Any] = []
         self._homes = Homes(self.pools, self.cache)
@@ -257,8 +260,7 @@ class Sessions:
             elif keeps_ipv4 and entry.prefix is not None:
                 self._release_prefixes(entry)
                 self._install(entry)
-            if self._accounts:
-                self._account(aaa.REFRESH, entry)
+            self.tell(aaa.REFRESH, entry)
             return False
         self.leave(entry, request.now)
         return True
@@ -305,16 +307,14 @@ class Sessions:
         entry.deleting = True
         entry.due = now.mono + self._delay
         self.wheel.put(entry)
-        if self._accounts:
-            self._account(aaa.PAUSE, entry)
+        self.tell(aaa.PAUSE, entry)
         self.effects.append(Remove(entry.call_id))
 
     def release_ipv4(self, entry: BindingCacheEntry) -> None:
         """Take the IPv4 home address of a session away that goes on by its prefixes."""
         self.release_address(entry)
         self._install(entry)
-        if self._accounts:
-            self._account(aaa.REFRESH, entry)
+        self.tell(aaa.REFRESH, entry)
 
     def tell(self, what: str, entry: BindingCacheEntry) -> None:
         """Tell the AAA client, if there is one, what happened to a session."""

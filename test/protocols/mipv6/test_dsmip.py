@@ -13,6 +13,7 @@ from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import BU_A, BU_F, BU_H, BU_P, BU_T, BindingError
 from appliance.protocols.mobility.options import (
     AlternateCareOfAddress,
+    BindingIdentifier,
     IPv4AddressAcknowledgement,
     IPv4HomeAddress,
     NatDetection,
@@ -21,7 +22,7 @@ from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import Install, Notify, Reconfigure, Remove
 from appliance.protocols.pmipv6.host_settings import Association
 from appliance.protocols.pmipv6.settings import AddressPool, Profile
-from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, HOME, HOME2, KEY, NAT, SPI, HostWorld, mn_ha
+from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, HOME, HOME2, KEY, NAT, SPI, HostWorld, bid, mn_ha
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, LMA_IPV4, POOL4, option, packed
 
 F = BU_A | BU_H | BU_F
@@ -86,9 +87,10 @@ class PlaceTests(DualStackCase):
         self.assertEqual((tunnel.udp, tunnel.host_port), (True, 40001))
         self.assertEqual(tunnel.ipv4_address, packed("203.0.113.10"))
         (entry,) = world.lma.sessions()
-        self.assertEqual((entry.care_of, entry.local, entry.udp), (packed(NAT), LMA_IPV4, True))
+        self.assertEqual((entry.care_of, entry.local, entry.udp), (packed(NAT), LMA_ADDRESS, True))
         shown = dict(world.lma.details(entry))
         self.assertEqual(shown["NAT before Host"], "10.0.0.7")
+        self.assertEqual(shown["Our End of the Tunnel"], "198.51.100.1")
         self.assertEqual((shown["UDP Port of Host"], shown["Data in UDP"]), ("40001", "Yes"))
 
     def test_without_a_nat(self) -> None:
@@ -336,6 +338,83 @@ class AddressTests(DualStackCase):
         answer = self.world.host(extra=[wish(length=0)] * 30)
         found = [each for each in answer.options if isinstance(each, IPv4AddressAcknowledgement)]  # type: ignore[union-attr]
         self.assertEqual(len(found), 8)
+
+
+class SeveralTests(DualStackCase):
+    """Several care-of addresses, some of them IPv4 (RFC 5648 section 8)."""
+
+    def bids(self, answer: Any) -> list[tuple[int, int]]:
+        """Numbers and statuses of the Binding Identifier options."""
+        return [(each.bid, each.status) for each in answer.options if isinstance(each, BindingIdentifier)]
+
+    def one(self, number: int, own: str, **what: Any) -> Any:
+        """Register one by an update of its own; the option stands for the IPv4 Care-of Address option."""
+        return self.world.inside(own=own, silent=True, bids=[bid(number, packed(own))], **what)
+
+    def setUp(self) -> None:
+        """Room for three."""
+        self.world = HostWorld(profiles=(DUAL, BOB_DUAL), simul_bindings=3)
+
+    def test_beside_ipv6(self) -> None:
+        """The one in IPv6 is the first; the one behind the NAT gets a tunnel of its own; both may send."""
+        self.world.host(bids=[bid(1, CARE1)], extra=[wish()])
+        answer = self.one(2, "10.0.0.7", extra=[wish("203.0.113.10")])
+        self.assertEqual((self.bids(answer), self.detection(answer)), ([(2, 0)], (0, 110)))
+        tunnel = self.tunnel()
+        self.assertEqual((tunnel.peer, tunnel.local, tunnel.udp), (CARE1, LMA_ADDRESS, False))
+        (lane,) = tunnel.lanes
+        self.assertEqual((lane.peer, lane.local, lane.udp), (packed(NAT), LMA_IPV4, True))
+        self.assertEqual(lane.host_port, 40001)
+        self.one(2, "10.0.0.7", port=50000, extra=[wish("203.0.113.10")])
+        self.assertEqual(self.tunnel().lanes[0].host_port, 50000)
+
+    def test_the_first_goes(self) -> None:
+        """The tunnel to the one that is left takes its place, with its form and our other address."""
+        self.world.host(bids=[bid(1, CARE1)])
+        self.one(2, "10.0.0.7")
+        self.world.host(bids=[bid(1)], lifetime=0)
+        tunnel = self.tunnel()
+        self.assertEqual((tunnel.peer, tunnel.local, tunnel.udp), (packed(NAT), LMA_IPV4, True))
+        self.assertEqual(tunnel.lanes, ())
+        (entry,) = self.world.lma.sessions()
+        self.assertEqual((entry.care_of, entry.udp), (packed(NAT), True))
+        self.one(2, "10.0.0.7", lifetime=0)
+        self.assertEqual(len(self.world.of_kind(Remove)), 1)
+
+    def test_two_behind_one_nat(self) -> None:
+        """Two interfaces with one address outside: the port tells them apart."""
+        self.one(1, "10.0.0.7")
+        self.one(2, "10.0.0.8", port=40002)
+        tunnel = self.tunnel()
+        self.assertEqual((tunnel.host_port, [each.host_port for each in tunnel.lanes]), (40001, [40002]))
+        self.assertEqual((tunnel.peer, tunnel.lanes[0].peer), (packed(NAT), packed(NAT)))
+
+    def test_bulk(self) -> None:
+        """Section 8.1: never for a first one, nor behind a NAT; a known one without a NAT is refreshed."""
+        answer = self.world.host(bids=[bid(1, CARE1), bid(2, packed(NAT))])
+        self.assertEqual((answer and answer.status, self.bids(answer)), (4, [(1, 0), (2, 168)]))
+        self.one(2, NAT)
+        answer = self.world.host(bids=[bid(1, CARE1), bid(2, packed(NAT))])
+        self.assertEqual((answer and answer.status, self.bids(answer)), (0, [(1, 0), (2, 0)]))
+        self.one(2, "10.0.0.7")
+        answer = self.world.host(bids=[bid(1, CARE1), bid(2, packed(NAT))])
+        self.assertEqual(self.bids(answer), [(1, 0), (2, 168)])
+
+    def test_refused(self) -> None:
+        """Nobody is at home in IPv4; without the feature there is no IPv4 care-of address."""
+        answer = self.world.inside(silent=True, bids=[bid(1, packed("10.0.0.7"), home=1)])
+        self.assertEqual(answer and answer.status, 164)
+        self.with_settings(mipv6_dual_stack=False)
+        answer = self.world.host(bids=[bid(1, packed("10.0.0.7"))])
+        self.assertEqual(answer and answer.status, 166)
+
+    def test_a_plain_update_ends_them(self) -> None:
+        """RFC 5648 section 6.2, from behind a NAT."""
+        self.world.host(bids=[bid(1, CARE1)])
+        self.one(2, "10.0.0.7")
+        self.world.inside()
+        tunnel = self.tunnel()
+        self.assertEqual((tunnel.peer, tunnel.lanes, tunnel.udp), (packed(NAT), (), True))
 
 
 class MessageTests(DualStackCase):
