@@ -270,7 +270,7 @@ class LmaService(Service):
 
     def congestion(self) -> CongestionView:
         """Return how congested it is."""
-        return views.congestion_view(self.name, self._core.overload)
+        return views.congestion_view(self.kind, self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""

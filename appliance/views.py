@@ -170,10 +170,11 @@ def queue_view(
     )
 
 
-def congestion_view(service: str, overload: Overload) -> CongestionView:
+def congestion_view(kind: str, service: str, overload: Overload) -> CongestionView:
     """Congestion control of an anchor."""
     settings = overload.settings
     return CongestionView(
+        kind=kind,
         service=service,
         enabled=settings.congestion_control,
         action=settings.congestion_action,
