@@ -46,7 +46,8 @@ def _routers(settings: LmaSettings, section: str, name: str) -> Iterator[Finding
         if any(each.network_prefixes for each in settings.profiles):
             text = f"{name} has subscribers with mobile-network-prefix, but no mobile-routers"
             yield Finding(section, WARNING, text)
-    elif settings.mipv6_prefix_delegation and not settings.delegation_pools:
-        if not any(each.delegated for each in settings.profiles):
-            text = f"{name} has dhcpv6-prefix-delegation without a prefix to delegate"
-            yield Finding(section, WARNING, text)
+    elif settings.mipv6_prefix_delegation and not (
+        settings.delegation_pools or any(each.delegated for each in settings.profiles)
+    ):
+        text = f"{name} has dhcpv6-prefix-delegation without a prefix to delegate"
+        yield Finding(section, WARNING, text)

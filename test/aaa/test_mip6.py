@@ -106,7 +106,7 @@ class MobileIpv6Tests(SynchronousTestCase):
             [each.hex() for each in answer.all(D["Delegated-IPv6-Prefix"])],
             ["003020010db800a0", "003520010db800b100"],
         )
-        self.assertEqual(read(answer, "s", MIP6A).grant.delegated, networks)
+        self.assertEqual(read(answer, answer.first(D["Session-Id"]), MIP6A).grant.delegated, networks)
 
     def test_another_home_agent(self) -> None:
         """2009 with the address, and the name if it is known; no session yet."""
