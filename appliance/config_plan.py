@@ -181,8 +181,8 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
-    delegated += settings.mipv6, settings.mipv6_mobile_routers, settings.mipv6_prefix_delegation
-    return settings.name, settings.bound, *pools, *delegated
+    routers = settings.mipv6, settings.mipv6_mobile_routers, settings.mipv6_prefix_delegation
+    return settings.name, settings.bound, *pools, *delegated, *routers
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:

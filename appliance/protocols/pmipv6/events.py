@@ -322,6 +322,8 @@ class Advertise:
     ipv4_prefix_length: int = 0
     dhcp_server: bool = False
     """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    """IPv6 prefixes for the network behind the mobile (RFC 7148), if it asks for them by DHCPv6."""
 
 
 @define(slots=True)

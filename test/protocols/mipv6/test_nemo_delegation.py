@@ -234,7 +234,7 @@ class LeaseTests(DelegationCase):
         )
     )
     def test_any_history(self, steps: list[Any]) -> None:
-        """Each prefix has one owner; what a router forwards it has leased; damaged messages change nothing."""
+        """Each prefix has one owner, and what a router forwards it has leased."""
         self.setUp()
         for what, (home, care_of, mn_id), iaid, prefix, damage in steps:
             if what == "wait":
