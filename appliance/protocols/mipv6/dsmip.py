@@ -16,16 +16,17 @@ lifetime. Where the text of the RFC leaves a choice:
 * Status 144 for a refused F flag is also MIPV6-ID-MISMATCH of RFC 4285, after which a host would set its
   clock: who is authenticated by that protocol gets 129.
 * The T flag (RFC 5845) is one of proxy updates: a host's is not looked at, data with a TLV header is dropped.
-* IPv4 prefixes (P flag) are not given: status 133.
+* IPv4 prefixes (P flag) are for mobile routers (``dsmip_prefixes``); who is none gets status 133.
 """
 
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from appliance.protocols.mipv6 import dsmip_prefixes as networks
 from appliance.protocols.mipv6.binding import Away, HostBinding
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import DROP_OTHER, FORCE_REFUSED, FORCE_REFUSED_144, HostRequest
-from appliance.protocols.mobility.messages import BU_F
+from appliance.protocols.mobility.messages import BU_F, BU_R
 from appliance.protocols.mobility.options import (
     IPv4AddressAcknowledgement,
     IPv4HomeAddress,
@@ -103,8 +104,15 @@ class DualStack(HostFeature):
         return None
 
     def check(self, request: HostRequest, now: Now) -> Verdict | None:
-        """Section 4.5: an F flag that is not accepted. Where a NAT wants UDP anyhow, it changes nothing."""
-        if not request.flags & BU_F or request.leaves or not self._settings.mipv6_dual_stack:
+        """Section 4.5: an F flag that is not accepted. Where a NAT wants UDP anyhow, it changes nothing.
+
+        And which IPv4 prefixes a router will have: it comes after the feature that forwards them.
+        """
+        if request.leaves or not self._settings.mipv6_dual_stack:
+            return None
+        if request.flags & BU_R:
+            request.networks += networks.choose(request, self._sessions.delegated)
+        if not request.flags & BU_F:
             return None
         if request.outer is not None and (_forced(request, self._settings) or _nat(request)):
             return None
@@ -131,7 +139,11 @@ class DualStack(HostFeature):
         if not asked and entry.ipv4_address is None:
             return
         answers, given = [], False
+        mine = networks.had(entry)
         for option in asked[:MOST]:
+            if option.prefix_length and networks.is_network(option):
+                answers.append(_network(request, option, mine))
+                continue
             answer = self._refused(option, given) or self._given(request, entry, option, now)
             given = given or answer.status == SUCCESS
             answers.append(answer)
@@ -147,8 +159,6 @@ class DualStack(HostFeature):
         if not option.prefix_length or option.prefix_length > WHOLE:
             # Section 3.1.1: a length of zero is an error.
             status = UNSPECIFIED
-        elif option.prefix_request:
-            status = NO_PREFIX
         elif given:
             # A host has one IPv4 home address.
             status = UNSPECIFIED
@@ -199,6 +209,18 @@ class DualStack(HostFeature):
             own = str(ip_address(away.own)) if away.own else "it does not say its own address"
             found.append(("NAT before Host", own))
         return found
+
+
+def _network(
+    request: HostRequest, option: IPv4HomeAddress, mine: list[tuple[bytes, int]]
+) -> IPv4AddressAcknowledgement:
+    """A prefix, or why there is none."""
+    prefix = networks.granted(option, mine)
+    if prefix is not None:
+        return IPv4AddressAcknowledgement(SUCCESS, prefix[1], prefix[0])
+    if not networks.entitled(request):
+        return _denial(NO_PREFIX, option)
+    return _denial(INCORRECT if any(option.address) else NOT_AVAILABLE, option)
 
 
 def _denial(status: int, option: IPv4HomeAddress) -> IPv4AddressAcknowledgement:
