@@ -287,6 +287,7 @@ class LmaService(Service):
             anchor=address_text(entry.local),
             interface="",
             link_local=address_text(entry.link_local),
+            of_host=entry.of_host,
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
                 entry.care_of,

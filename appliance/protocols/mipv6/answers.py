@@ -73,7 +73,7 @@ def acknowledgement(
 
 def _plain(request: HostRequest, status: int, number: int, lifetime: int) -> bytes:
     """The usual answer: the MN-ID option and the beginning of the MN-HA option are those of the update."""
-    out = BindingAcknowledgement(status, request.answer_flags, number, lifetime, ()).start()
+    out = BindingAcknowledgement(status, request.answer_flags, number, lifetime, []).start()
     mh, name, end = request.mh, request.mn_at, request.mn_ha_at
     out += mh[name : name + 2 + mh[name + 1]]
     # RFC 4285 section 5: the option is the last one, behind all padding.

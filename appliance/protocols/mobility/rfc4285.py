@@ -81,7 +81,8 @@ def mn_ha_authenticator(key: bytes, care_of: bytes, home: bytes, data: bytes) ->
     first, second = inner.copy(), outer.copy()
     first.update(care_of + home + data)
     second.update(first.digest())
-    return second.digest()[:MN_HA_OCTETS]
+    whole: bytes = second.digest()
+    return whole[:MN_HA_OCTETS]
 
 
 @lru_cache(maxsize=KEYS)
