@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6.dsmip import DualStack
+from appliance.protocols.mipv6.home_link import HomeLink
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -27,6 +28,7 @@ def _hosts(
 ) -> Hosts:
     """The core of host bindings, with all that it does beside the plain home registration."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
+    HomeLink(settings, sessions, reports).join(hosts.features)
     PrefixDelegation(settings, sessions).join(hosts.features)
     hosts.features.add(DualStack(settings, reports, sessions))
     return hosts

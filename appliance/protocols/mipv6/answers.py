@@ -5,12 +5,13 @@
     update by Home Address option ─▶ IPv6, type 2 routing header, BA ─▶ source of the update
     update from home              ─▶ IPv6, BA                        ─▶ home address
     update inside UDP             ─▶ IPv4, UDP, IPv6, BA             ─▶ where the update came from
+    from the home link itself     ─▶ the same in a frame             ─▶ link-layer address of the update
 """
 
 from typing import Any
 
 from appliance.protocols.mipv6.auth import echo
-from appliance.protocols.mipv6.events import SendRouted, SendTunnelled
+from appliance.protocols.mipv6.events import SendAtHome, SendRouted, SendTunnelled
 from appliance.protocols.mipv6.request import MN_HA, HostRequest
 from appliance.protocols.mobility import rfc4285
 from appliance.protocols.mobility.codec import encode, seal
@@ -98,3 +99,9 @@ def _addressed(mh: bytes, request: HostRequest) -> Send | SendRouted | SendTunne
 def _protected(mh: bytes, request: HostRequest) -> bytes:
     """RFC 4285 section 5.1: a message that lacks only the authenticator, which is over all of it."""
     return mh + rfc4285.mn_ha_authenticator(request.key, request.covered, request.home, mh)
+
+
+def to_link(answer: Send | SendRouted, interface: str) -> SendAtHome:
+    """The same answer to a host on the home link (RFC 6275 section 10.3.2)."""
+    home = answer.home if isinstance(answer, SendRouted) else b""
+    return SendAtHome(answer.data, answer.source, answer.destination, home, interface)

@@ -123,12 +123,15 @@ class RoutedSender:
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses."""
         packet = routed(effect.data, effect.source, effect.destination, effect.home)
-        name = self._names.get(effect.destination)
+        return self.send_packet(packet, effect.destination)
+
+    def send_packet(self, packet: bytes, destination: bytes) -> bool:
+        """Send a whole packet; False when the host refuses."""
+        name = self._names.get(destination)
         if name is None:
             if len(self._names) >= REMEMBERED:
                 self._names.clear()
-            name = socket.inet_ntop(socket.AF_INET6, effect.destination), 0
-            self._names[effect.destination] = name
+            name = self._names[destination] = socket.inet_ntop(socket.AF_INET6, destination), 0
         try:
             self._socket.sendto(packet, name)
         except OSError:
