@@ -6,7 +6,7 @@ own flows only, and a new one takes over its share and nothing else. The hash ha
 """
 
 from appliance.tun import packet as ip
-from appliance.tun.session import Session
+from appliance.tun.session import Path, Session
 
 #: Protocols whose first four octets tell flows apart: ports, or the SPI of ESP.
 _PORTS = frozenset((ip.TCP, ip.UDP, 33, 50, 132, 136))
@@ -31,9 +31,15 @@ def flow_of(packet: bytes) -> bytes:
 def lane_of(session: Session, packet: bytes) -> Session:
     """The tunnel that a packet to a host takes."""
     flow = flow_of(packet)
-    found, highest = session, hash((flow, session.path.key))
+    found, highest = session, _score(flow, session.path)
     for lane in session.lanes:
-        number = hash((flow, lane.path.key))
+        number = _score(flow, lane.path)
         if number > highest:
             found, highest = lane, number
     return found
+
+
+def _score(flow: bytes, path: Path) -> int:
+    """The hash of octets: that of a tuple would give some paths a larger share than others."""
+    key = path.key
+    return hash(flow + (key if isinstance(key, bytes) else key[0] + key[1]))

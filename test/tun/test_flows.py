@@ -55,7 +55,8 @@ class FlowTests(LmaCase):
         ways = {port: self.peer(tcp6(port)) for port in range(1, 601)}
         shares = Counter(ways.values())
         self.assertEqual(set(shares), set(CARE))
-        self.assertGreater(min(shares.values()), 120)
+        # 200 each; nine standard deviations.
+        self.assertGreater(min(shares.values()), 100)
         self.assertEqual({port: self.peer(tcp6(port, port)) for port in ways}, ways)
 
     def test_one_less_moves_its_flows_only(self) -> None:

@@ -18,6 +18,8 @@ from appliance.protocols.bits import DecodeError
 
 #: Associations that are looked at in one message.
 ASSOCIATIONS = 8
+#: Prefixes of one association that are looked at; each may cost a search.
+WISHES = 4
 _ADDRESSES = {dhcp.IA_NA: 12, dhcp.IA_TA: 4}
 
 
@@ -104,7 +106,7 @@ def _associations(message: Message) -> list[Association]:
 
 def _wanted(asked: Association) -> tuple[Prefix, ...]:
     """The prefixes that a client names; one that is all zero only says how long it should be."""
-    return tuple((each.prefix, each.length) for each in asked.prefixes if any(each.prefix))
+    return tuple((each.prefix, each.length) for each in asked.prefixes[:WISHES] if any(each.prefix))
 
 
 def _given(asked: Association, prefixes: tuple[Prefix, ...], source: Source) -> Association:

@@ -101,7 +101,9 @@ def _protected(mh: bytes, request: HostRequest) -> bytes:
     return mh + rfc4285.mn_ha_authenticator(request.key, request.covered, request.home, mh)
 
 
-def to_link(answer: Send | SendRouted, interface: str) -> SendAtHome:
-    """The same answer to a host on the home link (RFC 6275 section 10.3.2)."""
+def to_link(answer: Send | SendRouted | SendTunnelled, interface: str) -> SendAtHome | SendTunnelled:
+    """The same answer to a host on the home link (RFC 6275 section 10.3.2); inside UDP nobody is at home."""
+    if isinstance(answer, SendTunnelled):
+        return answer
     home = answer.home if isinstance(answer, SendRouted) else b""
     return SendAtHome(answer.data, answer.source, answer.destination, home, interface)

@@ -24,6 +24,7 @@ from appliance.protocols.mipv6.events import (
     HostEvent,
     OptionsReceived,
     SendRouted,
+    SendTunnelled,
     StopTest,
     TestAddress,
     TunnelledReceived,
@@ -352,7 +353,7 @@ class Hosts(Feature):
         answer = acknowledgement(request, now, status, statuses=wanted.statuses)
         self._answer(answer)
 
-    def _answer(self, answer: Send | SendRouted) -> None:
+    def _answer(self, answer: Send | SendRouted | SendTunnelled) -> None:
         """Send it, on the home link past what we defend there."""
         link = self._settings.mipv6_home_link
         at_home = bool(link) and self._policy.at_home(answer.destination)

@@ -47,7 +47,8 @@ class PrefixDelegation(HostFeature):
         features.add(self)
         features.payloads[UDP] = self.carried
         features.events[DatagramReceived] = self.tunnelled
-        self.schedule(0.0)
+        if self._serves:
+            self.schedule(0.0)
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; its leases are judged by :class:`MobileRouters`."""

@@ -184,6 +184,13 @@ class PlaceTests(DualStackCase):
         world.pass_time(11)
         self.assertEqual((world.lma.session_count, world.lma.pools.addresses[0].in_use), (0, 0))
 
+    def test_with_a_home_link(self) -> None:
+        """The answer goes to where the host is, though its destination is an address of the home link."""
+        self.with_settings(mipv6_home_link="home0")
+        answer = self.world.inside(key=bytes(16))
+        self.assertEqual(answer and answer.status, 146)
+        self.assertEqual(len(self.world.of_kind(SendTunnelled)), 1)
+
     def test_strange_places(self) -> None:
         """A multicast source, our own address, port 0: no answer; an address of our home networks: 174."""
         world = self.world
