@@ -214,6 +214,23 @@ class HomeLinkTests(LabTests):
         self.defended()
         self.assertIn(" 0% packet loss", self.ping("lma", NEIGHBOUR))
 
+    def test_a_bridge_that_looks_into_mld(self) -> None:
+        """RFC 4861 section 7.2.8: solicitations come only to members of their group; a real querier asks."""
+        self.assertEqual(self.register("mag1", 1), 0)
+        # The bridge is to learn it by its own question.
+        time.sleep(2.2)
+        self.lab.ip("net", "link set home type bridge mcast_snooping 1 mcast_query_response_interval 100")
+        self.lab.ip("net", "link set home type bridge mcast_querier 1")
+        group = "ff02::1:ff00:5"
+
+        def member() -> bool:
+            shown = run("bridge", "-n", self.lab.name("net"), "mdb", "show", "dev", "home")
+            return bool(re.search(rf"port home-lma grp {group} ", shown))
+
+        wait_for("the bridge to learn the group", member, 10)
+        self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "0.3", HOME, check=False)
+        self.assertEqual(self.neighbour("cn", HOME), self.link_layer("lma"))
+
     def shown(self) -> str:
         """The sessions in full."""
         found: str = self.anchor.cli("show lma-service session full")

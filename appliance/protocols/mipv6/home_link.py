@@ -2,7 +2,7 @@
 
 ::
 
-    binding made ─▶ Neighbor Advertisement to all nodes, three times
+    binding made ─▶ Neighbor Advertisement to all nodes, three times, and an MLD report
     Neighbor Solicitation for a bound address ─▶ Neighbor Advertisement
     frame for a bound link-local address ─▶ ICMPv6 unreachable
 
@@ -13,6 +13,7 @@ which the kernel does not know: it would send their packets on along the link.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 from appliance.protocols.access import ndp
@@ -20,6 +21,7 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.events import HomeFrame, HomeLinkDown, HomeLinkUp, SendHomeFrame
 from appliance.protocols.mipv6.features import HostFeature, HostFeatures
+from appliance.protocols.mipv6.home_link_groups import TO_EXCLUDE, Listening, report
 from appliance.protocols.mipv6.request import DUPLICATE, HostRequest
 from appliance.protocols.mobility.messages import BU_L
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
@@ -68,6 +70,7 @@ class HomeLink(HostFeature):
         self._link_locals: dict[bytes, BindingCacheEntry] = {}
         #: Call ids of those that have de-registered something since they were announced.
         self._left: set[int] = set()
+        self._listening = Listening()
         self._wanted = settings.mipv6_home_link if settings.mipv6 else ""
 
     def join(self, features: HostFeatures) -> None:
@@ -136,16 +139,23 @@ class HomeLink(HostFeature):
             entry = self._sessions.cache.prefixes.get(address)
         return None if entry is None or entry.deleting or host_of(entry) is None else entry
 
+    def _defended(self, entry: BindingCacheEntry | None) -> list[bytes]:
+        """The addresses that are defended for a binding."""
+        if entry is None or entry.deleting or entry.prefix is None:
+            return []
+        home = entry.prefix
+        return [home, LINK_LOCAL + home[8:]] if self._link_locals.get(home[8:]) is entry else [home]
+
     # ---- announcements
 
     def _announce(self, entry: BindingCacheEntry, times: int, now: Now) -> None:
         """RFC 6275 section 10.4.1: to all nodes, unsolicited, overriding; repeated as RFC 4861 allows."""
-        home = entry.prefix
-        if self._link is None or home is None:
+        addresses = self._defended(entry)
+        if self._link is None or not addresses:
             return
-        addresses = [home]
-        if self._link_locals.get(home[8:]) is entry:
-            addresses.append(LINK_LOCAL + home[8:])
+        if times > 1 and ndp.is_link_local(self._link.address):
+            # Both addresses have the same group. Twice is enough (RFC 3810 section 9.1).
+            self._send(report(self._link, TO_EXCLUDE, (ndp.solicited_node(addresses[0]),)))
         for address in addresses:
             self._advertise(address, ndp.NA_OVERRIDE, ndp.ALL_NODES, _ALL_NODES_LINK)
         if times > 1 and len(self._again) < MOST:
@@ -166,10 +176,12 @@ class HomeLink(HostFeature):
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        due = self._again[0][0] if self._again else None
-        if self._all and (due is None or self._all_due < due):
-            return self._all_due
-        return due
+        times = [self._again[0][0]] if self._again else []
+        if self._all:
+            times.append(self._all_due)
+        if self._listening.deadline is not None:
+            times.append(self._listening.deadline)
+        return min(times, default=None)
 
     def tick(self, now: Now) -> None:
         """Announce again what is due."""
@@ -187,6 +199,13 @@ class HomeLink(HostFeature):
                 if entry is not None and not entry.deleting:
                     self._announce(entry, ANNOUNCEMENTS, now)
             self._all_due = now.mono + PAUSE
+        if self._link is not None:
+            for frame in self._listening.tick(self._link, self._members, now):
+                self._send(frame)
+
+    def _members(self, call_id: int) -> list[bytes]:
+        """One address of each group of a binding."""
+        return self._defended(self._sessions.cache.calls.get(call_id))[:1]
 
     # ---- events
 
@@ -196,8 +215,7 @@ class HomeLink(HostFeature):
             return
         self._gone()
         self._link, self._second = event, second_address(event.link_layer)
-        cache = self._sessions.cache
-        self._all.extend(call_id for call_id, entry in cache.calls.items() if entry.of_host)
+        self._all.extend(self._hosts())
         self._all_due = now.mono
         self.schedule(now.mono)
 
@@ -210,6 +228,7 @@ class HomeLink(HostFeature):
         self._link = None
         self._again.clear()
         self._all.clear()
+        self._listening.forget()
 
     def frame(self, event: HomeFrame, now: Now) -> None:
         """Answer a question for a bound address; anything else of Neighbor Discovery is none of ours."""
@@ -222,6 +241,8 @@ class HomeLink(HostFeature):
         if received is None:
             if event.frame[:6] == self._second:
                 self._unreachable(event.frame, now)
+            else:
+                self._asked(event.frame, now)
         elif isinstance(received.message, ndp.NeighborSolicitation):
             if self._bound(received.message.target) is not None:
                 self._reply(received, received.message)
@@ -246,6 +267,20 @@ class HomeLink(HostFeature):
         elif received.source[0] != 0xFF:
             to = message.link_layer or received.link_source
             self._advertise(message.target, ndp.NA_SOLICITED, received.source, to)
+
+    def _asked(self, frame: bytes, now: Now) -> None:
+        """Perhaps a router, or a switch, wants to know which groups we are in (RFC 3810)."""
+        if self._link is None or not ndp.is_link_local(self._link.address):
+            return
+        answer = self._listening.asked(frame, self._hosts(), self._link, now)
+        if answer:
+            self._send(answer)
+        if self._listening.deadline is not None:
+            self.schedule(self._listening.deadline)
+
+    def _hosts(self) -> Iterator[int]:
+        """The call ids of all bindings of hosts."""
+        return (call_id for call_id, entry in self._sessions.cache.calls.items() if entry.of_host)
 
     def _unreachable(self, frame: bytes, now: Now) -> None:
         """RFC 6275 section 10.4.2: nothing for a link-local address is tunnelled; its sender is told."""

@@ -27,11 +27,14 @@ _TAKE, _LEAVE = (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0)
 
 
 def solicitations(also_to: bytes = b"") -> Program:
-    """Neighbor Solicitations and Advertisements, and all that goes to one more link-layer address of ours."""
+    """Neighbor Solicitations and Advertisements, MLD queries, and what goes to one more address of ours."""
     # IPv6, Next Header 58, ICMPv6 type 135 or 136: ldh [12]; ldb [20]; ldb [54].
+    # Or Next Header 0, then 58, and in the place behind eight octets type 130: ldb [54]; ldb [62].
     program = [
-        (0x28, 0, 0, 12), (0x15, 0, 6, IPV6), (0x30, 0, 0, 20), (0x15, 0, 4, 58),
-        (0x30, 0, 0, 54), (0x15, 1, 0, 135), (0x15, 0, 1, 136), _TAKE, _LEAVE,
+        (0x28, 0, 0, 12), (0x15, 0, 11, IPV6), (0x30, 0, 0, 20), (0x15, 1, 0, 58), (0x15, 3, 8, 0),
+        (0x30, 0, 0, 54), (0x15, 5, 0, 135), (0x15, 4, 5, 136),
+        (0x30, 0, 0, 54), (0x15, 0, 3, 58), (0x30, 0, 0, 62), (0x15, 0, 1, 130),
+        _TAKE, _LEAVE,
     ]  # fmt: skip
     if not also_to:
         return program

@@ -11,11 +11,15 @@ from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
+    ICMPv6MLQuery2,
+    ICMPv6MLReport2,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
     IPv6,
+    IPv6ExtHdrHopByHop,
+    RouterAlert,
 )
 from scapy.layers.l2 import Ether
 from twisted.trial.unittest import SynchronousTestCase
@@ -75,9 +79,17 @@ class LinkWorld(HostWorld):
         self.effects = self.lma.take()
         return self.effects
 
-    def sent(self) -> list[Ether]:
+    def frames(self) -> list[Ether]:
         """The frames among the last effects."""
         return [Ether(each.frame) for each in self.effects if isinstance(each, SendHomeFrame)]
+
+    def sent(self) -> list[Ether]:
+        """Those that are no MLD reports."""
+        return [each for each in self.frames() if ICMPv6MLReport2 not in each]
+
+    def reports(self) -> list[Ether]:
+        """The MLD reports."""
+        return [each for each in self.frames() if ICMPv6MLReport2 in each]
 
     def ask(self, target: str, source: bytes = ASKING, link_layer: bytes = ASKER) -> list[Ether]:
         """A Neighbor Solicitation; returns the answers."""
@@ -178,8 +190,8 @@ class AnnouncementTests(SynchronousTestCase):
         self.assertEqual(world.ask(HOME_TEXT), [])
         world.event(HomeLinkUp("home1", OURS, ADDRESS))
         world.pass_time(0.1)
-        sent = [each.interface for each in world.effects if isinstance(each, SendHomeFrame)]
-        self.assertEqual(sent, ["home1"])
+        sent = {each.interface for each in world.effects if isinstance(each, SendHomeFrame)}
+        self.assertEqual(sent, {"home1"})
 
 
 class AnswerTests(SynchronousTestCase):
@@ -396,7 +408,13 @@ class HostileTests(SynchronousTestCase):
             )
         )
         other = raw(Ether(src=text(ASKER), dst=text(SECOND)) / IPv6(src="fe80::9", dst=LOCAL_TEXT) / UDP())
-        frame = bytearray(data.draw(st.sampled_from((good, other, b""))))
+        query = raw(
+            Ether(src=text(ASKER), dst="33:33:00:00:00:01")
+            / IPv6(src="fe80::99", dst="ff02::1", hlim=1)
+            / IPv6ExtHdrHopByHop(options=[RouterAlert(value=0)])
+            / ICMPv6MLQuery2(mladdr="ff02::1:ff00:5")
+        )
+        frame = bytearray(data.draw(st.sampled_from((good, other, query, b""))))
         for _ in range(data.draw(st.integers(0, 4))):
             if frame:
                 frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
