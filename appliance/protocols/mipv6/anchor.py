@@ -26,5 +26,5 @@ def _hosts(
 ) -> Hosts:
     """The core of host bindings, with all that it does beside the plain home registration."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
-    PrefixDelegation(settings, sessions).join(hosts.features)
+    PrefixDelegation(settings, sessions, reports).join(hosts.features)
     return hosts
