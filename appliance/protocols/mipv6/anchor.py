@@ -29,6 +29,7 @@ def _hosts(
     """The core of host bindings, with all that it does beside the plain home registration."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
     HomeLink(settings, sessions, reports).join(hosts.features)
-    PrefixDelegation(settings, sessions).join(hosts.features)
+    PrefixDelegation(settings, sessions, reports).join(hosts.features)
+    # Behind the mobile routers: it adds to the prefixes that they forward.
     hosts.features.add(DualStack(settings, reports, sessions))
     return hosts

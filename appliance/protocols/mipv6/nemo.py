@@ -11,6 +11,7 @@ a leased prefix belongs to its lease, any other to the entry (``DelegatedPrefixe
 """
 
 from collections import deque
+from ipaddress import ip_address
 from typing import Any
 
 from appliance.protocols.mipv6 import request as verdicts
@@ -27,6 +28,7 @@ from appliance.protocols.pmipv6.events import Reach, Unreach
 from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings, Profile
 from appliance.protocols.timers import Now
 
@@ -53,8 +55,9 @@ def proper(prefix: bytes, length: int) -> bool:
 class MobileRouters(HostFeature):
     """The mobile routers of one service."""
 
-    def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
+    def __init__(self, settings: LmaSettings, sessions: Sessions, reports: Reports) -> None:
         self._sessions = sessions
+        self._reports = reports
         self._prefixes = sessions.delegated
         self.leases = Leases(self._prefixes)
         #: Bindings and leases that a change of settings may take prefixes of.
@@ -95,8 +98,8 @@ class MobileRouters(HostFeature):
         named = [option for option in request.others if option.__class__ is MobileNetworkPrefix]
         if named:
             prefixes = tuple(dict.fromkeys((each.prefix, each.prefix_length) for each in named))
-            return self._explicit(request, profile, prefixes)
-        return self._implicit(request, profile)
+            return self._explicit(request, profile, prefixes, now)
+        return self._implicit(request, profile, now)
 
     def _authorized(self, request: HostRequest, profile: Profile) -> tuple[Prefix, ...]:
         """The prefix table of RFC 3963 section 6.1.2, as far as it is about this router."""
@@ -104,21 +107,23 @@ class MobileRouters(HostFeature):
         granted = () if grant is None else grant.delegated
         return (*profile.network_prefixes, *granted, *self.leases.of(request.mn_id))
 
-    def _explicit(self, request: HostRequest, profile: Profile, named: tuple[Prefix, ...]) -> Verdict | None:
+    def _explicit(
+        self, request: HostRequest, profile: Profile, named: tuple[Prefix, ...], now: Now
+    ) -> Verdict | None:
         authorized = self._authorized(request, profile)
         if len(named) > MOST or not all(proper(*prefix) for prefix in named):
             return verdicts.BAD_NETWORK
         if any(prefix not in authorized for prefix in named):
             return verdicts.NOT_HIS_NETWORK
         # All of them, or none is forwarded.
-        if _nested(named) or not all(self._free(request, prefix) for prefix in named):
+        if _nested(named) or not all(self._free(request, prefix, now) for prefix in named):
             return verdicts.BAD_NETWORK
         request.networks = named
         return None
 
-    def _implicit(self, request: HostRequest, profile: Profile) -> Verdict | None:
+    def _implicit(self, request: HostRequest, profile: Profile, now: Now) -> Verdict | None:
         known = tuple(dict.fromkeys(self._authorized(request, profile)))[:MOST]
-        if _nested(known) or not all(proper(*each) and self._free(request, each) for each in known):
+        if _nested(known) or not all(proper(*each) and self._free(request, each, now) for each in known):
             return verdicts.NO_NETWORK
         if not known and not (self._settings.mipv6_prefix_delegation and profile.delegation):
             # RFC 6276 section 3.1: who has none yet, and may lease some, registers for that first.
@@ -126,15 +131,22 @@ class MobileRouters(HostFeature):
         request.networks = known
         return None
 
-    def _free(self, request: HostRequest, prefix: Prefix) -> bool:
+    def _free(self, request: HostRequest, prefix: Prefix, now: Now) -> bool:
         """Whether a prefix is nobody else's, neither as it is nor as part of another one."""
         entry = request.entry
         if entry is not None and prefix in held(entry):
             return True
-        if prefix not in self.leases.of(request.mn_id) and self._prefixes.taken(prefix):
-            return False
         holder = self._sessions.cache.holder(prefix[0])
-        return holder is None or holder is entry
+        free = prefix in self.leases.of(request.mn_id) or not self._prefixes.taken(prefix)
+        if free and (holder is None or holder is entry):
+            return True
+        network = f"{ip_address(prefix[0])}/{prefix[1]}"
+        self.complain(f"network {network} of a mobile router is, or overlaps, somebody else's", now)
+        return False
+
+    def complain(self, text: str, now: Now) -> None:
+        """Tell the operator what only he can put right."""
+        self._reports.notice("mobile-routers", text, now, self._sessions.effects)
 
     def accepted(
         self, request: HostRequest, entry: BindingCacheEntry, host: HostBinding, first: bool, now: Now

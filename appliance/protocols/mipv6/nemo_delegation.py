@@ -21,6 +21,7 @@ from appliance.protocols.mipv6.nemo_leases import Lease
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.delegated_pools import Prefix
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
@@ -33,10 +34,10 @@ _HEADER = Struct("!HHHH")
 class PrefixDelegation(HostFeature):
     """The DHCPv6 server of one service."""
 
-    def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
+    def __init__(self, settings: LmaSettings, sessions: Sessions, reports: Reports) -> None:
         self._settings = settings
         self._sessions = sessions
-        self._routers = MobileRouters(settings, sessions)
+        self._routers = MobileRouters(settings, sessions, reports)
         self._server = PrefixServer(_DUID + settings.address[8:])
         #: Whether datagrams are heard that come through tunnels.
         self._heard = False
@@ -149,6 +150,8 @@ class _Source:
         if lease is None:
             prefix = self._candidate(wanted, exactly)
             if prefix is None:
+                if not exactly:
+                    self._routers.complain("no prefix is left, or allowed, for a mobile router", self._now)
                 return ()
             lease = leases.begin(self._entry.mn_id, client, iaid, prefix, ends)
             self._routers.schedule(ends)

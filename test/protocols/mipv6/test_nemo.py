@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.messages import BA_R, BU_A, BU_H, BU_R
 from appliance.protocols.mobility.options import MobileNetworkPrefix
-from appliance.protocols.pmipv6.events import Install, Reconfigure, Remove
+from appliance.protocols.pmipv6.events import Install, Notify, Reconfigure, Remove
 from appliance.protocols.pmipv6.settings import Association, Profile
 from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI
 from test.protocols.mipv6.test_hosts import DENY, HANDOFF, INITIAL, REFRESH, HostCase
@@ -92,6 +92,8 @@ class ExplicitTests(RouterCase):
         self.with_settings(mipv6_mobile_routers=True, profiles=(profile(ALICE, NET1), bob))
         self.assertEqual(self.router(mnp(*part), mn=BOB, home=HOME2).status, 0)
         self.refused(141, f"{DENY}/other", INITIAL, mnp(NET1))
+        (told,) = self.world.of_kind(Notify)
+        self.assertIn("2001:db8:a0::/48", told.text)
         self.refused(143, f"{DENY}/other", INITIAL)
         self.router(mn=BOB, home=HOME2, lifetime=0)
         self.world.pass_time(11)

@@ -15,7 +15,7 @@ from appliance.protocols.access.dhcpv6 import Association, Leased, Message, Rela
 from appliance.protocols.bits import internet_checksum, pseudo_header
 from appliance.protocols.mipv6.events import DatagramReceived, ListenDatagrams, SendDatagram
 from appliance.protocols.mobility.packet import build_udp
-from appliance.protocols.pmipv6.events import Install, Reconfigure
+from appliance.protocols.pmipv6.events import Install, Notify, Reconfigure
 from appliance.protocols.pmipv6.option_settings import DelegationPool
 from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, CARE2, HOME, HOME2
 from test.protocols.mipv6.test_nemo import ROUTER, RouterCase, mnp, profile
@@ -211,6 +211,8 @@ class LeaseTests(DelegationCase):
         for iaid in range(4):
             self.ask(dhcp.REQUEST, iaid=iaid)
         self.assertEqual(self.ask(dhcp.SOLICIT, iaid=9).status, dhcp.NO_PREFIXES)
+        self.assertEqual(self.ask(dhcp.REQUEST, iaid=9).status, dhcp.NO_PREFIXES)
+        self.assertIn("no prefix", self.world.of_kind(Notify)[0].text)
         self.assertEqual(len(self.networks()), 4)
 
     def test_a_pool_goes(self) -> None:
