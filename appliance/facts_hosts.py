@@ -22,6 +22,7 @@ def _served(settings: HostSettings) -> Facts:
     return [
         *listing("Home Address Pool", list(settings.mipv6_pools)),
         ("Home Link", settings.mipv6_home_link or "Virtual"),
+        ("Home Link Multicast", "Tunnelled" if settings.mipv6_multicast else "Not tunnelled"),
         ("MIPv6 Authentication", settings.mipv6_authentication),
         ("MN-HA Keys", str(len(settings.mipv6_associations))),
         ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),

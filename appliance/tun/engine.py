@@ -27,11 +27,12 @@ from appliance.tun.access import AccessLink
 from appliance.tun.device import Reader, System, TunDevice
 from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
-from appliance.tun.offload import HEADER_SIZE, Coalescer
+from appliance.tun.home_exit import HomeExit
+from appliance.tun.home_multicast import HomeMulticast
+from appliance.tun.offload import Coalescer
 from appliance.tun.session import Path, Session
+from appliance.tun.tun_reader import tun_reader
 
-#: Packets of one read from the TUN device; a super-packet counts once.
-TUN_READS = 32
 #: Calls of recvmmsg in one wake-up.
 BATCHES = 4
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
@@ -88,6 +89,9 @@ class Engine:
             others,
         )
         self.tun: TunDevice | None = None
+        #: The way to the nodes of a real home link; ``None``: there is none.
+        self.home: HomeExit | None = None
+        self.multicast: HomeMulticast | None = None
         self.sum16 = native.fast_sum()
         self.now = 0.0
         self._links: dict[str, AccessLink] = {}
@@ -141,7 +145,7 @@ class Engine:
         if self._role == LMA:
             self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
-            self._watch(self.tun.fileno(), self._read_tun)
+            self._watch(self.tun.fileno(), tun_reader(self, self.tun))
 
     def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
         """Go on with other values, arguments as of the constructor; sessions and their counts stay.
@@ -174,6 +178,7 @@ class Engine:
         self._senders.clear()
         self._icmp.clear()
         self._to_tun = None
+        self.serve_home("", ())
         if self.tun is not None:
             self.tun.close()
             self.tun = None
@@ -185,13 +190,19 @@ class Engine:
 
     def install(self, effect: Install) -> None:
         """Make or replace the forwarding entry of a session."""
-        self.forwarding.install(effect)
+        if self.multicast is None:
+            self.forwarding.install(effect)
+        else:
+            old = self.forwarding.sessions.get(effect.call_id)
+            self.multicast.came(self.forwarding.install(effect), None if old is None else old.peer)
         if effect.keepalive:
             self._arm()
 
     def remove(self, call_id: int) -> None:
         """Take the forwarding entry of a session away."""
-        self.forwarding.remove(call_id)
+        session = self.forwarding.remove(call_id)
+        if self.multicast is not None and session is not None:
+            self.multicast.went(session)
 
     def tunnel(self, call_id: int) -> tuple[int, int]:
         """UDP port of the peer (0: not known, or no UDP) and MTU of the path of a session; zeros for none."""
@@ -217,6 +228,24 @@ class Engine:
             for name, count in sender.failures.items():
                 found[f"send {name}"] = found.get(f"send {name}", 0) + count
         return found
+
+    def serve_home(
+        self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
+    ) -> None:
+        """What comes for these networks (prefix, length) and for nobody's session goes out on a device.
+
+        Without a device there is no home link. ``multicast``: hosts that are away may have groups of it.
+        """
+        for each in (self.home, self.multicast):
+            if each is not None:
+                each.close()
+        self.home = HomeExit(self._system, self.forwarding, interface) if interface else None
+        self.forwarding.set_home(networks if interface else ())
+        self.multicast = None
+        if interface and multicast:
+            tools = self.segments, self.to_tunnel, self.flush, self.clock
+            self.multicast = HomeMulticast(self._reactor, self._system, self.forwarding, interface, *tools)
+        self.forwarding.members = None if self.multicast is None else self.multicast.heard
 
     # ---- access links
 
@@ -408,38 +437,6 @@ class Engine:
                 self.forwarding.drop("tun write error")
 
         return write
-
-    def _read_tun(self) -> None:
-        tun = self.tun
-        if tun is None:
-            return
-        now = self.clock()
-        outbound = self.forwarding.outbound
-        for _ in range(TUN_READS):
-            try:
-                data = tun.read()
-            except OSError:
-                # An operator took the device down.
-                self.forwarding.drop("tun read error")
-                break
-            if not data:
-                break
-            packet = data[HEADER_SIZE:]
-            if data[:2] == b"\0\0":
-                session = outbound(packet, len(packet), now)
-                if session is not None:
-                    self.to_tunnel(session, [packet])
-                continue
-            header = offload.read_header(data)
-            largest = offload.segment_size(packet, header) if header.gso_type else len(packet)
-            session = outbound(packet, largest, now)
-            if session is not None:
-                segments = self.segments(packet, header)
-                if segments:
-                    self.to_tunnel(session, segments)
-                else:
-                    self.forwarding.drop("malformed")
-        self.flush()
 
     def _tunnel_reader(self, outer: int, protocol: int, fd: int) -> Callable[[], None]:
         kind = "6" if outer == 6 else "udp" if protocol == ip.UDP else "4"

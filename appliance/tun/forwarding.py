@@ -72,6 +72,10 @@ class Forwarding(Table):
         self._traffic_class = traffic_class
         self._local_routing = local_routing
         self._answers: list[Answer] = []
+        #: (shift, number) of the networks of a home link.
+        self._home: tuple[tuple[int, int], ...] = ()
+        #: Takes packets to groups that come out of tunnels; arguments: outer source, packet, now.
+        self.members: Callable[[bytes, bytes, float], bool] | None = None
         self._limit = RateLimit()
         index = counters.table.index
         self._values = counters.values
@@ -99,6 +103,44 @@ class Forwarding(Table):
         self._local_routing = local_routing
         self.set_path_mtu(path_mtu)
 
+    def set_home(self, networks: tuple[tuple[bytes, int], ...]) -> None:
+        """Networks (prefix, length) that are on a home link: other nodes have the addresses of no session."""
+        self._home = tuple(
+            (128 - length, int.from_bytes(prefix, "big") >> (128 - length)) for prefix, length in networks
+        )
+
+    def _on_home_link(self, address: bytes) -> bool:
+        number = int.from_bytes(address, "big")
+        return len(address) == 16 and any(number >> shift == prefix for shift, prefix in self._home)
+
+    def is_at_home(self, session: Session) -> bool:
+        """Whether a session is that of a host whose home address is on the home link."""
+        first = session.heads if isinstance(session.heads, bytes) else b"".join(session.heads[:1])
+        return len(first) == 16 and self._on_home_link(first)
+
+    def may_enter(self, session: Session, packet: bytes, largest: int, now: float) -> bool:
+        """LMA: whether a packet to a group may go into the tunnel of a session."""
+        return self._enter(session, packet, largest, packet[8:24], None, now) is not None
+
+    def stays(self, packet: bytes) -> bool:
+        """LMA: whether a packet that :meth:`outbound` has refused is for another node of the home link."""
+        if not self._home or not ip.length_fits(packet):
+            return False
+        source, destination = ip.addresses(packet)
+        if ip.link_scope(source) or ip.group(source) or ip.group(destination):
+            return False
+        return self._on_home_link(destination) and self.owner(destination) is None
+
+    def unreachable(self, packet: bytes, why: str, now: float) -> None:
+        """Drop an IPv6 packet and tell its source that the address cannot be reached."""
+        self.drop(why)
+        self._answer(packet, (1, 3, 0), None, now)
+
+    def too_big(self, packet: bytes, mtu: int, now: float) -> None:
+        """Drop an IPv6 packet and tell its source that no more than ``mtu`` octets can go."""
+        self.drop("too-big")
+        self._answer(packet, (2, 0, max(mtu, ip.IPV6_MINIMUM_MTU)), None, now)
+
     def take(self) -> list[Answer]:
         """The ICMP errors to send since the last call."""
         answers, self._answers = self._answers, []
@@ -123,6 +165,8 @@ class Forwarding(Table):
             return None
         session = self.owner(destination)
         if session is None:
+            if self._home and self._on_home_link(destination):
+                return None
             self.drop("no-session")
             # RFC 5213 section 5.6.2: a prefix without a binding is not reachable.
             self._answer(packet, (1, 3, 0) if len(source) == 16 else (3, 1, 0), None, now)
@@ -257,6 +301,10 @@ class Forwarding(Table):
             session = self._keys.get((source, key))
             if session is not None and not session.owns(mobile):
                 session = None
+        members = self.members
+        # RFC 6275 section 10.4.3: reports come from a link-local address.
+        if session is None and members is not None and other[0] == 0xFF and members(source, packet, now):
+            return None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
         way = session
         if session is not None and (

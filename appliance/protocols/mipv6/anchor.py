@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.home_link import HomeLink
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -17,14 +18,15 @@ def make_anchor(
 ) -> LocalMobilityAnchor:
     """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
-    anchor.join(_hosts)
+    anchor.join(_make_hosts)
     return anchor
 
 
-def _hosts(
+def _make_hosts(
     settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
 ) -> Hosts:
-    """The core of host bindings, with all that it does beside the plain home registration."""
+    """The host side with all of its features."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
+    HomeLink(settings, sessions, reports).join(hosts.features)
     PrefixDelegation(settings, sessions, reports).join(hosts.features)
     return hosts

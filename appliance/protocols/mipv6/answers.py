@@ -4,12 +4,13 @@
 
     update by Home Address option ─▶ IPv6, type 2 routing header, BA ─▶ source of the update
     update from home              ─▶ IPv6, BA                        ─▶ home address
+    from the home link itself     ─▶ the same in a frame             ─▶ link-layer address of the update
 """
 
 from typing import Any
 
 from appliance.protocols.mipv6.auth import echo
-from appliance.protocols.mipv6.events import SendRouted
+from appliance.protocols.mipv6.events import SendAtHome, SendRouted
 from appliance.protocols.mipv6.request import MN_HA, HostRequest
 from appliance.protocols.mobility import rfc4285
 from appliance.protocols.mobility.codec import encode, seal
@@ -68,3 +69,9 @@ def _protected(mh: bytes, request: HostRequest) -> bytes:
     end = len(mh) - rfc4285.MN_HA_OCTETS
     care_of = request.care_of
     return mh[:end] + rfc4285.mn_ha_authenticator(request.key, care_of, request.home, mh[:end])
+
+
+def to_link(answer: Send | SendRouted, interface: str) -> SendAtHome:
+    """The same answer to a host on the home link (RFC 6275 section 10.3.2)."""
+    home = answer.home if isinstance(answer, SendRouted) else b""
+    return SendAtHome(answer.data, answer.source, answer.destination, home, interface)

@@ -4,6 +4,7 @@
 
     OptionsSocket ──OptionsReceived──▶ core ──SendRouted──▶ RoutedSender
     AddressTester ──AddressTested────▶      ──TestAddress, StopTest──▶ AddressTester
+    HomePort ──HomeLinkUp, HomeFrame──▶     ──SendHomeFrame, SendAtHome──▶ HomePort
     DatagramPort ──DatagramReceived──▶      ──ListenDatagrams, SendDatagram──▶ DatagramPort
 """
 
@@ -18,11 +19,14 @@ from appliance.protocols.mipv6.datagrams import DatagramPort
 from appliance.protocols.mipv6.events import (
     ListenDatagrams,
     OptionsReceived,
+    SendAtHome,
     SendDatagram,
+    SendHomeFrame,
     SendRouted,
     StopTest,
     TestAddress,
 )
+from appliance.protocols.mipv6.home_link_driver import HomePort
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
@@ -55,6 +59,7 @@ class HostSide:
         self._socket: OptionsSocket | None = None
         self._sender: RoutedSender | None = None
         self._tester: AddressTester | None = None
+        self._home: HomePort | None = None
         self._silenced = False
         self._datagrams = DatagramPort(reactor, address, device, tell)
 
@@ -62,13 +67,26 @@ class HostSide:
         """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
         self._feed, self._lost = feed, lost
         tester = self._tester = AddressTester(self._reactor, feed)
+        home = self._home = HomePort(self._reactor, self._address, feed, self._tell)
         return {
             SendRouted: self._send,
             TestAddress: tester.begin,
             StopTest: tester.end,
+            SendHomeFrame: home.send,
+            SendAtHome: self._send_at_home,
             ListenDatagrams: self._listen,
             SendDatagram: self._datagrams.send,
         }
+
+    def home_link(self, interface: str) -> None:
+        """Defend addresses on this device, or on none (empty), once :meth:`apply` has opened the rest."""
+        if self._home is not None:
+            self._home.apply(interface if self._socket is not None else "")
+
+    def link_changed(self, name: str, is_up: bool) -> None:
+        """A device of the host has come, gone or changed."""
+        if self._home is not None:
+            self._home.changed(name, is_up)
 
     def _listen(self, effect: ListenDatagrams) -> None:
         self._datagrams.listen(effect, self._feed)
@@ -123,11 +141,23 @@ class HostSide:
         elif self._probe is not None:
             self._probe.sent(Send(effect.data, effect.source, effect.home))
 
+    def _send_at_home(self, effect: SendAtHome) -> None:
+        if self._home is None or self._sender is None:
+            self._lost()
+            return
+        packet, sent = self._home.answer(effect)
+        if not sent and not self._sender.send_packet(packet, effect.destination):
+            self._lost()
+        elif self._probe is not None:
+            self._probe.sent(Send(effect.data, effect.source, effect.home or effect.destination))
+
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
         self._datagrams.stop()
         if self._tester is not None:
             self._tester.stop()
+        if self._home is not None:
+            self._home.stop()
         if self._socket is not None:
             self._socket.stop()
             self._socket = None
@@ -142,4 +172,4 @@ class HostSide:
     def close(self) -> None:
         """Stop for good, and let go of the core."""
         self.stop()
-        self._feed, self._lost, self._tester = _ignore, _nothing, None
+        self._feed, self._lost, self._tester, self._home = _ignore, _nothing, None, None

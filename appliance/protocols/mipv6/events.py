@@ -4,6 +4,7 @@
 
     raw socket, Next Header 60 ──OptionsReceived──▶ Hosts ──SendRouted──▶ raw socket with whole packets
     test on the home link ───────AddressTested────▶       ──TestAddress, StopTest──▶ test on the home link
+    home link ──HomeLinkUp, HomeLinkDown, HomeFrame▶      ──SendHomeFrame, SendAtHome──▶ home link
 
 Slotted classes of numbers, text and octets, as all events are.
 """
@@ -100,3 +101,53 @@ class AddressTested(HostEvent):
     token: int
     why: str
     """For the log."""
+
+
+@define(slots=True)
+class HomeLinkUp(HostEvent):
+    """The home link can be used now; another one, or the same with other addresses, is not any more."""
+
+    interface: str
+    link_layer: bytes
+    """Ours there."""
+    address: bytes
+    """Ours there, IPv6: what Neighbor Advertisements come from."""
+
+
+@define(slots=True)
+class HomeLinkDown(HostEvent):
+    """The home link cannot be used any more."""
+
+    interface: str
+
+
+@define(slots=True)
+class HomeFrame(HostEvent):
+    """A frame from the home link: Neighbor Discovery, or one to our second link-layer address."""
+
+    interface: str
+    frame: bytes
+
+
+@define(slots=True)
+class SendHomeFrame:
+    """Send a frame on the home link."""
+
+    interface: str
+    frame: bytes
+
+
+@define(slots=True)
+class SendAtHome:
+    """Answer a host whose update came from the home link, at the link-layer address that it came from.
+
+    Its own address cannot be asked for there as long as we defend it (RFC 6275 section 10.3.2).
+    """
+
+    data: bytes
+    """The message, sealed."""
+    source: bytes
+    destination: bytes
+    home: bytes
+    """For the type 2 routing header; empty: without one."""
+    interface: str

@@ -15,11 +15,18 @@ from ipaddress import ip_address
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
-from appliance.protocols.mipv6.answers import acknowledgement
+from appliance.protocols.mipv6.answers import acknowledgement, to_link
 from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
-from appliance.protocols.mipv6.events import AddressTested, HostEvent, OptionsReceived, StopTest, TestAddress
+from appliance.protocols.mipv6.events import (
+    AddressTested,
+    HostEvent,
+    OptionsReceived,
+    SendRouted,
+    StopTest,
+    TestAddress,
+)
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
 from appliance.protocols.mipv6.registrations import Registrations
@@ -33,7 +40,7 @@ from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
 from appliance.protocols.mobility.messages import BU_L, BindingUpdate
 from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.events import PacketReceived, Send
 from appliance.protocols.pmipv6.features import Feature
 from appliance.protocols.pmipv6.lma_aaa import GRACE, NO_ANSWER
 from appliance.protocols.pmipv6.lma_counts import (
@@ -302,17 +309,16 @@ class Hosts(Feature):
         values[kind.accepted] += 1
         values[ACK_REGISTERED] += 1
         values[ACK_INITIAL] += kind is INITIAL
-        self._sessions.effects.append(
-            acknowledgement(
-                request,
-                now,
-                wanted.status or request.answer_status,
-                lifetime=lifetime,
-                # RFC 6275 section 6.2.4: less than the lifetime that is granted.
-                refresh=advice if advice < lifetime else 0,
-                statuses=wanted.statuses,
-            )
+        answer = acknowledgement(
+            request,
+            now,
+            wanted.status or request.answer_status,
+            lifetime=lifetime,
+            # RFC 6275 section 6.2.4: less than the lifetime that is granted.
+            refresh=advice if advice < lifetime else 0,
+            statuses=wanted.statuses,
         )
+        self._answer(answer)
 
     def _deregister(self, request: HostRequest, wanted: Plan, now: Now) -> None:
         """RFC 6275 section 10.3.2."""
@@ -323,7 +329,13 @@ class Hosts(Feature):
         values[ACK_DEREGISTERED] += 1
         status = wanted.status or request.answer_status
         answer = acknowledgement(request, now, status, statuses=wanted.statuses)
-        self._sessions.effects.append(answer)
+        self._answer(answer)
+
+    def _answer(self, answer: Send | SendRouted) -> None:
+        """Send it, on the home link past what we defend there."""
+        link = self._settings.mipv6_home_link
+        at_home = bool(link) and self._policy.at_home(answer.destination)
+        self._sessions.effects.append(to_link(answer, link) if at_home else answer)
 
     def _discard(self, request: HostRequest, verdict: Verdict) -> None:
         self._values[verdict.counter] += 1
@@ -357,7 +369,7 @@ class Hosts(Feature):
             statuses=statuses,
             fresh=verdict is not verdicts.REPLAYED,
         )
-        self._sessions.effects.append(answer)
+        self._answer(answer)
         if kind is INITIAL and request.key and self._reports_denials:
             # Only of a host that has proved who it is: strangers do not get to write records.
             call_id = self._sessions.reserve()

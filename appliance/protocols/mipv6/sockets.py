@@ -116,8 +116,12 @@ class RoutedSender:
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses."""
         packet = routed(effect.data, effect.source, effect.destination, effect.home)
+        return self.send_packet(packet, effect.destination)
+
+    def send_packet(self, packet: bytes, destination: bytes) -> bool:
+        """Send a whole packet; False when the host refuses."""
         try:
-            self._socket.sendto(packet, (socket.inet_ntop(socket.AF_INET6, effect.destination), 0))
+            self._socket.sendto(packet, (socket.inet_ntop(socket.AF_INET6, destination), 0))
         except OSError:
             return False
         return True

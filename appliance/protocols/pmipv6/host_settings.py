@@ -26,6 +26,8 @@ class HostSettings:
     """Names of the pools that their home addresses are of."""
     mipv6_home_link: str = ""
     """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
+    mipv6_multicast: bool = False
+    """True: hosts that are away may have multicast groups of the home link (RFC 6275 section 10.4.3)."""
     mipv6_authentication: str = "mn-ha"
     """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
     ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
