@@ -27,6 +27,7 @@ def _make_hosts(
 ) -> Hosts:
     """The host side with all of its features."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
-    HomeLink(settings, sessions, reports).join(hosts.features)
+    # Before the home link, which has to know who is a mobile router.
     PrefixDelegation(settings, sessions, reports).join(hosts.features)
+    HomeLink(settings, sessions, reports).join(hosts.features)
     return hosts
