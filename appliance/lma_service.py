@@ -282,7 +282,7 @@ class LmaService(Service):
 
     def congestion(self) -> CongestionView:
         """Return how congested it is."""
-        return views.congestion_view(self.name, self._core.overload)
+        return views.congestion_view(self.kind, self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""
@@ -299,6 +299,7 @@ class LmaService(Service):
             anchor=address_text(entry.local),
             interface="",
             link_local=address_text(entry.link_local),
+            of_host=entry.of_host,
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
                 entry.care_of,

@@ -123,7 +123,7 @@ class HostSide:
             self._tell(Notify("warning", text))
 
     def _received(self, event: OptionsReceived) -> None:
-        if self._probe is not None:
+        if self._probe is not None and self._probe.listening:
             self._show(event)
         self._feed(event)
 
@@ -133,12 +133,12 @@ class HostSide:
             found = carried(event.data)
             if found.protocol == 135 and found.home is not None and self._probe is not None:
                 data = event.data[found.offset :]
-                self._probe.received(lambda _event: None)(PacketReceived(data, found.home, event.destination))
+                self._probe.came(PacketReceived(data, found.home, event.destination))
 
     def _send(self, effect: SendRouted) -> None:
         if self._sender is None or not self._sender.send(effect):
             self._lost()
-        elif self._probe is not None:
+        elif self._probe is not None and self._probe.listening:
             self._probe.sent(Send(effect.data, effect.source, effect.home))
 
     def _send_at_home(self, effect: SendAtHome) -> None:

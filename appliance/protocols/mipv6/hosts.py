@@ -224,12 +224,27 @@ class Hosts(Feature):
             self._discard(request, verdicts.DROP_PENDING)
             return
         verdict = self._authenticator.check(request, now)
-        if verdict is ASK:
+        if self._updates.overload.refusing and verdict in (None, ASK) and request.entry is None:
+            self._congested(request, now)
+        elif verdict is ASK:
             self._ask(request, now)
         elif verdict is not None:
             self._refuse(request, verdict, now)
         else:
             self._authentic(request, now)
+
+    def _congested(self, request: HostRequest, now: Now) -> None:
+        """Give up the update of a new host, as the operator wants it in a congestion; AAA is not asked.
+
+        No other home agent can be named in the answer: ``redirect`` is as ``reject``.
+        """
+        overload = self._updates.overload
+        if overload.settings.congestion_action == "drop":
+            overload.dropped += 1
+            self._discard(request, verdicts.DROP_CONGESTED)
+        else:
+            overload.refused += 1
+            self._refuse(request, verdicts.CONGESTED, now)
 
     def _identify(self, request: HostRequest) -> None:
         """Who it is, and what has the home address now."""

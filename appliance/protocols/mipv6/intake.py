@@ -44,6 +44,7 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
 Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now], None]
+_NONE: frozenset[str] = frozenset()
 #: Fragment (a part tells nothing of the whole), Encapsulating Security Payload, Authentication Header: the
 #: kernel sees first what is behind them.
 _HIDDEN = (44, 50, 51)
@@ -110,11 +111,11 @@ class HostIntake:
             self._discard(verdicts.DROP_LENGTH.counter, is_update)
             return
         # RFC 6275 section 6.1.1: the home address stands for the source.
-        if not verify(data[: (data[1] + 1) * 8], home, event.destination):
+        if not verify(data, home, event.destination):
             self._discard(verdicts.DROP_CHECKSUM.counter, is_update)
             return
         message, faults = decode(data)
-        kinds = {fault.kind for fault in faults}
+        kinds = {fault.kind for fault in faults} if faults else _NONE
         if UNKNOWN_TYPE in kinds:
             values[OTHER_RECEIVED] += 1
             values[OTHER_UNKNOWN] += 1

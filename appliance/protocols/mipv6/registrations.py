@@ -64,7 +64,9 @@ class Registrations:
             assert entry is not None
         host = host_of(entry)
         assert host is not None
-        before = None if first else self._sessions.forwarding(entry), entry.deleting
+        # What is in force now, as long as it is; a binding that is being deleted has no tunnel.
+        before = None if first or entry.deleting else self._sessions.forwarding(entry)
+        peer = b"" if first else entry.care_of
         self._authenticated(request, entry, host, now)
         host.several = plan.several
         host.spread = self._spread
@@ -81,10 +83,11 @@ class Registrations:
             return verdict
         self._stamp(request, entry, host, now)
         self._schedule(entry, host, now.mono + 4 * lifetime)
-        moved = before[0] is not None and before[0].peer != entry.care_of
+        moved = not first and peer != entry.care_of
         entry.handoffs += moved
-        if before != (self._sessions.forwarding(entry), False):
-            self._install(entry)
+        after = self._sessions.forwarding(entry)
+        if before != after:
+            self._sessions.effects.append(after)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
 

@@ -22,6 +22,7 @@ def _admin(reason: str) -> Verdict:
 
 DROP_OTHER, DROP_MALFORMED = common.DROP_OTHER, common.DROP_MALFORMED
 DROP_PENDING, NOT_READY = common.DROP_AUTH_PENDING, common.NOT_READY
+DROP_CONGESTED, CONGESTED = common.DROP_CONGESTED, common.CONGESTED
 SEQUENCE, NO_SERVICE = common.SEQUENCE, common.NO_SERVICE
 NO_OPTION = _admin("mn-aaa-auth-option-missing")
 UNKNOWN_AAA_SPI = _admin("invalid-mn-aaa-option-spi")
@@ -76,7 +77,7 @@ class HostRequest:
     __slots__ = (
         "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
         "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
-        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "networks", "nonces", "now",
+        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id", "networks", "nonces", "now",
         "others", "profile", "sequence", "service", "source", "spi", "token",
     )  # fmt: skip
 
@@ -101,8 +102,8 @@ class HostRequest:
         self.nonces: Any = None
         self.mn_ha: Any = None
         self.mn_aaa: Any = None
-        #: Where the two authentication options stand in the message.
-        self.mn_ha_at = self.mn_aaa_at = 0
+        #: Where the MN-ID and the two authentication options stand in the message; 0: they are not there.
+        self.mn_at = self.mn_ha_at = self.mn_aaa_at = 0
         self.identifiers: list[Any] = []
         #: A Binding Identifier option has another length than 4, 8 or 20.
         self.malformed = False
@@ -159,7 +160,7 @@ class HostRequest:
         MN-HA before MN-AAA, one of each, and nothing but padding behind the last of them. Notes their places.
         """
         places: list[int] = []
-        last = identified = -1
+        last = identified = 0
         mh, at = self.mh, 12
         while at < len(mh):
             kind = mh[at]
@@ -170,6 +171,7 @@ class HostRequest:
             if kind not in _PADDING:
                 last = at
             at += 1 if kind == 0 else 2 + mh[at + 1]
+        self.mn_at = identified
         if not places:
             return True
         kinds = [mh[place + 2] for place in places]
