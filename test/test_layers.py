@@ -48,6 +48,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.pmipv6.events", 1),
     ("appliance.protocols.pmipv6.extras", 1),
     ("appliance.protocols.mipv6.events", 1),
+    ("appliance.protocols.mn.settings", 1),
+    ("appliance.protocols.mn.events", 1),
     ("appliance.tun.encap", 1),
     ("appliance.protocols.diameter.settings", 1),
     ("appliance.protocols.diameter.events", 1),
@@ -88,6 +90,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.*", 2),
     ("appliance.protocols.driver", 4),
     ("appliance.protocols.*.driver", 4),
+    ("appliance.protocols.mn.*", 2),
     ("appliance.protocols.pmipv6.*", 2),
     ("appliance.protocols.access.*", 2),
     ("appliance.tun.forwarding*", 2),
@@ -170,6 +173,11 @@ TERMINAL_USERS = {
 SHARED = ("events", "settings", "mag_policy", "ndp", "dhcpv6", "dhcp6_server")
 #: Host bindings stand on the anchor's binding cache and on its way of counting.
 BUILT_ON = {"mipv6": "pmipv6"}
+#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
+SHARED = ("events", "settings", "mag_policy", "ndp")
+#: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the
+#: same rules what it says about messages that it cannot use.
+BUILT_ON = {"mipv6": "pmipv6", "mn": "pmipv6"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -98,13 +98,14 @@ def _lma() -> None:
     setting(
         mode,
         "redirect target",
-        "redirect target <address:IP>",
+        "redirect target <address:IP> [ also <also:IP> ]",
         keys=("address",),
         no="redirect target <address:IP>",
         help={
             **HELP,
             "target": "Anchor that new mobile nodes are assigned to",
             "address": "Its address, of the family of the signalling",
+            "also": "The same anchor over the other family, for gateways of that",
         },
     )
     choice(

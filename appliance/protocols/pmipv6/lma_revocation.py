@@ -31,7 +31,7 @@ from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import HI_REFRESH, BindingCacheEntry, Found
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived
-from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.extras import extras_of, served_by
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED
@@ -39,9 +39,20 @@ from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_revoked import Revoked
 from appliance.protocols.pmipv6.lma_sessions import Sessions
-from appliance.protocols.pmipv6.lma_subjects import About, Revoking, Whole, identifier_of, names_of, way_to
+from appliance.protocols.pmipv6.lma_subjects import (
+    About,
+    Names,
+    Revoking,
+    Search,
+    Whole,
+    always,
+    identifier_of,
+    names_of,
+    way_to,
+)
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: What gateways are told when AAA ends a session, by Termination-Cause; any other: unspecified.
@@ -80,15 +91,16 @@ class Revocation(Feature):
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
         self._initiator.spared = _sparing(updates)
         calls = sessions.cache.calls
-        self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
+        self._sweeps = Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
         #: Sessions whose indication has to wait until others are answered.
         self._queue: deque[Revoking] = deque()
         #: What was asked because of updates with HI 4, by call id.
         self._asked: dict[int, br.Outstanding] = {}
         #: Handovers whose former gateway is told when its part in a transient binding is over (RFC 6058).
-        self._later: dict[int, tuple[int, br.Way]] = {}
+        self._later: dict[int, tuple[int, br.Way, Names]] = {}
         self._whole: list[Whole] = []
+        self._searches: deque[Search] = deque()
         self.departing = False
         updates.revoker = self
         self._prepare(settings)
@@ -127,6 +139,7 @@ class Revocation(Feature):
                 self._forget(state.entry)
         self._initiator.open.clear()
         self._whole.clear()
+        self._searches.clear()
         self._asked.clear()
         self._queue.clear()
 
@@ -138,7 +151,7 @@ class Revocation(Feature):
         """Have a session end when its gateway has answered; False: nobody has to be told."""
         if not self.on or entry.deleting or self.departing or entry.of_host:
             return False
-        if not self._initiator.reaches(entry.care_of):
+        if not self._initiator.reaches(way_to(entry)):
             return False
         extras = extras_of(entry)
         state = extras.revocation
@@ -147,6 +160,10 @@ class Revocation(Feature):
             if ipv4_only or not state.ipv4_only:
                 return True
             self._forget(entry)
+        later = self._later.pop(entry.call_id, None)
+        if later is not None and not ipv4_only:
+            # RFC 6058: the session is at both gateways, so both are told (RFC 5846 section 8.1).
+            self._moved(entry, trigger, *later[1:], now)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
         self._pump(now)
@@ -222,38 +239,36 @@ class Revocation(Feature):
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
 
-            def fits(entry: BindingCacheEntry) -> bool:
-                return True
-
+            fits = always
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
             return
-        for way in self._gateways(fits):
-            self._revoke_whole(trigger, named, way, fits, now)
 
-    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[br.Way]:
-        """The gateways that have sessions which fit, each once."""
-        found: dict[tuple[bytes, bytes, int], None] = {}
-        for entry in self._cache.calls.values():
-            # With 100,000 sessions there is no time to make more than a tuple for each.
-            extras = entry.extras
-            key = entry.local, entry.care_of, 0 if extras is None else extras.port
-            if key not in found and not entry.deleting and not entry.of_host and fits(entry):
-                found[key] = None
-        return [br.way_between(*key) for key in found]
+        def found(gateways: list[tuple[bytes, br.Way]], later: Now) -> None:
+            for who, way in gateways:
+                self._revoke_whole(trigger, named, who, way, fits, now, later)
+
+        search = Search(self._cache.calls.values(), fits, found)
+        if self._searches or search.step(now):
+            self._searches.append(search)
+            self.schedule(now.mono)
 
     def _revoke_whole(
         self,
         trigger: int,
         named: list[Any],
+        who: bytes,
         way: br.Way,
         fits: Callable[[BindingCacheEntry], bool],
+        ordered: Now,
         now: Now,
     ) -> None:
-        def there(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == way.destination and not entry.of_host and fits(entry)
+        """``ordered``: when it was; what has been updated since stays."""
 
-        whole = Whole(way.destination, there, now, self._whole_answered)
+        def there(entry: BindingCacheEntry) -> bool:
+            return served_by(entry) == who and not entry.of_host and fits(entry)
+
+        whole = Whole(who, there, ordered, self._whole_answered)
         if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
             if not self.departing:
                 self._sweep(whole, now)
@@ -276,7 +291,7 @@ class Revocation(Feature):
             self._values[ADMIN_DROPPED] += 1
             self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
-        self._sweeps.add(br.Sweep(list(self._cache.calls.values()), whole.fits, whole.wall, end))
+        self._sweeps.add(Sweep(self._cache.calls.values, whole.fits, whole.wall, end))
         self.schedule(now.mono)
 
     def depart(self, now: Now) -> None:
@@ -287,8 +302,9 @@ class Revocation(Feature):
         for one in list(self._initiator.open.values()):
             self._initiator.cancel(one)
         self._whole.clear()
-        for way in self._gateways(lambda entry: True):
-            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], way, lambda entry: True, now)
+        self._searches.clear()
+        for who, way in Search(self._cache.calls.values(), always).all():
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, always, now, now)
 
     @property
     def departed(self) -> bool:
@@ -305,10 +321,10 @@ class Revocation(Feature):
         if extras.revocation is not None or entry.call_id in self._asked:
             return True
 
-        gateway = entry.care_of
+        gateway = served_by(entry)
 
         def answered(status: int, now: Now) -> None:
-            if entry.care_of != gateway or self._asked.pop(entry.call_id, None) is None:
+            if served_by(entry) != gateway or self._asked.pop(entry.call_id, None) is None:
                 # The session has moved since.
                 self._pump(now)
                 return
@@ -339,14 +355,13 @@ class Revocation(Feature):
         way = br.way_between(before.local, before.care_of, before.port)
         if entry.extras is not None and entry.extras.transient is not None:
             # RFC 6058: it still has a part in the session.
-            self._later[entry.call_id] = trigger, way
+            self._later[entry.call_id] = trigger, way, names_of(entry)
         else:
-            self._moved(entry, trigger, way, now)
+            self._moved(entry, trigger, way, names_of(entry), now)
 
-    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, now: Now) -> None:
-        flags, named = names_of(entry)
-        about = About(entry.mn_id, lambda: self._is_alive(entry))
-        self._initiator.send(trigger, flags, named, way, about, now)
+    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, names: Names, now: Now) -> None:
+        # The gateway has to know it also when the session has ended meanwhile.
+        self._initiator.send(trigger, *names, way, About(entry.mn_id, always), now)
 
     def over(self, entry: BindingCacheEntry, now: Now) -> None:
         """The former gateway of a transient binding has no part in it any more (RFC 6058)."""
@@ -354,10 +369,9 @@ class Revocation(Feature):
         if later is not None and self.on:
             self._moved(entry, *later, now)
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+    def left(self, entry: BindingCacheEntry) -> None:
         """The former gateway of a transient binding has de-registered by itself."""
-        if not request.lifetime:
-            self._later.pop(entry.call_id, None)
+        self._later.pop(entry.call_id, None)
 
     # ---- where updates come by ---------------------------------------------------------------
 
@@ -380,15 +394,20 @@ class Revocation(Feature):
                 self._asked.pop(entry.call_id, None)
             if request.lifetime and entry.call_id not in self._asked:
                 self._updates.wait_longer(entry, now)
-        if self.on and request.lifetime and before.moved(entry) and not before.deleting:
-            self.over(entry, now)
-            self._inform(request, entry, before, now)
+        if request.lifetime and before.moved(entry):
+            if before.deleting or not self.on:
+                self._later.pop(entry.call_id, None)
+            else:
+                self.over(entry, now)
+                self._inform(request, entry, before, now)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
         self._forget(entry)
         self._asked.pop(entry.call_id, None)
-        self._later.pop(entry.call_id, None)
+        if not self.departing:
+            # A former gateway that still has a part in it would keep that for its whole lifetime.
+            self.over(entry, now)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """Whether it is being revoked, and why."""
@@ -415,7 +434,7 @@ class Revocation(Feature):
             self._pump(now)
         elif isinstance(message, BindingRevocationIndication):
             # Who sends them knows them.
-            self._initiator.deaf.pop(event.source, None)
+            self._initiator.deaf.pop((event.source, event.port), None)
             self._revoked.receive(event, message, now)
             if self._sweeps:
                 self.schedule(now.mono)
@@ -428,9 +447,9 @@ class Revocation(Feature):
         ):
             self._values[self.rows.error_sent] += 1
 
-    def unknown_there(self, source: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        found = self._initiator.unknown_there(source, now)
+        found = self._initiator.unknown_there(event, now)
         if found:
             text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)
@@ -453,13 +472,15 @@ class Revocation(Feature):
     def deadline(self) -> float | None:
         """When the next indication is to be repeated; at once while sessions are swept."""
         waiting = self._queue and not self._initiator.full
-        return 0.0 if waiting or self._sweeps else self._initiator.deadline
+        return 0.0 if waiting or self._sweeps or self._searches else self._initiator.deadline
 
     def tick(self, now: Now) -> None:
         """Repeat, give up, and sweep."""
         self._initiator.tick(now)
         self._pump(now)
         self._sweeps.tick(now)
+        if self._searches and not self._searches[0].step(now):
+            self._searches.popleft()
 
 
 def _sparing(updates: Decisions) -> Callable[[bytes], bool]:

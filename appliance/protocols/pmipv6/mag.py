@@ -171,6 +171,12 @@ class MobileAccessGateway:
         """Its Restart Counter."""
         return self._heartbeat.counter
 
+    def close(self) -> None:
+        """Break the circles of references: full garbage collections are rare by intention."""
+        self._sessions.features.close()
+        self._revocation.close()
+        self.notifications.acts.clear()
+
     def affected(self, settings: MagSettings) -> Iterator[bool]:
         """For each session, whether ``settings`` would end it; changes nothing."""
         policies, links = PolicyTable(settings), _technologies(settings)
