@@ -171,10 +171,6 @@ TERMINAL_USERS = {
 #: What another protocol package may use: events, settings, codecs, the MAG's subscribers, and the server that
 #: delegates prefixes both to mobile routers and on access links.
 SHARED = ("events", "settings", "mag_policy", "ndp", "dhcpv6", "dhcp6_server")
-#: Host bindings stand on the anchor's binding cache and on its way of counting.
-BUILT_ON = {"mipv6": "pmipv6"}
-#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
-SHARED = ("events", "settings", "mag_policy", "ndp")
 #: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the
 #: same rules what it says about messages that it cannot use.
 BUILT_ON = {"mipv6": "pmipv6", "mn": "pmipv6"}
