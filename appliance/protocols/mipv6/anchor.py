@@ -28,8 +28,9 @@ def _hosts(
 ) -> Hosts:
     """The core of host bindings, with all that it does beside the plain home registration."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
-    HomeLink(settings, sessions, reports).join(hosts.features)
+    # Before the home link, which has to know who is a mobile router.
     PrefixDelegation(settings, sessions, reports).join(hosts.features)
     # Behind the mobile routers: it adds to the prefixes that they forward.
     hosts.features.add(DualStack(settings, reports, sessions))
+    HomeLink(settings, sessions, reports).join(hosts.features)
     return hosts
