@@ -9,7 +9,7 @@ from collections.abc import Callable
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
-from appliance.protocols.mobility.messages import BU_H
+from appliance.protocols.mobility.messages import BU_H, BU_R
 from appliance.protocols.pmipv6.bce import BindingCache
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import Verdict
@@ -73,7 +73,8 @@ def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     if request.flags & BU_H:
         if request.nonces is not None:
             return verdicts.DROP_OTHER
-        if not (request.by_option or request.leaves or any(each.home for each in request.identifiers)):
+        away = request.by_option or request.outer is not None
+        if not (away or request.leaves or any(each.home for each in request.identifiers)):
             return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED
 
@@ -102,6 +103,9 @@ def _home_registration(policy: HostPolicy, request: HostRequest) -> Verdict | No
     """An anchor is nobody's correspondent node: there is no route optimization with it."""
     if request.flags & BU_H:
         return None
+    if request.flags & BU_R:
+        # RFC 3963 section 6.2.
+        return verdicts.NO_ROUTER
     return verdicts.DROP_OTHER if policy.settings.mipv6_h_bit == "discard" else verdicts.NO_H_BIT
 
 

@@ -3,6 +3,7 @@
 ::
 
     raw socket, Next Header 60 ──OptionsReceived──▶ Hosts ──SendRouted──▶ raw socket with whole packets
+    UDP port 4191 ──────────TunnelledReceived─────▶       ──SendTunnelled──▶ UDP port 4191
     test on the home link ───────AddressTested────▶       ──TestAddress, StopTest──▶ test on the home link
     home link ──HomeLinkUp, HomeLinkDown, HomeFrame▶      ──SendHomeFrame, SendAtHome──▶ home link
 
@@ -33,6 +34,36 @@ class OptionsReceived(HostEvent):
 
 
 @define(slots=True)
+class TunnelledReceived(HostEvent):
+    """An IPv6 packet to our address with a Mobility Header, as it came inside UDP (RFC 5555 section 4.1)."""
+
+    data: bytes
+    """From the IPv6 header on."""
+    address: bytes
+    """Source of the outer IPv4 header."""
+    port: int
+    """Source port of the UDP header."""
+    local: bytes
+    """Our IPv4 address that it came to."""
+
+
+@define(slots=True)
+class SendTunnelled:
+    """Send a message to a host in an IPv4 network: IPv6 inside UDP (RFC 5555 section 4.2)."""
+
+    data: bytes
+    """What follows the IPv6 header; its checksum is in place."""
+    source: bytes
+    destination: bytes
+    """Home address."""
+    address: bytes
+    """Where the update came from: IPv4 address and UDP port."""
+    port: int
+    protocol: int = 135
+    """Next Header of the IPv6 header."""
+
+
+@define(slots=True)
 class SendRouted:
     """Send a mobility message to a host that is away: by a type 2 routing header (RFC 6275 section 6.4)."""
 
@@ -44,6 +75,38 @@ class SendRouted:
     home: bytes
     port: int = 0
     """As in ``Send``: never UDP."""
+
+
+@define(slots=True)
+class DatagramReceived(HostEvent):
+    """A UDP datagram that a host has sent to us through its tunnel."""
+
+    data: bytes
+    """What follows the UDP header."""
+    source: bytes
+    """An address of the host, as the tunnel has vouched for."""
+    destination: bytes
+    port: int
+    """Ours."""
+
+
+@define(slots=True)
+class ListenDatagrams:
+    """Hear these UDP ports of ours, as far as datagrams come through tunnels; no other ones."""
+
+    ports: tuple[int, ...]
+
+
+@define(slots=True)
+class SendDatagram:
+    """Send a UDP datagram to a host."""
+
+    data: bytes
+    """From the UDP header on; the checksum is in place."""
+    source: bytes
+    home: bytes
+    care_of: bytes = b""
+    """Where the host is: by a type 2 routing header (RFC 6275 section 6.4). Empty: through its tunnel."""
 
 
 @define(slots=True)
