@@ -12,7 +12,7 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
-from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
+from appliance.config_hosts import associations, home_addresses, home_agents, host_faults, served_pools
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
 from appliance.config_options import (
@@ -263,6 +263,7 @@ def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSetti
     _assign(settings, section)
     settings.mipv6_pools = served_pools(section)
     settings.mipv6_associations = associations(section)
+    settings.mipv6_agents = home_agents(section)
     settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.global_peers = tuple(
         GlobalPeer(

@@ -7,6 +7,7 @@ mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 from ipaddress import ip_address, ip_network
 
 from appliance.config_peers import words
+from appliance.facts_agents import agent_facts
 from appliance.facts_options import lma_options, mag_options
 from appliance.facts_quality import lma_quality, mag_quality
 from appliance.protocols.mobility.names import VALUES
@@ -145,6 +146,7 @@ def _hosts(settings: LmaSettings) -> Facts:
         ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+        *agent_facts(settings),
     ]
 
 

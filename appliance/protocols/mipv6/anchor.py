@@ -3,9 +3,20 @@
 from collections.abc import Callable
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.agent_messages import HostSwitch, RefreshRequests, Voice
+from appliance.protocols.mipv6.discovery import Discovery
+from appliance.protocols.mipv6.events import AskRefresh, IcmpReceived, SwitchHosts
+from appliance.protocols.mipv6.host_revocation import HostRevocation
 from appliance.protocols.mipv6.hosts import Hosts
+from appliance.protocols.mipv6.prefixes import PrefixDiscovery
+from appliance.protocols.mobility.messages import BindingError
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
+from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_updates import Updates
+from appliance.protocols.pmipv6.reports import Reports
+from appliance.protocols.pmipv6.revocation import REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.timers import Now
 
 
 def make_anchor(
@@ -13,5 +24,50 @@ def make_anchor(
 ) -> LocalMobilityAnchor:
     """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
-    anchor.join(Hosts)
+
+    def make(
+        settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
+    ) -> Hosts:
+        hosts = Hosts(settings, counters, reports, sessions, updates, random_bits)
+        _discovery(hosts, settings, counters, reports, sessions, random_bits)
+        return hosts
+
+    anchor.join(make)
+    _messages(anchor)
     return anchor
+
+
+def _discovery(
+    hosts: Hosts,
+    settings: LmaSettings,
+    counters: CounterSet,
+    reports: Reports,
+    sessions: Sessions,
+    random_bits: Callable[[int], int],
+) -> None:
+    """What hosts are told of home agents and prefixes."""
+    features = hosts.features
+    discovery = hosts.discovery = Discovery(settings, counters, reports, sessions, random_bits)
+    features.add(discovery)
+    features.events[IcmpReceived] = discovery.receive
+    discovery.begin(Now(0.0, 0.0))
+    prefixes = PrefixDiscovery(settings, counters, sessions, random_bits)
+    features.add(prefixes)
+    features.solicited = prefixes.solicited
+    voice = Voice(sessions, hosts.key_of)
+    hosts.switch = HostSwitch(settings, counters, sessions, discovery.agents, voice)
+    features.add(hosts.switch)
+    features.events[SwitchHosts] = hosts.switch.ordered
+    refresh = RefreshRequests(settings, counters, sessions, voice)
+    features.add(refresh)
+    features.events[AskRefresh] = refresh.ordered
+    hosts.voice = voice
+
+
+def _messages(anchor: LocalMobilityAnchor) -> None:
+    """What hosts answer to messages that they were sent."""
+    hosts = anchor.hosts
+    revocation = HostRevocation(anchor.settings, anchor.revocation, hosts.voice, hosts.switch)
+    hosts.features.add(revocation, REVOCATION, BindingError.TYPE)
+    # Without a Home Address option the error is only known by the care-of address.
+    anchor.errors.listeners.append(revocation.elsewhere)

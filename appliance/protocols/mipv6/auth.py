@@ -73,6 +73,10 @@ class Authenticator:
         always = self._mode == "mn-aaa-always" or host is None or host.asked_again
         return ASK if first or always else None
 
+    def key_of(self, profile: Profile | None, host: HostBinding, now: Now) -> bytes:
+        """The MN-HA key that a host uses; empty: none."""
+        return b"" if host.spi is None else self._key(profile, host, host.spi, now)
+
     def _key(self, profile: Profile | None, host: HostBinding | None, spi: int, now: Now) -> bytes:
         """RFC 4285 section 5.1: the key of a security association; empty: there is none."""
         if host is not None and host.key and host.spi == spi and now.mono < host.key_ends:
@@ -99,7 +103,7 @@ class Authenticator:
 def right(request: HostRequest, key: bytes) -> bool:
     """Whether the authenticator of the MN-HA option is right."""
     data = rfc4285.covered(request.mh, request.mn_ha_at)
-    wanted = rfc4285.mn_ha_authenticator(key, request.care_of, request.home, data)
+    wanted = rfc4285.mn_ha_authenticator(key, request.care_of, request.signed, data)
     return rfc4285.same(wanted, request.mn_ha.authenticator)
 
 
@@ -110,7 +114,7 @@ def proof(request: HostRequest) -> MobileProof:
     return MobileProof(
         spi=request.mn_aaa.spi,
         authenticator=request.mn_aaa.authenticator,
-        mac_mobility_data=rfc4285.mac_mobility_data(request.care_of, request.home, data),
+        mac_mobility_data=rfc4285.mac_mobility_data(request.care_of, request.signed, data),
         timestamp=b"" if mesg_id is None else mesg_id.timestamp.to_bytes(8, "big"),
         mn_ha_spi=None if request.mn_ha is None or request.key else request.mn_ha.spi,
     )

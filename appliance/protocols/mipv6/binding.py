@@ -25,7 +25,7 @@ class CareOf(NamedTuple):
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi")
+    __slots__ = ("advertise_at", "asked_again", "key", "key_ends", "mesg_id", "several", "spi")
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -39,6 +39,8 @@ class HostBinding:
         self.several: dict[int, CareOf] | None = None
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
+        #: Mobile prefix discovery: when the next prefix advertisement is due (monotonic seconds); 0: never.
+        self.advertise_at = 0.0
 
     def others(self, first: bytes) -> tuple[bytes, ...]:
         """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""

@@ -131,7 +131,9 @@ def _home_address(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     elif request.home in policy.owners:
         return verdicts.NOT_HIS_ADDRESS
     if grant is not None and grant.home_address not in (b"", request.home):
-        return verdicts.NOT_HIS_ADDRESS
+        # RFC 5778 section 6.5: without an interface identifier it is the prefix of the home address.
+        if grant.home_address[8:] != bytes(8) or grant.home_address[:8] != request.home[:8]:
+            return verdicts.NOT_HIS_ADDRESS
     return None
 
 

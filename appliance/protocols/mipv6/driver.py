@@ -16,6 +16,7 @@ from appliance.protocols.mipv6.addresses import AddressTester
 from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, StopTest, TestAddress
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
+from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
 from appliance.protocols.pmipv6.probe import Perform, Probe
 
@@ -98,7 +99,7 @@ class HostSide:
     def _send(self, effect: SendRouted) -> None:
         if self._sender is None or not self._sender.send(effect):
             self._lost()
-        elif self._probe is not None:
+        elif self._probe is not None and effect.protocol == MOBILITY_HEADER:
             self._probe.sent(Send(effect.data, effect.source, effect.home))
 
     def stop(self) -> None:

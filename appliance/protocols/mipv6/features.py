@@ -92,13 +92,15 @@ class _NestedAgenda(Agenda):
 class HostFeatures(Group[HostFeature]):
     """All features of one home agent. ``handlers`` are :class:`HostHandler`, by MH type."""
 
-    __slots__ = ("events",)
+    __slots__ = ("events", "solicited")
 
     def __init__(self) -> None:
         super().__init__()
         self.agenda: _NestedAgenda = _NestedAgenda()
         #: Who takes events of a class of its own (a ``HostEvent``), called with the event and ``now``.
         self.events: dict[type, Callable[[Any, Now], None]] = {}
+        #: Who takes Mobile Prefix Solicitations of hosts that are bound: packet, binding, home address, now.
+        self.solicited: Callable[[PacketReceived, BindingCacheEntry, bytes, Now], None] | None = None
 
     def nest(self, agenda: Agenda) -> None:
         """Have them ticked with the features of the anchor."""
@@ -108,6 +110,7 @@ class HostFeatures(Group[HostFeature]):
         """Let go of all features, which refer back to the core."""
         self.all = ()
         self.handlers, self.events = {}, {}
+        self.solicited = None
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""

@@ -10,7 +10,9 @@
 Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
@@ -19,6 +21,7 @@ from appliance.protocols.mipv6.answers import acknowledgement
 from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
+from appliance.protocols.mipv6.bootstrapping import Assigner
 from appliance.protocols.mipv6.events import AddressTested, HostEvent, OptionsReceived, StopTest, TestAddress
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
@@ -77,6 +80,7 @@ class Hosts(Feature):
         reports: Reports,
         sessions: Sessions,
         updates: Updates,
+        random_bits: Callable[[int], int],
     ) -> None:
         self._counters = counters
         self._values = counters.values
@@ -90,6 +94,12 @@ class Hosts(Feature):
         self.features = HostFeatures()
         self._registrations = Registrations(settings, sessions, self.features)
         self._intake = HostIntake(counters, reports, sessions, self.features)
+        self._assigner = Assigner(counters, sessions, random_bits)
+        self.features.add(self._assigner)
+        #: Some of them, which others ask.
+        self.discovery: Any = None
+        self.switch: Any = None
+        self.voice: Any = None
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:
@@ -156,9 +166,18 @@ class Hosts(Feature):
         self._values[PENDING] -= len(self._room)
         self._values[verdicts.DROPPED] += len(self._room)
 
+    def key_of(self, entry: BindingCacheEntry, now: Now) -> tuple[int, bytes]:
+        """SPI and MN-HA key of a host; an empty key: it has none."""
+        host = host_of(entry)
+        if host is None or host.spi is None:
+            return 0, b""
+        profile = self._policy.profile(entry.mn_id, entry.prefix or b"")
+        return host.spi, self._authenticator.key_of(profile, host, now)
+
     def close(self) -> None:
         """Let go of the features, which refer back to here."""
         self.features.close()
+        self.discovery = self.switch = self.voice = None
 
     # ---- events
 
@@ -175,6 +194,7 @@ class Hosts(Feature):
             self._values[PENDING] -= 1
             self._sessions.effects.append(StopTest(event.token))
             self._reports.notice("duplicate", f"home address {event.why}", now, self._sessions.effects)
+            self._assigner.avoid(waiting.request.home)
             self._refuse(waiting.request, verdicts.DUPLICATE, now)
 
     def reauthorize(self, entry: BindingCacheEntry) -> None:
@@ -202,6 +222,11 @@ class Hosts(Feature):
                 return
             # RFC 5648 section 6.2 answers this with a status of its own.
             request.malformed = True
+        if request.assigned:
+            verdict = self._assigner.propose(request, self._policy)
+            if verdict is not None:
+                self._refuse(request, verdict, now) if verdict.status > 0 else self._discard(request, verdict)
+                return
         for check in checks.BEFORE:
             verdict = check(self._policy, request)
             if verdict is not None:
@@ -331,6 +356,7 @@ class Hosts(Feature):
     def _refuse(self, request: HostRequest, verdict: Verdict, now: Now) -> None:
         """Answer with the verdict's status, or not at all; the binding stays as it is."""
         self._unused(request)
+        request.unassign()
         values = self._values
         if verdict.status < 0:
             self._discard(request, verdict)
@@ -430,6 +456,7 @@ class Hosts(Feature):
             request.grant = answer.grant
             request.token = waiting.token
             request.granted_call = waiting.call_id if waiting.new else 0
+            self._assigner.granted(request, self._policy)
         elif waiting.new:
             self._sessions.unreserve(waiting.call_id)
         self._identify(request)

@@ -14,9 +14,11 @@ from appliance.counters import CounterSet
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
+from appliance.protocols.mipv6.discovery_messages import ICMPV6, PREFIX_SOLICITATION
 from appliance.protocols.mipv6.events import OptionsReceived
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.incoming import Carried, carried
+from appliance.protocols.mipv6.request import UNSPECIFIED
 from appliance.protocols.mobility.codec import (
     MOBILITY_HEADER,
     PAYLOAD_PROTO,
@@ -30,6 +32,7 @@ from appliance.protocols.mobility.messages import BU_P, BindingUpdate
 from appliance.protocols.mobility.packet import DESTINATION_OPTIONS
 from appliance.protocols.mobility.status import BE_UNKNOWN_BINDING, BE_UNKNOWN_MH_TYPE
 from appliance.protocols.pmipv6 import lma_request as verdicts
+from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
@@ -46,6 +49,7 @@ Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | Non
 #: Fragment (a part tells nothing of the whole), Encapsulating Security Payload, Authentication Header: the
 #: kernel sees first what is behind them.
 _HIDDEN = (44, 50, 51)
+_SOLICITATION = b"%c" % PREFIX_SOLICITATION
 
 
 class HostIntake:
@@ -71,14 +75,18 @@ class HostIntake:
         except DecodeError:
             # The kernel, which sees the same packet, tells the sender by ICMPv6.
             return
-        if found.home is None or not (routable(found.home) and routable(event.source)):
+        if found.home is None or not routable(event.source):
+            return
+        if not routable(found.home) and (found.home != UNSPECIFIED or found.protocol != MOBILITY_HEADER):
             return
         if found.protocol == MOBILITY_HEADER:
             self._message(event, found, found.home, now, update)
         elif found.protocol not in _HIDDEN:
-            self._unbound(event, found.home, now)
+            entry = self._bound(event, found.home, now)
+            if entry is not None and event.data[found.offset : found.offset + 1] == _SOLICITATION:
+                self._solicited(event, found, found.home, entry, now)
 
-    def _unbound(self, event: OptionsReceived, home: bytes, now: Now) -> None:
+    def _bound(self, event: OptionsReceived, home: bytes, now: Now) -> BindingCacheEntry | None:
         """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""
         entry = self._sessions.cache.prefixes.get(home)
         host = host_of(entry)
@@ -87,9 +95,18 @@ class HostIntake:
             if event.source == entry.care_of or any(
                 care.address == event.source for care in several.values()
             ):
-                return
+                return entry
         packet = PacketReceived(b"", event.source, event.destination)
         self._error(packet, home, BE_UNKNOWN_BINDING, now)
+        return None
+
+    def _solicited(
+        self, event: OptionsReceived, found: Carried, home: bytes, entry: BindingCacheEntry, now: Now
+    ) -> None:
+        take = self._features.solicited
+        if found.protocol == ICMPV6 and take is not None:
+            packet = PacketReceived(event.data[found.offset :], event.source, event.destination)
+            take(packet, entry, home, now)
 
     def _error(self, packet: PacketReceived, home: bytes, status: int, now: Now) -> None:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):
@@ -125,6 +142,7 @@ class HostIntake:
             if handler is None or faults:
                 self._discard(0, False)
             else:
+                values[OTHER_RECEIVED] += 1
                 handler.receive(packet, message, home, now)
         elif message.flags & BU_P:
             # RFC 5213 section 8.1: a gateway has no Home Address option.

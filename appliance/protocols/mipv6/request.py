@@ -30,6 +30,7 @@ NO_H_BIT = common.NO_H_BIT
 NO_SUPPORT = common.NOT_PROXY
 NOT_HIS_ADDRESS = _admin("hoa-not-authorized")
 NO_PERMISSION = _admin("no-permission")
+SWITCHED = _admin("other")
 AUTH_FAILED = Verdict(status.MIPV6_AUTH_FAIL)
 NO_MESG_ID = Verdict(status.MIPV6_MESG_ID_REQD)
 REPLAYED = Verdict(status.MIPV6_ID_MISMATCH)
@@ -62,6 +63,7 @@ _BY_TYPE = {
 }
 _AUTHENTICATION = options.Authentication.TYPE
 _PADDING = (0, 1)
+UNSPECIFIED = bytes(16)
 
 
 class HostRequest:
@@ -71,7 +73,7 @@ class HostRequest:
         "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
         "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
         "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others", "profile",
-        "sequence", "service", "source", "spi", "token",
+        "sequence", "service", "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +89,8 @@ class HostRequest:
         #: Whether it came with a Home Address option; without one the source is the home address.
         self.by_option = home is not None
         self.home = event.source if home is None else home
+        #: The home address that its authentication options cover; unspecified: the host wants one.
+        self.signed = self.home
         self.care_of = event.source
         self.mn: Any = None
         self.mn_id = b""
@@ -139,6 +143,16 @@ class HostRequest:
             if item.__class__ is cls:
                 return item
         return None
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the host has no home address of its own, and this is what it may get."""
+        return self.signed == UNSPECIFIED
+
+    def unassign(self) -> None:
+        """It gets none: the answer has no routing header, since there is no home address to put there."""
+        if self.assigned:
+            self.home, self.by_option = self.signed, False
 
     @property
     def leaves(self) -> bool:

@@ -115,7 +115,7 @@ class RoutedSender:
 
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses."""
-        packet = routed(effect.data, effect.source, effect.destination, effect.home)
+        packet = routed(effect.data, effect.source, effect.destination, effect.home, effect.protocol)
         try:
             self._socket.sendto(packet, (socket.inet_ntop(socket.AF_INET6, effect.destination), 0))
         except OSError:

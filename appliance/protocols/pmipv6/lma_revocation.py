@@ -17,12 +17,10 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import (
     BR_G,
     BR_P,
-    BR_V,
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
 )
@@ -39,7 +37,17 @@ from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_revoked import Revoked
 from appliance.protocols.pmipv6.lma_sessions import Sessions
-from appliance.protocols.pmipv6.lma_subjects import About, Revoking, Whole, identifier_of, names_of, way_to
+from appliance.protocols.pmipv6.lma_subjects import (
+    About,
+    Revoking,
+    Whole,
+    hears,
+    identifier_of,
+    ipv4_names,
+    names_of,
+    sparing,
+    way_to,
+)
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
@@ -71,14 +79,14 @@ class Revocation(Feature):
         random_bits: Callable[[int], int],
     ) -> None:
         self.rows = br.Rows(counters)
-        self._values = counters.values
+        self.values = counters.values
         self._reports = reports
         self._sessions = sessions
         self._cache = sessions.cache
         self._updates = updates
         self._bulk = bulk
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
-        self._initiator.spared = _sparing(updates)
+        self._initiator.spared = sparing(updates)
         calls = sessions.cache.calls
         self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
@@ -124,8 +132,9 @@ class Revocation(Feature):
         subjects = [one.subject for one in self._initiator.open.values()]
         for state in [*subjects, *self._queue]:
             if isinstance(state, Revoking):
-                self._forget(state.entry)
+                self.forget(state.entry)
         self._initiator.open.clear()
+        self._initiator.to_host = br.unprotected
         self._whole.clear()
         self._asked.clear()
         self._queue.clear()
@@ -136,9 +145,9 @@ class Revocation(Feature):
         self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
     ) -> bool:
         """Have a session end when its gateway has answered; False: nobody has to be told."""
-        if not self.on or entry.deleting or self.departing or entry.of_host:
+        if not self.on or entry.deleting or self.departing or (entry.of_host and not hears(entry)):
             return False
-        if not self._initiator.reaches(entry.care_of):
+        if not self._initiator.reaches(way_to(entry).peer):
             return False
         extras = extras_of(entry)
         state = extras.revocation
@@ -146,7 +155,7 @@ class Revocation(Feature):
             # Never twice; but the whole session outdoes its IPv4 home address, and its gateway is told so.
             if ipv4_only or not state.ipv4_only:
                 return True
-            self._forget(entry)
+            self.forget(entry)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
         self._pump(now)
@@ -168,9 +177,7 @@ class Revocation(Feature):
         entry = state.entry
         flags, named = names_of(entry)
         if state.ipv4_only and entry.ipv4_address is not None:
-            flags = BR_P | BR_V
-            address = opt.IPv4HomeAddressRequest(32, entry.ipv4_address)
-            named = [identifier_of(entry.mn_id), address]
+            flags, named = ipv4_names(entry, entry.ipv4_address)
         return self._initiator.send(state.trigger, flags, named, way_to(entry), state, now) is not None
 
     def _finish(self, state: Revoking, status: int, now: Now) -> None:
@@ -182,7 +189,7 @@ class Revocation(Feature):
         if state.gone:
             return
         entry = state.entry
-        self._forget(entry)
+        self.forget(entry)
         if status == codes.REVOCATION_FAILED_MN_IS_ATTACHED and state.trigger in br.HANDOVERS:
             text = "a gateway refuses a revocation: the mobile node is attached to it"
             self._reports.notice("revocation attached", text, now, self._sessions.effects)
@@ -191,10 +198,11 @@ class Revocation(Feature):
             self._updates.release_address(entry, ADMIN_DROPPED, state.cause, now)
             self._updates.wait_longer(entry, now)
         else:
-            self._values[ADMIN_DROPPED] += 1
+            self.values[ADMIN_DROPPED] += 1
             self._updates.end(entry, state.cause, now)
 
-    def _forget(self, entry: BindingCacheEntry) -> None:
+    def forget(self, entry: BindingCacheEntry) -> None:
+        """A session is not being revoked any more."""
         extras = entry.extras
         if extras is not None and extras.revocation is not None:
             extras.revocation.gone = True
@@ -230,6 +238,21 @@ class Revocation(Feature):
             return
         for way in self._gateways(fits):
             self._revoke_whole(trigger, named, way, fits, now)
+        self._each_host(fits, now)
+
+    def _each_host(self, fits: Callable[[BindingCacheEntry], bool], now: Now) -> None:
+        """Hosts are told one by one: the G flag is for gateways (RFC 5846 sections 7 and 8.1)."""
+
+        def mine(entry: BindingCacheEntry) -> bool:
+            return entry.of_host and fits(entry)
+
+        def end(entry: BindingCacheEntry, now: Now) -> None:
+            self._updates.drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
+
+        entries = [entry for entry in self._cache.calls.values() if mine(entry)]
+        if entries:
+            self._sweeps.add(br.Sweep(entries, mine, now.wall, end))
+            self.schedule(now.mono)
 
     def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[br.Way]:
         """The gateways that have sessions which fit, each once."""
@@ -273,7 +296,7 @@ class Revocation(Feature):
 
     def _sweep(self, whole: Whole, now: Now) -> None:
         def end(entry: BindingCacheEntry, now: Now) -> None:
-            self._values[ADMIN_DROPPED] += 1
+            self.values[ADMIN_DROPPED] += 1
             self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
         self._sweeps.add(br.Sweep(list(self._cache.calls.values()), whole.fits, whole.wall, end))
@@ -374,7 +397,7 @@ class Revocation(Feature):
     def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
         """A newer update ends a revocation; after a handover the former gateway is told."""
         if request.lifetime or entry.deleting:
-            self._forget(entry)
+            self.forget(entry)
             if before.moved(entry):
                 # What the former gateway says of it now is not about the session any more.
                 self._asked.pop(entry.call_id, None)
@@ -386,7 +409,7 @@ class Revocation(Feature):
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
-        self._forget(entry)
+        self.forget(entry)
         self._asked.pop(entry.call_id, None)
         self._later.pop(entry.call_id, None)
 
@@ -406,7 +429,7 @@ class Revocation(Feature):
         if not self.on:
             self._without(event, message, now)
         elif not self._updates.policy.peers.allowed(event.source):
-            self._values[self.rows.discarded] += 1
+            self.values[self.rows.discarded] += 1
             text = "revocation messages of a node that is no mag-peer are dropped"
             self._reports.notice("revocation stranger", text, now, self._sessions.effects)
         elif isinstance(message, BindingRevocationAcknowledgement):
@@ -420,19 +443,33 @@ class Revocation(Feature):
             if self._sweeps:
                 self.schedule(now.mono)
 
+    def host_acknowledged(
+        self, event: PacketReceived, message: BindingRevocationAcknowledgement, home: bytes, now: Now
+    ) -> None:
+        """Take the acknowledgement of a host; ``home`` from its Home Address option."""
+        if self.on:
+            self._initiator.acknowledged(event, message, not self._settings.shutdown, now, home)
+            self._pump(now)
+        else:
+            self.values[self.rows.ignored] += 1
+
+    def protect_hosts(self, to_host: Callable[[Any, br.Way, Now], bytes]) -> None:
+        """Have indications to hosts made by ``to_host``, which knows their keys."""
+        self._initiator.to_host = to_host
+
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""
-        self._values[self.rows.ignored] += 1
+        self.values[self.rows.ignored] += 1
         if isinstance(message, BindingRevocationIndication) and self._reports.binding_error(
             event, now, self._sessions.effects
         ):
-            self._values[self.rows.error_sent] += 1
+            self.values[self.rows.error_sent] += 1
 
     def unknown_there(self, source: bytes, now: Now) -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
         found = self._initiator.unknown_there(source, now)
         if found:
-            text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
+            text = "a peer knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)
             self._pump(now)
         return found
@@ -441,11 +478,11 @@ class Revocation(Feature):
         """Count a message that cannot be used."""
         data = event.data
         if not self.on or data[2:3] != b"\x10":
-            self._values[self.rows.ignored] += 1
+            self.values[self.rows.ignored] += 1
         elif data[6:7] == b"\1":
-            self._values[self.rows.discarded] += 1
+            self.values[self.rows.discarded] += 1
         else:
-            self._values[self.rows.unusable[why]] += 1
+            self.values[self.rows.unusable[why]] += 1
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -460,13 +497,3 @@ class Revocation(Feature):
         self._initiator.tick(now)
         self._pump(now)
         self._sweeps.tick(now)
-
-
-def _sparing(updates: Decisions) -> Callable[[bytes], bool]:
-    """Tells which gateways get no indications: a ``mag-peer`` line says that they would stop there."""
-
-    def spared(gateway: bytes) -> bool:
-        peer = updates.policy.peers.find(gateway)
-        return peer is not None and not peer.revocation
-
-    return spared

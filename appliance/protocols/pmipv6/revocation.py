@@ -10,7 +10,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import options as opt
@@ -26,11 +26,11 @@ from appliance.protocols.mobility.messages import (
 from appliance.protocols.pmipv6.bce import identity
 from appliance.protocols.pmipv6.events import PacketReceived, Send
 from appliance.protocols.pmipv6.pba import sealed
+from appliance.protocols.pmipv6.ways import Way as Way
+from appliance.protocols.pmipv6.ways import way_between as way_between
 from appliance.protocols.timers import Deadlines, Now
 
 REVOCATION = BindingRevocationIndication.TYPE
-#: UDP port of signalling over IPv4 (RFC 5844 section 4.1.3).
-SIGNALLING_PORT = 5436
 
 HANDOVERS = (
     codes.REVOKE_HANDOVER_SAME_ACCESS,
@@ -62,19 +62,6 @@ PEERS = 4096
 ANSWERS, ANSWERS_LAST = 1024, 30.0
 #: Sessions that a sweep looks at in one tick, and how many of them it ends: some milliseconds.
 LOOKED_AT, ENDED_AT = 4000, 200
-
-
-class Way(NamedTuple):
-    """Between which addresses a message goes; ``port``: UDP port of the peer, 0: in IPv6."""
-
-    source: bytes
-    destination: bytes
-    port: int = 0
-
-
-def way_between(ours: bytes, theirs: bytes, port: int) -> Way:
-    """The way to a peer whose messages came from ``port``; over IPv4 there is always one (RFC 5844)."""
-    return Way(ours, theirs, port or (SIGNALLING_PORT if len(theirs) == 4 else 0))
 
 
 class Subject(Protocol):
@@ -153,6 +140,11 @@ class Rows:
     discarded: int
 
 
+def unprotected(message: Any, _way: Way, _now: Now) -> bytes:
+    """The octets of a message as they are."""
+    return encode(message)
+
+
 class Initiator:
     """Sends indications, repeats them, and matches the answers (RFC 5846 sections 6.1.1, 6.2.2, 6.3).
 
@@ -177,6 +169,8 @@ class Initiator:
         # Nothing here refers to the initiator itself: a service that is gone must be freed at once.
         self._deadlines = Deadlines(lambda sequence: opened[sequence].due if sequence in opened else None)
         self.retries, self.timeout = 1, 1.0
+        #: The octets of a message to a host, protected as its updates are; the checksum is still to be made.
+        self.to_host: Callable[[Any, Way, Now], bytes] = unprotected
         #: Told when a tick is wanted.
         self.schedule: Callable[[float], None] = lambda mono: None
 
@@ -207,11 +201,12 @@ class Initiator:
         self, trigger: int, flags: int, named: list[Any], way: Way, subject: Subject, now: Now
     ) -> Outstanding | None:
         """Send an indication; ``None``: the peer does not know them, or too many wait for answers."""
-        if self.full or not self.reaches(way.destination):
+        if self.full or not self.reaches(way.peer):
             return None
         one = Outstanding(self._next(), trigger, flags, way, subject)
-        mh = encode(BindingRevocationIndication(trigger, one.sequence, flags, named))
-        one.data = sealed(mh, *way)
+        message = BindingRevocationIndication(trigger, one.sequence, flags, named)
+        mh = self.to_host(message, way, now) if way.home else encode(message)
+        one.data = sealed(mh, way.source, way.peer, way.port)
         one.timeout = self.timeout
         self.open[one.sequence] = one
         self._values[self._rows.sent] += 1
@@ -220,7 +215,7 @@ class Initiator:
         return one
 
     def _transmit(self, one: Outstanding, now: Now) -> None:
-        self._holder.effects.append(Send(one.data, *one.way))
+        self._holder.effects.append(one.way.send(one.data))
         one.due = now.mono + one.timeout
         self._deadlines.set(one.sequence, one.due)
         self.schedule(one.due)
@@ -249,12 +244,18 @@ class Initiator:
                 one.subject.answered(SILENCE, now)
 
     def acknowledged(
-        self, event: PacketReceived, answer: BindingRevocationAcknowledgement, ready: bool, now: Now
+        self,
+        event: PacketReceived,
+        answer: BindingRevocationAcknowledgement,
+        ready: bool,
+        now: Now,
+        home: bytes = b"",
     ) -> None:
-        """Take an acknowledgement (RFC 5846 section 6.2.2); ``ready``: the service is not about to stop."""
+        """Take an acknowledgement (RFC 5846 section 6.2.2); ``ready``: the service is not about to stop;
+        ``home``: from the Home Address option of a host, which may have moved meanwhile."""
         values, rows = self._values, self._rows
         one = self.open.get(answer.sequence)
-        if one is None or one.way.destination != event.source:
+        if one is None or one.way.peer != (home or event.source):
             values[rows.no_match if ready else rows.not_ready] += 1
             return
         named = Named(answer.options)
@@ -275,13 +276,13 @@ class Initiator:
     def unknown_there(self, peer: bytes, now: Now) -> bool:
         """A Binding Error status 2 came: no indications to this peer any more; whether it was about one."""
         # The error does not say which message it is about (RFC 6275 section 6.1.9).
-        about = [one for one in self.open.values() if one.way.destination == peer]
+        about = [one for one in self.open.values() if peer in (one.way.destination, one.way.home)]
         if not about:
             return False
-        while len(self.deaf) >= PEERS:
-            del self.deaf[next(iter(self.deaf))]
-        self.deaf[peer] = None
         for one in about:
+            while len(self.deaf) >= PEERS:
+                del self.deaf[next(iter(self.deaf))]
+            self.deaf[one.way.peer] = None
             self.cancel(one)
             if not one.subject.gone:
                 one.subject.answered(DEAF, now)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.agent_settings import AgentSettings
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
@@ -184,7 +185,7 @@ class GlobalPeer:
 
 
 @define(slots=True, kw_only=True)
-class LmaSettings:
+class LmaSettings(AgentSettings):
     """``lma-service NAME``. Every duration names its unit."""
 
     name: str
@@ -196,8 +197,7 @@ class LmaSettings:
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
     simul_bindings: int = number(0, 1, 3)
-    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
-    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
+    """Sessions of one mobile, those being de-registered not counted; 0 (factory): one an interface."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
