@@ -13,12 +13,14 @@ from typing import Any
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
-from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, StopTest, TestAddress
+from appliance.protocols.mipv6.discovery_driver import DiscoveryPort
+from appliance.protocols.mipv6.events import OptionsReceived, SendOnLink, SendRouted, StopTest, TestAddress
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
 from appliance.protocols.pmipv6.probe import Perform, Probe
+from appliance.protocols.pmipv6.settings import LmaSettings
 
 Tell = Callable[[Notify], None]
 
@@ -34,7 +36,10 @@ def _nothing() -> None:
 class HostSide:
     """What one service needs to speak with hosts; nothing is open while they are not served."""
 
-    def __init__(self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None) -> None:
+    def __init__(
+        self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None, device: str = "lo"
+    ) -> None:
+        """``device``: where the anycast addresses of home agents are when the home link is virtual."""
         self._reactor = reactor
         self._address = address
         self._tell = tell
@@ -45,19 +50,29 @@ class HostSide:
         self._sender: RoutedSender | None = None
         self._tester: AddressTester | None = None
         self._silenced = False
+        self._discovery = DiscoveryPort(reactor, device, tell)
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
         """What performs effects; events go to ``feed``, ``lost`` hears of answers that cannot be sent."""
         self._feed, self._lost = feed, lost
         tester = self._tester = AddressTester(self._reactor, feed)
-        return {SendRouted: self._send, TestAddress: tester.begin, StopTest: tester.end}
+        return {
+            SendRouted: self._send,
+            TestAddress: tester.begin,
+            StopTest: tester.end,
+            SendOnLink: self._discovery.send,
+        }
 
-    def apply(self, serves: bool) -> None:
+    def apply(self, settings: LmaSettings) -> None:
         """Open or close the sockets; raises ResourceError, then they are closed.
 
         A service that is bound to IPv4 alone serves no hosts: they come in IPv6 (RFC 6275).
         """
-        serves = serves and bool(self._address)
+        self._serve(settings.mipv6 and bool(self._address))
+        if self._address:
+            self._discovery.apply(settings, lambda event: self._feed(event))
+
+    def _serve(self, serves: bool) -> None:
         if serves == (self._socket is not None):
             return
         if not serves:
@@ -104,6 +119,7 @@ class HostSide:
 
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
+        self._discovery.stop()
         if self._tester is not None:
             self._tester.stop()
         if self._socket is not None:
