@@ -39,6 +39,7 @@ from appliance.config_tree import (
 )
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
+from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
@@ -103,6 +104,8 @@ class Configuration:
     contexts: tuple[Context, ...] = ()
     lma_services: tuple[LmaSettings, ...] = ()
     """With peers, pools and profiles of their context filled in."""
+    home_agents: tuple[HomeAgentSettings, ...] = ()
+    """Filled in likewise."""
     mag_services: tuple[MagSettings, ...] = ()
     endpoints: tuple[EndpointSettings, ...] = ()
     aaa_servers: tuple[AaaServerSettings, ...] = ()
@@ -112,6 +115,11 @@ class Configuration:
     """What it was built from; ``show configuration`` prints this."""
     derived: dict[str, Any] = field(factory=dict, eq=False, repr=False)
     """What others have worked out of it, under a name of theirs, and want to work out once only."""
+
+    @property
+    def anchors(self) -> tuple[LmaSettings, ...]:
+        """LMA services and home agents: whatever has pools, subscribers and a tunnel device."""
+        return (*self.lma_services, *self.home_agents)
 
 
 def load(text: str, filename: str) -> Configuration:
@@ -165,6 +173,9 @@ class Builder:
             contexts.append(context)
             configuration.lma_services += tuple(
                 _lma(each, context, congestion) for each in outline.all("lma-service")
+            )
+            configuration.home_agents += tuple(
+                _home_agent(each, context, congestion) for each in outline.all("mipv6ha-service")
             )
             configuration.mag_services += tuple(
                 _mag(each, context, memory) for each in outline.all("mag-service")
@@ -260,10 +271,7 @@ def _profile(section: Section) -> Profile:
 
 def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSettings:
     settings = LmaSettings(name=section.name, context=context.name, congestion=congestion)
-    _assign(settings, section)
-    settings.mipv6_pools = served_pools(section)
-    settings.mipv6_associations = associations(section)
-    settings.mipv6_agents = home_agents(section)
+    _anchor(settings, section, context)
     settings.peers = tuple(make_peer(entry) for entry in section.entries("mag-peer"))
     settings.global_peers = tuple(
         GlobalPeer(
@@ -273,16 +281,34 @@ def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSetti
         )
         for entry in section.entries("revocation global-peer")
     )
-    settings.prefix_pools = context.prefix_pools
-    settings.address_pools = context.address_pools
-    settings.profiles = context.profiles
-    settings.default_profile = context.default_profile
     settings.delegation_pools = context.delegation_pools
     settings.service_profiles = context.service_profiles
     settings.redirect_targets = redirect_targets(section)
     settings.vendor_options = vendor_options(section)
-    settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
     return settings
+
+
+def _home_agent(section: Section, context: Context, congestion: Congestion) -> HomeAgentSettings:
+    settings = HomeAgentSettings(name=section.name, context=context.name, congestion=congestion)
+    _anchor(settings, section, context)
+    # "no reg-lifetime": what a host asks for is not cut.
+    settings.reg_lifetime = settings.reg_lifetime or LONGEST
+    named = (each for each in context.profiles if each.name == settings.default_subscriber)
+    settings.default_profile = next(named, context.default_profile)
+    return settings
+
+
+def _anchor(settings: LmaSettings, section: Section, context: Context) -> None:
+    """What an LMA service and a home agent have of their section and of their context."""
+    _assign(settings, section)
+    settings.mipv6_pools = served_pools(section)
+    settings.mipv6_associations = associations(section)
+    settings.mipv6_agents = home_agents(section)
+    settings.prefix_pools = context.prefix_pools
+    settings.address_pools = context.address_pools
+    settings.profiles = context.profiles
+    settings.default_profile = context.default_profile
+    settings.aaa = next((group for group in context.groups if group.name == settings.aaa_group), None)
 
 
 def _mag(section: Section, context: Context, memory: Memory) -> MagSettings:

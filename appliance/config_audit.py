@@ -1,14 +1,13 @@
 """What ``show configuration errors`` finds: settings that pass every check and still cannot work.
 
-The layout is that of StarOS captures; the sections ``LMA-service``, ``MAG-service`` and ``Administrator``
-are ours.
+The layout is that of StarOS captures; the sections of mobility services and ``Administrator`` are ours.
 """
 
 from collections.abc import Iterator
 
 from appliance.config import Configuration
 from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
-from appliance.config_audit_hosts import host_findings
+from appliance.config_audit_hosts import HOME_AGENT, host_findings
 from appliance.config_audit_options import option_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
 from appliance.protocols.pmipv6.controlled import fault_of
@@ -16,7 +15,7 @@ from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 RULE = "#" * 86
 
-SECTIONS = ("LMA-service", "MAG-service", DIAMETER, AAA, "Local Subscriber", "Administrator")
+SECTIONS = ("LMA-service", HOME_AGENT, "MAG-service", DIAMETER, AAA, "Local Subscriber", "Administrator")
 #: Sections whose heading ends in other words.
 HEADINGS = {DIAMETER: "Diameter Configuration errors", AAA: "Global AAA-configuration errors"}
 
@@ -27,6 +26,8 @@ def audit(configuration: Configuration) -> list[Finding]:
     for lma in configuration.lma_services:
         found += _lma(lma)
         found += host_findings(lma)
+    for agent in configuration.home_agents:
+        found += [*_anchor(agent, HOME_AGENT), *host_findings(agent)]
     found += _shared_pools(configuration)
     for mag in configuration.mag_services:
         found += _mag(mag)
@@ -40,21 +41,20 @@ def audit(configuration: Configuration) -> list[Finding]:
 def _shared_pools(configuration: Configuration) -> Iterator[Finding]:
     """Anchors of one context assign out of the same pools, and the host has one route for each pool."""
     first: dict[str, str] = {}
-    for settings in configuration.lma_services:
+    for settings in configuration.anchors:
         if settings.bound and (settings.prefix_pools or settings.address_pools):
-            owner = first.setdefault(settings.context, settings.name)
-            if owner != settings.name:
+            name = f"{settings.kind}-service {settings.name}"
+            owner = first.setdefault(settings.context, name)
+            if owner != name:
                 text = (
-                    f"lma-service {settings.name} has the pools of lma-service {owner}: both assign the same"
-                    f" addresses, and packets for them go to {owner}; give one a context with its own pools"
+                    f"{name} has the pools of {owner}: both assign the same addresses, and packets"
+                    f" for them go to {owner.partition(' ')[2]}; give one a context with its own pools"
                 )
-                yield Finding("LMA-service", ERROR, text)
+                yield Finding(HOME_AGENT if settings.kind == "mipv6ha" else "LMA-service", ERROR, text)
 
 
 def _lma(settings: LmaSettings) -> Iterator[Finding]:
     name = f"lma-service {settings.name}"
-    if not settings.bound:
-        yield Finding("LMA-service", ERROR, f"{name} has no bind address and is not started")
     if not settings.peers and not settings.mipv6:
         yield Finding("LMA-service", ERROR, f"{name} has no mag-peer, so it refuses every gateway")
     # One that assigns all mobile nodes to others has no sessions of its own.
@@ -63,14 +63,22 @@ def _lma(settings: LmaSettings) -> Iterator[Finding]:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no pool for {name}")
     if serves and settings.default_profile is None and not settings.profiles:
         yield Finding("LMA-service", WARNING, f"context {settings.context} has no subscriber for {name}")
-    if not settings.max_subscribers:
-        yield Finding("LMA-service", WARNING, f"{name} takes no sessions: max-subscribers is 0")
     if fault := fault_of(settings):
         yield Finding("LMA-service", ERROR, f"{name} refuses every registration: a value of {fault} is 0")
+    yield from _anchor(settings, "LMA-service")
+
+
+def _anchor(settings: LmaSettings, section: str) -> Iterator[Finding]:
+    """What can be wrong with an LMA service and with a home agent."""
+    name = f"{settings.kind}-service {settings.name}"
+    if not settings.bound:
+        yield Finding(section, ERROR, f"{name} has no bind address and is not started")
+    if not settings.max_subscribers:
+        yield Finding(section, WARNING, f"{name} takes no sessions: max-subscribers is 0")
     if settings.shutdown:
-        yield Finding("LMA-service", WARNING, f"{name} answers nobody: it is shut down")
+        yield Finding(section, WARNING, f"{name} answers nobody: it is shut down")
     elif settings.newcall_policy != "none":
-        yield Finding("LMA-service", WARNING, f"{name} takes no new sessions: {settings.newcall_policy}")
+        yield Finding(section, WARNING, f"{name} takes no new sessions: {settings.newcall_policy}")
 
 
 def _mag(settings: MagSettings) -> Iterator[Finding]:

@@ -22,9 +22,9 @@ def diameter_findings(configuration: Configuration) -> Iterator[Finding]:
         used |= {(group.context, side.endpoint) for side in (group.authentication, group.accounting)}
     for endpoint in configuration.endpoints:
         yield from _endpoint(endpoint, (endpoint.context, endpoint.name) in used)
-    for service in configuration.lma_services:
+    for service in configuration.anchors:
         yield from _service(service)
-    asked = {(service.context, service.aaa_group) for service in configuration.lma_services}
+    asked = {(service.context, service.aaa_group) for service in configuration.anchors}
     for group in groups:
         yield from _group(group, (group.context, group.name) in asked)
     for server in configuration.aaa_servers:
@@ -56,7 +56,8 @@ def _endpoint(settings: EndpointSettings, used: bool) -> Iterator[Finding]:
 def _service(settings: LmaSettings) -> Iterator[Finding]:
     group = settings.aaa
     if group is not None and group.accounting.endpoint and not settings.aaa_accounting:
-        text = f"lma-service {settings.name} has aaa accounting off, though aaa group {group.name} has it"
+        name = f"{settings.kind}-service {settings.name}"
+        text = f"{name} has aaa accounting off, though aaa group {group.name} has it"
         yield Finding(AAA, WARNING, text)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from appliance.config_findings import ERROR, WARNING, Finding
 from appliance.protocols.pmipv6.settings import LmaSettings
 
-SECTION = "LMA-service"
+HOME_AGENT = "MIPv6HA-service"
+#: Section of the findings of each kind of service.
+SECTIONS = {"lma": "LMA-service", "mipv6ha": HOME_AGENT}
 #: RFC 4285 section 5.1: octets of an MN-HA key.
 KEY_OCTETS = 16
 
@@ -14,20 +16,21 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     """Lines of a service, and of its subscribers, by which no host can register, or none safely."""
     if not settings.mipv6:
         return
-    name = f"lma-service {settings.name}"
+    section = SECTIONS[settings.kind]
+    name = f"{settings.kind}-service {settings.name}"
     if not settings.mipv6_pools:
-        text = f"{name} serves hosts, but has no mipv6 home-address-pool: each of them gets status 132"
-        yield Finding(SECTION, ERROR, text)
+        text = f"{name} serves hosts, but has no home-address-pool: each of them gets status 132"
+        yield Finding(section, ERROR, text)
     wants_aaa = settings.mipv6_authentication in ("mn-aaa-initial", "mn-aaa-always")
     asks_aaa = settings.aaa is not None and bool(settings.aaa.authentication.endpoint)
     keyed = settings.mipv6_associations or any(each.associations for each in settings.profiles)
     if wants_aaa and not asks_aaa:
-        yield Finding(SECTION, WARNING, f"{name} wants MN-AAA options of hosts, and has no AAA group to ask")
+        yield Finding(section, WARNING, f"{name} wants MN-AAA options of hosts, and has no AAA group to ask")
     elif not keyed and not asks_aaa and settings.mipv6_authentication != "optional":
-        yield Finding(SECTION, ERROR, f"{name} serves hosts, but knows no mn-ha-spi and no AAA group to ask")
+        yield Finding(section, ERROR, f"{name} serves hosts, but knows no mn-ha-spi and no AAA group to ask")
     keys = list(settings.mipv6_associations)
     keys += [one for each in settings.profiles for one in each.associations]
     odd = sum(len(one.key) != KEY_OCTETS for one in keys)
     if odd:
         text = f"{name}: {odd} of {len(keys)} mn-ha-spi keys do not have the 16 octets that RFC 4285 wants"
-        yield Finding(SECTION, WARNING, text)
+        yield Finding(section, WARNING, text)

@@ -10,6 +10,8 @@ from appliance.protocols.pmipv6.settings import MagSettings, PrefixPool
 
 Fault = tuple[int, str]
 """Line number and text."""
+#: Sections of services that have a tunnel device, pools and subscribers, and bindings in them.
+ANCHORS = ("lma-service", "mipv6ha-service")
 POOLS = ("ipv6 pool", "ip pool")
 DEFAULT = "subscriber default"
 
@@ -33,6 +35,10 @@ class Outline:
     def all(self, path: str) -> list[Section]:
         """The sections opened by lines of this path, in their order."""
         return self._inside.get(path, [])
+
+    def anchors(self) -> list[Section]:
+        """The sections of LMA services and home agents."""
+        return [section for path in ANCHORS for section in self.all(path)]
 
     def entries(self, path: str) -> list[Entry]:
         """The lines of this path, in their order."""
@@ -84,7 +90,7 @@ def _contains(prefix: bytes, length: int, address: bytes) -> bool:
 
 def _services(contexts: list[Outline]) -> Iterator[Section]:
     for context in contexts:
-        yield from context.all("lma-service")
+        yield from context.anchors()
         yield from context.all("mag-service")
 
 
@@ -97,6 +103,9 @@ def _addresses(contexts: list[Outline]) -> Iterator[Fault]:
         # Commands such as "show lma-service name NAME" tell services by name alone.
         if (service.mode, service.name) in names:
             yield service.line, f"{title} exists in another context; give it another name"
+        elif service.mode in ANCHORS and any((mode, service.name) in names for mode in ANCHORS):
+            # The tunnel device has the name of the service.
+            yield service.line, f"{title}: an lma-service has this name already; give it another one"
         names.add((service.mode, service.name))
         for entry in service.entries("bind"):
             for field in ("address", "ipv4_address"):

@@ -273,7 +273,7 @@ def _reference_faults(context: Outline) -> Iterator[Fault]:
                     yield entry.line, _missing(_title(group), "diameter endpoint", name)
                 elif not endpoints[name]:
                     yield entry.line, f"{_title(group)}: diameter endpoint {name} has no 'origin host' line"
-    for service in context.all("lma-service"):
+    for service in context.anchors():
         for entry in service.entries("aaa_group"):
             if entry.args["aaa_group"] not in groups:
                 yield entry.line, _missing(_title(service), "aaa group", entry.args["aaa_group"])

@@ -6,7 +6,8 @@ from appliance.config_checks import Fault, Outline
 from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.config_tree import Section, factory_value
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
-from appliance.protocols.pmipv6.settings import Association, PrefixPool
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import PrefixPool
 
 #: Bits of a home address.
 WHOLE = 128
@@ -42,10 +43,14 @@ def home_agents(section: Section) -> tuple[AgentEntry, ...]:
 def host_faults(contexts: list[Outline]) -> Iterator[Fault]:
     """Everything about hosts that contradicts itself."""
     for context in contexts:
-        for service in context.all("lma-service"):
-            title = f"lma-service {service.name}"
+        for service in context.anchors():
+            title = f"{service.mode} {service.name}"
             yield from _pools(context, service, title)
             yield from _keys(service, title)
+            for entry in service.entries("default_subscriber"):
+                wanted = entry.args["default_subscriber"]
+                if wanted not in [each.name for each in context.all("subscriber")]:
+                    yield entry.line, f"{title}: no subscriber name '{wanted}' in its context"
         owners: dict[bytes, str] = {}
         for subscriber in (*context.all("subscriber default"), *context.all("subscriber")):
             name = subscriber.name or "default"

@@ -129,8 +129,7 @@ def _bound(contexts: list[Outline]) -> dict[bytes, str]:
     return {
         address: f"{service.mode} {service.name}"
         for context in contexts
-        for kind in ("lma-service", "mag-service")
-        for service in context.all(kind)
+        for service in (*context.anchors(), *context.all("mag-service"))
         for entry in service.entries("bind")
         for address in map(entry.args.get, ("address", "ipv4_address"))
         if address is not None

@@ -30,7 +30,9 @@ Settings = LmaSettings | MagSettings
 Network = tuple[bytes, int]
 """Packed prefix and its length."""
 Key = tuple[str, str]
-"""Kind (``lma`` or ``mag``) and name of a service."""
+"""Kind (``lma``, ``mipv6ha`` or ``mag``) and name of a service."""
+#: Kinds of service that have a tunnel device and routes to it.
+ANCHORS = ("lma", "mipv6ha")
 
 
 @define(slots=True, frozen=True)
@@ -127,12 +129,12 @@ def compare(old: Configuration, new: Configuration, dead: Collection[Key] = ()) 
 
 def services(configuration: Configuration) -> dict[Key, Settings]:
     """The services of a configuration, in the order in which they are shown."""
-    found: dict[Key, Settings] = {("lma", each.name): each for each in configuration.lma_services}
+    found: dict[Key, Settings] = {(each.kind, each.name): each for each in configuration.anchors}
     return found | {("mag", each.name): each for each in configuration.mag_services}
 
 
 def device_name(service: str) -> str:
-    """Name of the TUN device of an LMA service."""
+    """Name of the TUN device of an LMA service or a home agent."""
     return f"tun-{service}"[:DEVICE_NAME_LENGTH]
 
 
@@ -161,13 +163,13 @@ def _addresses(configuration: Configuration) -> Iterator[Address]:
 
 def _plan_routes(plan: Plan) -> None:
     # Without a changed anchor the routes are the same: with many fixed prefixes they take time to work out.
-    if not any(change.key[0] == "lma" for change in plan.services):
+    if not any(change.key[0] in ANCHORS for change in plan.services):
         return
     had = routes(plan.base)
-    if list(map(_sources, plan.base.lma_services)) == list(map(_sources, plan.configuration.lma_services)):
+    if list(map(_sources, plan.base.anchors)) == list(map(_sources, plan.configuration.anchors)):
         plan.configuration.derived["routes"] = had
     wanted = routes(plan.configuration)
-    anew = {change.key[1] for change in plan.having("restart", "stop") if change.key[0] == "lma"}
+    anew = {change.key[1] for change in plan.having("restart", "stop") if change.key[0] in ANCHORS}
     plan.routes_gone = [route for route in had if route not in wanted or route.service in anew]
     plan.routes_new = [route for route in wanted if route not in had or route.service in anew]
     families, needed = _families(plan.base), _families(plan.configuration)
@@ -189,7 +191,7 @@ def routes(configuration: Configuration) -> dict[Route, None]:
         return known
     taken: set[Network] = set()
     result: dict[Route, None] = {}
-    for settings in configuration.lma_services:
+    for settings in configuration.anchors:
         if not settings.bound:
             continue
         for network in outermost(_networks(settings)):
@@ -224,7 +226,7 @@ def outermost(networks: list[Network]) -> list[Network]:
 def _families(configuration: Configuration) -> set[int]:
     """The IP versions whose packets anchors forward."""
     families: set[int] = set()
-    for settings in configuration.lma_services:
+    for settings in configuration.anchors:
         if not settings.bound:
             continue
         if settings.prefix_pools or any(profile.prefixes for profile in settings.profiles):

@@ -8,12 +8,12 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_agents,
     configuration_congestion,
     configuration_dhcp,
     configuration_diameter,
     configuration_health,
     configuration_hosts,
-    configuration_agents,
     configuration_policy,
     configuration_quality,
     configuration_revocation,
@@ -270,7 +270,7 @@ def _reserved(
                 yield here
             yield from _reserved(inner, rights, registry, modes, here)
         for entry in section.entries(command.path) if not (mine or command.enters) else ():
-            yield (*place, ("no " if entry.negated else "") + command.render(entry.args))
+            yield (*place, command.line(entry.args, entry.negated))
 
 
 def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
@@ -286,4 +286,4 @@ def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
                 yield f"{indent}  exit"
         else:
             for entry in section.entries(command.path):
-                yield indent + ("no " if entry.negated else "") + command.render(entry.args)
+                yield indent + command.line(entry.args, entry.negated)

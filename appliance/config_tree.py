@@ -24,6 +24,7 @@ from appliance.protocols.diameter.settings import (
     Server,
     ServerGroup,
 )
+from appliance.protocols.mipv6.settings import HomeAgentSettings
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import ServiceProfile
 from appliance.protocols.pmipv6.settings import (
@@ -149,6 +150,7 @@ def values_of(section: Section, kind: type[AttrsInstance]) -> dict[str, Any]:
 SETTINGS: dict[str, type] = {
     "config": Congestion,
     "lma-service": LmaSettings,
+    "mipv6ha-service": HomeAgentSettings,
     "mag-service": MagSettings,
     "subscriber": Profile,
     "service-profile": ServiceProfile,

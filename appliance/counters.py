@@ -9,11 +9,12 @@ Sums are made on reading; clearing remembers where the values stood, so that not
 that counts ever has to be told.
 """
 
+from appliance.counters_hosts import MIPV6HA
 from appliance.counters_lma import LMA, SUB_REASONS
 from appliance.counters_mag import MAG
 from appliance.counters_table import Row, Table, slug
 
-__all__ = ["LMA", "MAG", "CounterSet", "Row", "Table", "deny_key", "denied_by_lma_key", "slug"]
+__all__ = ["LMA", "MAG", "MIPV6HA", "CounterSet", "Row", "Table", "deny_key", "denied_by_lma_key", "slug"]
 
 
 class CounterSet:

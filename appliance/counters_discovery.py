@@ -22,7 +22,7 @@ HOST_MESSAGES = (
         "Mobile Prefix Discovery",
         extra("Solicitations Received", "A Mobile Prefix Solicitation of a bound host came (ICMPv6 146)."),
         extra("Solicited Sent", "One was answered by an advertisement (ICMPv6 147)."),
-        extra("Unsolicited Sent", "An advertisement without a solicitation: prefixes have changed, or it was time."),
+        extra("Unsolicited Sent", "An advertisement unasked: prefixes have changed, or it was time."),
         extra("Retries Sent", "Retransmission of one that no solicitation has acknowledged."),
         extra("Not Acknowledged", "Retransmissions used up without a solicitation."),
         extra(

@@ -4,12 +4,11 @@ Labels and their order up to ``Newcall Policy`` follow the show commands of the 
 mobile IPv6 services; what comes after is ours. Pure functions of the settings.
 """
 
-from ipaddress import ip_address, ip_network
-
 from appliance.config_peers import words
-from appliance.facts_agents import agent_facts
+from appliance.facts_hosts import host_facts
 from appliance.facts_options import lma_options, mag_options
 from appliance.facts_quality import lma_quality, mag_quality
+from appliance.facts_words import Facts, address, endpoint, listing, network, status, switch, traffic_class
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
@@ -20,37 +19,14 @@ from appliance.protocols.pmipv6.settings import (
     Peer,
 )
 
-Facts = list[tuple[str, str]]
-
 
 def technology_name(number: int) -> str:
     """Name of an Access Technology Type (RFC 5213 section 8.5), or ``unknown``."""
     return VALUES["o24.value"].get(number, "unknown")
 
 
-def _switch(on: bool) -> str:
-    return "Enabled" if on else "Disabled"
-
-
-def _address(packed: bytes | None) -> str:
-    return str(ip_address(packed)) if packed else "None"
-
-
-def _network(packed: bytes, length: int) -> str:
-    return str(ip_network((packed, length), strict=False))
-
-
 def _link_layer(packed: bytes) -> str:
     return packed.hex(":") or "any"
-
-
-def _traffic_class(value: int | None) -> str:
-    return "Copied" if value is None else f"0x{value:02x}"
-
-
-def _listing(label: str, entries: list[str]) -> Facts:
-    """One fact an entry; ``None`` when there is none."""
-    return [(label, entry) for entry in entries] or [(label, "None")]
 
 
 def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
@@ -77,7 +53,7 @@ def _revocation(settings: LmaSettings | MagSettings) -> Facts:
 
 
 def _global_peer(peer: GlobalPeer) -> str:
-    text = _network(peer.address, peer.prefix_length)
+    text = network(peer.address, peer.prefix_length)
     return f"{text} identity {peer.identity.decode()}" if peer.identity else text
 
 
@@ -97,8 +73,8 @@ def _controlled(settings: LmaSettings) -> Facts:
     facts = [
         ("Update Notification Max Retransmissions", str(settings.update_notification_retransmissions)),
         ("Update Notification Delay", f"{settings.update_notification_delay} milliseconds"),
-        ("Update Notification On Change", _switch(settings.update_notification_on_change)),
-        ("MAG Re-registration Control", _switch(settings.mag_reregistration_control)),
+        ("Update Notification On Change", switch(settings.update_notification_on_change)),
+        ("MAG Re-registration Control", switch(settings.mag_reregistration_control)),
     ]
     if settings.mag_reregistration_control:
         facts += [
@@ -106,7 +82,7 @@ def _controlled(settings: LmaSettings) -> Facts:
             ("MAG Initial Retransmission", f"{settings.mag_retransmission_initial} seconds"),
             ("MAG Maximum Retransmission", f"{settings.mag_retransmission_maximum} seconds"),
         ]
-    facts.append(("MAG Heartbeat Control", _switch(settings.mag_heartbeat_control)))
+    facts.append(("MAG Heartbeat Control", switch(settings.mag_heartbeat_control)))
     if settings.mag_heartbeat_control:
         facts += [
             ("MAG Heartbeat Interval", f"{settings.mag_heartbeat_interval} seconds"),
@@ -117,37 +93,7 @@ def _controlled(settings: LmaSettings) -> Facts:
 
 
 def _peer(peer: Peer) -> str:
-    return " ".join([_network(peer.address, peer.prefix_length), *words(peer)])
-
-
-def _endpoint(settings: LmaSettings, *, accounting: bool) -> str:
-    """The endpoint that the service's AAA group has for this."""
-    group = settings.aaa
-    if group is None:
-        return "None"
-    return (group.accounting if accounting else group.authentication).endpoint or "None"
-
-
-def _hosts(settings: LmaSettings) -> Facts:
-    """What is set for hosts that register themselves; of keys only how many there are."""
-    if not settings.mipv6:
-        return [("MIPv6 Hosts", "Disabled")]
-    several = {"prohibited": "Prohibited", "single": "One in an update", "bulk": "Several in an update"}
-    unauthenticated, h_bit = settings.mipv6_unauthenticated, settings.mipv6_h_bit
-    return [
-        ("MIPv6 Hosts", "Enabled"),
-        *_listing("Home Address Pool", list(settings.mipv6_pools)),
-        ("Home Link", settings.mipv6_home_link or "Virtual"),
-        ("MIPv6 Authentication", settings.mipv6_authentication),
-        ("MN-HA Keys", str(len(settings.mipv6_associations))),
-        ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),
-        ("Updates without H-bit", "Denied" if h_bit == "deny" else "Discarded"),
-        ("MESG-ID", "Required" if settings.mipv6_mesg_id else "Optional"),
-        ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
-        ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
-        ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
-        *agent_facts(settings),
-    ]
+    return " ".join([network(peer.address, peer.prefix_length), *words(peer)])
 
 
 def lma_facts(settings: LmaSettings, state: str) -> Facts:
@@ -157,22 +103,22 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Context", settings.context),
         ("Bind", "Done" if settings.bound else "Not Done"),
         ("Max Subscribers", str(settings.max_subscribers)),
-        ("Local IPv6 Address", _address(settings.address)),
-        ("Local IPv4 Address", _address(settings.ipv4_address)),
+        ("Local IPv6 Address", address(settings.address)),
+        ("Local IPv4 Address", address(settings.ipv4_address)),
         ("Lifetime", f"{settings.reg_lifetime} seconds"),
         ("Simul Bindings", str(settings.simul_bindings or SESSIONS_PER_MOBILE)),
         ("Setup Timeout", f"{settings.setup_timeout} seconds"),
-        ("Sequence Number Validation", _switch(settings.sequence_number_validate)),
-        ("Refresh Advice Option", _switch(settings.refresh_advice_option)),
+        ("Sequence Number Validation", switch(settings.sequence_number_validate)),
+        ("Refresh Advice Option", switch(settings.refresh_advice_option)),
         ("Refresh Interval Percent", str(settings.refresh_interval_percent)),
-        ("Timestamp Replay Protection", _switch(settings.timestamp_option_validation)),
+        ("Timestamp Replay Protection", switch(settings.timestamp_option_validation)),
         ("Timestamp Tolerance", f"{settings.timestamp_validity_window} milliseconds"),
         ("Default Subscriber", settings.default_profile.name if settings.default_profile else "None"),
-        ("AAA accounting", _switch(settings.aaa_accounting)),
-        ("Service Status", "Shutdown" if settings.shutdown and state == "Started" else state),
+        ("AAA accounting", switch(settings.aaa_accounting)),
+        ("Service Status", status(settings, state)),
         ("Newcall Policy", settings.newcall_policy.upper()),
         ("Alternate Care-of Address", "Allowed" if settings.alt_coa_allowed else "Not Allowed"),
-        ("Mobile Node Generated Timestamp", _switch(settings.mobile_node_generated_timestamp)),
+        ("Mobile Node Generated Timestamp", switch(settings.mobile_node_generated_timestamp)),
         ("Min Delay Before BCE Delete", f"{settings.min_delay_before_bce_delete} milliseconds"),
         ("Max Delay Before New BCE Assign", f"{settings.max_delay_before_new_bce_assign} milliseconds"),
         ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
@@ -184,33 +130,33 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Max Pending Registrations", str(settings.max_pending)),
         ("DHCP Support Mode", settings.dhcp_mode.capitalize()),
         ("Path MTU", str(settings.path_mtu)),
-        ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+        ("Tunnel Traffic Class", traffic_class(settings.tunnel_traffic_class)),
         ("Unknown Peer Policy", settings.unknown_peer.capitalize()),
         ("Unknown Subscriber Policy", settings.unknown_subscriber.capitalize()),
         ("AAA Group", settings.aaa_group or "None"),
-        ("AAA Authentication Endpoint", _endpoint(settings, accounting=False)),
-        ("AAA Accounting Endpoint", _endpoint(settings, accounting=True)),
+        ("AAA Authentication Endpoint", endpoint(settings, accounting=False)),
+        ("AAA Accounting Endpoint", endpoint(settings, accounting=True)),
         ("Bulk Binding Update", "Accepted" if settings.accept_bulk else "Refused"),
         *_revocation(settings),
     ]
     if settings.revocation:
         facts.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
         peers = [_global_peer(peer) for peer in settings.global_peers]
-        facts += _listing("Revocation Global Peer", peers)
+        facts += listing("Revocation Global Peer", peers)
     facts += _heartbeat(
         settings.heartbeat_interval, settings.heartbeat_timeout, settings.heartbeat_max_retransmissions
     )
     facts += _losses(settings) + _controlled(settings)
     facts += lma_quality(settings)
-    facts += _hosts(settings)
-    facts += _listing("MAG Peer", [_peer(peer) for peer in settings.peers])
-    facts += _listing(
+    facts += host_facts(settings)
+    facts += listing("MAG Peer", [_peer(peer) for peer in settings.peers])
+    facts += listing(
         "IPv6 Pool",
-        [f"{pool.name} {_network(pool.prefix, pool.prefix_length)}" for pool in settings.prefix_pools],
+        [f"{pool.name} {network(pool.prefix, pool.prefix_length)}" for pool in settings.prefix_pools],
     )
-    facts += _listing(
+    facts += listing(
         "IP Pool",
-        [f"{pool.name} {_address(pool.first)} - {_address(pool.last)}" for pool in settings.address_pools],
+        [f"{pool.name} {address(pool.first)} - {address(pool.last)}" for pool in settings.address_pools],
     )
     facts += lma_options(settings)
     facts.append(("Subscribers Configured", str(len(settings.profiles))))
@@ -226,10 +172,10 @@ def _mobile(policy: MobilePolicy) -> str:
     if policy.interface:
         words.append(f"interface {policy.interface}")
     if policy.lma:
-        words.append(f"lma {_address(policy.lma)}")
+        words.append(f"lma {address(policy.lma)}")
     if policy.service:
         words.append(f"service {policy.service.decode('utf-8', 'backslashreplace')}")
-    words += [f"prefix {_network(prefix, length)}" for prefix, length in policy.prefixes]
+    words += [f"prefix {network(prefix, length)}" for prefix, length in policy.prefixes]
     return " ".join(words)
 
 
@@ -240,9 +186,9 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Context", settings.context),
         ("Bind", "Done" if settings.bound else "Not Done"),
         ("Max Subscribers", str(settings.max_subscribers)),
-        ("Local IPv6 Address", _address(settings.address)),
-        ("Local IPv4 Address", _address(settings.ipv4_address)),
-        ("LMA Address", _address(settings.lma)),
+        ("Local IPv6 Address", address(settings.address)),
+        ("Local IPv4 Address", address(settings.ipv4_address)),
+        ("LMA Address", address(settings.lma)),
         ("Lifetime", f"{settings.reg_lifetime} seconds"),
         ("Renew Percent Time", str(settings.renew_percent_time)),
         ("Encapsulation", settings.encapsulation.upper()),
@@ -250,32 +196,32 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Retransmission Policy", settings.retransmission_policy),
         ("Retransmission Timeout", f"{settings.retransmission_timeout} milliseconds"),
         ("Retransmission Timeout Maximum", f"{settings.retransmission_maximum} milliseconds"),
-        ("Timestamps", _switch(settings.timestamps)),
+        ("Timestamps", switch(settings.timestamps)),
         ("Service Status", state),
         ("Newcall Policy", "NONE"),
-        ("Local Routing", _switch(settings.local_routing)),
+        ("Local Routing", switch(settings.local_routing)),
         ("Reachable Time", f"{settings.reachable_time} seconds"),
         ("Probe Timeout", f"{settings.probe_timeout} milliseconds"),
         ("Probe Count", str(settings.probe_count)),
         ("Router Lifetime", f"{settings.router_lifetime} seconds"),
         ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
-        ("Access Link-Local Address", _address(settings.link_local)),
+        ("Access Link-Local Address", address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
-        ("Force UDP Encapsulation", _switch(settings.force_udp_encapsulation)),
-        ("TLV Header", _switch(settings.tlv)),
+        ("Force UDP Encapsulation", switch(settings.force_udp_encapsulation)),
+        ("TLV Header", switch(settings.tlv)),
         ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
         ("DHCP Lease Time", f"{settings.dhcp_lease_time} seconds"),
-        ("DHCP DNS Servers", ", ".join(_address(each) for each in settings.dhcp_dns_servers) or "None"),
+        ("DHCP DNS Servers", ", ".join(address(each) for each in settings.dhcp_dns_servers) or "None"),
         ("DHCP Domain Name", settings.dhcp_domain_name or "None"),
-        ("DHCP Relay Server", _address(settings.dhcp_relay_server)),
+        ("DHCP Relay Server", address(settings.dhcp_relay_server)),
         ("Path MTU", str(settings.path_mtu)),
-        ("Tunnel Traffic Class", _traffic_class(settings.tunnel_traffic_class)),
+        ("Tunnel Traffic Class", traffic_class(settings.tunnel_traffic_class)),
         ("Bulk Binding Update", "Requested" if settings.request_bulk else "Not Requested"),
         *_revocation(settings),
     ]
     if settings.revocation:
         facts += [
-            ("Revocation Of All At Once", _switch(settings.revocation_global)),
+            ("Revocation Of All At Once", switch(settings.revocation_global)),
             ("Revocation Identity", settings.revocation_identity or settings.name),
         ]
     facts += _heartbeat(
@@ -284,12 +230,12 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
     facts += _losses(settings)
     facts += mag_quality(settings)
     facts += [
-        ("LMA Peer", " ".join([_address(each.address), *words(each)])) for each in settings.anchors
+        ("LMA Peer", " ".join([address(each.address), *words(each)])) for each in settings.anchors
     ]
-    facts += _listing(
+    facts += listing(
         "Access Interface",
         [f"{link.name} technology {link.technology}" for link in settings.access_interfaces],
     )
     facts += mag_options(settings)
-    facts += _listing("Mobile Node", [_mobile(policy) for policy in settings.policies])
+    facts += listing("Mobile Node", [_mobile(policy) for policy in settings.policies])
     return facts

@@ -1,6 +1,6 @@
 """What ``show aaa group`` says about a group's settings. Pure functions of the settings; labels are ours."""
 
-from appliance.facts import Facts
+from appliance.facts_words import Facts
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 
 POLICIES = {

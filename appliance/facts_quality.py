@@ -7,14 +7,19 @@ Facts = list[tuple[str, str]]
 
 def lma_quality(settings: LmaSettings) -> Facts:
     """Label and value pairs of an anchor."""
-    congestion = settings.congestion
-    action = congestion.congestion_action if congestion.congestion_control else "none"
     return [
         ("Transient Bindings", "Enabled" if settings.transient_binding else "Disabled"),
         ("Transient Binding Maximum", f"{settings.transient_maximum} milliseconds"),
         ("Activation Delay", f"{settings.transient_activation_delay} milliseconds"),
-        ("Congestion Control", "Disabled" if action == "none" else action.capitalize()),
+        ("Congestion Control", congestion(settings)),
     ]
+
+
+def congestion(settings: LmaSettings) -> str:
+    """What congestion control does to new mobile nodes."""
+    control = settings.congestion
+    action = control.congestion_action if control.congestion_control else "none"
+    return "Disabled" if action == "none" else action.capitalize()
 
 
 def mag_quality(settings: MagSettings) -> Facts:

@@ -55,6 +55,7 @@ class LmaService(Service):
 
     kind = "lma"
     settings: LmaSettings
+    table = counters.LMA
     _core: LocalMobilityAnchor
     _client: AaaClient | None = None
     _routes: SingleRoutes | None = None
@@ -68,7 +69,7 @@ class LmaService(Service):
             wanted = {name: tools[name] for name in CLIENT_TOOLS}
             self._client = AaaClient(settings, tell=self.notify, **wanted)
         self._capacity = Capacity()
-        super().__init__(settings, values or CounterSet(counters.LMA), **tools)
+        super().__init__(settings, values or CounterSet(self.table), **tools)
 
     @property
     def aaa(self) -> AaaClient | None:
@@ -109,7 +110,7 @@ class LmaService(Service):
             self._core,
             self._engine,
             self.notify,
-            self._sink("lma"),
+            self._sink(self.kind),
             self._probe(),
             self._client,
             self._routes,
@@ -240,7 +241,7 @@ class LmaService(Service):
     def notify_update(self, username: str, reason: int, vendor: tuple[int, int, bytes]) -> tuple[int, str]:
         """Send Update Notifications; returns for how many sessions or gateways, and what prevents it."""
         if self._driver is None:
-            return 0, f"lma-service {self.name} is not started"
+            return 0, f"{self.kind}-service {self.name} is not started"
         mn_id = username.encode()
         if username:
             found = self._core.sessions(mn_id=mn_id)

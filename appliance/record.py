@@ -28,6 +28,7 @@ from appliance.protocols.access.attach import AccessLink
 from appliance.protocols.diameter import settings as diameter_settings
 from appliance.protocols.driver import Core
 from appliance.protocols.mipv6 import events as mipv6_events
+from appliance.protocols.mipv6 import settings as mipv6_settings
 from appliance.protocols.mipv6.anchor import make_anchor
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6 import events as pmipv6_events
@@ -41,7 +42,9 @@ VERSION = 1
 LIMIT = 256 * 1024 * 1024
 EVENTS: dict[str, type] = {
     name: found
-    for module in (pmipv6_events, mipv6_events, access_events, pmipv6_settings, diameter_settings, aaa)
+    for module in (
+        pmipv6_events, mipv6_events, access_events, pmipv6_settings, mipv6_settings, diameter_settings, aaa
+    )
     for name, found in vars(module).items()
     if isinstance(found, type) and attrs.has(found)
 }
@@ -126,9 +129,9 @@ class Recorder:
 def make_cores(settings: LmaSettings | MagSettings, seed: int) -> dict[tuple[str, str], Core]:
     """The cores of a service by (service, core), as the services make them."""
     if isinstance(settings, LmaSettings):
-        service = f"lma {settings.name}"
+        service = f"{settings.kind} {settings.name}"
         anchor = make_anchor(settings, CounterSet(counters.LMA), chance(seed, service))
-        return {(service, "lma"): anchor}
+        return {(service, settings.kind): anchor}
     service = f"mag {settings.name}"
     values = CounterSet(counters.MAG)
     gateway = MobileAccessGateway(settings, values, chance(seed, service))
@@ -150,8 +153,8 @@ def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
                     if line["version"] != VERSION:
                         raise ApplianceError(f"{path}: version {line['version']}, not {VERSION}")
                     seed = line["seed"]
-                    for lma in configuration.lma_services:
-                        cores |= make_cores(lma, seed)
+                    for anchor in configuration.anchors:
+                        cores |= make_cores(anchor, seed)
                     for mag in configuration.mag_services:
                         cores |= make_cores(mag, seed)
                     continue

@@ -23,11 +23,13 @@ from appliance.errors import ApplianceError, ResourceError
 from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
+from appliance.mipv6ha_service import HomeAgentService
 from appliance.ports import CapturePort, FilePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.ports_aaa import AaaPort
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.diameter.settings import EndpointSettings
+from appliance.protocols.mipv6.settings import HomeAgentSettings
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -180,7 +182,9 @@ class System:
     def make(self, settings: Settings, values: CounterSet | None = None) -> AnyService:
         """A service that is not started yet; it goes on with the counters ``values`` if there are any."""
         service: AnyService
-        if isinstance(settings, LmaSettings):
+        if isinstance(settings, HomeAgentSettings):
+            service = HomeAgentService(settings, values, **self._tools)
+        elif isinstance(settings, LmaSettings):
             service = LmaService(settings, values, neighbour=self._anchor, **self._tools)
         else:
             service = MagService(settings, values, **self._tools)

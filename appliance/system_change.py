@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from appliance.config import Configuration
-from appliance.config_plan import Address, Key, Plan, Route, ServiceChange, Settings
+from appliance.config_plan import ANCHORS, Address, Key, Plan, Route, ServiceChange, Settings
 from appliance.counters import CounterSet
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
@@ -74,8 +74,8 @@ class Change:
         for family in plan.forwarding_new:
             if await self._host.kernel.enable_forwarding(family):
                 self._back("forwarding", self._call(self._host.kernel.restore_forwarding, family))
-        ended = {change.key[1] for change in plan.having("stop", "restart") if change.key[0] == "lma"}
-        begun = {change.key[1] for change in plan.having("start", "restart") if change.key[0] == "lma"}
+        ended = {change.key[1] for change in plan.having("stop", "restart") if change.key[0] in ANCHORS}
+        begun = {change.key[1] for change in plan.having("start", "restart") if change.key[0] in ANCHORS}
         kept = {(route.prefix, route.length) for route in plan.routes_gone}
         early = [
             route

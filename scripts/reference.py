@@ -44,6 +44,7 @@ TITLES = {
     configuration.SUBSCRIBER: "Subscriber configuration mode",
     configuration.SERVICE_PROFILE: "Service profile configuration mode",
     configuration.LMA: "LMA service configuration mode",
+    configuration.HOME_AGENT: "MIPv6 HA service configuration mode",
     configuration.MAG: "MAG service configuration mode",
     configuration.ENDPOINT: "Diameter endpoint configuration mode",
     configuration.GROUP: "AAA group configuration mode",

@@ -2,10 +2,12 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.cli.grammar import COMMANDS
 from appliance.config import Configuration, ConfigurationErrors, load, show
 from appliance.config_audit import audit
 from appliance.config_secrets import masked
-from appliance.protocols.pmipv6.settings import Association
+from appliance.protocols.mipv6.settings import LONGEST
+from appliance.protocols.pmipv6.host_settings import Association
 
 POOL = "ipv6 pool HOSTS prefix 2001:db8:100::/64 delegated-length 128 static"
 KEY = bytes(range(16))
@@ -86,3 +88,99 @@ class HostLineTests(SynchronousTestCase):
         """However the words are abbreviated."""
         for line in ("mn-ha-spi spi-number 256 secret kEy123", "mn-ha-s spi 256 sec kEy123"):
             self.assertNotIn("kEy123", masked(line))
+
+
+AGENT = """\
+config
+  context home
+    ipv6 pool HOSTS prefix 2001:db8:100::/64 delegated-length 128 static
+    subscriber name guest@example.org
+      exit
+    mipv6ha-service ha1
+      bind address 2001:db8:ffff::1 ipv4-address 192.0.2.1 max-subscribers 3500000
+      no aaa accounting
+      default subscriber guest@example.org
+      refresh-advice-option
+      refresh-interval-percent 60
+      no reg-lifetime
+      setup-timeout 20
+      no sequence-number-validate
+      simul-bindings 2
+      path-mtu 1400
+      home-address-pool HOSTS
+      home-link eth1
+      authentication mn-aaa-always
+      timestamp-replay-protection
+      timestamp-tolerance 60
+      mn-ha-spi spi-number 300 secret some-key
+      newcall policy busyout
+      exit
+    exit
+end
+"""
+
+
+class HomeAgentLineTests(SynchronousTestCase):
+    """A ``mipv6ha-service``."""
+
+    def test_settings(self) -> None:
+        """Each line sets what it says; what is printed is the same again."""
+        found = load(AGENT, "x")
+        (agent,) = found.home_agents
+        self.assertEqual(found.anchors, (agent,))
+        self.assertEqual((agent.kind, agent.proxies, agent.mipv6), ("mipv6ha", False, True))
+        self.assertEqual((agent.name, agent.context, agent.max_subscribers), ("ha1", "home", 3_500_000))
+        self.assertEqual((agent.reg_lifetime, agent.aaa_accounting), (LONGEST, False))
+        self.assertEqual(agent.simul_bindings, 2)
+        self.assertEqual(agent.default_profile, agent.profiles[0])
+        self.assertEqual((agent.mipv6_pools, agent.mipv6_home_link), (("HOSTS",), "eth1"))
+        self.assertEqual((agent.mipv6_mesg_id, agent.mipv6_tolerance), (True, 60))
+        lines = show(found.tree)
+        self.assertEqual(load("\n".join(lines) + "\n", "y").home_agents, (agent,))
+        for text in ("no reg-lifetime", "default subscriber guest@example.org", "home-link eth1"):
+            self.assertIn(f"      {text}", lines)
+
+    def test_lifetime(self) -> None:
+        """``no`` is infinite, ``default`` and nothing are 600 seconds; the last line counts."""
+        for lines, seconds in (
+            ("", 600),
+            ("no reg-lifetime\n", LONGEST),
+            ("no reg-lifetime\nreg-lifetime 900\n", 900),
+            ("reg-lifetime 900\nno reg-lifetime\n", LONGEST),
+            ("no reg-lifetime\ndefault reg-lifetime\n", 600),
+        ):
+            (agent,) = load(AGENT.replace("      no reg-lifetime\n", lines), "x").home_agents
+            self.assertEqual(agent.reg_lifetime, seconds, lines)
+
+    def test_same_lines_as_an_anchor(self) -> None:
+        """What an anchor has behind ``mipv6`` a home agent has without it: one declaration, one field."""
+        of_anchor = {each.path: each.syntax for each in COMMANDS.settings("lma-service")}
+        of_agent = {each.path: each.syntax for each in COMMANDS.settings("mipv6ha-service")}
+        shared = {path: text for path, text in of_anchor.items() if text.startswith("mipv6 ")}
+        del shared["mipv6"]
+        self.assertGreater(len(shared), 8)
+        for path, text in shared.items():
+            self.assertEqual(text, f"mipv6 {of_agent[path]}")
+
+    def test_contradictions(self) -> None:
+        """Names and addresses that others have; a subscriber and a pool that are not there."""
+        for wrong, text in (
+            ("no subscriber name 'nobody@x'", AGENT.replace("subscriber guest@example.org\n      ref",
+                                                            "subscriber nobody@x\n      ref")),
+            ("no ipv6 pool 'X'", AGENT.replace("home-address-pool HOSTS", "home-address-pool X")),
+            ("an lma-service has this name", AGENT.replace("mipv6ha-service ha1", "lma-service ha1\nexit\n"
+                                                           "mipv6ha-service ha1")),
+            ("is bound by lma-service l already", AGENT.replace(
+                "mipv6ha-service ha1", "lma-service l\nbind address 2001:db8:ffff::1\nexit\n"
+                "mipv6ha-service ha1")),
+        ):  # fmt: skip
+            error = self.assertRaises(ConfigurationErrors, load, text, "x")
+            self.assertIn(wrong, str(error))
+
+    def test_findings(self) -> None:
+        """A home agent without an address, a pool or a key says so in a section of its own."""
+        found = audit(load("config\ncontext home\nmipv6ha-service ha1\nend\n", "x"))
+        self.assertEqual({each.section for each in found}, {"MIPv6HA-service"})
+        texts = " ".join(each.text for each in found)
+        for part in ("no bind address", "no home-address-pool", "no mn-ha-spi"):
+            self.assertIn(part, texts)

@@ -1,13 +1,18 @@
-"""What show lma-service and show mag-service tell about settings."""
+"""What show lma-service, mipv6ha-service and mag-service tell about settings."""
 
 from typing import Any
 
 from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.cli.grammar import COMMANDS
 from appliance.facts import lma_facts, mag_facts
+from appliance.facts_hosts import home_agent_facts
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
+from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.congestion_settings import Congestion
+from appliance.protocols.pmipv6.host_settings import Association, HostSettings
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
     Delegation,
@@ -20,7 +25,6 @@ from appliance.protocols.pmipv6.settings import (
     AccessInterface,
     AddressPool,
     Anchor,
-    Association,
     GlobalPeer,
     LmaSettings,
     MagSettings,
@@ -51,9 +55,12 @@ OTHER: dict[str, Any] = {
     "mipv6_h_bit": "discard",
     "mipv6_multiple": "single",
     "mipv6_associations": (Association(spi=256, key=bytes(16)),),
+    "mipv6_prefix_discovery": "off",
+    "mipv6_agents": (AgentEntry(address=ADDRESS),),
     "unknown_subscriber": "reject",
     "gre": "required",
     "newcall_policy": "reject",
+    "default_subscriber": "guest@example.org",
     "dhcp_mode": "relay",
     "dhcp_dns_servers": (V4,),
     "dhcp_domain_name": "example.org",
@@ -183,6 +190,57 @@ class LmaFactsTest(SynchronousTestCase):
             [value for label, value in facts if label == "MAG Peer"],
             ["2001:db8:ffff::1/128", "2001:db8:ffff::/48 prohibited"],
         )
+
+
+class HomeAgentFactsTest(SynchronousTestCase):
+    """The home agent's screen."""
+
+    def names(self) -> set[str]:
+        """What lines of the mode set."""
+        commands = COMMANDS.settings("mipv6ha-service")
+        placeholders = {value.name for each in commands for value in each.values()}
+        return placeholders | {each.path for each in commands}
+
+    def test_order(self) -> None:
+        """The labels come in the order of the vendor's screen."""
+        labels = [label for label, _ in home_agent_facts(HomeAgentSettings(name="ha1"), "Started")]
+        self.assertEqual(
+            labels[:17],
+            [
+                "Service Name", "Context", "Bind", "Max Subscribers", "Local IPv6 Address", "Lifetime",
+                "Simul Bindings", "Setup Timeout", "Sequence Number Validation", "Refresh Advice Option",
+                "Refresh Interval Percent", "Timestamp Replay Protection", "Timestamp Tolerance",
+                "Default Subscriber", "AAA accounting", "Service Status", "Newcall Policy",
+            ],
+        )  # fmt: skip
+
+    def test_every_setting_is_shown(self) -> None:
+        """Changing any setting that a line of the mode sets changes the screen."""
+        base = HomeAgentSettings(name="ha1", context="home", address=ADDRESS, reg_lifetime=600)
+        known = {attribute.name for attribute in fields(HomeAgentSettings)}
+        names = self.names()
+        names |= {"mipv6_pools", "mipv6_associations", "mipv6_agents"}
+        self.assertGreater(len(names & known), 20)
+        for name in sorted(names & known):
+            changed = evolve(base, **{name: other(name, getattr(base, name))})
+            self.assertNotEqual(home_agent_facts(changed, "Started"), home_agent_facts(base, "Started"), name)
+
+    def test_every_host_setting_has_a_line(self) -> None:
+        """What is set for hosts in an anchor can be set in a home agent."""
+        names = self.names()
+        of_lines = {
+            "mipv6_pools": "mipv6 home-address-pool",
+            "mipv6_associations": "mn-ha-spi",
+            "mipv6_agents": "mipv6 home-agent",
+        }
+        for attribute in fields(HostSettings):
+            if attribute.name != "mipv6":
+                self.assertIn(of_lines.get(attribute.name, attribute.name), names)
+
+    def test_infinite(self) -> None:
+        """A lifetime without a limit."""
+        facts = dict(home_agent_facts(HomeAgentSettings(name="ha1", reg_lifetime=LONGEST), "Started"))
+        self.assertEqual(facts["Lifetime"], "Infinite")
 
 
 class MagFactsTest(SynchronousTestCase):

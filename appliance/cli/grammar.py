@@ -38,6 +38,7 @@ VOCABULARY: dict[str, str] = {
     "default": "Returns a setting to its factory value",
     "lma-service": "Local mobility anchor service",
     "mag-service": "Mobile access gateway service",
+    "mipv6ha-service": "Home agent of hosts (Mobile IPv6)",
     "no": "Disables or removes a setting",
     "show": "Displays information",
     "statistics": "Counters",
@@ -160,6 +161,8 @@ class Command:
     """Configuration: mode that the line opens."""
     form: str = ""
     """Empty, ``no`` or ``default``."""
+    off: str = ""
+    """Of a toggle with values: its words behind a kept ``no``; empty: all of them."""
     graph: Graph = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -173,6 +176,12 @@ class Command:
     def render(self, args: Mapping[str, Any]) -> str:
         """Fill the syntax string: the line that gives these arguments back when it is read."""
         return " ".join(_render(self.items, args))
+
+    def line(self, args: Mapping[str, Any], negated: bool) -> str:
+        """The line of an entry, which may be a kept ``no``."""
+        if negated:
+            return f"no {self.off or self.render(args)}"
+        return self.render(args)
 
     def values(self) -> Iterator[Value]:
         """All placeholders."""
@@ -371,14 +380,15 @@ def setting(
     """Declare a configuration command that stores its arguments under ``path`` of its section.
 
     ``no`` and ``default`` are what follows these words in the forms that remove the line (for a
-    ``toggle``, ``no`` is kept as the value "off" and both follow from the syntax itself).
+    ``toggle``, ``no`` is kept as the value "off" and both are the syntax itself if they are not given).
     Returns the command. Raises :class:`GrammarError` for a bad declaration.
     """
     limits = dict(ranges or {})
+    off = no if toggle else ""
     if toggle:
-        no = default = syntax
+        no, default = no or syntax, default or syntax
     items = _Reader(syntax, help, limits).read()
-    made = Command(mode, syntax, items, rights, path=path, keys=keys, toggle=toggle, enters=enters)
+    made = Command(mode, syntax, items, rights, path=path, keys=keys, toggle=toggle, enters=enters, off=off)
     names = {value.name for value in made.values()}
     if missing := set(keys) - names:
         raise GrammarError(f"'{syntax}': no such placeholder: {', '.join(sorted(missing))}")

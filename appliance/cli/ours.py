@@ -4,15 +4,20 @@ The layouts of the other screens were measured on captures of the real system. W
 was not: its labels, letters and mappings are ours, and the documentation says so.
 """
 
+#: Kinds of service as titles and sentences name them.
+TITLES = {"lma": "LMA", "mipv6ha": "MIPv6HA", "mag": "MAG"}
+
+_ANCHOR_REASONS = {
+    "Lifetime expiry": "Absolute-timeout",
+    "Deregistrations": "Remote-disconnect",
+    "Admin Drops": "Admin-disconnect",
+    "Other Reasons": "Local-disconnect",
+}
 #: Our counters of ended sessions, by service kind and the label under ``Total Disconnects``: the StarOS
 #: disconnect reason that comes closest. The reasons' names are StarOS's, the mapping is ours.
 DISCONNECT_REASONS: dict[str, dict[str, str]] = {
-    "lma": {
-        "Lifetime expiry": "Absolute-timeout",
-        "Deregistrations": "Remote-disconnect",
-        "Admin Drops": "Admin-disconnect",
-        "Other Reasons": "Local-disconnect",
-    },
+    "lma": _ANCHOR_REASONS,
+    "mipv6ha": _ANCHOR_REASONS,
     "mag": {
         "Lifetime expiry": "Absolute-timeout",
         "Detach": "Remote-disconnect",
@@ -44,18 +49,29 @@ CONNECTED = {
     (False, False): "PROXY-MOBILE-IP CONNECTED",
 }
 
-#: An anchor's sessions are the P-GW's, a gateway's are the HSGW's: beginning of the access type's name.
-ACCESS_TYPES = {"lma": "pgw-pmip", "mag": "hsgw"}
+#: And where the connection is not that to a packet network.
+WITHOUT_NETWORK = {"mag": "PROXY-MOBILE-IP CONNECTED", "mipv6ha": "MOBILE-IPv6 CONNECTED"}
+
+#: An anchor's sessions are the P-GW's, a gateway's are the HSGW's: beginning of the access type's name. Those
+#: of a home agent have one name, whatever addresses they have.
+ACCESS_TYPES = {"lma": "pgw-pmip", "mipv6ha": "ha-mobile-ipv6", "mag": "hsgw"}
+
+
+def access_type(kind: str, family: str) -> str:
+    """Access type of a session at a service of this kind, with addresses of this family."""
+    name = ACCESS_TYPES[kind]
+    return name if kind == "mipv6ha" else f"{name}-{family}"
+
 
 #: Letters of the subscriber list. Those of technologies and of the network type are StarOS's.
-TYPE_LETTERS = {"lma": "P", "mag": "H"}
+TYPE_LETTERS = {"lma": "P", "mipv6ha": "V", "mag": "H"}
 TECHNOLOGY_LETTERS = {4: "W", 5: "M", 6: "E", 7: "U", 10: "D", 11: "X"}
-NETWORK_LETTER = "P"
+NETWORK_LETTERS = {"lma": "P", "mipv6ha": "M", "mag": "P"}
 #: Only the beginning of the first line is known; the rest of the legend, the heading and what the sixth
 #: letter means are ours.
 LEGEND = """\
 +-----Access  (S) - pdsn-simple-ip     (M) - pdsn-mobile-ip     (P) - pgw-pmip
-|     Type    (H) - hsgw
+|     Type    (H) - hsgw             (V) - ha-mobile-ipv6
 |+----Access  (X) - CDMA 1xRTT         (E) - GPRS GERAN         (D) - CDMA EV-DO
 ||    Tech    (U) - WCDMA UTRAN        (W) - Wireless LAN       (M) - WiMAX
 ||            (.) - other
@@ -63,7 +79,7 @@ LEGEND = """\
 |||   State
 |||+--Link    (A) - Active             (D) - Dormant
 ||||  Status
-||||+-Network (P) - Proxy-Mobile-IP
+||||+-Network (P) - Proxy-Mobile-IP    (M) - Mobile-IP
 ||||| Type
 |||||+PDN     (4) - IPv4               (6) - IPv6               (b) - IPv4 and IPv6
 |||||| Type
@@ -128,7 +144,8 @@ TECH_SUPPORT = (
     "show configuration", "show ip interface", "show ipv6 interface", "show ip route", "show ipv6 route",
     "show ip pool", "show ipv6 pool", "show subscribers summary", "show session progress",
     "show session duration", "show session disconnect-reasons verbose", "show lma-service all",
-    "show lma-service statistics", "show lma-service heartbeat", "show congestion-control",
+    "show lma-service statistics", "show lma-service heartbeat", "show mipv6ha-service all",
+    "show mipv6ha-service statistics", "show congestion-control",
     "show mag-service all", "show mag-service statistics", "show mag-service heartbeat",
     "show configuration errors verbose",
     "show diameter endpoint all", "show diameter peers verbose", "show diameter routes",

@@ -348,7 +348,7 @@ class SubscriberListScreen:
 
 def access_type(kind: str, view: SessionView) -> str:
     """Name of a session's access type, as the subscriber summary has it."""
-    return f"{ours.ACCESS_TYPES[kind]}-{family(bool(view.prefixes), bool(view.ipv4_address))}"
+    return ours.access_type(kind, family(bool(view.prefixes), bool(view.ipv4_address)))
 
 
 def family(ipv6: bool, ipv4: bool) -> str:
@@ -362,4 +362,4 @@ def _letters(kind: str, view: SessionView) -> str:
     pdn = {"ipv4": "4", "ipv6": "6"}.get(family(bool(view.prefixes), bool(view.ipv4_address)), "b")
     technology = ours.TECHNOLOGY_LETTERS.get(view.access_technology, ".")
     active = "A" if state == "active" else "D"
-    return f"{ours.TYPE_LETTERS[kind]}{technology}{call}{active}{ours.NETWORK_LETTER}{pdn}"
+    return f"{ours.TYPE_LETTERS[kind]}{technology}{call}{active}{ours.NETWORK_LETTERS[kind]}{pdn}"

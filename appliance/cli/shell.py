@@ -25,6 +25,7 @@ from appliance.cli.commands import (
     files,
     lma,
     mag,
+    mipv6ha,
     monitor,
     newcall,
     session,
@@ -42,7 +43,8 @@ from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
 COMMAND_MODULES = (
-    base, session, files, lma, newcall, mag, diameter, aaa, accounting, monitor, capture, views, congestion,
+    base, session, files, lma, mipv6ha, newcall, mag, diameter, aaa, accounting, monitor, capture, views,
+    congestion,
 )  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from appliance.counters import LMA, MAG, CounterSet
+from appliance.counters import LMA, MAG, MIPV6HA, CounterSet
 from appliance.ports import (
     AGES,
     Census,
@@ -63,7 +63,7 @@ class FakeService:
         self.name = name
         self.context = "anchor"
         self.state = "Started"
-        self.counters = CounterSet(LMA if kind == "lma" else MAG)
+        self.counters = CounterSet({"lma": LMA, "mipv6ha": MIPV6HA, "mag": MAG}[kind])
         self.filters: list[SessionFilter] = []
         #: What clear commands said beside the filter.
         self.manners: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ class FakeService:
 
     def devices(self) -> list[str]:
         """A TUN device, or an access interface."""
-        return [f"tun-{self.name}"] if self.kind == "lma" else ["acc0"]
+        return [f"tun-{self.name}"] if self.kind != "mag" else ["acc0"]
 
     def queues(self) -> list[QueueView]:
         """What was put into ``queue_views``."""

@@ -93,7 +93,7 @@ def sections(draw: Any, mode: str, opening: Command | None = None) -> Section:
             section.sections.setdefault((command.path, command.key(inner.args)), inner)
         else:
             args = draw(arguments(command.items))
-            section.store(
-                command.path, command.key(args), Entry(args, command.toggle and draw(st.booleans()))
-            )
+            negated = command.toggle and draw(st.booleans())
+            args = {} if negated and command.off != command.syntax else args
+            section.store(command.path, command.key(args), Entry(args, negated))
     return section

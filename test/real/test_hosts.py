@@ -1,16 +1,12 @@
 """Hosts that do their own mobility against a real anchor, on a kernel that need not know how."""
 
-import json
-import sys
 from typing import Any
 
 from scripts.labnet import CN_ADDRESS, LMA_ADDRESS, MAG_ADDRESSES, run
-from scripts.labrun import environment, find_counter, wait_for
-from test.real.common import LabTests
+from scripts.labrun import find_counter, wait_for
+from test.real.mobile_case import ALICE, HOME, KEY, MobileCase
 
-ALICE = "alice@example.org"
-HOME, TAKEN, FREE = "2001:db8:1:100::5", "2001:db8:1:100::66", "2001:db8:1:100::77"
-KEY = bytes(range(16)).hex()
+TAKEN, FREE = "2001:db8:1:100::66", "2001:db8:1:100::77"
 CONFIG = f"""config
 context anchor
 ipv6 pool HOSTS prefix 2001:db8:1:100::/64 delegated-length 128 static
@@ -58,23 +54,8 @@ lma-service"""
 AAA_KEY = "11223344556677889900aabbccddeeff"
 
 
-class HostTests(LabTests):
-    """One mobile node, which is seen now in one network, now in another."""
-
-    def mobile(self, role: str, command: str, **want: Any) -> dict[str, Any]:
-        """Run a command of ``test.real.mobile`` where the mobile node is."""
-        fields = {"agent": LMA_ADDRESS, "care_of": MAG_ADDRESSES[role], "home": HOME, "mn": ALICE, **want}
-        python = (sys.executable, "-m", "test.real.mobile", command, json.dumps(fields))
-        child = self.lab.popen(role, *python, stdout=-1, stderr=-1, env=environment())
-        out, trouble = child.communicate(timeout=30)
-        self.assertEqual(child.returncode, 0, trouble)
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-    def register(self, role: str, sequence: int, **want: Any) -> dict[str, Any]:
-        """An update with the right key."""
-        fields = {"key": KEY, "spi": 256, "lifetime": 150, "sequence": sequence, **want}
-        return self.mobile(role, "register", **fields)
+class HostTests(MobileCase):
+    """An ``lma-service`` that serves hosts."""
 
     def test_a_host_registers_moves_speaks_and_leaves(self) -> None:
         """Acknowledgements are authentic; traffic goes both ways; the kernel keeps silent."""

@@ -15,6 +15,7 @@ from appliance.config_tree import SETTINGS, factory_value, limits
 
 OUTSIDE, ROOT, CONTEXT, INTERFACE = "outside", "config", "context", "interface"
 SUBSCRIBER, LMA, MAG, SSHD = "subscriber", "lma-service", "mag-service", "sshd"
+HOME_AGENT = "mipv6ha-service"
 SERVICE_PROFILE = "service-profile"
 ENDPOINT, GROUP, SERVER, USER = "diameter-endpoint", "aaa-group", "aaa-server", "aaa-user"
 
@@ -29,6 +30,7 @@ PROMPTS = {
     SERVICE_PROFILE: "config-service-profile",
     LMA: "config-lma-service",
     MAG: "config-mag-service",
+    HOME_AGENT: "config-mipv6ha-service",
     SSHD: "config-sshd",
     ENDPOINT: "config-ctx-diameter",
     GROUP: "config-aaa-group",

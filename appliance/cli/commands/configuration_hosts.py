@@ -1,7 +1,34 @@
-"""Configuration commands for the bindings of hosts (RFC 6275, RFC 4285, RFC 5648) at an ``lma-service``."""
+"""Configuration commands for the bindings of hosts (RFC 6275, RFC 4285, RFC 5648).
 
-from appliance.cli.commands.configuration import LMA, SUBSCRIBER, WORDS, choice, number, toggle
+Both an ``lma-service`` and a ``mipv6ha-service`` serve hosts, so each line is declared once for both
+(:data:`HOST_MODES`). In an ``lma-service``, which is there for gateways, it begins with ``mipv6``; in a
+``mipv6ha-service`` the same line stands without that word::
+
+    host_toggle("mipv6_home_and_foreign", "home-and-foreign", "At home and abroad at the same time")
+
+    [ctx]host(config-lma-service)# mipv6 home-and-foreign
+    [ctx]host(config-mipv6ha-service)# home-and-foreign
+
+:func:`host_toggle`, :func:`host_number`, :func:`host_choice` and :func:`host_setting` are :func:`toggle`,
+:func:`number`, :func:`choice` and :func:`setting` without their mode; the setting itself is a field of
+``HostSettings``, and of several lines of a path, a function of ``config_hosts`` makes it.
+"""
+
+from collections.abc import Mapping
+
+from appliance.cli.commands.configuration import (
+    HOME_AGENT,
+    LMA,
+    SUBSCRIBER,
+    WORDS,
+    choice,
+    number,
+    toggle,
+)
 from appliance.cli.grammar import setting
+
+#: The modes that serve hosts, each with what stands in front of their lines there.
+HOST_MODES = ((LMA, "mipv6 "), (HOME_AGENT, ""))
 
 HELP = {
     **WORDS,
@@ -15,35 +42,77 @@ HELP = {
 SPI = "mn-ha-spi spi-number <spi:NUMBER 256-4294967295>"
 
 
+def host_toggle(path: str, syntax: str, text: str, words: Mapping[str, str] | None = None) -> None:
+    """An on/off command of both services; ``path`` is its field, ``syntax`` as in a ``mipv6ha-service``."""
+    for mode, prefix in HOST_MODES:
+        toggle(mode, path, prefix + syntax, text, words={**HELP, **(words or {})})
+
+
+def host_number(
+    syntax: str, text: str, no: str = "", note: str = "", words: Mapping[str, str] | None = None
+) -> None:
+    """A command ``words <field:NUMBER>`` of both services; ``no``: its words in the ``no`` form."""
+    for mode, prefix in HOST_MODES:
+        gone = prefix + no if no else ""
+        number(mode, prefix + syntax, text, no=gone, note=note, words={**HELP, **(words or {})})
+
+
+def host_choice(syntax: str, text: str, words: Mapping[str, str] | None = None) -> None:
+    """A command ``words <field:a|b>`` of both services."""
+    for mode, prefix in HOST_MODES:
+        choice(mode, prefix + syntax, text, words={**HELP, **(words or {})})
+
+
+def host_setting(
+    path: str,
+    syntax: str,
+    *,
+    help: Mapping[str, str],
+    no: str = "",
+    default: str = "",
+    keys: tuple[str, ...] = (),
+    ranges: Mapping[str, tuple[int, int, str]] | None = None,
+) -> None:
+    """Any other command of both services, arguments as of :func:`setting`.
+
+    ``path`` is what ``section.entries`` finds the lines by, in both modes.
+    """
+    for mode, prefix in HOST_MODES:
+        setting(
+            mode,
+            path,
+            prefix + syntax,
+            help={**HELP, **help},
+            no=prefix + no if no else "",
+            default=prefix + default if default else "",
+            keys=keys,
+            ranges=ranges,
+        )
+
+
 def _key(mode: str) -> None:
     setting(mode, "mn-ha-spi", f"{SPI} secret <key:SECRET>", keys=("spi",), no=SPI, help=HELP)
 
 
 def _service() -> None:
-    mode = LMA
-    toggle(mode, "mipv6", "mipv6 enable", "Hosts may register; without it status 131", words=HELP)
-    pool = "mipv6 home-address-pool <pool:NAME>"
-    setting(
-        mode,
+    toggle(LMA, "mipv6", "mipv6 enable", "Hosts may register; without it status 131", words=HELP)
+    pool = "home-address-pool <pool:NAME>"
+    host_setting(
         "mipv6 home-address-pool",
         pool,
         keys=("pool",),
         no=pool,
         help={
-            **HELP,
             "home-address-pool": "Home addresses that are served; another one gets status 132",
             "pool": "Name of an ipv6 pool with delegated-length 128 and the word static",
         },
     )
-    link = "mipv6 home-link <mipv6_home_link:NAME 1-15>"
-    setting(
-        mode,
+    host_setting(
         "mipv6_home_link",
-        link,
-        no="mipv6 home-link",
-        default="mipv6 home-link",
+        "home-link <mipv6_home_link:NAME 1-15>",
+        no="home-link",
+        default="home-link",
         help={
-            **HELP,
             "home-link": "Device on which a home address is tested before it is bound (status 134)",
             "mipv6_home_link": "Name of the device; without this line there is no real home link",
         },
@@ -69,23 +138,14 @@ def _service() -> None:
             "Binding Identifier options (RFC 5648): none, one in an update, several",
         ),
     ):
-        choice(mode, f"mipv6 {word} <{field}:{values}>", text, words=HELP)
-    toggle(
-        mode,
-        "mipv6_home_and_foreign",
-        "mipv6 home-and-foreign",
-        "At home and abroad at the same time (RFC 5648 section 5.6)",
-        words=HELP,
-    )
-    toggle(
-        mode,
-        "mipv6_mesg_id",
-        "mipv6 timestamp-replay-protection",
-        "MESG-ID option required (RFC 4285 section 6)",
-        words=HELP,
-    )
-    number(mode, "mipv6 timestamp-tolerance <mipv6_tolerance:NUMBER>", "Clock difference allowed", words=HELP)
-    _key(mode)
+        host_choice(f"{word} <{field}:{values}>", text)
+    text = "At home and abroad at the same time (RFC 5648 section 5.6)"
+    host_toggle("mipv6_home_and_foreign", "home-and-foreign", text)
+    text = "MESG-ID option required (RFC 4285 section 6)"
+    host_toggle("mipv6_mesg_id", "timestamp-replay-protection", text)
+    host_number("timestamp-tolerance <mipv6_tolerance:NUMBER>", "Clock difference allowed")
+    for mode, _ in HOST_MODES:
+        _key(mode)
 
 
 def _subscriber() -> None:

@@ -2,6 +2,7 @@
 
 from appliance.cli.commands.configuration import (
     GROUP,
+    HOME_AGENT,
     LMA,
     MAG,
     SUBSCRIBER,
@@ -15,22 +16,22 @@ from appliance.cli.grammar import setting
 from appliance.config_peers import ANCHOR_WORDS, PEER_HELP, SWITCHES, optional
 
 
-def _lma() -> None:
+def _anchor(mode: str) -> None:
     choice(
-        LMA,
+        mode,
         "newcall policy <newcall_policy:none|reject|busyout>",
         "New sessions: none - welcome, reject - status 129, busyout - status 130",
         words={**WORDS, "newcall": "Registrations that would begin a session"},
     )
     number(
-        LMA,
+        mode,
         "max-memory <max_memory:NUMBER>",
         "Memory of the process above which new sessions are refused with status 130",
         no="max-memory",
         note="no limit",
     )
-    number(LMA, "max-pending <max_pending:NUMBER>", "Registrations that wait for AAA or another gateway")
-    toggle(LMA, "shutdown", "shutdown", "Updates are counted and not answered; sessions last their lifetime")
+    number(mode, "max-pending <max_pending:NUMBER>", "Registrations that wait for AAA or another gateway")
+    toggle(mode, "shutdown", "shutdown", "Updates are counted and not answered; sessions last their lifetime")
 
 
 def _subscriber() -> None:
@@ -83,5 +84,7 @@ def _aaa() -> None:
     )
 
 
-for _declare in (_lma, _subscriber, _mag, _aaa):
+for _mode in (LMA, HOME_AGENT):
+    _anchor(_mode)
+for _declare in (_subscriber, _mag, _aaa):
     _declare()

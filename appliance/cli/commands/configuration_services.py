@@ -1,18 +1,18 @@
-"""Configuration commands of ``lma-service`` and ``mag-service``."""
+"""Configuration commands of ``lma-service``, ``mipv6ha-service`` and ``mag-service``."""
 
-from appliance.cli.commands.configuration import CONTEXT, LMA, MAG, WORDS, choice, number, toggle
+from appliance.cli.commands.configuration import CONTEXT, HOME_AGENT, LMA, MAG, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
 from appliance.config_peers import GATEWAY_WORDS, PEER_HELP, SWITCHES, optional
 from appliance.config_tree import SETTINGS, factory_value, limits
 
-
-def _stored(mode: str, syntax: str, text: str) -> None:
-    """A number that is kept and shown, and has no effect yet."""
-    number(mode, syntax, f"{text}; stored for the function to come")
+_STRANGERS = "policy unknown-subscriber <unknown_subscriber:default|reject>"
+_PROXY = "For IPv4 transport (RFC 5844); alone where the transport network has no IPv6"
+#: What an IPv4 address of a service is for.
+_OVER_IPV4 = {LMA: _PROXY, MAG: _PROXY, HOME_AGENT: "For hosts in IPv4 networks (RFC 5555)"}
 
 
 def _tunnel(mode: str) -> None:
-    number(mode, "path-mtu <path_mtu:NUMBER>", "Largest packet between the anchor and its gateways")
+    number(mode, "path-mtu <path_mtu:NUMBER>", "Largest packet between the two ends of a tunnel")
     text = "Traffic class of outer headers; without it that of the packet inside is copied"
     setting(
         mode,
@@ -29,28 +29,29 @@ def _tunnel(mode: str) -> None:
 
 def _bind(mode: str) -> None:
     kind = SETTINGS[mode]
+    syntax = "bind address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
+    if mode != HOME_AGENT:
+        syntax = f"bind {{ {syntax.partition(' ')[2]} | ipv4-address <ipv4_address:IPV4> }}"
     setting(
         mode,
         "bind",
-        "bind { address <address:IPV6> [ ipv4-address <ipv4_address:IPV4> ]"
-        " | ipv4-address <ipv4_address:IPV4> } [ max-subscribers <max_subscribers:NUMBER> ]",
+        f"{syntax} [ max-subscribers <max_subscribers:NUMBER> ]",
         no="bind address",
         default="bind address",
         ranges=limits(kind),
         help={
             **WORDS,
             "address": "IPv6 address of the service",
-            "ipv4-address": "For IPv4 transport (RFC 5844); alone where the transport network has no IPv6",
+            "ipv4-address": _OVER_IPV4[mode],
             "ipv4_address": "IPv4 address of the service",
             "max-subscribers": "Most sessions at a time",
-            "max_subscribers": f"0 to 3000000; factory value {factory_value(kind, 'max_subscribers')}",
+            "max_subscribers": f"0 to {limits(kind)['max_subscribers'][1]}; "
+            f"factory value {factory_value(kind, 'max_subscribers')}",
         },
     )
 
 
-def _lma() -> None:
-    mode = LMA
-    _bind(mode)
+def _aaa(mode: str) -> None:
     toggle(
         mode,
         "aaa_accounting",
@@ -69,20 +70,34 @@ def _lma() -> None:
             "aaa_group": "Name of an AAA group of this context",
         },
     )
-    toggle(mode, "alt_coa_allowed", "alt-coa-allowed", "Alternate Care-of Address option for the data plane")
+
+
+def _advice(mode: str) -> None:
     toggle(
         mode, "refresh_advice_option", "refresh-advice-option", "Binding Refresh Advice in acknowledgements"
     )
     number(
         mode, "refresh-interval-percent <refresh_interval_percent:NUMBER>", "Share of the lifetime advised"
     )
-    number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
+
+
+def _patience(mode: str) -> None:
     toggle(mode, "sequence_number_validate", "sequence-number-validate", "Sequence numbers must go up")
     number(
         mode,
         "setup-timeout <setup_timeout:NUMBER>",
         "Longest time that a registration waits for the AAA server",
     )
+
+
+def _lma() -> None:
+    mode = LMA
+    _bind(mode)
+    _aaa(mode)
+    toggle(mode, "alt_coa_allowed", "alt-coa-allowed", "Alternate Care-of Address option for the data plane")
+    _advice(mode)
+    number(mode, "reg-lifetime <reg_lifetime:NUMBER>", "Longest registration lifetime that is granted")
+    _patience(mode)
     number(
         mode,
         "simul-bindings <simul_bindings:NUMBER>",
@@ -127,9 +142,7 @@ def _lma() -> None:
     )
     choice(mode, "gre <gre:disabled|optional|required>", "GRE keys (RFC 5845)")
     choice(mode, "policy unknown-peer <unknown_peer:reject|discard>", "Gateway that no mag-peer line covers")
-    choice(
-        mode, "policy unknown-subscriber <unknown_subscriber:default|reject>", "Mobile node without a profile"
-    )
+    choice(mode, _STRANGERS, "Mobile node without a profile")
     setting(
         mode,
         "mag-peer",
@@ -144,6 +157,47 @@ def _lma() -> None:
             **GATEWAY_WORDS,
         },
     )
+    _tunnel(mode)
+
+
+def _home_agent() -> None:
+    mode = HOME_AGENT
+    _bind(mode)
+    _aaa(mode)
+    setting(
+        mode,
+        "default_subscriber",
+        "default subscriber <default_subscriber:NAI>",
+        no="default subscriber",
+        help={
+            **WORDS,
+            "default": "What holds where nothing else is said",
+            "subscriber": "Hosts without a profile of their own",
+            "default_subscriber": "Name of a subscriber of the context; factory: subscriber default",
+        },
+    )
+    _advice(mode)
+    setting(
+        mode,
+        "reg_lifetime",
+        "reg-lifetime <reg_lifetime:NUMBER>",
+        toggle=True,
+        no="reg-lifetime",
+        default="reg-lifetime",
+        ranges=limits(SETTINGS[mode]),
+        help={
+            "reg-lifetime": "Longest registration lifetime that is granted; 'no': what a host asks for",
+            "reg_lifetime": "1 to 262140 seconds; factory value 600",
+        },
+    )
+    _patience(mode)
+    number(
+        mode,
+        "simul-bindings <simul_bindings:NUMBER>",
+        "Care-of addresses of one host at a time (RFC 5648)",
+        note="3",
+    )
+    choice(mode, _STRANGERS, "Host without a profile")
     _tunnel(mode)
 
 
@@ -248,7 +302,7 @@ def _access() -> None:
 
 
 def _openers() -> None:
-    for mode in (LMA, MAG):
+    for mode in (LMA, HOME_AGENT, MAG):
         setting(
             CONTEXT,
             mode,
@@ -260,5 +314,5 @@ def _openers() -> None:
         )
 
 
-for _declare in (_openers, _lma, _mag):
+for _declare in (_openers, _lma, _home_agent, _mag):
     _declare()

@@ -1,11 +1,12 @@
-"""The show and clear commands that LMA and MAG services have in common.
+"""The show and clear commands that LMA, home agent and MAG services have in common.
 
-``kind`` is ``lma`` or ``mag`` throughout. A handler gets the shell and what was typed
+``kind`` is ``lma``, ``mipv6ha`` or ``mag`` throughout. A handler gets the shell and what was typed
 and finds the services through the shell's ``system`` port.
 """
 
 from typing import Any
 
+from appliance.cli import ours
 from appliance.cli.commands.sessions import (
     CHOICES,
     FILTERS,
@@ -23,7 +24,7 @@ from appliance.errors import ApplianceError
 from appliance.ports import ServicePort, SessionFilter, SystemPort
 
 #: Which field of a session names the other tunnel end.
-PEER = {"lma": "care_of", "mag": "anchor"}
+PEER = {"lma": "care_of", "mipv6ha": "care_of", "mag": "anchor"}
 
 
 def find(system: SystemPort, kind: str, name: str = "") -> list[ServicePort]:
@@ -46,7 +47,7 @@ def statistics(system: SystemPort, kind: str, name: str = "", verbose: bool = Fa
     table = services[0].counters.table
     sets = [service.counters.snapshot() for service in services]
     return CounterScreen(
-        title=f"{kind.upper()} Service",
+        title=f"{ours.TITLES[kind]} Service",
         services=[service.name for service in services],
         table=table,
         values=[sum(values) for values in zip(*sets, strict=True)],
@@ -136,4 +137,4 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
         registry=registry,
     )
     async def drop_sessions(shell: Any, args: dict[str, Any]) -> list[str]:
-        return await clear(shell, args, find(shell.system, kind), f"{kind.upper()} sessions")
+        return await clear(shell, args, find(shell.system, kind), f"{ours.TITLES[kind]} sessions")

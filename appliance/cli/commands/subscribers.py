@@ -28,6 +28,8 @@ HELP = {
     "verbose": "Shows the reasons that did not occur, too",
 }
 
+#: Access type of hosts at home agents.
+HOSTS = ours.ACCESS_TYPES["mipv6ha"]
 #: Columns of the last value of a line: screens of this kind are padded to the end of the field.
 LAST_VALUE = 10
 #: Lines of ``show session duration``: upper ends of ``ports.AGES``, then the rest.
@@ -53,7 +55,7 @@ def summary(censuses: dict[str, Census]) -> Screen:
     active = total = 0
     for kind, census in censuses.items():
         for (state, ipv6, ipv4), number in census.kinds.items():
-            types[f"{ours.ACCESS_TYPES[kind]}-{family(ipv6, ipv4)}"] += number
+            types[ours.access_type(kind, family(ipv6, ipv4))] += number
             total += number
             active += number if state == "active" else 0
     # The order of the vendor's screen, which lists many more access types.
@@ -66,9 +68,10 @@ def summary(censuses: dict[str, Census]) -> Screen:
             _pair((left, types[left]), (right, types[right]))
             for left, right in zip(names[::2], names[1::2], strict=True)
         ),
+        _pair((HOSTS, types[HOSTS])),
     ]
     values = {"total_subscribers": total, "active": active, "dormant": total - active}
-    return TextScreen(lines, {**values, **{name: types[name] for name in names}})
+    return TextScreen(lines, {**values, **{name: types[name] for name in (*names, HOSTS)}})
 
 
 @command(
@@ -154,7 +157,7 @@ def progress(censuses: dict[str, Census]) -> Screen:
                 states["DISCONNECTING"] += number
             else:
                 # An anchor ends the connection to the packet network, a gateway is on the way to it.
-                name = ours.CONNECTED[ipv6, ipv4] if kind == "lma" else "PROXY-MOBILE-IP CONNECTED"
+                name = ours.CONNECTED[ipv6, ipv4] if kind == "lma" else ours.WITHOUT_NETWORK[kind]
                 states[name] += number
     plain = {
         "In-progress calls": total,

@@ -282,7 +282,9 @@ class RefreshRequests(HostFeature):
 
             def due(call_id: int) -> float | None:
                 entry = calls.get(call_id)
-                return None if entry is None or entry.deleting else _time(entry, before, asked.get(call_id, 0))
+                if entry is None or entry.deleting:
+                    return None
+                return _time(entry, before, asked.get(call_id, 0))
 
             self._deadlines = Deadlines(due)
 

@@ -10,9 +10,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.discovery_messages import Router
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 
 #: Routers of a link that are remembered, and addresses of each: anyone on the link can make some up.
 ROUTERS, ADDRESSES = 64, 8
@@ -69,7 +69,7 @@ class HomeAgents:
             del self._learnt[link_local]
 
     def rows(self, mono: float) -> list[tuple[bytes, int, str, int]]:
-        """For an operator: address, preference, where it is from, seconds that it is good for (0: for ever)."""
+        """For an operator: address, preference, where it is from, seconds that are left (0: for ever)."""
         self.forget(mono)
         found = [(self._own.address, self._own.preference, "this one", 0)]
         found += [(each.address, each.preference, "configured", 0) for each in self._fixed]

@@ -1,8 +1,8 @@
 """Home addresses for hosts that have none yet (in the manner of RFC 5026, for hosts that use RFC 4285).
 
 RFC 5026 lets IKEv2 assign the home address. Without IKEv2 a host says by the unspecified address in its Home
-Address option that it wants one (RFC 5778 section 6.5 gives this meaning to it towards AAA); the routing header
-of the acknowledgement tells it which.
+Address option that it wants one (RFC 5778 section 6.5 gives this meaning to it towards AAA); the routing
+header of the acknowledgement tells it which.
 
 ::
 

@@ -130,11 +130,11 @@ def _home_address(policy: HostPolicy, request: HostRequest) -> Verdict | None:
             return verdicts.NOT_HIS_ADDRESS
     elif request.home in policy.owners:
         return verdicts.NOT_HIS_ADDRESS
-    if grant is not None and grant.home_address not in (b"", request.home):
-        # RFC 5778 section 6.5: without an interface identifier it is the prefix of the home address.
-        if grant.home_address[8:] != bytes(8) or grant.home_address[:8] != request.home[:8]:
-            return verdicts.NOT_HIS_ADDRESS
-    return None
+    granted = b"" if grant is None else grant.home_address
+    # RFC 5778 section 6.5: without an interface identifier it is the prefix of the home address.
+    if granted in (b"", request.home) or (granted[8:] == bytes(8) and granted[:8] == request.home[:8]):
+        return None
+    return verdicts.NOT_HIS_ADDRESS
 
 
 def _care_of(policy: HostPolicy, request: HostRequest) -> Verdict | None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import discovery_messages as icmp
-from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.mipv6.agents import HomeAgents
 from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.discovery_messages import Prefix
 from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink
 from appliance.protocols.mipv6.features import HostFeature
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.events import SendIcmp
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.reports import Budget, Reports
@@ -28,6 +28,8 @@ from appliance.protocols.timers import Now
 REPLIES_PER_SECOND, REPLIES_AT_ONCE = 20.0, 20.0
 #: RFC 4861 section 10: the first advertisements come sooner, and two of them are never closer (seconds).
 FIRST_ONES, FIRST_INTERVAL, CLOSEST, ANSWER_WITHIN = 3, 16.0, 3.0, 0.5
+#: Valid and preferred lifetime of our address in an advertisement, where it is of no home prefix.
+_LIFETIMES = 9000, 9000
 ALL_NODES = bytes.fromhex("ff020000000000000000000000000001")
 _HEAD = "home-agent-discovery/"
 REQUESTS, REPLIES = LMA.index(_HEAD + "requests-received"), LMA.index(_HEAD + "replies-sent")
@@ -206,7 +208,7 @@ class Discovery(HostFeature):
         prefixes = home_prefixes(settings)
         if not any(each.router for each in prefixes):
             # RFC 6275 section 7.2: one with the R bit there has to be, and it need not be on this link.
-            prefixes += (Prefix(settings.address, 64, 9000, 9000, on_link=False, autonomous=False, router=True),)
+            prefixes += (Prefix(settings.address, 64, *_LIFETIMES, False, False, router=True),)
         interval = 1000 * settings.mipv6_advertise_interval
         data = icmp.router_advertisement(prefixes, settings.mipv6_agent_preference, lifetime, interval)
         self._last = now.mono

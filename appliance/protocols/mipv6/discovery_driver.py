@@ -1,4 +1,4 @@
-"""The sockets of home agent discovery (RFC 6275 section 10.5): ICMPv6 144, and advertisements of the home link.
+"""The sockets of home agent discovery (RFC 6275 section 10.5), and of advertisements on the home link.
 
 ::
 
@@ -177,8 +177,9 @@ class DiscoveryPort:
     def send(self, effect: SendOnLink) -> None:
         """Send on the home link; what the host refuses is lost, the next one comes soon."""
         if self._link is not None:
+            where = socket.inet_ntop(socket.AF_INET6, effect.destination), 0
             with contextlib.suppress(OSError):
-                self._link.socket.sendto(effect.data, (socket.inet_ntop(socket.AF_INET6, effect.destination), 0))
+                self._link.socket.sendto(effect.data, where)
 
     def stop(self) -> None:
         """Close all; the kernel forgets the anycast addresses."""

@@ -138,7 +138,9 @@ def advertisement(identifier: int, prefixes: tuple[Prefix, ...], source: bytes, 
     return sealed(head + b"".join(each.octets for each in prefixes), source, home)
 
 
-def router_advertisement(prefixes: tuple[Prefix, ...], preference: int, lifetime: int, interval: int) -> bytes:
+def router_advertisement(
+    prefixes: tuple[Prefix, ...], preference: int, lifetime: int, interval: int
+) -> bytes:
     """Router Advertisement of a home agent that is nobody's default router; the checksum is the kernel's.
 
     ``lifetime`` of the home agent in seconds, 0: it is none any more; ``interval`` in milliseconds.

@@ -11,13 +11,12 @@ from appliance.protocols.mipv6.request import MCOA, HostRequest
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_O
 from appliance.protocols.mobility.options import BindingIdentifier
+from appliance.protocols.pmipv6.host_settings import CARE_OF_ADDRESSES
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings
 
 Several = dict[int, CareOf]
-#: Care-of addresses of one host where ``simul-bindings`` does not say how many.
-CARE_OF_ADDRESSES = 3
 #: Status of one option that is accepted; of the answer when an option has another.
 FINE = 0
 

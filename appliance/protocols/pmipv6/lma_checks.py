@@ -90,6 +90,11 @@ def _not_ready(policy: Policy, request: Request) -> Verdict | None:
     return verdicts.NOT_READY
 
 
+def _no_gateways(policy: Policy, request: Request) -> Verdict | None:
+    """RFC 5213 section 5.3.1: a home agent of hosts; network-based mobility is not enabled here."""
+    return verdicts.NOT_ENTITLED
+
+
 def _source(policy: Policy, request: Request) -> Verdict | None:
     """RFC 6275 section 9.2: nothing is ever sent to an address that is not unicast."""
     if not (is_unicast(request.source) and is_unicast(request.care_of)):
@@ -252,6 +257,9 @@ BEFORE_LOOK_UP: tuple[Check, ...] = (_source, _peer, _flags, _mn_id, _gateway, _
 
 #: In the place of these, while the service is shut down.
 SHUT_DOWN: tuple[Check, ...] = (_not_ready,)
+
+#: In the place of these, at a home agent that serves hosts alone.
+HOSTS_ONLY: tuple[Check, ...] = (_source, _no_gateways)
 
 #: Ordering checks; they hold at the moment of arrival, so a request that had to wait skips them later.
 FRESHNESS: tuple[Check, ...] = (_timestamp_order, _timestamp_window, _sequence)

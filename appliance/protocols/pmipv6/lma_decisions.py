@@ -107,7 +107,9 @@ class Decisions:
     def _prepare(self, settings: LmaSettings) -> None:
         self.settings = self._answers.settings = settings
         self.policy = checks.Policy(settings)
-        self._first = checks.SHUT_DOWN if settings.shutdown else checks.BEFORE_LOOK_UP
+        self._first = checks.BEFORE_LOOK_UP if settings.proxies else checks.HOSTS_ONLY
+        if settings.shutdown:
+            self._first = checks.SHUT_DOWN
         self.patience = settings.max_delay_before_new_bce_assign / 1000
         group = settings.aaa
         self._reports_denials = group is not None and settings.aaa_accounting and group.event_on_denial

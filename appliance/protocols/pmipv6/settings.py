@@ -8,12 +8,12 @@ Sources: RFC 5213 section 9 (protocol variables), RFC 5844, RFC 5845, RFC 6543; 
 of the commands as the StarOS command reference prints them.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import define, field
 
-from appliance.protocols.pmipv6.agent_settings import AgentSettings
 from appliance.protocols.pmipv6.congestion_settings import Congestion
+from appliance.protocols.pmipv6.host_settings import Association, HostSettings
 from appliance.protocols.pmipv6.option_settings import (
     AccessNetwork,
     Delegation,
@@ -84,14 +84,6 @@ class AddressPool:
     """Given to the mobile as its router (RFC 5844 section 3.3.3); never handed out."""
     group: str = ""
     static: bool = False
-
-
-@define(slots=True, kw_only=True, frozen=True)
-class Association:
-    """``mn-ha-spi``: a key that a host shares with the home agent (RFC 4285 section 5.1)."""
-
-    spi: int
-    key: bytes = field(repr=False)
 
 
 @define(slots=True, kw_only=True)
@@ -185,9 +177,12 @@ class GlobalPeer:
 
 
 @define(slots=True, kw_only=True)
-class LmaSettings(AgentSettings):
+class LmaSettings(HostSettings):
     """``lma-service NAME``. Every duration names its unit."""
 
+    kind: ClassVar[str] = "lma"
+    proxies: ClassVar[bool] = True
+    """False: gateways are not served, whatever they ask for (status 152)."""
     name: str
     context: str = ""
     address: bytes = b""
@@ -197,7 +192,8 @@ class LmaSettings(AgentSettings):
     max_subscribers: int = number(3_000_000, 0, 3_000_000)
     reg_lifetime: int = number(600, 1, 262_140, "seconds")
     simul_bindings: int = number(0, 1, 3)
-    """Sessions of one mobile, those being de-registered not counted; 0 (factory): one an interface."""
+    """Sessions that one mobile may have at a time, those being de-registered not counted; 0 (not in the
+    range, the factory state): one an interface, :data:`SESSIONS_PER_MOBILE` at most."""
     refresh_advice_option: bool = False
     refresh_interval_percent: int = number(75, 1, 99, "percent")
     alt_coa_allowed: bool = False
@@ -309,31 +305,6 @@ class LmaSettings(AgentSettings):
     """Memory of the process above which there are no new sessions; 0 (not in the range): any."""
     max_pending: int = number(10_000, 1, 10_000)
     """Updates that may wait for AAA at one time, and for another gateway's de-registration."""
-    # ---- bindings of hosts (RFC 6275, RFC 4285, RFC 5648)
-    mipv6: bool = False
-    """True: hosts may register themselves."""
-    mipv6_pools: tuple[str, ...] = ()
-    """Names of the pools that their home addresses are of."""
-    mipv6_home_link: str = ""
-    """Device on which home addresses are tested before they are bound; empty: the home link is virtual."""
-    mipv6_authentication: str = "mn-ha"
-    """``mn-ha``: one of the two authentication options in every update; ``mn-aaa-initial``,
-    ``mn-aaa-always``: the MN-AAA option in the first one, in all; ``optional``: none for a subscriber
-    without a key, whose home address is in its profile."""
-    mipv6_unauthenticated: str = "deny"
-    """What an update gets that lacks an option or whose SPI is not known: ``deny`` or ``discard``."""
-    mipv6_h_bit: str = "deny"
-    """What an update gets that is no home registration: ``deny`` or ``discard``."""
-    mipv6_mesg_id: bool = False
-    """True: replay protection by the MESG-ID option is required (RFC 4285 section 6)."""
-    mipv6_tolerance: int = number(7, 1, 65_535, "seconds")
-    """How far the MESG-ID may be from our clock."""
-    mipv6_multiple: str = "bulk"
-    """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
-    mipv6_home_and_foreign: bool = False
-    """True: a host may be at home and abroad at the same time (else 169)."""
-    mipv6_associations: tuple[Association, ...] = ()
-    """For hosts whose profile has none with the SPI."""
     # ---- tunnels
     tlv: bool = True
     """Whether the TLV header is accepted (RFC 5845 section 7.2; status 3 when it is not)."""

@@ -19,7 +19,8 @@ from appliance.protocols.mobility.options import (
 )
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import Send
-from appliance.protocols.pmipv6.settings import Association, PrefixPool, Profile
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import PrefixPool, Profile
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, POOL, World, packed
 
 HOSTS = PrefixPool(

@@ -15,7 +15,8 @@ from appliance.protocols.mobility.options import (
     MessageIdentification,
     MobileNodeIdentifier,
 )
-from appliance.protocols.pmipv6.settings import Association, Profile
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import AAA_KEY, ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI, HostWorld
 from test.protocols.mipv6.test_hosts import ADMIN, DENY, REFRESH, HostCase
 from test.protocols.pmipv6.aaa_fakes import AUTH, group

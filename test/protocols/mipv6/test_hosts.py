@@ -15,7 +15,8 @@ from appliance.protocols.mobility.options import (
     ServiceSelection,
 )
 from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure, Remove, Send
-from appliance.protocols.pmipv6.settings import Association, Profile
+from appliance.protocols.pmipv6.host_settings import Association
+from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import (
     ALICE,
     BOB,

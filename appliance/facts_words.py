@@ -1,0 +1,45 @@
+"""Words for the values of settings that several screens show."""
+
+from ipaddress import ip_address, ip_network
+
+from appliance.protocols.pmipv6.settings import LmaSettings
+
+Facts = list[tuple[str, str]]
+
+
+def switch(on: bool) -> str:
+    """Words for on and off."""
+    return "Enabled" if on else "Disabled"
+
+
+def address(packed: bytes | None) -> str:
+    """An address, or ``None``."""
+    return str(ip_address(packed)) if packed else "None"
+
+
+def network(packed: bytes, length: int) -> str:
+    """A prefix with its length."""
+    return str(ip_network((packed, length), strict=False))
+
+
+def traffic_class(value: int | None) -> str:
+    """Traffic class of outer headers."""
+    return "Copied" if value is None else f"0x{value:02x}"
+
+
+def listing(label: str, entries: list[str]) -> Facts:
+    """One fact an entry; ``None`` when there is none."""
+    return [(label, entry) for entry in entries] or [(label, "None")]
+
+
+def status(settings: LmaSettings, state: str) -> str:
+    """Service Status of an anchor; ``state`` as in ``ServicePort.state``."""
+    return "Shutdown" if settings.shutdown and state == "Started" else state
+
+
+def endpoint(settings: LmaSettings, *, accounting: bool) -> str:
+    """The endpoint that the service's AAA group has for this."""
+    group = settings.aaa
+    if group is None:
+        return "None"
+    return (group.accounting if accounting else group.authentication).endpoint or "None"
