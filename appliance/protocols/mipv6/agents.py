@@ -84,6 +84,7 @@ class HomeAgents:
         ``own``: with this home agent itself.
         """
         self.forget(mono)
+        groups: list[tuple[int, tuple[bytes, ...]]]
         groups = [(each.preference, (each.address,)) for each in self._fixed]
         groups += [(each.preference, each.addresses) for each in self._learnt.values()]
         if own:

@@ -50,7 +50,6 @@ def _discovery(
     discovery = hosts.discovery = Discovery(settings, counters, reports, sessions, random_bits)
     features.add(discovery)
     features.events[IcmpReceived] = discovery.receive
-    discovery.begin(Now(0.0, 0.0))
     prefixes = PrefixDiscovery(settings, counters, sessions, random_bits)
     features.add(prefixes)
     features.solicited = prefixes.solicited
@@ -71,3 +70,4 @@ def _messages(anchor: LocalMobilityAnchor) -> None:
     hosts.features.add(revocation, REVOCATION, BindingError.TYPE)
     # Without a Home Address option the error is only known by the care-of address.
     anchor.errors.listeners.append(revocation.elsewhere)
+    hosts.discovery.begin(Now(0.0, 0.0))

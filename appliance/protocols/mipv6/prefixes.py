@@ -156,14 +156,16 @@ class PrefixDiscovery(HostFeature):
         except DecodeError:
             values[DISCARDED] += 1
             return
-        last = self._recent.get(entry.call_id)
-        intact = icmp.intact(packet.data, home, packet.destination)
-        if self._mode == "off" or not intact or (last is not None and now.mono < last + PAUSE):
-            # RFC 6275 section 6.8 for the last; the host asks again.
+        if self._mode == "off" or not icmp.intact(packet.data, home, packet.destination):
             values[DISCARDED] += 1
             return
         # It acknowledges what was sent unasked.
         self._deliveries.pop(entry.call_id, None)
+        last = self._recent.get(entry.call_id)
+        if last is not None and now.mono < last + PAUSE:
+            # RFC 6275 section 6.8; the host asks again.
+            values[DISCARDED] += 1
+            return
         values[ADVERTISED] += 1
         self._send(entry, home, packet.source, identifier, now)
 
