@@ -8,7 +8,7 @@ from appliance.protocols.mipv6.events import AskRefresh, HostEvent, SwitchHosts
 
 
 class HostOrders:
-    """The part of a service that carries out orders about hosts; ``_driver`` and ``_core`` are the service's."""
+    """The part of a service that carries out orders about hosts."""
 
     name: str
     kind: str

@@ -11,8 +11,8 @@ from appliance.aaa_client import AaaClient
 from appliance.config_plan import device_name
 from appliance.counters import CounterSet
 from appliance.errors import ResourceError
-from appliance.host_orders import HostOrders
 from appliance.host import resident_memory
+from appliance.host_orders import HostOrders
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.ports_load import CongestionView
 from appliance.protocols.mipv6.anchor import make_anchor

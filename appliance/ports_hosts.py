@@ -26,8 +26,9 @@ class HostsPort(ServicePort, Protocol):
         """Its Home Agents List."""
 
     def switch_hosts(self, username: str, agents: tuple[bytes, ...], grace: int) -> tuple[int, str]:
-        """Send a host, or all (empty ``username``), to other home agents (RFC 5142); ``agents`` empty: those of
-        the Home Agents List.
+        """Send a host, or all (empty ``username``), to other home agents (RFC 5142).
+
+        ``agents`` empty: those of the Home Agents List.
 
         Returns how many hosts are concerned, and why it cannot be done (empty: it is).
         """

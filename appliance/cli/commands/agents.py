@@ -42,9 +42,7 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
         (service,) = cast(list[HostsPort], find(shell.system, kind, args["service"]))
         return service
 
-    @command(
-        "exec", f"show {kind}-service home-agents [ name <service:NAME> ]", help=HELP, registry=registry
-    )
+    @command("exec", f"show {kind}-service home-agents [ name <service:NAME> ]", help=HELP, registry=registry)
     def show(shell: Any, args: dict[str, Any]) -> Screen:
         services = cast(list[HostsPort], find(shell.system, kind, args.get("service", "")))
         rows = [

@@ -258,9 +258,7 @@ class HostSwitch(HostFeature):
 class RefreshRequests(HostFeature):
     """Asks hosts to refresh their bindings (RFC 6275 sections 6.1.2 and 9.5.5)."""
 
-    def __init__(
-        self, settings: LmaSettings, counters: CounterSet, sessions: Sessions, voice: Voice
-    ) -> None:
+    def __init__(self, settings: LmaSettings, counters: CounterSet, sessions: Sessions, voice: Voice) -> None:
         self._values = counters.values
         self._voice = voice
         self._sessions = sessions

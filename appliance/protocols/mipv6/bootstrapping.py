@@ -36,9 +36,7 @@ ASSIGNED = LMA.index("messages-to-hosts/home-addresses-assigned")
 class Assigner(HostFeature):
     """Chooses home addresses; the same host gets the same one, as long as it is free."""
 
-    def __init__(
-        self, counters: CounterSet, sessions: Sessions, random_bits: Callable[[int], int]
-    ) -> None:
+    def __init__(self, counters: CounterSet, sessions: Sessions, random_bits: Callable[[int], int]) -> None:
         self._values = counters.values
         self._cache = sessions.cache
         self._random_bits = random_bits

@@ -176,7 +176,9 @@ class WorldCase(SynchronousTestCase):
         """A fresh one."""
         self.world = HostWorld(**self.CHANGES)
 
-    def bring(self, data: bytes, source: bytes = CARE1, destination: bytes = ANYCAST, hops: int = 255) -> None:
+    def bring(
+        self, data: bytes, source: bytes = CARE1, destination: bytes = ANYCAST, hops: int = 255
+    ) -> None:
         """Bring an ICMPv6 message in."""
         self.world._before = self.world.counters.snapshot()
         self.world.lma.receive(IcmpReceived(data, source, destination, hops), self.world.now)
@@ -265,7 +267,9 @@ class AdvertiserTests(WorldCase):
         """Three soon, then between a third of the interval and the whole; never closer than 3 s."""
         sent = []
         for _ in range(12_000):
-            sent += [self.world.mono] * len([e for e in self.world.pass_time(0.1) if isinstance(e, SendOnLink)])
+            sent += [self.world.mono] * len(
+                [e for e in self.world.pass_time(0.1) if isinstance(e, SendOnLink)]
+            )
         gaps = [after - before for before, after in zip(sent, sent[1:], strict=False)]
         self.assertLess(gaps[0], 16.2)
         self.assertLess(gaps[1], 16.2)
@@ -279,7 +283,9 @@ class AdvertiserTests(WorldCase):
         self.assertEqual(sent.destination, ALL_NODES)
         home, own = found.prefixes
         self.assertEqual((home.prefix, home.router, home.on_link), (HOSTS.prefix, False, True))
-        self.assertEqual((own.prefix, own.router, own.on_link, own.autonomous), (LMA_ADDRESS, True, False, False))
+        self.assertEqual(
+            (own.prefix, own.router, own.on_link, own.autonomous), (LMA_ADDRESS, True, False, False)
+        )
 
     def test_solicited(self) -> None:
         """Within half a second, but not closer than 3 s to the last one."""
@@ -353,7 +359,9 @@ class PrefixTests(WorldCase):
             self.change(mipv6_prefix_valid=valid, mipv6_prefix_preferred=preferred)
             answer = self.world.host(lifetime=lifetime)
             assert answer is not None
-            self.assertEqual((answer.status, answer.lifetime), (status, lifetime), (valid, preferred, lifetime))
+            self.assertEqual(
+                (answer.status, answer.lifetime), (status, lifetime), (valid, preferred, lifetime)
+            )
         answer = self.world.host(lifetime=65_535)
         assert answer is not None
         self.assertEqual((answer.status, answer.lifetime), (1, 1001))
@@ -413,6 +421,7 @@ class PrefixTests(WorldCase):
         self.world.host()
         self.solicit(message=b"\x92\0" + data)
         seen, sent, gone = (
-            self.world.value(_PREFIXES + each) for each in ("solicitations-received", "solicited-sent", "discarded")
+            self.world.value(_PREFIXES + each)
+            for each in ("solicitations-received", "solicited-sent", "discarded")
         )
         self.assertEqual(seen, sent + gone)
