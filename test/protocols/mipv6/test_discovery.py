@@ -31,7 +31,7 @@ class AddressTests(SynchronousTestCase):
     """RFC 2526."""
 
     def test_anycast(self) -> None:
-        """Identifiers of 64 bits have the universal bit clear; others are all ones; tiny subnets have none."""
+        """Identifiers of 64 bits have the universal bit clear; others are all ones; tiny ones have none."""
         prefix = packed("2001:db8:100::")
         self.assertEqual(icmp.anycast(prefix, 64), ANYCAST)
         self.assertEqual(icmp.anycast(prefix, 112), packed("2001:db8:100::fffe"))
@@ -351,7 +351,7 @@ class PrefixTests(WorldCase):
         self.assertEqual(self.solicit(), [])
 
     def test_status_1(self) -> None:
-        """RFC 6275 section 10.3.1: deprecated before the binding ends, or invalid when it ends; units of 4 s."""
+        """RFC 6275 section 10.3.1: deprecated before the binding ends, or invalid at its end; units of 4 s."""
         for valid, preferred, lifetime, status in (
             (8000, 4000, 1000, 0), (8000, 3999, 1000, 1), (8000, 0, 1, 1), (4000, 4000, 1000, 1),
             (4004, 4003, 1000, 0), (4004, 4004, 1001, 1),
