@@ -1,7 +1,7 @@
 """A scripted host that looks for home agents and prefixes, and hears what its home agent says by itself.
 
-Run inside a namespace: ``python -m test.real.agent_host COMMAND JSON``; prints JSON. Beside what it shares with
-``test.real.mobile`` it uses nothing of the appliance.
+Run inside a namespace: ``python -m test.real.agent_host COMMAND JSON``; prints JSON. As ``test.real.mobile``,
+it uses nothing of the appliance.
 """
 
 import json

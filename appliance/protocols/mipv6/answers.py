@@ -58,6 +58,9 @@ def acknowledgement(
     if request.key:
         mh = _protected(mh, request)
     source, destination, home = request.destination, request.source, request.home
+    if not request.by_option and request.protected:
+        # Without a routing header, by the socket that IPsec is required of.
+        return SendRouted(seal(mh, source, destination), source, destination, destination)
     if not request.by_option:
         return Send(seal(mh, source, destination), source, destination)
     return SendRouted(seal(mh, source, home), source, destination, home)

@@ -57,7 +57,7 @@ class Authenticator:
             return self._by_key(request, host, first, now)
         if mn_aaa is not None:
             return ASK if self._asks else NO_ANSWER
-        return None if self._trusted(request) else verdicts.NO_OPTION
+        return None if self._trusted(request) or _covered(request) else verdicts.NO_OPTION
 
     def _by_key(
         self, request: HostRequest, host: HostBinding | None, first: bool, now: Now
@@ -98,6 +98,15 @@ class Authenticator:
             and not profile.associations
             and request.home in profile.home_addresses
         )
+
+
+def _covered(request: HostRequest) -> bool:
+    """RFC 6275 section 5.1: an association speaks for a home address; for a name only if that is its own."""
+    profile = request.profile
+    named = request.mn is not None
+    return request.protected and (
+        not named or (profile is not None and request.home in profile.home_addresses)
+    )
 
 
 def right(request: HostRequest, key: bytes) -> bool:

@@ -70,6 +70,9 @@ def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     if request.flags & BU_H and request.nonces is not None:
         return verdicts.DROP_OTHER
     at_home = request.leaves or any(each.home for each in request.identifiers)
+    if request.protected and request.lifetime and not request.alternate:
+        # RFC 6275 section 11.7.1: ESP does not cover the source of the packet.
+        return verdicts.DROP_OTHER
     if request.flags & BU_H and not request.by_option and not at_home:
         return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED

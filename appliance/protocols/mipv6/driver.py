@@ -10,12 +10,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from appliance.errors import ResourceError
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
 from appliance.protocols.mipv6.discovery_driver import DiscoveryPort
 from appliance.protocols.mipv6.events import OptionsReceived, SendOnLink, SendRouted, StopTest, TestAddress
 from appliance.protocols.mipv6.incoming import carried
+from appliance.protocols.mipv6.ipsec import ProtectedPort
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
@@ -50,6 +52,7 @@ class HostSide:
         self._sender: RoutedSender | None = None
         self._tester: AddressTester | None = None
         self._silenced = False
+        self._protected: ProtectedPort | None = None
         self._discovery = DiscoveryPort(reactor, device, tell)
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
@@ -70,7 +73,19 @@ class HostSide:
         """
         self._serve(settings.mipv6 and bool(self._address))
         if self._address:
+            self._protect(settings.mipv6 and settings.mipv6_require_ipsec)
             self._discovery.apply(settings, lambda event: self._feed(event))
+
+    def _protect(self, required: bool) -> None:
+        if required and self._protected is None:
+            try:
+                self._protected = ProtectedPort(self._reactor, self._address, lambda event: self._feed(event))
+            except ResourceError:
+                self.stop()
+                raise
+        elif not required and self._protected is not None:
+            self._protected.stop()
+            self._protected = None
 
     def _serve(self, serves: bool) -> None:
         if serves == (self._socket is not None):
@@ -112,7 +127,8 @@ class HostSide:
                 self._probe.received(lambda _event: None)(PacketReceived(data, found.home, event.destination))
 
     def _send(self, effect: SendRouted) -> None:
-        if self._sender is None or not self._sender.send(effect):
+        sender = self._protected or self._sender
+        if sender is None or not sender.send(effect):
             self._lost()
         elif self._probe is not None and effect.protocol == MOBILITY_HEADER:
             self._probe.sent(Send(effect.data, effect.source, effect.home))
@@ -120,6 +136,9 @@ class HostSide:
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
         self._discovery.stop()
+        if self._protected is not None:
+            self._protected.stop()
+            self._protected = None
         if self._tester is not None:
             self._tester.stop()
         if self._socket is not None:

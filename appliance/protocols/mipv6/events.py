@@ -32,6 +32,19 @@ class OptionsReceived(HostEvent):
 
 
 @define(slots=True)
+class ProtectedReceived(HostEvent):
+    """A message that a security association of the kernel has covered, without the headers before it."""
+
+    data: bytes
+    source: bytes
+    """What upper layers see: the home address, where there was a Home Address option."""
+    destination: bytes
+    care_of: bytes = b""
+    """Source of the packet; empty: there was no Home Address option."""
+    protocol: int = 135
+
+
+@define(slots=True)
 class SendRouted:
     """Send a mobility message to a host that is away: by a type 2 routing header (RFC 6275 section 6.4)."""
 

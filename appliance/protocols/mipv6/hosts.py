@@ -22,7 +22,14 @@ from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.bootstrapping import Assigner
-from appliance.protocols.mipv6.events import AddressTested, HostEvent, OptionsReceived, StopTest, TestAddress
+from appliance.protocols.mipv6.events import (
+    AddressTested,
+    HostEvent,
+    OptionsReceived,
+    ProtectedReceived,
+    StopTest,
+    TestAddress,
+)
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
 from appliance.protocols.mipv6.registrations import Registrations
@@ -186,6 +193,9 @@ class Hosts(Feature):
         if isinstance(event, OptionsReceived):
             self._intake.read(event, now, self.update)
             return
+        if isinstance(event, ProtectedReceived):
+            self._intake.protected(event, now, self.update)
+            return
         if not isinstance(event, AddressTested):
             self.features.events[type(event)](event, now)
             return
@@ -213,6 +223,9 @@ class Hosts(Feature):
     ) -> None:
         """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option."""
         request = HostRequest(event, message, home, now)
+        if self._settings.mipv6_require_ipsec and not request.protected:
+            self._unprotected(request, now)
+            return
         if self._settings.shutdown:
             self._discard(request, verdicts.NOT_READY)
             return
@@ -248,6 +261,13 @@ class Hosts(Feature):
             self._refuse(request, verdict, now)
         else:
             self._authentic(request, now)
+
+    def _unprotected(self, request: HostRequest, now: Now) -> None:
+        """Without a Home Address option it may be the copy of a protected one, which comes by another way."""
+        if request.by_option:
+            self._discard(request, verdicts.DROP_OTHER)
+            text = "binding updates without IPsec are discarded"
+            self._reports.notice("ipsec", text, now, self._sessions.effects)
 
     def _identify(self, request: HostRequest) -> None:
         """Who it is, and what has the home address now."""

@@ -15,10 +15,10 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.discovery_messages import ICMPV6, PREFIX_SOLICITATION
-from appliance.protocols.mipv6.events import OptionsReceived
+from appliance.protocols.mipv6.events import OptionsReceived, ProtectedReceived
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.incoming import Carried, carried
-from appliance.protocols.mipv6.request import UNSPECIFIED
+from appliance.protocols.mipv6.request import UNSPECIFIED, ProtectedPacket
 from appliance.protocols.mobility.codec import (
     MOBILITY_HEADER,
     PAYLOAD_PROTO,
@@ -85,6 +85,31 @@ class HostIntake:
             entry = self._bound(event, found.home, now)
             if entry is not None and event.data[found.offset : found.offset + 1] == _SOLICITATION:
                 self._solicited(event, found, found.home, entry, now)
+
+    def protected(self, event: ProtectedReceived, now: Now, update: Update) -> None:
+        """Take a message that IPsec has covered."""
+        source = event.care_of or event.source
+        if not (routable(event.source) and routable(source)):
+            return
+        if event.protocol == MOBILITY_HEADER:
+
+            def covered(
+                packet: PacketReceived,
+                message: BindingUpdate,
+                faults: tuple[Fault, ...],
+                home: bytes | None,
+                now: Now,
+            ) -> None:
+                packet = ProtectedPacket(packet.data, packet.source, packet.destination)
+                update(packet, message, faults, home if event.care_of else None, now)
+
+            plain = OptionsReceived(event.data, source, event.destination)
+            self._message(plain, Carried(event.source, MOBILITY_HEADER, 0), event.source, now, covered)
+        elif event.care_of and event.data[:1] == _SOLICITATION:
+            packet = OptionsReceived(event.data, source, event.destination)
+            entry = self._bound(packet, event.source, now)
+            if entry is not None:
+                self._solicited(packet, Carried(event.source, ICMPV6, 0), event.source, entry, now)
 
     def _bound(self, event: OptionsReceived, home: bytes, now: Now) -> BindingCacheEntry | None:
         """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""

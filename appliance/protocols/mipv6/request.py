@@ -66,13 +66,20 @@ _PADDING = (0, 1)
 UNSPECIFIED = bytes(16)
 
 
+class ProtectedPacket(PacketReceived):
+    """One that a security association of the kernel has covered."""
+
+    __slots__ = ()
+
+
 class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
-        "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
-        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others", "profile",
+        "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination",
+        "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed",
+        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others",
+        "profile", "protected",
         "sequence", "service", "signed", "source", "spi", "token",
     )  # fmt: skip
 
@@ -114,6 +121,10 @@ class HostRequest:
         #: Call id that AAA knows the binding by which is still to be made; 0: none.
         self.granted_call = 0
         self.token = 0
+        #: A security association of the kernel has covered it.
+        self.protected = event.__class__ is ProtectedPacket
+        #: It has an Alternate Care-of Address option.
+        self.alternate = False
         #: Options that are none of the fields.
         self.others: list[Any] = []
         #: What features add to the answer: options, flags, and a status below 128 other than 0.
@@ -127,7 +138,7 @@ class HostRequest:
             if name is not None:
                 setattr(self, name, item)
             elif item.TYPE == options.AlternateCareOfAddress.TYPE:
-                self.care_of = item.address
+                self.care_of, self.alternate = item.address, True
             elif item.TYPE == options.BindingIdentifier.TYPE:
                 self.identifiers.append(item)
             elif item.TYPE == _AUTHENTICATION and item.subtype in (MN_HA, MN_AAA):

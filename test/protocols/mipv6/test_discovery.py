@@ -351,7 +351,7 @@ class PrefixTests(WorldCase):
         self.assertEqual(self.solicit(), [])
 
     def test_status_1(self) -> None:
-        """RFC 6275 section 10.3.1: deprecated before the binding ends, or invalid at its end; units of 4 s."""
+        """RFC 6275 section 10.3.1: deprecated before the binding ends, or invalid at its end; in 4 s."""
         for valid, preferred, lifetime, status in (
             (8000, 4000, 1000, 0), (8000, 3999, 1000, 1), (8000, 0, 1, 1), (4000, 4000, 1000, 1),
             (4004, 4003, 1000, 0), (4004, 4004, 1001, 1),
