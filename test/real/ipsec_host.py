@@ -1,6 +1,6 @@
 """A scripted host whose mobility messages are in ESP (RFC 4303) with NULL encryption and HMAC-SHA1-96.
 
-Run inside a namespace: ``python -m test.real.ipsec_host JSON``; prints JSON. It uses nothing of the appliance.
+Run inside a namespace: ``python -m test.real.ipsec_host JSON``; prints JSON; without the appliance.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 It needs a kernel with Mobile IPv6 and ESP. Under one that has them (slow, but it shows the same)::
 
     ../shared/rig/guest -t 600 -m 1500 -- bash -c '
-        guest_modprobe -a tun veth esp6 mip6 xfrm_user authenc crypto_null
+        guest_modprobe -a tun veth bridge esp6 mip6 xfrm_user authenc crypto_null
         PYTHONPATH=. .venv/bin/python -m scripts.run_tests test.real.test_ipsec'
 """
 
@@ -83,7 +83,10 @@ class IpsecTests(LabTests):
     def test_only_what_is_covered(self) -> None:
         """Plain, forged, of another home address, without Alternate CoA: silence. Else ESP both ways."""
         name = self.lab.name("lma")
-        anchor = self.started(CONFIG)
+        anchor = self.appliance(CONFIG)
+        anchor.start()
+        # An emulated machine is slow.
+        anchor.wait_ready(300)
         association(name, HOME, LMA_ADDRESS, IN, HOME, LMA_ADDRESS)
         association(name, LMA_ADDRESS, HOME, OUT, LMA_ADDRESS, HOME)
         self.assertEqual(self.register(1, spi=0), {})

@@ -231,7 +231,8 @@ class HostSwitch(HostFeature):
         told, entry = self._switching.get(call_id), self._cache.calls.get(call_id)
         if told is None or entry is None:
             return False
-        advice, wait = [], told.timeout
+        wait = told.timeout
+        advice: list[Any] = []
         left = told.grace - now.mono
         if left >= 4:
             advice = [BindingRefreshAdvice(min(0xFFFF, int(left) // 4))]

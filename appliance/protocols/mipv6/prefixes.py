@@ -192,8 +192,8 @@ class PrefixDiscovery(HostFeature):
         return SHORTEST_INTERVAL + (self._random_bits(32) % span if span else 0)
 
     def _plan(self, entry: BindingCacheEntry, due: float) -> None:
-        delivery = self._deliveries[entry.call_id] = Delivery(due, self._random_bits(16))
-        self._deadlines.set(entry.call_id, delivery.due)
+        self._deliveries[entry.call_id] = Delivery(due, self._random_bits(16))
+        self._deadlines.set(entry.call_id, due)
         self.schedule(due)
 
     @property
@@ -227,8 +227,9 @@ class PrefixDiscovery(HostFeature):
 
     def _deliver(self, entry: BindingCacheEntry, delivery: Delivery, now: Now) -> None:
         last = self._recent.get(entry.call_id)
+        due = now.mono
         if last is not None and now.mono < last + PAUSE:
-            delivery.due = last + PAUSE
+            due = last + PAUSE
         elif delivery.attempts > RETRIES:
             self._values[UNANSWERED] += 1
             delivery.due = None
@@ -238,9 +239,10 @@ class PrefixDiscovery(HostFeature):
             home = entry.prefix or bytes(16)
             self._send(entry, home, entry.care_of, delivery.identifier, now)
             delivery.attempts += 1
-            delivery.due = now.mono + delivery.timeout
+            due += delivery.timeout
             delivery.timeout *= 2
         else:
             del self._deliveries[entry.call_id]
             return
-        self._deadlines.set(entry.call_id, delivery.due)
+        delivery.due = due
+        self._deadlines.set(entry.call_id, due)

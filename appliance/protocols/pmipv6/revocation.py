@@ -206,7 +206,7 @@ class Initiator:
         one = Outstanding(self._next(), trigger, flags, way, subject)
         message = BindingRevocationIndication(trigger, one.sequence, flags, named)
         mh = self.to_host(message, way, now) if way.home else encode(message)
-        one.data = sealed(mh, way.source, way.peer, way.port)
+        one.data = way.sealed(mh)
         one.timeout = self.timeout
         self.open[one.sequence] = one
         self._values[self._rows.sent] += 1

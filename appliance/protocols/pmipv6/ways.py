@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from appliance.protocols.mipv6.events import SendRouted
 from appliance.protocols.pmipv6.events import Send
+from appliance.protocols.pmipv6.pba import sealed
 
 #: UDP port of signalling over IPv4 (RFC 5844 section 4.1.3).
 SIGNALLING_PORT = 5436
@@ -22,6 +23,10 @@ class Way(NamedTuple):
     def peer(self) -> bytes:
         """What the other end is known by."""
         return self.home or self.destination
+
+    def sealed(self, mh: bytes) -> bytes:
+        """A message with its checksum, if it has one."""
+        return sealed(mh, self.source, self.peer, self.port)
 
     def send(self, data: bytes) -> Send | SendRouted:
         """The effect that sends a sealed message; to a host by a routing header (RFC 5846 section 7)."""
