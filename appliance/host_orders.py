@@ -28,7 +28,7 @@ class HostOrders:
                 origin=origin,
                 lifetime=lifetime,
             )
-            for address, preference, origin, lifetime in self._core.hosts.discovery.rows(self._clock())
+            for address, preference, origin, lifetime in self._core.hosts.parts.discovery.rows(self._clock())
         ]
 
     def switch_hosts(self, username: str, agents: tuple[bytes, ...], grace: int) -> tuple[int, str]:

@@ -93,10 +93,8 @@ class IpsecTests(LabTests):
         self.assertEqual(self.register(1, key="ff" * 20), {})
         self.assertEqual(self.register(2, home=OTHER), {})
         self.assertEqual(self.register(3, alternate=False), {})
-        self.assertIn("0", anchor.cli("show lma-service session full | grep -c Callid", check=False))
         wanted = {"status": 0, "esp": True, "home": HOME}
         self.assertEqual(self.register(4), wanted)
-        self.assertIn(HOME, anchor.cli("show lma-service session full"))
         self.assertEqual(self.register(5, lifetime=0), wanted)
         anchor.stop()
         self.assertNotIn("proto hao", run("ip", "-n", name, "xfrm", "state"))

@@ -1,6 +1,7 @@
 """An anchor that serves hosts as well as gateways: the two cores share binding cache, pools and counters."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6.agent_messages import HostSwitch, RefreshRequests, Voice
@@ -17,6 +18,14 @@ from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.revocation import REVOCATION
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
+
+
+class Parts(NamedTuple):
+    """Features of hosts that others ask."""
+
+    discovery: Discovery
+    switch: HostSwitch
+    voice: Voice
 
 
 def make_anchor(
@@ -47,27 +56,27 @@ def _discovery(
 ) -> None:
     """What hosts are told of home agents and prefixes."""
     features = hosts.features
-    discovery = hosts.discovery = Discovery(settings, counters, reports, sessions, random_bits)
+    discovery = Discovery(settings, counters, reports, sessions, random_bits)
     features.add(discovery)
     features.events[IcmpReceived] = discovery.receive
     prefixes = PrefixDiscovery(settings, counters, sessions, random_bits)
     features.add(prefixes)
     features.solicited = prefixes.solicited
     voice = Voice(sessions, hosts.key_of)
-    hosts.switch = HostSwitch(settings, counters, sessions, discovery.agents, voice)
-    features.add(hosts.switch)
-    features.events[SwitchHosts] = hosts.switch.ordered
+    switch = HostSwitch(settings, counters, sessions, discovery.agents, voice)
+    features.add(switch)
+    features.events[SwitchHosts] = switch.ordered
     refresh = RefreshRequests(settings, counters, sessions, voice)
     features.add(refresh)
     features.events[AskRefresh] = refresh.ordered
-    hosts.voice = voice
+    hosts.parts = Parts(discovery, switch, voice)
 
 
 def _messages(anchor: LocalMobilityAnchor) -> None:
     """What hosts answer to messages that they were sent."""
     hosts = anchor.hosts
-    revocation = HostRevocation(anchor.settings, anchor.revocation, hosts.voice, hosts.switch)
+    revocation = HostRevocation(anchor.settings, anchor.revocation, hosts.parts.voice, hosts.parts.switch)
     hosts.features.add(revocation, REVOCATION, BindingError.TYPE)
     # Without a Home Address option the error is only known by the care-of address.
     anchor.errors.listeners.append(revocation.elsewhere)
-    hosts.discovery.begin(Now(0.0, 0.0))
+    hosts.parts.discovery.begin(Now(0.0, 0.0))

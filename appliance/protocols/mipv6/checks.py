@@ -9,7 +9,9 @@ from collections.abc import Callable
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
 from appliance.protocols.mobility.messages import BU_H
+from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCache
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import Verdict
@@ -54,6 +56,18 @@ class HostPolicy:
 def routable(address: bytes) -> bool:
     """Whether an IPv6 address is a unicast routable one (RFC 6275 section 3.1)."""
     return is_unicast(address) and not (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
+
+
+def unreadable(policy: HostPolicy, request: HostRequest, faults: tuple[Fault, ...]) -> Verdict | None:
+    """Why an update is not even looked at."""
+    if policy.settings.shutdown:
+        return verdicts.NOT_READY
+    for fault in faults:
+        if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
+            return verdicts.DROP_MALFORMED
+        # RFC 5648 section 6.2 answers this with a status of its own.
+        request.malformed = True
+    return None
 
 
 def _addresses(policy: HostPolicy, request: HostRequest) -> Verdict | None:

@@ -11,7 +11,6 @@ Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 """
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -39,9 +38,8 @@ from appliance.protocols.mipv6.views import details
 from appliance.protocols.mipv6.waiting import Waiting, WaitingRoom
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Abandon, Account, Authorized
-from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
+from appliance.protocols.mobility.codec import Fault
 from appliance.protocols.mobility.messages import BU_L, BindingUpdate
-from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.features import Feature
@@ -103,10 +101,9 @@ class Hosts(Feature):
         self._intake = HostIntake(counters, reports, sessions, self.features)
         self._assigner = Assigner(counters, sessions, random_bits)
         self.features.add(self._assigner)
-        #: Some of them, which others ask.
-        self.discovery: Any = None
-        self.switch: Any = None
-        self.voice: Any = None
+        self.features.events[ProtectedReceived] = self._protected
+        #: Some of them (``mipv6.anchor.Parts``), which others ask.
+        self.parts: Any = None
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:
@@ -184,7 +181,7 @@ class Hosts(Feature):
     def close(self) -> None:
         """Let go of the features, which refer back to here."""
         self.features.close()
-        self.discovery = self.switch = self.voice = None
+        self.parts = None
 
     # ---- events
 
@@ -192,9 +189,6 @@ class Hosts(Feature):
         """Take in what only hosts have."""
         if isinstance(event, OptionsReceived):
             self._intake.read(event, now, self.update)
-            return
-        if isinstance(event, ProtectedReceived):
-            self._intake.protected(event, now, self.update)
             return
         if not isinstance(event, AddressTested):
             self.features.events[type(event)](event, now)
@@ -206,6 +200,9 @@ class Hosts(Feature):
             self._reports.notice("duplicate", f"home address {event.why}", now, self._sessions.effects)
             self._assigner.avoid(waiting.request.home)
             self._refuse(waiting.request, verdicts.DUPLICATE, now)
+
+    def _protected(self, event: ProtectedReceived, now: Now) -> None:
+        self._intake.protected(event, now, self.update)
 
     def reauthorize(self, entry: BindingCacheEntry) -> None:
         """RFC 5778 section 4.2: only another update of the host can authenticate it again."""
@@ -226,25 +223,14 @@ class Hosts(Feature):
         if self._settings.mipv6_require_ipsec and not request.protected:
             self._unprotected(request, now)
             return
-        if self._settings.shutdown:
-            self._discard(request, verdicts.NOT_READY)
-            return
-        for fault in faults:
-            if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
-                self._discard(request, verdicts.DROP_MALFORMED)
-                return
-            # RFC 5648 section 6.2 answers this with a status of its own.
-            request.malformed = True
-        if request.assigned:
+        verdict = checks.unreadable(self._policy, request, faults)
+        if verdict is None and request.assigned:
             verdict = self._assigner.propose(request, self._policy)
-            if verdict is not None:
-                self._refuse(request, verdict, now) if verdict.status > 0 else self._discard(request, verdict)
-                return
-        for check in checks.BEFORE:
-            verdict = check(self._policy, request)
-            if verdict is not None:
-                self._discard(request, verdict)
-                return
+        for check in checks.BEFORE if verdict is None else ():
+            verdict = verdict or check(self._policy, request)
+        if verdict is not None:
+            self._refuse(request, verdict, now)
+            return
         verdict = self.features.before(request, now)
         if verdict is not None:
             self._discard(request, verdict)
@@ -266,15 +252,14 @@ class Hosts(Feature):
         """Without a Home Address option it may be the copy of a protected one, which comes by another way."""
         if request.by_option:
             self._discard(request, verdicts.DROP_OTHER)
-            text = "binding updates without IPsec are discarded"
-            self._reports.notice("ipsec", text, now, self._sessions.effects)
+            self._reports.notice("ipsec", verdicts.NO_IPSEC, now, self._sessions.effects)
 
     def _identify(self, request: HostRequest) -> None:
         """Who it is, and what has the home address now."""
         profile = request.profile = self._policy.profile(request.mn_id, request.home)
         if not request.mn_id:
             # A host without an MN-ID is known by its profile, or by its home address.
-            request.mn_id = (profile.mn_id if profile is not None else b"") or _text(request.home)
+            request.mn_id = (profile.mn_id if profile is not None else b"") or verdicts.name_of(request.home)
         cache = self._sessions.cache
         request.entry = cache.prefixes.get(request.home) or cache.holder(request.home)
 
@@ -504,8 +489,3 @@ class Hosts(Feature):
             self._sessions.unreserve(request.granted_call)
             self._sessions.effects.append(Abandon(request.token, request.granted_call))
             request.granted_call = 0
-
-
-def _text(address: bytes) -> bytes:
-    """A packed address as the name of a host that has no other."""
-    return str(ip_address(address)).encode()

@@ -1,5 +1,6 @@
 """A Binding Update of a host with its options sorted out, and how its checks can end."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from appliance.counters import LMA
@@ -64,6 +65,14 @@ _BY_TYPE = {
 _AUTHENTICATION = options.Authentication.TYPE
 _PADDING = (0, 1)
 UNSPECIFIED = bytes(16)
+
+
+NO_IPSEC = "binding updates without IPsec are discarded"
+
+
+def name_of(address: bytes) -> bytes:
+    """A packed address as the name of a host that has no other."""
+    return str(ip_address(address)).encode()
 
 
 class ProtectedPacket(PacketReceived):
