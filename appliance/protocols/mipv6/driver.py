@@ -15,7 +15,14 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
 from appliance.protocols.mipv6.discovery_driver import DiscoveryPort
-from appliance.protocols.mipv6.events import OptionsReceived, SendOnLink, SendRouted, StopTest, TestAddress
+from appliance.protocols.mipv6.events import (
+    OptionsReceived,
+    ProtectedReceived,
+    SendOnLink,
+    SendRouted,
+    StopTest,
+    TestAddress,
+)
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.ipsec import ProtectedPort
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
@@ -79,7 +86,7 @@ class HostSide:
     def _protect(self, required: bool) -> None:
         if required and self._protected is None:
             try:
-                self._protected = ProtectedPort(self._reactor, self._address, lambda event: self._feed(event))
+                self._protected = ProtectedPort(self._reactor, self._address, self._covered)
             except ResourceError:
                 self.stop()
                 raise
@@ -116,6 +123,12 @@ class HostSide:
     def _received(self, event: OptionsReceived) -> None:
         if self._probe is not None:
             self._show(event)
+        self._feed(event)
+
+    def _covered(self, event: ProtectedReceived) -> None:
+        if self._probe is not None and event.protocol == MOBILITY_HEADER:
+            packet = PacketReceived(event.data, event.source, event.destination)
+            self._probe.received(lambda _event: None)(packet)
         self._feed(event)
 
     def _show(self, event: OptionsReceived) -> None:
