@@ -41,6 +41,7 @@ _NEW_STATE, _DELETE_STATE = 0x10, 0x11
 _AUTHENTICATION, _ENCRYPTION, _CARE_OF = 1, 2, 14
 _TRANSPORT, _ROUTE_OPTIMIZATION = 0, 2
 _IN, _OUT, _ALLOW = 0, 1, 0
+_WILD_RECEIVE = 8
 _ANY_AMOUNT = 0xFFFF_FFFF_FFFF_FFFF
 _ANY_ALGORITHM = 0xFFFF_FFFF
 _POLICY, _RECEIVE_OPTIONS, _OPTIONS, _ROUTING = 35, 58, 59, 57
@@ -72,9 +73,9 @@ def _attribute(kind: int, body: bytes) -> bytes:
 
 
 def _state(destination: bytes, protocol: int, spi: int, mode: int, attributes: bytes) -> None:
-    """``struct xfrm_usersa_info`` of a state from anybody."""
+    """``struct xfrm_usersa_info`` of a state for what comes from anybody."""
     identity = destination + struct.pack(">IB3x", spi, protocol)
-    rest = struct.pack("=12xIIHBBB7x", 0, 0, socket.AF_INET6, mode, 0, 0)
+    rest = struct.pack("=12xIIHBBB7x", 0, 0, socket.AF_INET6, mode, 0, _WILD_RECEIVE)
     body = _SELECTOR + identity + bytes(16) + _LIMITS + bytes(32) + rest
     _ask(_NEW_STATE, body + attributes, _CREATE)
 
