@@ -6,6 +6,7 @@ ends the processing, or ``None``.
 
 from collections.abc import Callable
 
+from appliance.protocols.mipv6 import discovery_messages
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
@@ -51,6 +52,15 @@ class HostPolicy:
         """Whether an address is on the home link."""
         number = int.from_bytes(address, "big")
         return any(number >> shift == prefix for shift, prefix in self.served)
+
+
+    def reserved(self, address: bytes) -> bool:
+        """Whether an address of the home link is no host's (RFC 2526, RFC 4291 section 2.6.1)."""
+        number = int.from_bytes(address, "big")
+        return any(
+            number >> shift == prefix and discovery_messages.reserved(address, 128 - shift)
+            for shift, prefix in self.served
+        )
 
 
 def routable(address: bytes) -> bool:
@@ -120,8 +130,10 @@ def _home_registration(policy: HostPolicy, request: HostRequest) -> Verdict | No
 
 
 def _home_subnet(policy: HostPolicy, request: HostRequest) -> Verdict | None:
-    """RFC 6275 section 10.3.1."""
-    return None if policy.at_home(request.home) else verdicts.NOT_HOME
+    """RFC 6275 section 10.3.1; anycast addresses of the home link are nobody's."""
+    if not policy.at_home(request.home):
+        return verdicts.NOT_HOME
+    return verdicts.NOT_HIS_ADDRESS if request.entry is None and policy.reserved(request.home) else None
 
 
 def _subscriber(policy: HostPolicy, request: HostRequest) -> Verdict | None:

@@ -381,6 +381,13 @@ class AssignmentTests(MessageCase):
         answer = self.world.host(mn=b"carol@example.org", home=NOWHERE)
         self.assertEqual(answer.status, 130)
 
+    def test_reserved(self) -> None:
+        """No host registers the anycast address of the home agents, or of the routers."""
+        for text in ("2001:db8:100:0:fdff:ffff:ffff:fffe", "2001:db8:100::"):
+            answer = self.world.host(home=packed(text))
+            assert answer is not None
+            self.assertEqual(answer.status, 129)
+
     def test_pool_of_the_subscriber(self) -> None:
         """A subscriber's pool line chooses among the served pools."""
         other = PrefixPool(
