@@ -21,6 +21,7 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     if not settings.mipv6_pools:
         text = f"{name} serves hosts, but has no home-address-pool: each of them gets status 132"
         yield Finding(section, ERROR, text)
+    yield from _routers(settings, section, name)
     wants_aaa = settings.mipv6_authentication in ("mn-aaa-initial", "mn-aaa-always")
     asks_aaa = settings.aaa is not None and bool(settings.aaa.authentication.endpoint)
     keyed = settings.mipv6_associations or any(each.associations for each in settings.profiles)
@@ -40,4 +41,20 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     odd = sum(len(one.key) != KEY_OCTETS for one in keys)
     if odd:
         text = f"{name}: {odd} of {len(keys)} mn-ha-spi keys do not have the 16 octets that RFC 4285 wants"
+        yield Finding(section, WARNING, text)
+
+
+def _routers(settings: LmaSettings, section: str, name: str) -> Iterator[Finding]:
+    """Lines about mobile routers that have no effect."""
+    if not settings.mipv6_mobile_routers:
+        if settings.mipv6_prefix_delegation:
+            text = f"{name} has dhcpv6-prefix-delegation without mobile-routers"
+            yield Finding(section, WARNING, text)
+        if any(each.network_prefixes for each in settings.profiles):
+            text = f"{name} has subscribers with mobile-network-prefix, but no mobile-routers"
+            yield Finding(section, WARNING, text)
+    elif settings.mipv6_prefix_delegation and not (
+        settings.delegation_pools or any(each.delegated for each in settings.profiles)
+    ):
+        text = f"{name} has dhcpv6-prefix-delegation without a prefix to delegate"
         yield Finding(section, WARNING, text)

@@ -27,6 +27,11 @@ def home_addresses(section: Section) -> tuple[bytes, ...]:
     return tuple(entry.args["address"] for entry in section.entries("mipv6-home-address"))
 
 
+def network_prefixes(section: Section) -> tuple[tuple[bytes, int], ...]:
+    """The mobile network prefixes of a subscriber."""
+    return tuple(entry.args["prefix"] for entry in section.entries("mobile-network-prefix"))
+
+
 def served_pools(section: Section) -> tuple[str, ...]:
     """Names of the pools that a service has home addresses of."""
     return tuple(entry.args["pool"] for entry in section.entries("mipv6 home-address-pool"))

@@ -26,6 +26,10 @@ FIXED = (
     "context", "address", "ipv4_address", "link_local", "link_layer", "user_plane_address", "user_plane_ipv4"
 )  # fmt: skip
 
+#: Of the routes of a home link's prefixes: less than the kernel's own for the link (256), so that packets for
+#: hosts that are away come to the TUN device, and those for the link by it (``tun/home_exit.py``).
+HOME_METRIC = 128
+
 Settings = LmaSettings | MagSettings
 Network = tuple[bytes, int]
 """Packed prefix and its length."""
@@ -51,6 +55,8 @@ class Route:
     prefix: bytes
     length: int
     service: str
+    metric: int = 0
+    """0: that of other routes."""
 
     @property
     def device(self) -> str:
@@ -181,7 +187,8 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
-    return settings.name, settings.bound, *pools, *delegated
+    routers = settings.mipv6, settings.mipv6_mobile_routers, settings.mipv6_prefix_delegation
+    return settings.name, settings.bound, home_networks(settings), *pools, *delegated, *routers
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
@@ -194,12 +201,24 @@ def routes(configuration: Configuration) -> dict[Route, None]:
     for settings in configuration.anchors:
         if not settings.bound:
             continue
-        for network in outermost(_networks(settings)):
+        at_home = home_networks(settings)
+        for network in (*at_home, *outermost(_networks(settings))):
             if network not in taken:
                 taken.add(network)
-                result[Route(*network, settings.name)] = None
+                result[Route(*network, settings.name, HOME_METRIC if network in at_home else 0)] = None
     configuration.derived["routes"] = result
     return result
+
+
+def home_networks(settings: LmaSettings) -> tuple[Network, ...]:
+    """What is on the real home link of a service."""
+    if not settings.mipv6 or not settings.mipv6_home_link:
+        return ()
+    return tuple(
+        (pool.prefix, pool.prefix_length)
+        for pool in settings.prefix_pools
+        if pool.name in settings.mipv6_pools
+    )
 
 
 def _networks(settings: LmaSettings) -> list[Network]:

@@ -1,4 +1,4 @@
-"""Counters of a service: the two tables and the sets of values that are counted in them.
+"""Counters of a service: the tables and the sets of values that are counted in them.
 
 Hot code resolves an index once at import and then only adds to a list::
 
@@ -12,9 +12,12 @@ that counts ever has to be told.
 from appliance.counters_hosts import MIPV6HA
 from appliance.counters_lma import LMA, SUB_REASONS
 from appliance.counters_mag import MAG
+from appliance.counters_mn import MN
 from appliance.counters_table import Row, Table, slug
 
-__all__ = ["LMA", "MAG", "MIPV6HA", "CounterSet", "Row", "Table", "deny_key", "denied_by_lma_key", "slug"]
+__all__ = [
+    "LMA", "MAG", "MIPV6HA", "MN", "CounterSet", "Row", "Table", "deny_key", "denied_by_lma_key", "slug"
+]  # fmt: skip
 
 
 class CounterSet:

@@ -23,6 +23,7 @@ def _served(settings: HostSettings) -> Facts:
     return [
         *listing("Home Address Pool", list(settings.mipv6_pools)),
         ("Home Link", settings.mipv6_home_link or "Virtual"),
+        ("Home Link Multicast", "Tunnelled" if settings.mipv6_multicast else "Not tunnelled"),
         ("MIPv6 Authentication", settings.mipv6_authentication),
         ("MN-HA Keys", str(len(settings.mipv6_associations))),
         ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),
@@ -31,7 +32,23 @@ def _served(settings: HostSettings) -> Facts:
         ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+        ("Flow Policy", settings.mipv6_flow_policy.capitalize()),
+        ("Mobile Routers", switch(settings.mipv6_mobile_routers)),
+        ("Prefix Delegation by DHCPv6", switch(settings.mipv6_prefix_delegation)),
+        ("Delegation Lifetime", f"{settings.mipv6_delegation_lifetime} seconds"),
+        *_dual_stack(settings),
         *agent_facts(settings),
+    ]
+
+
+def _dual_stack(settings: HostSettings) -> Facts:
+    if not settings.mipv6_dual_stack:
+        return [("Dual Stack", "Disabled")]
+    udp = {"nat-only": "Behind a NAT", "on-request": "Behind a NAT, or on request", "always": "Always"}
+    return [
+        ("Dual Stack", "Enabled"),
+        ("UDP Encapsulation", udp[settings.mipv6_udp]),
+        ("NAT Keepalive of Hosts", f"{settings.mipv6_nat_keepalive} seconds"),
     ]
 
 

@@ -8,7 +8,7 @@ from twisted.internet.task import LoopingCall
 
 from appliance import counters, facts, views
 from appliance.aaa_client import AaaClient
-from appliance.config_plan import device_name
+from appliance.config_plan import device_name, home_networks
 from appliance.counters import CounterSet
 from appliance.errors import ResourceError
 from appliance.host import resident_memory
@@ -61,6 +61,8 @@ class LmaService(HostOrders, Service):
     _client: AaaClient | None = None
     _routes: SingleRoutes | None = None
     _memory_look: LoopingCall | None = None
+    #: Home link, its networks, and whether multicast of it is tunnelled.
+    _home: tuple[str, tuple[tuple[bytes, int], ...], bool] = "", (), False
 
     def __init__(self, settings: LmaSettings, values: CounterSet | None = None, **tools: Any) -> None:
         """``values``: counters to go on with; ``tools`` as of :class:`Service`; no hub: no AAA."""
@@ -103,6 +105,7 @@ class LmaService(HostOrders, Service):
             others=tuple(filter(None, (settings.user_plane_address, settings.user_plane_ipv4))),
         )
         self._engine.start()
+        self._serve_home()
         self._warn_of_kernel_tunnels(Host.kernel_tunnels())
         self._routes = SingleRoutes(device_name(self.name), self._complain)
         self._driver = LmaDriver(
@@ -117,7 +120,13 @@ class LmaService(HostOrders, Service):
             self._routes,
             self.keep_peers,
             HostSide(
-                self._reactor, settings.address, self.notify, self._probe(), device_name(self.name)
+                self._reactor,
+                settings.address,
+                self.notify,
+                self._probe(),
+                device_name(self.name),
+                self._engine,
+                settings.ipv4_address,
             ),
             self._pass_to_neighbour,
         )
@@ -151,9 +160,11 @@ class LmaService(HostOrders, Service):
         self._carry(memory=resident_memory() <= self.settings.max_memory * _MEBI)
 
     def link_changed(self, name: str, is_up: bool, present: bool) -> None:
-        """Follow the tunnel device: without it nobody's packets get anywhere."""
+        """Follow the tunnel device, without which nobody's packets get anywhere, and the home link."""
         if name == device_name(self.name):
             self._carry(tunnel=is_up and present)
+        elif self._driver is not None:
+            self._driver.link_changed(name, is_up and present)
 
     def _carry(self, **changes: bool) -> None:
         """Tell the core what process and host can carry, if that is news."""
@@ -192,6 +203,17 @@ class LmaService(HostOrders, Service):
         self._driver.feed(event)
         return True
 
+    def _serve_home(self) -> None:
+        """Let packets to nodes of a real home link out there."""
+        settings = self.settings
+        if self._engine is not None:
+            link = settings.mipv6_home_link if settings.mipv6 else ""
+            wanted = link, home_networks(settings), settings.mipv6_multicast
+            if wanted != self._home:
+                # What is known of the link's groups goes with it.
+                self._home = wanted
+                self._engine.serve_home(*wanted)
+
     def _complain(self, text: str) -> None:
         self.notify(Notify("error", text))
 
@@ -202,6 +224,7 @@ class LmaService(HostOrders, Service):
             self._client.reconfigure(settings)
         if self._driver is not None:
             self._driver.reconfigure(self._known(settings))
+            self._serve_home()
             self._limit_memory()
         else:
             self._make_cores()
@@ -219,6 +242,7 @@ class LmaService(HostOrders, Service):
         """Close everything; the sessions that there are still end without a word."""
         self._stop_looking()
         self._capacity = Capacity()
+        self._home = "", (), False
         if self._routes is not None:
             self._routes.close()
             self._routes = None
@@ -265,7 +289,7 @@ class LmaService(HostOrders, Service):
 
     def congestion(self) -> CongestionView:
         """Return how congested it is."""
-        return views.congestion_view(self.name, self._core.overload)
+        return views.congestion_view(self.kind, self.name, self._core.overload)
 
     def devices(self) -> list[str]:
         """Return its TUN device."""
@@ -282,6 +306,7 @@ class LmaService(HostOrders, Service):
             anchor=address_text(entry.local),
             interface="",
             link_local=address_text(entry.link_local),
+            of_host=entry.of_host,
             service_selection=entry.service.decode("utf-8", "replace"),
             encapsulation=encapsulation_text(
                 entry.care_of,

@@ -57,6 +57,8 @@ class SessionView:
     octets_in: int
     packets_out: int
     octets_out: int
+    of_host: bool = False
+    """A host has registered it itself (RFC 6275)."""
     details: tuple[tuple[str, str], ...] = ()
     """What only some sessions have: label and text, in the order of the full screen."""
 
@@ -80,8 +82,8 @@ AGES = (60, 120, 300, 900, 3_600, 14_400, 43_200, 86_400)
 class Census:
     """How many sessions there are of each sort."""
 
-    kinds: dict[tuple[str, bool, bool], int] = field(factory=dict)
-    """By state, whether it has an IPv6 prefix, whether it has an IPv4 address."""
+    kinds: dict[tuple[str, bool, bool, bool], int] = field(factory=dict)
+    """By state, whether it has an IPv6 prefix, whether it has an IPv4 address, whether it is a host's."""
     ages: list[int] = field(factory=lambda: [0] * (len(AGES) + 1))
     """By class of ``AGES``: how long ago it was created."""
 

@@ -22,6 +22,8 @@ class CongestionFigure:
 class CongestionView:
     """Congestion control of one anchor."""
 
+    kind: str
+    """Kind of the service."""
     service: str
     enabled: bool
     action: str

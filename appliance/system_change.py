@@ -150,12 +150,12 @@ class Change:
             self._back(f"address on {address.interface}", self._call(kernel.add_address, *place))
 
     async def _add_route(self, route: Route) -> None:
-        kernel, place = self._host.kernel, (route.prefix, route.length, route.device)
+        kernel, place = self._host.kernel, (route.prefix, route.length, route.device, route.metric)
         if await kernel.add_route(*place):
             self._back(f"route to {route.device}", self._call(kernel.remove_route, *place))
 
     async def _remove_route(self, route: Route) -> None:
-        kernel, place = self._host.kernel, (route.prefix, route.length, route.device)
+        kernel, place = self._host.kernel, (route.prefix, route.length, route.device, route.metric)
         if await kernel.remove_route(*place):
             self._back(f"route to {route.device}", self._call(kernel.add_route, *place))
 

@@ -99,7 +99,7 @@ def tally(entries: Iterator[Any], wall: float) -> Iterator[Census | None]:
             yield None
         if entry is None:
             continue
-        kind = (entry.state, bool(entry.prefixes), entry.ipv4_address is not None)
+        kind = (entry.state, bool(entry.prefixes), entry.ipv4_address is not None, entry.of_host)
         kinds[kind] = kinds.get(kind, 0) + 1
         age = wall - entry.created
         place = 0
@@ -170,10 +170,11 @@ def queue_view(
     )
 
 
-def congestion_view(service: str, overload: Overload) -> CongestionView:
+def congestion_view(kind: str, service: str, overload: Overload) -> CongestionView:
     """Congestion control of an anchor."""
     settings = overload.settings
     return CongestionView(
+        kind=kind,
         service=service,
         enabled=settings.congestion_control,
         action=settings.congestion_action,

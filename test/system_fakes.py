@@ -97,7 +97,7 @@ class FakeKernel:
         """Whether it is ours."""
         return (address_text(address), interface, plen) in self._made
 
-    async def add_route(self, prefix: bytes, plen: int, device: str) -> bool:
+    async def add_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
         """The device has to be there, the route must not."""
         await self._turn("add route")
         if device not in self.machine.devices:
@@ -108,7 +108,7 @@ class FakeKernel:
         self._made.add((prefix, plen, device))
         return True
 
-    async def remove_route(self, prefix: bytes, plen: int, device: str) -> bool:
+    async def remove_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
         """Only what was added."""
         if (prefix, plen, device) not in self._made:
             return False
@@ -158,6 +158,12 @@ class FakeEngine:
         if self.place[2] is not None:
             assert self.place[2] not in self.machine.devices, "device made twice"
             self.machine.devices.add(self.place[2])
+
+    def serve_home(
+        self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
+    ) -> None:
+        """The home link that it has been given."""
+        self.home = interface, networks, multicast
 
     def stop(self) -> None:
         """The device goes, and its routes."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.config import Builder, Configuration, load, parse
 from appliance.config_memory import Memory
-from appliance.config_plan import Plan, compare, device_name, outermost
+from appliance.config_plan import HOME_METRIC, Plan, compare, device_name, outermost
 from appliance.config_tree import Section
 
 BASE = """config
@@ -76,6 +76,24 @@ class PlanTests(SynchronousTestCase):
         """The same again, also with other names of process and pools' groups, is no work for the host."""
         self.assertEqual(change(), {})
         self.assertEqual(change(("config\n", "config\nsystem hostname x\n")), {})
+
+    def test_home_link(self) -> None:
+        """The prefix of a real home link has a route of its own, before the kernel's; sessions go on."""
+        pool = "ipv6 pool {} prefix 2001:db8:{}::/64 delegated-length 128 static\n  ip pool V4"
+        base = BASE
+        for name, number in (("A", "20"), ("B", "21")):
+            base = base.replace("ip pool V4", pool.format(name, number))
+        lines = "mipv6 enable\n   mipv6 home-address-pool A\n   mag-peer"
+        base = base.replace("mag-peer", lines)
+        link = base.replace("mipv6 enable", "mipv6 enable\n   mipv6 home-link home0")
+        plan = compare(load(base, "test"), load(link, "test"))
+        self.assertEqual([each.action for each in plan.services], ["reconfigure"])
+        place = text_of(ip_address("2001:db8:20::").packed, 64)
+        gone = [(text_of(each.prefix, each.length), each.metric) for each in plan.routes_gone]
+        new = [(text_of(each.prefix, each.length), each.metric) for each in plan.routes_new]
+        self.assertEqual((gone, new), ([(place, 0)], [(place, HOME_METRIC)]))
+        back = compare(load(link, "test"), load(link.replace("mipv6 enable", "no mipv6 enable"), "test"))
+        self.assertEqual([each.metric for each in back.routes_new], [0])
 
     def test_in_place(self) -> None:
         """Timers, peers, tunnels, links and lines are given to the running service."""

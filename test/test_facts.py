@@ -54,6 +54,8 @@ OTHER: dict[str, Any] = {
     "mipv6_unauthenticated": "discard",
     "mipv6_h_bit": "discard",
     "mipv6_multiple": "single",
+    "mipv6_udp": "always",
+    "mipv6_flow_policy": "round-robin",
     "mipv6_associations": (Association(spi=256, key=bytes(16)),),
     "mipv6_prefix_discovery": "off",
     "mipv6_agents": (AgentEntry(address=ADDRESS),),

@@ -52,6 +52,8 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.pmipv6.agent_settings", 1),
     ("appliance.protocols.mipv6.discovery_driver", 4),
     ("appliance.protocols.mipv6.ipsec*", 4),
+    ("appliance.protocols.mn.settings", 1),
+    ("appliance.protocols.mn.events", 1),
     ("appliance.tun.encap", 1),
     ("appliance.protocols.diameter.settings", 1),
     ("appliance.protocols.diameter.events", 1),
@@ -85,14 +87,22 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.driver", 4),
     ("appliance.protocols.mipv6.sockets", 4),
     ("appliance.protocols.mipv6.quiet", 4),
+    ("appliance.protocols.mipv6.datagrams", 4),
     ("appliance.protocols.mipv6.addresses", 4),
+    ("appliance.protocols.mipv6.link_socket", 4),
+    ("appliance.protocols.mipv6.home_link_driver", 4),
     ("appliance.protocols.mipv6.*", 2),
     ("appliance.protocols.driver", 4),
     ("appliance.protocols.*.driver", 4),
+    ("appliance.protocols.mn.*", 2),
     ("appliance.protocols.pmipv6.*", 2),
     ("appliance.protocols.access.*", 2),
     ("appliance.tun.forwarding*", 2),
     ("appliance.tun.session", 2),
+    ("appliance.tun.flows", 2),
+    ("appliance.protocols.access.dhcpv6", 1),
+    ("appliance.protocols.access.dhcp6_server", 2),
+    ("appliance.tun.groups", 2),
     ("appliance.config*", 3),
     ("appliance.management", 3),
     ("appliance.tun.*", 4),
@@ -163,10 +173,16 @@ TWISTED = {"twisted", "zope"}
 TERMINAL_USERS = {
     f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
 }
-#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
-SHARED = ("events", "settings", "mag_policy", "ndp")
+#: What another protocol package may use: events, settings, codecs, the MAG's subscribers, and the server that
+#: delegates prefixes both to mobile routers and on access links.
+SHARED = ("events", "settings", "mag_policy", "ndp", "dhcpv6", "dhcp6_server")
 #: Host bindings stand on the anchor's binding cache and on its way of counting.
 BUILT_ON = {"mipv6": "pmipv6"}
+#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
+SHARED = ("events", "settings", "mag_policy", "ndp")
+#: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the
+#: same rules what it says about messages that it cannot use.
+BUILT_ON = {"mipv6": "pmipv6", "mn": "pmipv6"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

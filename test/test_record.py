@@ -14,6 +14,8 @@ from appliance.counters import CounterSet
 from appliance.errors import ApplianceError, ResourceError
 from appliance.protocols.diameter.settings import GroupSettings, Server, ServerGroup
 from appliance.protocols.driver import CoreDriver
+from appliance.protocols.mipv6.anchor import make_anchor
+from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
 from appliance.protocols.mobility import codec, messages, options
 from appliance.protocols.mobility.aaa import (
     ACCEPT,
@@ -25,6 +27,7 @@ from appliance.protocols.mobility.aaa import (
     Reauthorize,
     SessionEnds,
 )
+from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import (
     Install,
     Notify,
@@ -39,6 +42,9 @@ from appliance.protocols.pmipv6.events import (
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.timers import Now
 from appliance.record import Recorder, chance, from_json, replay, to_json
+from test.protocols.mipv6.fakes import CARE1, HOME, HostWorld
+
+ROOT = Path(__file__).resolve().parent.parent
 
 CONFIGURATION = """
 config
@@ -193,6 +199,35 @@ class RecordTests(SynchronousTestCase):
         self.assertLessEqual({Reach, Unreach, Account, Authorize}, {type(effect) for effect in effects})
         again = [line["effect"] for line in replay(self.configuration, self.path)]
         self.assertEqual(again, [to_json(effect) for effect in effects])
+
+    def test_home_agent(self) -> None:
+        """A home agent's run is repeated: updates of hosts and of gateways, changed settings."""
+        text = (ROOT / "etc/ha.conf").read_text()
+        configuration = load(text, "test")
+        (settings,) = configuration.home_agents
+        label, reactor = "mipv6ha ha1", Clock()
+        recorder = Recorder(self.path, 7)
+        effects: list[Any] = []
+        driver = CoreDriver(
+            reactor,
+            lambda: Now(reactor.seconds(), 1_700_000_000 + reactor.seconds()),
+            make_anchor(settings, CounterSet(counters.MIPV6HA), chance(7, label)),
+            dict.fromkeys((Send, SendRouted, Install, Remove, Notify), effects.append),
+            recorder.sink(label, "mipv6ha"),
+        )
+        world = HostWorld()
+        for changed in (settings, load(text.replace("3600", "400"), "test").home_agents[0]):
+            driver.feed(Reconfigure(changed))
+            mh = world.update()
+            packet = build_ipv6(MobilityPacket(CARE1, ANCHOR, mh, home_source=HOME))
+            driver.feed(OptionsReceived(packet[40:], CARE1, ANCHOR))
+        driver.feed(update(1_700_000_000.0, 150))
+        recorder.close()
+        self.assertEqual([type(each) for each in effects], [Install, SendRouted, SendRouted, Send])
+        again = [line["effect"] for line in replay(configuration, self.path)]
+        self.assertEqual(again, [to_json(effect) for effect in effects])
+        event = Reconfigure(settings)
+        self.assertEqual(from_json(json.loads(json.dumps(to_json(event)))), event)
 
     def test_private(self) -> None:
         """Only the owner may read a recording, and an existing file is not overwritten."""

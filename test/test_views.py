@@ -32,6 +32,7 @@ class Entry:
     prefixes: tuple[tuple[bytes, int], ...] = ((bytes(16), 64),)
     ipv4_address: bytes | None = None
     created: float = 0.0
+    of_host: bool = False
 
     def holds(self, address: bytes) -> bool:
         """By IPv4 address only."""
@@ -88,13 +89,17 @@ class TallyTests(SynchronousTestCase):
         """By state, family and age; ages at a limit are of the next class, the future is of the first."""
         found = [
             Entry(1, created=1_000.0), Entry(2, created=940.0), Entry(3, state="deleting", created=2_000.0),
-            Entry(4, prefixes=(), ipv4_address=b"\xcb\0\x71\7", created=-90_000.0),
+            Entry(4, prefixes=(), ipv4_address=b"\xcb\0\x71\7", created=-90_000.0, of_host=True),
         ]  # fmt: skip
         *pauses, census = tally(iter(found), 1_000.0)
         assert isinstance(census, Census)
         self.assertEqual(pauses, [])
-        self.assertEqual(census.kinds, {("active", True, False): 2, ("deleting", True, False): 1,
-                                        ("active", False, True): 1})  # fmt: skip
+        wanted = {
+            ("active", True, False, False): 2,
+            ("deleting", True, False, False): 1,
+            ("active", False, True, True): 1,
+        }
+        self.assertEqual(census.kinds, wanted)
         self.assertEqual(census.ages, [2, 1, 0, 0, 0, 0, 0, 0, 1])
 
     def test_slices(self) -> None:

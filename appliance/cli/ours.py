@@ -49,24 +49,24 @@ CONNECTED = {
     (False, False): "PROXY-MOBILE-IP CONNECTED",
 }
 
-#: And where the connection is not that to a packet network.
-WITHOUT_NETWORK = {"mag": "PROXY-MOBILE-IP CONNECTED", "mipv6ha": "MOBILE-IPv6 CONNECTED"}
+HOST_CONNECTED = "MOBILE-IPv6 CONNECTED"
 
 #: An anchor's sessions are the P-GW's, a gateway's are the HSGW's: beginning of the access type's name. Those
-#: of a home agent have one name, whatever addresses they have.
-ACCESS_TYPES = {"lma": "pgw-pmip", "mipv6ha": "ha-mobile-ipv6", "mag": "hsgw"}
+#: of hosts have one name, whatever addresses they have and wherever they are.
+HOST_TYPE = "ha-mobile-ipv6"
+ACCESS_TYPES = {"lma": "pgw-pmip", "mipv6ha": HOST_TYPE, "mag": "hsgw"}
 
 
-def access_type(kind: str, family: str) -> str:
+def access_type(kind: str, family: str, of_host: bool) -> str:
     """Access type of a session at a service of this kind, with addresses of this family."""
-    name = ACCESS_TYPES[kind]
-    return name if kind == "mipv6ha" else f"{name}-{family}"
+    return HOST_TYPE if of_host else f"{ACCESS_TYPES[kind]}-{family}"
 
 
 #: Letters of the subscriber list. Those of technologies and of the network type are StarOS's.
-TYPE_LETTERS = {"lma": "P", "mipv6ha": "V", "mag": "H"}
+HOST_LETTER = "V"
+TYPE_LETTERS = {"lma": "P", "mipv6ha": HOST_LETTER, "mag": "H"}
 TECHNOLOGY_LETTERS = {4: "W", 5: "M", 6: "E", 7: "U", 10: "D", 11: "X"}
-NETWORK_LETTERS = {"lma": "P", "mipv6ha": "M", "mag": "P"}
+NETWORK_LETTER, HOST_NETWORK_LETTER = "P", "M"
 #: Only the beginning of the first line is known; the rest of the legend, the heading and what the sixth
 #: letter means are ours.
 LEGEND = """\

@@ -53,10 +53,11 @@ def peer_heading(peer: str) -> str:
 class Totals:
     """How many sessions there are by state, address family and peer."""
 
-    __slots__ = ("families", "peer", "peers", "states", "total")
+    __slots__ = ("families", "heading", "peer", "peers", "states", "total")
 
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, heading: str) -> None:
         self.peer = peer
+        self.heading = heading
         self.total = 0
         self.states = Counter(dict.fromkeys(STATES, 0))
         self.families = Counter(dict.fromkeys(FAMILIES, 0))
@@ -81,7 +82,7 @@ class Totals:
             yield from columns(pairs, STEP, width)
         if self.peers:
             busiest = sorted(self.peers.items(), key=lambda item: (-item[1], item[0]))
-            headings = (Column(peer_heading(self.peer), "peer"), Column("Sessions", "sessions", right=True))
+            headings = (Column(self.heading, "peer"), Column("Sessions", "sessions", right=True))
             yield ""
             yield from TableScreen(headings, busiest).lines(width)
 
@@ -104,10 +105,12 @@ class SessionListScreen:
     """``care_of`` or ``anchor``: which end of the tunnel is the other one."""
     summary: bool = False
     """True: the totals by state, family and peer follow the list."""
+    heading: str = ""
+    """What that end is called, if not by :func:`peer_heading`."""
 
     def lines(self, width: int) -> Iterator[str | None]:
         """Yield call id, state, service, who, where, and how long still; then the totals."""
-        totals = Totals(self.peer)
+        totals = Totals(self.peer, self.heading or peer_heading(self.peer))
         for view in self.sessions:
             if view is None:
                 yield None
@@ -137,7 +140,7 @@ class SessionListScreen:
     def _headings(self) -> Iterator[str]:
         yield ours.LIST_LINE(
             "Call ID", "State", "Service", "Username", "Home Network Prefix", "IPv4 Address",
-            peer_heading(self.peer), "Time Left",
+            self.heading or peer_heading(self.peer), "Time Left",
         )  # fmt: skip
         yield ours.LIST_LINE(*("-" * count for count in ours.LIST_DASHES))
 
@@ -151,7 +154,7 @@ class SessionListScreen:
         return {"sessions": sessions, "totals": totals} if self.summary else sessions
 
     def _each(self, result: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
-        totals = Totals(self.peer)
+        totals = Totals(self.peer, self.heading or peer_heading(self.peer))
         for view in self.sessions:
             if view is None:
                 yield None
@@ -348,7 +351,7 @@ class SubscriberListScreen:
 
 def access_type(kind: str, view: SessionView) -> str:
     """Name of a session's access type, as the subscriber summary has it."""
-    return ours.access_type(kind, family(bool(view.prefixes), bool(view.ipv4_address)))
+    return ours.access_type(kind, family(bool(view.prefixes), bool(view.ipv4_address)), view.of_host)
 
 
 def family(ipv6: bool, ipv4: bool) -> str:
@@ -362,4 +365,6 @@ def _letters(kind: str, view: SessionView) -> str:
     pdn = {"ipv4": "4", "ipv6": "6"}.get(family(bool(view.prefixes), bool(view.ipv4_address)), "b")
     technology = ours.TECHNOLOGY_LETTERS.get(view.access_technology, ".")
     active = "A" if state == "active" else "D"
-    return f"{ours.TYPE_LETTERS[kind]}{technology}{call}{active}{ours.NETWORK_LETTERS[kind]}{pdn}"
+    if view.of_host:
+        return f"{ours.HOST_LETTER}{technology}{call}{active}{ours.HOST_NETWORK_LETTER}{pdn}"
+    return f"{ours.TYPE_LETTERS[kind]}{technology}{call}{active}{ours.NETWORK_LETTER}{pdn}"

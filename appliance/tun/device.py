@@ -12,12 +12,14 @@ import socket
 import struct
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.tun import native, offload
+from appliance.tun.encap import DATA_PORT
 
 TUN_PATH = "/dev/net/tun"
 TUNNEL_MODULES = ("tunnel4", "tunnel6", "gre", "ip6_gre")
@@ -31,15 +33,20 @@ TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 1, 2, 4, 8
 # <linux/sockios.h>
-SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU = 0x8913, 0x8914, 0x8922
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFMTU, SIOCSIFMTU = 0x8913, 0x8914, 0x8921, 0x8922
 IFF_UP = 1
 # <linux/if_packet.h>, <linux/in6.h>, <linux/icmpv6.h>, <linux/icmp.h>, <asm-generic/socket.h>
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 15, 23
 PACKET_MR_ALLMULTI, PACKET_MR_UNICAST = 2, 3
 IPV6_MTU, IPV6_RECVTCLASS, IPV6_AUTOFLOWLABEL, ICMP6_FILTER, IP_RECVTOS = 24, 66, 70, 1, 13
+IPV6_DSTOPTS = 59
 SOL_RAW, ICMP_FILTER = 255, 1
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 ETH_P_ALL = 3
+#: The kernel's list: address, index, length, scope, flags, name; in hexadecimal.
+ADDRESSES = Path("/proc/net/if_inet6")
+# Scope link; flags tentative and failed.
+LINK_SCOPE, UNUSABLE = 0x20, 0x40 | 0x08
 # <linux/rtnetlink.h>, <linux/netlink.h>, <linux/if_link.h>
 RTM_SETLINK, NLM_F_REQUEST, NLM_F_ACK, IFLA_TXQLEN = 19, 1, 4, 13
 
@@ -47,6 +54,11 @@ RTM_SETLINK, NLM_F_REQUEST, NLM_F_ACK, IFLA_TXQLEN = 19, 1, 4, 13
 _FRAME_FILTER = [
     (0x28, 0, 0, 12), (0x15, 3, 0, 0x86DD), (0x15, 2, 0, 0x0800), (0x15, 1, 0, 0x0806),
     (0x06, 0, 0, 0), (0x06, 0, 0, 0x40000),
+]  # fmt: skip
+# Accept IPv6 to groups of global scope: ldh [12]; ldb [38]; ldb [39]; and 0x0f.
+_GROUP_FILTER = [
+    (0x28, 0, 0, 12), (0x15, 0, 6, 0x86DD), (0x30, 0, 0, 38), (0x15, 0, 4, 0xFF),
+    (0x30, 0, 0, 39), (0x54, 0, 0, 0x0F), (0x15, 0, 1, 0x0E), (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),
 ]  # fmt: skip
 # Accept no packet at all: ret 0.
 _NOTHING = [(0x06, 0, 0, 0)]
@@ -155,6 +167,21 @@ def set_queue_length(name: str, packets: int) -> None:
         raise OSError(failure, os.strerror(failure))
 
 
+def send_with_options(
+    sock: socket.socket, parts: list[bytes], header: bytes, peer: bytes, traffic_class: int
+) -> bool:
+    """Send by a raw IPv6 socket behind a Destination Options header; False when the host refuses."""
+    controls = [
+        (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, traffic_class.to_bytes(4, "little")),
+    ]
+    try:
+        sock.sendmsg(parts, controls, 0, (str(ip_address(peer)), 0))
+    except OSError:
+        return False
+    return True
+
+
 class System:
     """The host as the engine uses it."""
 
@@ -222,7 +249,7 @@ class System:
             raise explain(error, f"access interface {interface}") from None
         return PacketDevice(sock, interface)
 
-    def open_raw(self, local: bytes, protocol: int) -> socket.socket:
+    def open_raw(self, local: bytes, protocol: int, port: int = DATA_PORT) -> socket.socket:
         """A raw (or, for protocol 17, UDP) socket for tunnel packets at ``local``; raises ResourceError.
 
         One for fragments (44) only sends: what comes is made whole by the kernel before we get it.
@@ -244,12 +271,67 @@ class System:
                     native.attach_filter(sock.fileno(), _NOTHING)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
-            sock.bind((text, 5437 if protocol == socket.IPPROTO_UDP else 0))
+            sock.bind((text, port if protocol == socket.IPPROTO_UDP else 0))
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
+            what = f"protocol {protocol}" if protocol != socket.IPPROTO_UDP else f"UDP port {port}"
+            raise explain(error, f"tunnel socket for {what} at {text}") from None
         return sock
+
+    def open_groups(self, interface: str) -> PacketDevice:
+        """A packet socket that gets what goes to groups of global scope on a device; raises ResourceError."""
+        sock = None
+        try:
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+            native.attach_filter(sock.fileno(), _GROUP_FILTER)
+            sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            member = struct.pack("iHH8s", socket.if_nametoindex(interface), PACKET_MR_ALLMULTI, 0, b"")
+            sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
+            self.large_buffers(sock)
+            # All protocols: only so it also hears what this host sends there itself.
+            sock.bind((interface, ETH_P_ALL))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, f"home link {interface}") from None
+        return PacketDevice(sock, interface)
+
+    @staticmethod
+    def link_address(interface: str) -> bytes:
+        """An IPv6 address that a device has and that has passed its test; link-local if there is one."""
+        found = []
+        for line in ADDRESSES.read_text().splitlines():
+            address, _, _, scope, flags, name = line.split()
+            if name == interface and not int(flags, 16) & UNUSABLE:
+                found.append((int(scope, 16) != LINK_SCOPE, bytes.fromhex(address)))
+        return min(found)[1] if found else b""
+
+    def open_whole(self, interface: str) -> socket.socket:
+        """A raw socket that sends whole IPv6 packets by one device only; raises ResourceError."""
+        sock = None
+        try:
+            sock = socket.socket(
+                socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW
+            )
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            self.large_buffers(sock)
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise explain(error, f"home link {interface}") from None
+        return sock
+
+    @staticmethod
+    def link_mtu(interface: str) -> int:
+        """The MTU of a device, octets; that of every IPv6 link if it is gone."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                answer = fcntl.ioctl(control, SIOCGIFMTU, struct.pack("16s24x", interface.encode()))
+        except OSError:
+            return 1280
+        mtu: int = struct.unpack_from("i", answer, 16)[0]
+        return mtu
 
     def open_icmp(self, local: bytes | None, version: int) -> socket.socket:
         """A raw ICMP socket that gets destination-type errors; without an address: for sending only."""

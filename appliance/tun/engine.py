@@ -24,19 +24,19 @@ from appliance.protocols.pmipv6.events import Install
 from appliance.tun import native, offload
 from appliance.tun import packet as ip
 from appliance.tun.access import AccessLink
-from appliance.tun.device import Reader, System, TunDevice
+from appliance.tun.device import Reader, System, TunDevice, send_with_options
 from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
-from appliance.tun.offload import HEADER_SIZE, Coalescer
-from appliance.tun.session import Path, Session
+from appliance.tun.home_exit import HomeExit
+from appliance.tun.home_multicast import HomeMulticast
+from appliance.tun.offload import Coalescer
+from appliance.tun.session import HOSTS, Path, Session
+from appliance.tun.tun_reader import tun_reader
 
-#: Packets of one read from the TUN device; a super-packet counts once.
-TUN_READS = 32
 #: Calls of recvmmsg in one wake-up.
 BATCHES = 4
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
-IPV6_DSTOPTS = 59
 
 
 class Engine:
@@ -88,6 +88,9 @@ class Engine:
             others,
         )
         self.tun: TunDevice | None = None
+        #: The way to the nodes of a real home link; ``None``: there is none.
+        self.home: HomeExit | None = None
+        self.multicast: HomeMulticast | None = None
         self.sum16 = native.fast_sum()
         self.now = 0.0
         self._links: dict[str, AccessLink] = {}
@@ -141,7 +144,7 @@ class Engine:
         if self._role == LMA:
             self.tun = self._system.open_tun(self._tun_name or "", self._tun_mtu(self._path_mtu))
             self._to_tun = Coalescer(self._writer(self.tun), self.sum16)
-            self._watch(self.tun.fileno(), self._read_tun)
+            self._watch(self.tun.fileno(), tun_reader(self, self.tun))
 
     def reconfigure(self, path_mtu: int, traffic_class: int | None, local_routing: bool) -> None:
         """Go on with other values, arguments as of the constructor; sessions and their counts stay.
@@ -174,6 +177,7 @@ class Engine:
         self._senders.clear()
         self._icmp.clear()
         self._to_tun = None
+        self.serve_home("", ())
         if self.tun is not None:
             self.tun.close()
             self.tun = None
@@ -185,13 +189,19 @@ class Engine:
 
     def install(self, effect: Install) -> None:
         """Make or replace the forwarding entry of a session."""
-        self.forwarding.install(effect)
+        if self.multicast is None:
+            self.forwarding.install(effect)
+        else:
+            old = self.forwarding.sessions.get(effect.call_id)
+            self.multicast.came(self.forwarding.install(effect), None if old is None else old.peer)
         if effect.keepalive:
             self._arm()
 
     def remove(self, call_id: int) -> None:
         """Take the forwarding entry of a session away."""
-        self.forwarding.remove(call_id)
+        session = self.forwarding.remove(call_id)
+        if self.multicast is not None and session is not None:
+            self.multicast.went(session)
 
     def tunnel(self, call_id: int) -> tuple[int, int]:
         """UDP port of the peer (0: not known, or no UDP) and MTU of the path of a session; zeros for none."""
@@ -201,16 +211,12 @@ class Engine:
     def usage(self, call_id: int) -> tuple[int, int, int, int]:
         """Packets and octets from the mobile, packets and octets to it; zeros for no such session."""
         session = self.forwarding.sessions.get(call_id)
-        if session is None:
-            return 0, 0, 0, 0
-        return session.packets_up, session.octets_up, session.packets_down, session.octets_down
+        return (0, 0, 0, 0) if session is None else session.usage()
 
     def over_rate(self, call_id: int) -> tuple[int, int] | None:
         """Packets from and to the mobile that were over the session's bit rates; ``None``: it has none."""
         session = self.forwarding.sessions.get(call_id)
-        if session is None or session.policer is None:
-            return None
-        return session.policer.up.dropped, session.policer.down.dropped
+        return None if session is None else session.over_rate()
 
     def drops(self) -> dict[str, int]:
         """Packets that were not forwarded and have no counter of their own, by cause."""
@@ -219,6 +225,30 @@ class Engine:
             for name, count in sender.failures.items():
                 found[f"send {name}"] = found.get(f"send {name}", 0) + count
         return found
+
+    def serve_hosts(self, sender: native.SendBatch | None) -> None:
+        """Have what hosts get in UDP (RFC 5555) go by this; ``None``: they get nothing."""
+        self._senders.pop((HOSTS, ip.UDP), None)
+        if sender is not None:
+            self._senders[HOSTS, ip.UDP] = sender
+
+    def serve_home(
+        self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
+    ) -> None:
+        """What comes for these networks (prefix, length) and for nobody's session goes out on a device.
+
+        Without a device there is no home link. ``multicast``: hosts that are away may have groups of it.
+        """
+        for each in (self.home, self.multicast):
+            if each is not None:
+                each.close()
+        self.home = HomeExit(self._system, self.forwarding, interface) if interface else None
+        self.forwarding.set_home(networks if interface else ())
+        self.multicast = None
+        if interface and multicast:
+            tools = self.segments, self.to_tunnel, self.flush, self.clock
+            self.multicast = HomeMulticast(self._reactor, self._system, self.forwarding, interface, *tools)
+        self.forwarding.members = None if self.multicast is None else self.multicast.heard
 
     # ---- access links
 
@@ -273,7 +303,10 @@ class Engine:
         if session.marking is not None:
             tos = session.marking & 0xFC | tos & ip.ECN_MASK
         octets = 0
-        sender = self._senders[session.local or row.outer, row.protocol]
+        sender = self._senders.get((session.local or row.outer, row.protocol))
+        if sender is None:
+            self.forwarding.drop("hosts not served")
+            return
         if row.outer == 4:
             sender.allow_fragments(session.may_fragment(first))
         elif len(first) + (session.overhead6 if version6 else session.overhead4) > session.path.mtu:
@@ -319,25 +352,15 @@ class Engine:
         return to
 
     def _limited(self, session: Session, segments: list[bytes], tos: int) -> bool:
-        """RFC 2473 section 4.1.1 (b): a packet with a limit goes out with one that is one lower.
-
-        False: it has none. Rare, so one call per packet is good enough.
-        """
+        """RFC 2473 section 4.1.1 (b): a limit goes out one lower; False: the packet has none. Rare."""
         limit = encapsulation_limit(segments[0])
         if not limit or session.row6.outer != 6:
             return False
-        # The kernel writes the first octet.
-        header = limit_header(0, limit - 1)
-        controls = [
-            (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
-            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
-        ]
+        header = limit_header(0, limit - 1)  # The kernel writes the first octet.
         sock = self._raw[session.local or 6, session.row6.protocol]
         for segment in segments:
             shim = session.row6.shim(len(segment), session.send_key)
-            try:
-                sock.sendmsg([shim, segment], controls, 0, (str(ip_address(session.peer)), 0))
-            except OSError:
+            if not send_with_options(sock, [shim, segment], header, session.peer, tos):
                 self.forwarding.drop("send error")
         return True
 
@@ -383,6 +406,11 @@ class Engine:
                 self._senders[session.local or row.outer, row.protocol].add(shim + packet, to, 0)
         self.flush()
 
+    def from_tunnel(self, packet: bytes) -> None:
+        """LMA: queue a packet for the TUN device; :meth:`flush` writes it."""
+        if self._to_tun is not None:
+            self._to_tun.add(packet)
+
     def to_mobile(self, session: Session, packet: bytes) -> None:
         """MAG: queue a packet for a session's access link; :meth:`flush` writes it."""
         link = self._links.get(session.interface)
@@ -410,38 +438,6 @@ class Engine:
                 self.forwarding.drop("tun write error")
 
         return write
-
-    def _read_tun(self) -> None:
-        tun = self.tun
-        if tun is None:
-            return
-        now = self.clock()
-        outbound = self.forwarding.outbound
-        for _ in range(TUN_READS):
-            try:
-                data = tun.read()
-            except OSError:
-                # An operator took the device down.
-                self.forwarding.drop("tun read error")
-                break
-            if not data:
-                break
-            packet = data[HEADER_SIZE:]
-            if data[:2] == b"\0\0":
-                session = outbound(packet, len(packet), now)
-                if session is not None:
-                    self.to_tunnel(session, [packet])
-                continue
-            header = offload.read_header(data)
-            largest = offload.segment_size(packet, header) if header.gso_type else len(packet)
-            session = outbound(packet, largest, now)
-            if session is not None:
-                segments = self.segments(packet, header)
-                if segments:
-                    self.to_tunnel(session, segments)
-                else:
-                    self.forwarding.drop("malformed")
-        self.flush()
 
     def _tunnel_reader(self, outer: int, protocol: int, fd: int) -> Callable[[], None]:
         kind = "6" if outer == 6 else "udp" if protocol == ip.UDP else "4"

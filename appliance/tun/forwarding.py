@@ -26,6 +26,7 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
+from appliance.tun.flows import lane_of
 from appliance.tun.forwarding_table import Table
 from appliance.tun.session import Answer, Path, RateLimit, Session
 
@@ -71,6 +72,10 @@ class Forwarding(Table):
         self._traffic_class = traffic_class
         self._local_routing = local_routing
         self._answers: list[Answer] = []
+        #: (shift, number) of the networks of a home link.
+        self._home: tuple[tuple[int, int], ...] = ()
+        #: Takes packets to groups that come out of tunnels; arguments: outer source, packet, now.
+        self.members: Callable[[bytes, bytes, float], bool] | None = None
         self._limit = RateLimit()
         index = counters.table.index
         self._values = counters.values
@@ -98,6 +103,44 @@ class Forwarding(Table):
         self._local_routing = local_routing
         self.set_path_mtu(path_mtu)
 
+    def set_home(self, networks: tuple[tuple[bytes, int], ...]) -> None:
+        """Networks (prefix, length) that are on a home link: other nodes have the addresses of no session."""
+        self._home = tuple(
+            (128 - length, int.from_bytes(prefix, "big") >> (128 - length)) for prefix, length in networks
+        )
+
+    def _on_home_link(self, address: bytes) -> bool:
+        number = int.from_bytes(address, "big")
+        return len(address) == 16 and any(number >> shift == prefix for shift, prefix in self._home)
+
+    def is_at_home(self, session: Session) -> bool:
+        """Whether a session is that of a host whose home address is on the home link."""
+        first = session.heads if isinstance(session.heads, bytes) else b"".join(session.heads[:1])
+        return len(first) == 16 and self._on_home_link(first)
+
+    def may_enter(self, session: Session, packet: bytes, largest: int, now: float) -> bool:
+        """LMA: whether a packet to a group may go into the tunnel of a session."""
+        return self._enter(session, packet, largest, packet[8:24], None, now) is not None
+
+    def stays(self, packet: bytes) -> bool:
+        """LMA: whether a packet that :meth:`outbound` has refused is for another node of the home link."""
+        if not self._home or not ip.length_fits(packet):
+            return False
+        source, destination = ip.addresses(packet)
+        if ip.link_scope(source) or ip.group(source) or ip.group(destination):
+            return False
+        return self._on_home_link(destination) and self.owner(destination) is None
+
+    def unreachable(self, packet: bytes, why: str, now: float) -> None:
+        """Drop an IPv6 packet and tell its source that the address cannot be reached."""
+        self.drop(why)
+        self._answer(packet, (1, 3, 0), None, now)
+
+    def too_big(self, packet: bytes, mtu: int, now: float) -> None:
+        """Drop an IPv6 packet and tell its source that no more than ``mtu`` octets can go."""
+        self.drop("too-big")
+        self._answer(packet, (2, 0, max(mtu, ip.IPV6_MINIMUM_MTU)), None, now)
+
     def take(self) -> list[Answer]:
         """The ICMP errors to send since the last call."""
         answers, self._answers = self._answers, []
@@ -122,10 +165,14 @@ class Forwarding(Table):
             return None
         session = self.owner(destination)
         if session is None:
+            if self._home and self._on_home_link(destination):
+                return None
             self.drop("no-session")
             # RFC 5213 section 5.6.2: a prefix without a binding is not reachable.
             self._answer(packet, (1, 3, 0) if len(source) == 16 else (3, 1, 0), None, now)
             return None
+        if session.spread:
+            session = lane_of(session, packet)
         return self._enter(session, packet, largest, source, None, now)
 
     def from_mobile(
@@ -225,12 +272,14 @@ class Forwarding(Table):
     # ---- in from the tunnel
 
     def inbound(
-        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0
-    ) -> tuple[Session, bytes] | None:
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0,
+        of_host: bool = False,
+    ) -> tuple[Session, bytes] | None:  # fmt: skip
         """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
 
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
-        header's source address and traffic class, ``port`` is the UDP source port.
+        header's source address and traffic class, ``port`` is the UDP source port; ``of_host``: it came to
+        port 4191.
         """
         key = None
         size = len(data)
@@ -254,19 +303,32 @@ class Forwarding(Table):
             session = self._keys.get((source, key))
             if session is not None and not session.owns(mobile):
                 session = None
+        members = self.members
+        # RFC 6275 section 10.4.3: reports come from a link-local address.
+        if session is None and members is not None and other[0] == 0xFF and members(source, packet, now):
+            return None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
-        if (
-            session is None
-            or (session.peer != source and source not in session.others)
+        way = session
+        if session is not None and (
+            (session.peer != source and source not in session.others)
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
-        ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
+        ):
+            way = session.takes(source, row, key)
+        if session is None or way is None:
             self._values[self._no_session] += 1
             return None
         if port:
-            if port != session.path.port and self.role == LMA:
+            if of_host or way.host_port:
+                # RFC 5555 section 4.2: a host's port is that of its last update; another may be anybody's.
+                found = session.by_host_port(source, port) if of_host else None
+                if found is None:
+                    self._values[self._no_session] += 1
+                    return None
+                way = found
+            elif port != way.path.port and way.peer == source and self.role == LMA:
                 # A NAT stands between: the session's packets come from the port that leads back.
-                self.follow(session.path, port)
+                self.follow(way.path, port)
             if mobile == other:
                 self.drop(KEEP_ALIVE)
                 return None
@@ -285,7 +347,7 @@ class Forwarding(Table):
             packet = marked
         counts, values, size = self._rows[row], self._values, len(packet)
         values[counts[0]] += 1
-        values[counts[1]] += size + (session.overhead6 if row.inner == 6 else session.overhead4)
+        values[counts[1]] += size + (way.overhead6 if row.inner == 6 else way.overhead4)
         if self.role == LMA:
             session.packets_up += 1
             session.octets_up += size
@@ -299,6 +361,16 @@ class Forwarding(Table):
         session.packets_down += 1
         session.octets_down += size
         return session, changed
+
+    def from_host(
+        self, source: bytes, data: bytes, tos: int, now: float, port: int
+    ) -> tuple[Session, bytes] | None:
+        """The same for what came to UDP port 4191."""
+        if len(data) < 2:
+            # RFC 5555 section 4.3 has updates for this; some remind a NAT by one octet, or by none.
+            self.drop(KEEP_ALIVE)
+            return None
+        return self.inbound(4, ip.UDP, source, data, tos, now, port, of_host=True)
 
     # ---- ICMP
 
@@ -376,8 +448,9 @@ class Forwarding(Table):
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
-        session = self.owner(source if self.role == MAG else destination)
-        if session is None or session.path is not path:
+        whole = self.owner(source if self.role == MAG else destination)
+        session = None if whole is None else whole.by_path(path)
+        if session is None:
             return False
         back = session if self.role == MAG else None
         if len(source) == 16:

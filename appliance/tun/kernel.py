@@ -161,14 +161,19 @@ class Kernel:
             entry, what, self._netlink.addr, index=index, address=text, prefixlen=plen, **extra
         )
 
-    async def add_route(self, prefix: bytes, plen: int, device: str) -> bool:
-        """Lead a prefix (packed) to a device; False: the route was there. Raises ResourceError."""
+    async def add_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
+        """Lead a prefix (packed) to a device; False: the route was there. Raises ResourceError.
+
+        ``metric`` 0: the kernel's own choice.
+        """
         index = self._index(device)
         text = f"{ip_address(prefix)}/{plen}"
         entry = {"do": "route", "route": text, "device": device}
         family = socket.AF_INET6 if len(prefix) == 16 else socket.AF_INET
+        extra = {"priority": metric} if metric else {}
+        what = f"route {text} to {device}"
         return await self._change(
-            entry, f"route {text} to {device}", self._netlink.route, dst=text, oif=index, family=family
+            entry, what, self._netlink.route, dst=text, oif=index, family=family, **extra
         )
 
     async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:
@@ -180,8 +185,11 @@ class Kernel:
         wanted = _address(interface, address, plen)
         return any(wanted.items() <= entry.items() for entry in self._done)
 
-    async def remove_route(self, prefix: bytes, plen: int, device: str) -> bool:
-        """Take a route away that :meth:`add_route` made; False: we did not. Raises ResourceError."""
+    async def remove_route(self, prefix: bytes, plen: int, device: str, metric: int = 0) -> bool:
+        """Take a route away that :meth:`add_route` made, of whatever metric; False: we did not.
+
+        Raises ResourceError.
+        """
         return await self._take_back(
             {"do": "route", "route": f"{ip_address(prefix)}/{plen}", "device": device}
         )

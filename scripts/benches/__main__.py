@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-NAMES = ("signalling", "handoff", "tunnel", "cli", "diameter", "overload")
+NAMES = ("signalling", "registration", "handoff", "tunnel", "cli", "diameter", "overload")
 
 
 def run_all(arguments: Sequence[str]) -> int:

@@ -92,7 +92,7 @@ class FakeService:
         """Count those of :meth:`sessions`."""
         census = Census()
         for view in self.sessions(wanted):
-            kind = (view.state, bool(view.prefixes), bool(view.ipv4_address))
+            kind = (view.state, bool(view.prefixes), bool(view.ipv4_address), view.of_host)
             census.kinds[kind] = census.kinds.get(kind, 0) + 1
             age = WALL - view.created
             census.ages[sum(age >= limit for limit in AGES)] += 1

@@ -56,6 +56,7 @@ POOLS = [
 
 
 CONGESTION = CongestionView(
+    kind="lma",
     service="lma1", enabled=True, action="reject", tolerance=10, wait_time=100, dropped=1_234_567, refused=42,
     figures=[
         CongestionFigure(name="message queue", value=1, unit="%", threshold=2, since=WALL - 60, entered=3),

@@ -4,6 +4,10 @@ Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command 
 
 ``register``  sends a Binding Update by Home Address option and tells the acknowledgement
 ``ping``      sends an echo request through the reverse tunnel and tells the answer out of the tunnel
+``serve``     answers echo requests that come out of the tunnel, until its standard input is closed
+``at-home``   sends a Binding Update from the home address in a frame, and tells the frame of the answer
+``multicast`` reports a group into the tunnel, and tells what comes out of it to groups, until it is closed
+``sniff``     tells the Neighbor Discovery frames that come by a device, until its standard input is closed
 ``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
 """
 
@@ -102,9 +106,8 @@ def heard(listening: list[socket.socket], seconds: float) -> Any:
             yield sock.proto, sock.recv(4096)
 
 
-def register(want: dict[str, Any]) -> dict[str, Any]:
-    """One Binding Update and what comes back within the time."""
-    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+def update(want: dict[str, Any], care_of: bytes, home: bytes, agent: bytes) -> bytes:
+    """A Binding Update, its checksum over the home address."""
     mh = bytearray(
         struct.pack(
             ">BBBBHHHH", NONE, 0, 5, 0, 0, want["sequence"], want.get("flags", 0xC000), want["lifetime"]
@@ -113,17 +116,26 @@ def register(want: dict[str, Any]) -> dict[str, Any]:
     name = want.get("mn", "").encode()
     if name:
         mh += bytes((8, 1 + len(name), 1)) + name
-    for number, address in want.get("bids", []):
+    for number, address, *flags in want.get("bids", []):
+        # The third says whether the host is at home with it.
         body = packed(address) if address else b""
         mh += pad((2 - len(mh)) % 8 if body else len(mh) % 2)
-        mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 0) + body
+        mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 128 * sum(flags)) + body
+    for prefix, length in want.get("networks", []):
+        mh += pad((4 - len(mh)) % 8) + struct.pack(">BBBB", 6, 18, 0, length) + packed(prefix)
     if "time" in want:
         # NTP: seconds since 1900, and their 2^32nd parts.
         stamp = round((time.time() + want["time"] + 2_208_988_800) * 2**32)
         mh += pad((2 - len(mh)) % 8) + struct.pack(">BBQ", 10, 8, stamp)
     mh_octets = authenticated(mh, want, care_of, home)
     check = checksum(home, agent, MH, mh_octets)
-    mh_octets = mh_octets[:4] + struct.pack(">H", check) + mh_octets[6:]
+    return mh_octets[:4] + struct.pack(">H", check) + mh_octets[6:]
+
+
+def register(want: dict[str, Any]) -> dict[str, Any]:
+    """One Binding Update and what comes back within the time."""
+    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+    mh_octets = update(want, care_of, home, agent)
     listening = sockets(care_of, ROUTING, MH, ICMP6)
     send(header(care_of, agent, OPTIONS, with_home(home, MH, mh_octets)), agent)
     result: dict[str, Any] = {"errors": []}
@@ -152,10 +164,13 @@ def acknowledgement(
         "authentic": None,
     }
     at = 12
+    found["router"] = bool(mh[7] & 0x40)
     while at < len(mh):
         if mh[at] == 0:
             at += 1
             continue
+        if mh[at] == 35:
+            found.setdefault("bids", []).append([int.from_bytes(mh[at + 2 : at + 4], "big"), mh[at + 4]])
         if mh[at] == 9 and want.get("key"):
             data = care_of + to + mh[:4] + b"\0\0" + mh[6 : at + 7]
             wanted = hmac.new(bytes.fromhex(want["key"]), data, "sha1").digest()[:12]
@@ -178,6 +193,73 @@ def ping(want: dict[str, Any]) -> dict[str, Any]:
     return {"answer": ""}
 
 
+def serve(want: dict[str, Any]) -> dict[str, Any]:
+    """Say that all is ready, answer echo requests as a host that is away, and tell from whom they came."""
+    care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
+    served, listening = [], sockets(care_of, IPV6)
+    print("ready", flush=True)
+    while listening[0] in select.select([*listening, sys.stdin], [], [])[0]:
+        data = listening[0].recv(4096)
+        if data[6] == ICMP6 and data[24:40] == home and data[40] == 128:
+            sender = data[8:24]
+            body = bytes((129, 0, 0, 0)) + data[44:]
+            body = body[:2] + struct.pack(">H", checksum(home, sender, ICMP6, body)) + body[4:]
+            send(header(care_of, agent, IPV6, header(home, sender, ICMP6, body)), agent)
+            served.append(text(sender))
+    return {"served": served}
+
+
+def at_home(want: dict[str, Any]) -> dict[str, Any]:
+    """One Binding Update from the home link, by a host that answers no Neighbor Solicitation yet."""
+    home, agent = packed(want["home"]), packed(want["agent"])
+    mh = update(want, home, home, agent)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD)) as link:
+        link.bind((want["device"], 0x86DD))
+        ours = link.getsockname()[4]
+        router = bytes.fromhex(want["router"].replace(":", ""))
+        link.send(router + ours + b"\x86\xdd" + header(home, agent, MH, mh))
+        until = time.monotonic() + want.get("wait", 1.0)
+        while (left := until - time.monotonic()) > 0:
+            if not select.select([link], [], [], left)[0]:
+                break
+            frame = link.recv(4096)
+            if frame[:6] == ours and frame[20] == MH and frame[54 + 2] == 6:
+                found = acknowledgement(frame[54:], home, agent, home, want)
+                return {**found, "destination": text(frame[38:54])}
+    return {}
+
+
+def multicast(want: dict[str, Any]) -> dict[str, Any]:
+    """Join a group by an MLDv2 report, say that all is ready; destinations and last octets of what comes."""
+    care_of, agent = packed(want["care_of"]), packed(want["agent"])
+    source, routers, group = packed("fe80::5"), packed("ff02::16"), packed(want["group"])
+    body = struct.pack(">BBHHHBBH", 143, 0, 0, 0, 1, 4, 0, 0) + group
+    body = body[:2] + struct.pack(">H", checksum(source, routers, ICMP6, body)) + body[4:]
+    packet = bytearray(header(source, routers, 0, bytes((ICMP6, 0, 5, 2, 0, 0, 1, 0)) + body))
+    packet[7] = 1
+    heard_of, listening = [], sockets(care_of, IPV6)
+    send(header(care_of, agent, IPV6, bytes(packet)), agent)
+    print("ready", flush=True)
+    while listening[0] in select.select([*listening, sys.stdin], [], [])[0]:
+        data = listening[0].recv(4096)
+        if data[24] == 0xFF:
+            heard_of.append([text(data[24:40]), data[7], data[48:].hex()])
+    return {"heard": heard_of}
+
+
+def sniff(want: dict[str, Any]) -> dict[str, Any]:
+    """Say that all is ready, and tell all frames with solicitations and advertisements of neighbours."""
+    frames: list[str] = []
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD)) as link:
+        link.bind((want["device"], 0x86DD))
+        print("ready", flush=True)
+        while link in select.select([link, sys.stdin], [], [])[0]:
+            frame = link.recv(4096)
+            if frame[20] == ICMP6 and frame[54] in (135, 136):
+                frames.append(frame.hex())
+    return {"frames": frames}
+
+
 def data(want: dict[str, Any]) -> dict[str, Any]:
     """A packet that only a host with a binding may send so (RFC 6275 section 9.3.1)."""
     care_of, home, agent = packed(want["care_of"]), packed(want["home"]), packed(want["agent"])
@@ -191,7 +273,10 @@ def data(want: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+COMMANDS = {
+    "register": register, "ping": ping, "data": data, "serve": serve, "at-home": at_home, "sniff": sniff,
+    "multicast": multicast,
+}  # fmt: skip
+
 if __name__ == "__main__":
-    print(
-        json.dumps({"register": register, "ping": ping, "data": data}[sys.argv[1]](json.loads(sys.argv[2])))
-    )
+    print(json.dumps(COMMANDS[sys.argv[1]](json.loads(sys.argv[2]))))

@@ -11,6 +11,30 @@ from test.real.common import LabTests
 ALICE = "alice@example.org"
 HOME = "2001:db8:1:100::5"
 KEY = bytes(range(16)).hex()
+#: Lines of a context: an AAA server, a group that asks it, and a user who has a key there.
+AAA = """diameter endpoint client
+origin realm example.org
+origin host lma1.example.org address 127.0.0.1
+peer aaa1.example.org realm example.org address 127.0.0.1
+exit
+diameter endpoint server
+origin realm example.org
+origin host aaa1.example.org address 127.0.0.1 accept-incoming-connections
+peer lma1.example.org
+exit
+aaa group home
+diameter authentication endpoint client
+diameter accounting endpoint client
+exit
+aaa-server home
+diameter endpoint server
+realm example.org
+user name bob@example.org
+mn-aaa spi 3 secret 0x11223344556677889900aabbccddeeff
+exit
+exit
+"""
+AAA_KEY = "11223344556677889900aabbccddeeff"
 
 
 class MobileCase(LabTests):

@@ -2,8 +2,22 @@
 
 import json
 
-from scripts.labnet import CN_ADDRESS, LMA_ADDRESS
-from test.real.mobile_case import ALICE, HOME, KEY, MobileCase
+from scripts.labnet import CN_ADDRESS, LMA_ADDRESS, MAG_ADDRESSES
+from scripts.labrun import wait_for
+from test.real.mobile_case import AAA, AAA_KEY, ALICE, HOME, KEY, MobileCase
+
+DENY = "Binding Update Deny Reasons"
+GATEWAY = f"""config
+context access
+mag-service mag1
+bind address {MAG_ADDRESSES['mag1']}
+lma-address {LMA_ADDRESS}
+access-interface acc0
+mobile-node any nai mn1@example.org interface acc0
+exit
+exit
+end
+"""
 
 CONFIG = f"""config
 context home
@@ -61,3 +75,34 @@ class HomeAgentTests(MobileCase):
         agent.cli(*lines, "no reg-lifetime", "end")
         self.assertEqual(self.register("mag1", 4, lifetime=40000)["lifetime"], 40000)
         self.assertIn("no reg-lifetime", agent.cli("show configuration"))
+
+    def test_a_gateway_is_refused(self) -> None:
+        """A proxy update gets 152 (RFC 5213 section 5.3.1), by a real gateway's own word."""
+        agent = self.started(CONFIG)
+        gateway = self.appliance(GATEWAY, "mag1")
+        gateway.start()
+        gateway.wait_ready()
+        self.lab.attach()
+        wait_for("the refusal", lambda: agent.counter("mipv6ha", DENY, "Proxy Reg Not Enabled") > 0, 10)
+        self.assertGreater(gateway.counter("mag", "Denied by LMA", "Proxy Reg Not Enabled"), 0)
+
+    def test_authorized_accounted_and_watched(self) -> None:
+        """The AAA server checks the MN-AAA option (RFC 5778) and gets a record; the tap sees the messages."""
+        text = CONFIG.replace("mipv6ha-service", AAA + "mipv6ha-service", 1)
+        agent = self.started(text.replace("home-address-pool", "aaa group home\nhome-address-pool"))
+        wait_for("the server", lambda: agent.cli("show diameter peers").count("OPEN") >= 2, 20)
+        file = self.work / "ha.pcapng"
+        agent.cli(f"capture start {file}")
+        bob = {"mn": "bob@example.org", "key": "", "aaa_key": AAA_KEY}
+        self.assertEqual(self.register("mag1", 1, **bob)["status"], 0)
+        self.assertEqual(agent.counter("mipv6ha", "MIP AAA Authentication", "Success"), 1)
+        self.assertIn("key from AAA", agent.cli("show mipv6ha-service session full"))
+        self.assertEqual(self.register("mag1", 2, **{**bob, "aaa_key": KEY})["status"], 146)
+        self.assertEqual(agent.counter("mipv6ha", "MIP AAA Authentication", "Actual Auth Failures"), 1)
+        agent.cli("capture stop all")
+        self.assertIn(b"mipv6ha-service ha1", file.read_bytes())
+        agent.cli("autoconfirm", "clear mipv6ha-service session all")
+        records = "show accounting records"
+        wait_for("the record", lambda: "bob@example.org" in agent.cli(records), 10)
+        self.assertIn("MIPv6HA Service", agent.cli("show congestion-control"))
+        self.assertIn("mipv6ha-service ha1", agent.cli("show tech-support"))

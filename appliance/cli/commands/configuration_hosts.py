@@ -113,7 +113,7 @@ def _service() -> None:
         no="home-link",
         default="home-link",
         help={
-            "home-link": "Device on which a home address is tested before it is bound (status 134)",
+            "home-link": "Device of a real home link: addresses are tested (status 134), then defended there",
             "mipv6_home_link": "Name of the device; without this line there is no real home link",
         },
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import asdict, define
 
+from appliance.cli import ours
 from appliance.cli.commands.base import date_line
 from appliance.cli.grammar import command
 from appliance.cli.render import Column, PairsScreen, Screen, TableScreen, TextScreen
@@ -39,7 +40,7 @@ def _congested(view: CongestionView) -> bool:
 
 def _pairs(view: CongestionView) -> list[tuple[str, str]]:
     return [
-        ("LMA Service", view.service),
+        (f"{ours.TITLES[view.kind]} Service", view.service),
         ("Congestion Control", "Enabled" if view.enabled else "Disabled"),
         ("Policy Action", view.action),
         ("State", "Congested" if _congested(view) else "Cleared"),
@@ -72,4 +73,6 @@ def _table(view: CongestionView) -> TableScreen:
 @command("exec", "show congestion-control", help=HELP)
 def _show(shell: Any, _args: dict[str, Any]) -> Screen:
     found = [view for service in shell.system.services() if (view := service.congestion()) is not None]
-    return CongestionScreen(found) if found else TextScreen(["No lma-service is configured"], [])
+    if found:
+        return CongestionScreen(found)
+    return TextScreen(["No lma-service and no mipv6ha-service is configured"], [])

@@ -70,7 +70,8 @@ def sessions(system: SystemPort, kind: str, form: str, which: SessionFilter) -> 
         return SessionFullScreen(found)
     if form == "counters":
         return SessionCountersScreen(found)
-    return SessionListScreen(found, PEER[kind], form == "summary")
+    heading = "Care-of Address" if kind == "mipv6ha" else ""
+    return SessionListScreen(found, PEER[kind], form == "summary", heading)
 
 
 def clear_statistics(system: SystemPort, kind: str, name: str = "") -> list[str]:

@@ -28,8 +28,8 @@ HELP = {
     "verbose": "Shows the reasons that did not occur, too",
 }
 
-#: Access type of hosts at home agents.
-HOSTS = ours.ACCESS_TYPES["mipv6ha"]
+#: Access type of hosts at home agents and anchors.
+HOSTS = ours.HOST_TYPE
 #: Columns of the last value of a line: screens of this kind are padded to the end of the field.
 LAST_VALUE = 10
 #: Lines of ``show session duration``: upper ends of ``ports.AGES``, then the rest.
@@ -54,8 +54,8 @@ def summary(censuses: dict[str, Census]) -> Screen:
     types: Counter[str] = Counter()
     active = total = 0
     for kind, census in censuses.items():
-        for (state, ipv6, ipv4), number in census.kinds.items():
-            types[ours.access_type(kind, family(ipv6, ipv4))] += number
+        for (state, ipv6, ipv4, of_host), number in census.kinds.items():
+            types[ours.access_type(kind, family(ipv6, ipv4), of_host)] += number
             total += number
             active += number if state == "active" else 0
     # The order of the vendor's screen, which lists many more access types.
@@ -148,7 +148,7 @@ def progress(censuses: dict[str, Census]) -> Screen:
     states: Counter[str] = Counter()
     active = total = 0
     for kind, census in censuses.items():
-        for (state, ipv6, ipv4), number in census.kinds.items():
+        for (state, ipv6, ipv4, of_host), number in census.kinds.items():
             total += number
             active += number if state == "active" else 0
             if state in ours.CONNECTING:
@@ -157,8 +157,8 @@ def progress(censuses: dict[str, Census]) -> Screen:
                 states["DISCONNECTING"] += number
             else:
                 # An anchor ends the connection to the packet network, a gateway is on the way to it.
-                name = ours.CONNECTED[ipv6, ipv4] if kind == "lma" else ours.WITHOUT_NETWORK[kind]
-                states[name] += number
+                name = ours.CONNECTED[ipv6, ipv4] if kind == "lma" else "PROXY-MOBILE-IP CONNECTED"
+                states[ours.HOST_CONNECTED if of_host else name] += number
     plain = {
         "In-progress calls": total,
         "In-progress active calls": active,

@@ -9,86 +9,16 @@ A packet socket and not an ICMPv6 one: the source is ``::``, and the answer goes
 are in who have the address.
 """
 
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
-
 from appliance.protocols.access import ndp
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.events import AddressTested, StopTest, TestAddress
-from appliance.tun.native import attach_filter
+from appliance.protocols.mipv6.link_socket import LinkSocket, solicitations
 
-# <linux/if_packet.h>
-SOL_PACKET, ADD_MEMBERSHIP, IGNORE_OUTGOING, ALL_MULTICAST = 263, 1, 23, 2
-IPV6 = 0x86DD
-#: Frames read in one go.
-BATCH = 32
 _MULTICAST = b"\x33\x33"
-# IPv6, Next Header 58, ICMPv6 type 135 or 136: ldh [12]; ldb [20]; ldb [54].
-_FILTER = [
-    (0x28, 0, 0, 12), (0x15, 0, 6, IPV6), (0x30, 0, 0, 20), (0x15, 0, 4, 58),
-    (0x30, 0, 0, 54), (0x15, 1, 0, 135), (0x15, 0, 1, 136), (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),
-]  # fmt: skip
-
-
-@implementer(IReadDescriptor)
-class HomeLink:
-    """A packet socket on one device; raises OSError when it cannot be had."""
-
-    def __init__(self, reactor: Any, interface: str, on_frame: Callable[[str, bytes], None]) -> None:
-        self._reactor = reactor
-        self._interface = interface
-        self._on_frame = on_frame
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        try:
-            attach_filter(self._socket.fileno(), _FILTER)
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(SOL_PACKET, IGNORE_OUTGOING, 1)
-            index = socket.if_nametoindex(interface)
-            member = struct.pack("iHH8s", index, ALL_MULTICAST, 0, b"")
-            self._socket.setsockopt(SOL_PACKET, ADD_MEMBERSHIP, member)
-            self._socket.bind((interface, IPV6))
-        except OSError:
-            self._socket.close()
-            raise
-        self.link_layer: bytes = self._socket.getsockname()[4]
-        reactor.addReader(self)
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame; raises OSError."""
-        self._socket.send(frame)
-
-    def stop(self) -> None:
-        """Close the socket."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return f"home link {self._interface}"
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
-
-    def doRead(self) -> None:
-        """Read at most ``BATCH`` frames."""
-        for _ in range(BATCH):
-            try:
-                frame = self._socket.recv(2048)
-            except OSError:
-                return
-            self._on_frame(self._interface, frame)
 
 
 class AddressTester:
@@ -100,7 +30,7 @@ class AddressTester:
     def __init__(self, reactor: Any, feed: Callable[[AddressTested], None]) -> None:
         self._reactor = reactor
         self._feed = feed
-        self._links: dict[str, HomeLink] = {}
+        self._links: dict[str, LinkSocket] = {}
         self._tests: dict[int, TestAddress] = {}
         #: Of each address on each link, the tests.
         self._wanted: dict[tuple[str, bytes], int] = {}
@@ -110,7 +40,8 @@ class AddressTester:
         try:
             link = self._links.get(test.interface)
             if link is None:
-                link = self._links[test.interface] = HomeLink(self._reactor, test.interface, self._heard)
+                link = LinkSocket(self._reactor, test.interface, self._heard, solicitations)
+                self._links[test.interface] = link
             self._tests[test.token] = test
             for address in test.addresses:
                 self._wanted[test.interface, address] = test.token

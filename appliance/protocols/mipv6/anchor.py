@@ -6,9 +6,13 @@ from typing import NamedTuple
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6.agent_messages import HostSwitch, RefreshRequests, Voice
 from appliance.protocols.mipv6.discovery import Discovery
+from appliance.protocols.mipv6.discovery_messages import ICMPV6
+from appliance.protocols.mipv6.dsmip import DualStack
 from appliance.protocols.mipv6.events import AskRefresh, IcmpReceived, SwitchHosts
+from appliance.protocols.mipv6.home_link import HomeLink
 from appliance.protocols.mipv6.host_revocation import HostRevocation
 from appliance.protocols.mipv6.hosts import Hosts
+from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
 from appliance.protocols.mipv6.prefixes import PrefixDiscovery
 from appliance.protocols.mobility.messages import BindingError
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
@@ -38,6 +42,10 @@ def make_anchor(
         settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
     ) -> Hosts:
         hosts = Hosts(settings, counters, reports, sessions, updates, random_bits)
+        HomeLink(settings, sessions, reports).join(hosts.features)
+        PrefixDelegation(settings, sessions, reports).join(hosts.features)
+        # Behind the mobile routers: it adds to the prefixes that they forward.
+        hosts.features.add(DualStack(settings, reports, sessions))
         _discovery(hosts, settings, counters, reports, sessions, random_bits)
         return hosts
 
@@ -61,7 +69,7 @@ def _discovery(
     features.events[IcmpReceived] = discovery.receive
     prefixes = PrefixDiscovery(settings, counters, sessions, random_bits)
     features.add(prefixes)
-    features.solicited = prefixes.solicited
+    features.payloads[ICMPV6] = prefixes.payload
     voice = Voice(sessions, hosts.key_of)
     switch = HostSwitch(settings, counters, sessions, discovery.agents, voice)
     features.add(switch)

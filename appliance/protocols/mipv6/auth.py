@@ -112,7 +112,7 @@ def _covered(request: HostRequest) -> bool:
 def right(request: HostRequest, key: bytes) -> bool:
     """Whether the authenticator of the MN-HA option is right."""
     data = rfc4285.covered(request.mh, request.mn_ha_at)
-    wanted = rfc4285.mn_ha_authenticator(key, request.care_of, request.signed, data)
+    wanted = rfc4285.mn_ha_authenticator(key, request.covered, request.signed, data)
     return rfc4285.same(wanted, request.mn_ha.authenticator)
 
 
@@ -123,7 +123,7 @@ def proof(request: HostRequest) -> MobileProof:
     return MobileProof(
         spi=request.mn_aaa.spi,
         authenticator=request.mn_aaa.authenticator,
-        mac_mobility_data=rfc4285.mac_mobility_data(request.care_of, request.signed, data),
+        mac_mobility_data=rfc4285.mac_mobility_data(request.covered, request.signed, data),
         timestamp=b"" if mesg_id is None else mesg_id.timestamp.to_bytes(8, "big"),
         mn_ha_spi=None if request.mn_ha is None or request.key else request.mn_ha.spi,
     )

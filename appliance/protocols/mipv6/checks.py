@@ -11,7 +11,7 @@ from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
-from appliance.protocols.mobility.messages import BU_H
+from appliance.protocols.mobility.messages import BU_H, BU_R
 from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCache
 from appliance.protocols.pmipv6.lma_checks import is_unicast
@@ -65,6 +65,9 @@ class HostPolicy:
 
 def routable(address: bytes) -> bool:
     """Whether an IPv6 address is a unicast routable one (RFC 6275 section 3.1)."""
+    # Global unicast addresses are 2000::/3.
+    if address[0] & 0xE0 == 0x20:
+        return True
     return is_unicast(address) and not (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
 
 
@@ -91,13 +94,14 @@ def _addresses(policy: HostPolicy, request: HostRequest) -> Verdict | None:
 
 def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     """RFC 6275 section 9.5.1: no Nonce Indices with H; section 10.3.1: a Home Address option."""
-    if request.flags & BU_H and request.nonces is not None:
-        return verdicts.DROP_OTHER
-    at_home = request.leaves or any(each.home for each in request.identifiers)
+    if request.flags & BU_H:
+        if request.nonces is not None:
+            return verdicts.DROP_OTHER
+        away = request.by_option or request.outer is not None
+        if not (away or request.leaves or any(each.home for each in request.identifiers)):
+            return verdicts.DROP_OTHER
     if request.protected and request.lifetime and not request.alternate:
         # RFC 6275 section 11.7.1: ESP does not cover the source of the packet.
-        return verdicts.DROP_OTHER
-    if request.flags & BU_H and not request.by_option and not at_home:
         return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED
 
@@ -126,6 +130,9 @@ def _home_registration(policy: HostPolicy, request: HostRequest) -> Verdict | No
     """An anchor is nobody's correspondent node: there is no route optimization with it."""
     if request.flags & BU_H:
         return None
+    if request.flags & BU_R:
+        # RFC 3963 section 6.2.
+        return verdicts.NO_ROUTER
     return verdicts.DROP_OTHER if policy.settings.mipv6_h_bit == "discard" else verdicts.NO_H_BIT
 
 
@@ -170,8 +177,10 @@ def _care_of(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     """A care-of address inside a home network would make a tunnel that ends in itself."""
     if request.leaves:
         return None
-    named = [each.care_of for each in request.identifiers if len(each.care_of) == 16]
-    for address in (request.care_of, *named):
+    named = [request.care_of]
+    if request.identifiers:
+        named += [each.care_of for each in request.identifiers if len(each.care_of) == 16]
+    for address in named:
         if address != request.home and policy.pools.routes(address, 128):
             return verdicts.BAD_CARE_OF
     return None

@@ -3,7 +3,7 @@
 ::
 
     Intake (P flag clear) ─┐
-    OptionsReceived ───────┴▶ HostRequest ─▶ BEFORE ─▶ authentic? ─▶ MESG-ID, sequence ─▶ AFTER ─▶ BA
+    Options-, Tunnelled- ──┴▶ HostRequest ─▶ BEFORE ─▶ authentic? ─▶ MESG-ID, sequence ─▶ AFTER ─▶ BA
                                                 │ MN-AAA                            │ new
                                         Authorize ⇄ Authorized          TestAddress ⇄ AddressTested, time
 
@@ -16,7 +16,7 @@ from typing import Any
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
-from appliance.protocols.mipv6.answers import acknowledgement
+from appliance.protocols.mipv6.answers import acknowledgement, to_link
 from appliance.protocols.mipv6.asking import Asking, proved, question, subject
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
@@ -26,13 +26,16 @@ from appliance.protocols.mipv6.events import (
     HostEvent,
     OptionsReceived,
     ProtectedReceived,
+    SendRouted,
+    SendTunnelled,
     StopTest,
     TestAddress,
+    TunnelledReceived,
 )
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
 from appliance.protocols.mipv6.registrations import Registrations
-from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mipv6.request import HostRequest, Outer
 from appliance.protocols.mipv6.several import Plan, plan
 from appliance.protocols.mipv6.views import details
 from appliance.protocols.mipv6.waiting import Waiting, WaitingRoom
@@ -41,7 +44,7 @@ from appliance.protocols.mobility.aaa import Abandon, Account, Authorized
 from appliance.protocols.mobility.codec import Fault
 from appliance.protocols.mobility.messages import BU_L, BindingUpdate
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.events import PacketReceived, Send
 from appliance.protocols.pmipv6.features import Feature
 from appliance.protocols.pmipv6.lma_aaa import GRACE, NO_ANSWER
 from appliance.protocols.pmipv6.lma_counts import (
@@ -190,6 +193,9 @@ class Hosts(Feature):
         if isinstance(event, OptionsReceived):
             self._intake.read(event, now, self.update)
             return
+        if isinstance(event, TunnelledReceived):
+            self._intake.read_tunnelled(event, now, self.update)
+            return
         if not isinstance(event, AddressTested):
             self.features.events[type(event)](event, now)
             return
@@ -217,9 +223,11 @@ class Hosts(Feature):
         faults: tuple[Fault, ...],
         home: bytes | None,
         now: Now,
+        outer: Outer | None = None,
     ) -> None:
-        """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option."""
-        request = HostRequest(event, message, home, now)
+        """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option,
+        ``outer``: the headers round the packet, if it came inside UDP."""
+        request = HostRequest(event, message, home, now, outer)
         if self._settings.mipv6_require_ipsec and not request.protected:
             self._unprotected(request, now)
             return
@@ -241,7 +249,9 @@ class Hosts(Feature):
             self._discard(request, verdicts.DROP_PENDING)
             return
         verdict = self._authenticator.check(request, now)
-        if verdict is ASK:
+        if self._updates.overload.refusing and verdict in (None, ASK) and request.entry is None:
+            self._congested(request, now)
+        elif verdict is ASK:
             self._ask(request, now)
         elif verdict is not None:
             self._refuse(request, verdict, now)
@@ -250,9 +260,22 @@ class Hosts(Feature):
 
     def _unprotected(self, request: HostRequest, now: Now) -> None:
         """Without a Home Address option it may be the copy of a protected one, which comes by another way."""
-        if request.by_option:
+        if request.by_option or request.outer is not None:
             self._discard(request, verdicts.DROP_OTHER)
             self._reports.notice("ipsec", verdicts.NO_IPSEC, now, self._sessions.effects)
+
+    def _congested(self, request: HostRequest, now: Now) -> None:
+        """Give up the update of a new host, as the operator wants it in a congestion; AAA is not asked.
+
+        No other home agent can be named in the answer: ``redirect`` is as ``reject``.
+        """
+        overload = self._updates.overload
+        if overload.settings.congestion_action == "drop":
+            overload.dropped += 1
+            self._discard(request, verdicts.DROP_CONGESTED)
+        else:
+            overload.refused += 1
+            self._refuse(request, verdicts.CONGESTED, now)
 
     def _identify(self, request: HostRequest) -> None:
         """Who it is, and what has the home address now."""
@@ -332,17 +355,16 @@ class Hosts(Feature):
         values[kind.accepted] += 1
         values[ACK_REGISTERED] += 1
         values[ACK_INITIAL] += kind is INITIAL
-        self._sessions.effects.append(
-            acknowledgement(
-                request,
-                now,
-                wanted.status or request.answer_status,
-                lifetime=lifetime,
-                # RFC 6275 section 6.2.4: less than the lifetime that is granted.
-                refresh=advice if advice < lifetime else 0,
-                statuses=wanted.statuses,
-            )
+        answer = acknowledgement(
+            request,
+            now,
+            wanted.status or request.answer_status,
+            lifetime=lifetime,
+            # RFC 6275 section 6.2.4: less than the lifetime that is granted.
+            refresh=advice if advice < lifetime else 0,
+            statuses=wanted.statuses,
         )
+        self._answer(answer)
 
     def _deregister(self, request: HostRequest, wanted: Plan, now: Now) -> None:
         """RFC 6275 section 10.3.2."""
@@ -353,7 +375,13 @@ class Hosts(Feature):
         values[ACK_DEREGISTERED] += 1
         status = wanted.status or request.answer_status
         answer = acknowledgement(request, now, status, statuses=wanted.statuses)
-        self._sessions.effects.append(answer)
+        self._answer(answer)
+
+    def _answer(self, answer: Send | SendRouted | SendTunnelled) -> None:
+        """Send it, on the home link past what we defend there."""
+        link = self._settings.mipv6_home_link
+        at_home = bool(link) and self._policy.at_home(answer.destination)
+        self._sessions.effects.append(to_link(answer, link) if at_home else answer)
 
     def _discard(self, request: HostRequest, verdict: Verdict) -> None:
         self._values[verdict.counter] += 1
@@ -388,7 +416,7 @@ class Hosts(Feature):
             statuses=statuses,
             fresh=verdict is not verdicts.REPLAYED,
         )
-        self._sessions.effects.append(answer)
+        self._answer(answer)
         if kind is INITIAL and request.key and self._reports_denials:
             # Only of a host that has proved who it is: strangers do not get to write records.
             call_id = self._sessions.reserve()

@@ -13,6 +13,9 @@ from appliance.protocols.mobility.packet import DESTINATION_OPTIONS, HOME_ADDRES
 
 _WALKED = (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS)
 _SIZE = 16
+#: How nearly all packets begin behind the first octet: a header of 24 octets with PadN and the option
+#: (RFC 6275 section 6.3: at 8n+6).
+_USUAL, _USUAL_END = bytes((2, 1, 2, 0, 0, HOME_ADDRESS, _SIZE)), 24
 
 
 class Carried(NamedTuple):
@@ -26,13 +29,18 @@ class Carried(NamedTuple):
     """Where that begins."""
 
 
-def carried(data: bytes) -> Carried:
-    """Take the extension headers off; raises DecodeError for what no node may accept.
+def carried(data: bytes, first: int = DESTINATION_OPTIONS) -> Carried:
+    """Take the extension headers off, of which ``first`` is the number of the first one.
+
+    Raises DecodeError for what no node may accept.
 
     That is a header or an option that runs past its end, a Home Address option of wrong length, and a second
     one (RFC 6275 section 6.3: at most one in a packet).
     """
-    following, offset, home = DESTINATION_OPTIONS, 0, None
+    usual = data[1:8] == _USUAL and first == DESTINATION_OPTIONS
+    if usual and len(data) >= _USUAL_END and data[0] not in _WALKED:
+        return Carried(data[8:_USUAL_END], data[0], _USUAL_END)
+    following, offset, home = first, 0, None
     while following in _WALKED:
         end = offset + 8 + 8 * data[offset + 1] if offset + 8 <= len(data) else len(data) + 1
         if end > len(data):

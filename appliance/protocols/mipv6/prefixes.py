@@ -16,7 +16,7 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import discovery_messages as icmp
 from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.discovery import home_prefixes
-from appliance.protocols.mipv6.events import SendRouted
+from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility import status as codes
@@ -38,6 +38,7 @@ REMEMBERED = 100_000
 ROUNDS = 3
 #: Bindings that are looked at, and advertisements that are sent, in one tick.
 LOOKED_AT, SENT = 2_000, 500
+_SOLICITATION = b"%c" % icmp.PREFIX_SOLICITATION
 _HEAD = "mobile-prefix-discovery/"
 SOLICITED, ADVERTISED = LMA.index(_HEAD + "solicitations-received"), LMA.index(_HEAD + "solicited-sent")
 UNSOLICITED, REPEATED = LMA.index(_HEAD + "unsolicited-sent"), LMA.index(_HEAD + "retries-sent")
@@ -147,8 +148,14 @@ class PrefixDiscovery(HostFeature):
 
     # ---- messages
 
-    def solicited(self, packet: PacketReceived, entry: BindingCacheEntry, home: bytes, now: Now) -> None:
-        """Answer a Mobile Prefix Solicitation of a host that is bound, whose address the packet came from."""
+    def payload(self, event: OptionsReceived, offset: int, entry: BindingCacheEntry, now: Now) -> None:
+        """Take ICMPv6 of a host that is bound, from where it is bound: Mobile Prefix Solicitations only."""
+        message, home = event.data[offset:], entry.prefix
+        if home is not None and message[:1] == _SOLICITATION:
+            packet = PacketReceived(message, event.source, event.destination)
+            self._solicited(packet, entry, home, now)
+
+    def _solicited(self, packet: PacketReceived, entry: BindingCacheEntry, home: bytes, now: Now) -> None:
         values = self._values
         values[SOLICITED] += 1
         try:

@@ -1,11 +1,12 @@
 """A Binding Update of a host with its options sorted out, and how its checks can end."""
 
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.counters import LMA
 from appliance.protocols.mobility import messages, options, status
 from appliance.protocols.mobility.aaa import Grant
+from appliance.protocols.mobility.rfc4285 import covered_care_of
 from appliance.protocols.pmipv6 import lma_request as common
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
@@ -23,6 +24,7 @@ def _admin(reason: str) -> Verdict:
 
 DROP_OTHER, DROP_MALFORMED = common.DROP_OTHER, common.DROP_MALFORMED
 DROP_PENDING, NOT_READY = common.DROP_AUTH_PENDING, common.NOT_READY
+DROP_CONGESTED, CONGESTED = common.DROP_CONGESTED, common.CONGESTED
 SEQUENCE, NO_SERVICE = common.SEQUENCE, common.NO_SERVICE
 NO_OPTION = _admin("mn-aaa-auth-option-missing")
 UNKNOWN_AAA_SPI = _admin("invalid-mn-aaa-option-spi")
@@ -41,6 +43,15 @@ NOT_OURS = Verdict(status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)
 DUPLICATE = Verdict(status.DUPLICATE_ADDRESS_DETECTION_FAILED)
 BAD_CARE_OF = Verdict(status.INVALID_CARE_OF_ADDRESS)
 TOO_MANY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
+#: RFC 5555 section 4.5: UDP without need; see ``dsmip``.
+FORCE_REFUSED = _admin("policy-rejected")
+FORCE_REFUSED_144 = Verdict(status.MIPV6_ID_MISMATCH)
+#: RFC 3963 section 4.2: no mobile routers here, a prefix that cannot be forwarded, one of somebody else's,
+#: none known at all.
+NO_ROUTER = Verdict(status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
+BAD_NETWORK = Verdict(status.INVALID_PREFIX)
+NOT_HIS_NETWORK = Verdict(status.NOT_AUTHORIZED_FOR_PREFIX)
+NO_NETWORK = Verdict(status.FORWARDING_SETUP_FAILED)
 MCOA = {
     code: Verdict(code)
     for code in (
@@ -81,19 +92,33 @@ class ProtectedPacket(PacketReceived):
     __slots__ = ()
 
 
+class Outer(NamedTuple):
+    """The IPv4 and UDP headers that an update came in (RFC 5555 section 4.1)."""
+
+    address: bytes
+    port: int
+    local: bytes
+    """Our own address."""
+
+
 class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination",
-        "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed",
-        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others",
-        "profile", "protected",
-        "sequence", "service", "signed", "source", "spi", "token",
+        "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered",
+        "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime",
+        "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id",
+        "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence", "service",
+        "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
-        self, event: PacketReceived, update: messages.BindingUpdate, home: bytes | None, now: Now
+        self,
+        event: PacketReceived,
+        update: messages.BindingUpdate,
+        home: bytes | None,
+        now: Now,
+        outer: Outer | None = None,
     ) -> None:
         #: The message as far as its Header Len says.
         self.mh = event.data[: 8 * event.data[1] + 8]
@@ -107,7 +132,10 @@ class HostRequest:
         self.home = event.source if home is None else home
         #: The home address that its authentication options cover; unspecified: the host wants one.
         self.signed = self.home
+        #: IPv6, or where the host is seen in the IPv4 network.
         self.care_of = event.source
+        #: What it came in; ``None``: in IPv6.
+        self.outer = outer
         self.mn: Any = None
         self.mn_id = b""
         self.mesg_id: Any = None
@@ -115,8 +143,8 @@ class HostRequest:
         self.nonces: Any = None
         self.mn_ha: Any = None
         self.mn_aaa: Any = None
-        #: Where the two authentication options stand in the message.
-        self.mn_ha_at = self.mn_aaa_at = 0
+        #: Where the MN-ID and the two authentication options stand in the message; 0: they are not there.
+        self.mn_at = self.mn_ha_at = self.mn_aaa_at = 0
         self.identifiers: list[Any] = []
         #: A Binding Identifier option has another length than 4, 8 or 20.
         self.malformed = False
@@ -139,7 +167,14 @@ class HostRequest:
         #: What features add to the answer: options, flags, and a status below 128 other than 0.
         self.answer_options: list[Any] = []
         self.answer_flags = self.answer_status = 0
+        #: Mobile network prefixes that it registers; empty: it is no mobile router's, or of one without any.
+        self.networks: tuple[tuple[bytes, int], ...] = ()
         self._sort(update.options)
+        #: The care-of address that the authentication options cover.
+        self.covered = self.care_of
+        if outer is not None:
+            self.covered = covered_care_of(self.said or b"", self.care_of)
+            self.care_of = outer.address
 
     def _sort(self, items: list[Any]) -> None:
         for item in items:
@@ -175,6 +210,19 @@ class HostRequest:
             self.home, self.by_option = self.signed, False
 
     @property
+    def said(self) -> bytes | None:
+        """The IPv4 care-of address that the host says it has; ``None``: it says nothing of it.
+
+        RFC 5648 section 8.1: a Binding Identifier option stands for the IPv4 Care-of Address option.
+        """
+        for item in (*self.others, *self.identifiers):
+            if item.__class__ is options.IPv4CareOfAddress:
+                return bytes(item.address)
+            if item.__class__ is options.BindingIdentifier and len(item.care_of) == 4:
+                return bytes(item.care_of)
+        return None
+
+    @property
     def leaves(self) -> bool:
         """Whether it is a de-registration: lifetime 0, or the host is at home (RFC 6275 section 9.5.1)."""
         return not self.lifetime or (self.care_of == self.home and not self.identifiers)
@@ -185,7 +233,7 @@ class HostRequest:
         MN-HA before MN-AAA, one of each, and nothing but padding behind the last of them. Notes their places.
         """
         places: list[int] = []
-        last = identified = -1
+        last = identified = 0
         mh, at = self.mh, 12
         while at < len(mh):
             kind = mh[at]
@@ -196,6 +244,7 @@ class HostRequest:
             if kind not in _PADDING:
                 last = at
             at += 1 if kind == 0 else 2 + mh[at + 1]
+        self.mn_at = identified
         if not places:
             return True
         kinds = [mh[place + 2] for place in places]

@@ -18,14 +18,17 @@ from zope.interface import implementer
 from appliance.errors import ResourceError
 from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
 from appliance.protocols.mobility.packet import routed
-from appliance.protocols.rawsock import BATCH, enlarge_buffers, explain
+from appliance.protocols.rawsock import enlarge_buffers, explain
+from appliance.protocols.smallbatch import HEAD, NAME, SmallBatch
 from appliance.tun.native import attach_filter
 
 _log = Logger()
 
 DESTINATION_OPTIONS, WHOLE_PACKETS = 60, 255
-#: Room for the extension headers and the longest mobility message.
-LARGEST = 8192
+#: Where the address is in ``struct sockaddr_in6``.
+_ADDRESS = 8
+#: Text forms remembered for destinations; strangers can fill it, so it is emptied when full.
+REMEMBERED = 4096
 #: Seconds between two log lines about packets that raised an exception.
 SILENCE = 10.0
 # A Home Address option needs 24 octets, so a header of 8 or 16 is none, unless another one follows: tunnel
@@ -46,6 +49,7 @@ class OptionsSocket:
         self._address = address
         self._on_packet = on_packet
         self._silent_until = 0.0
+        self._batch = SmallBatch()
         self._name = f"raw socket for destination options on {ip_address(address)}"
         sock = None
         try:
@@ -82,15 +86,17 @@ class OptionsSocket:
         self.stop()
 
     def doRead(self) -> None:
-        """Read at most ``BATCH`` packets and hand each over."""
-        for _ in range(BATCH):
+        """Read one batch of packets and hand each over."""
+        batch, address = self._batch, self._address
+        try:
+            heads, names, sizes = batch.receive(self._socket.fileno())
+        except OSError:
+            return
+        for number, size in enumerate(sizes):
+            data = heads[number * HEAD : number * HEAD + size] if size <= HEAD else batch.whole(number)
+            at = number * NAME + _ADDRESS
             try:
-                data, sender = self._socket.recvfrom(LARGEST)
-            except OSError:
-                return
-            source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-            try:
-                self._on_packet(OptionsReceived(data, source, self._address))
+                self._on_packet(OptionsReceived(data, names[at : at + 16], address))
             except Exception:  # noqa: BLE001
                 # One packet must not make the reactor close the socket for everybody.
                 self._stumbled()
@@ -112,12 +118,22 @@ class RoutedSender:
             raise ResourceError(explain(error, "raw socket for whole IPv6 packets")) from error
         self._socket.setblocking(False)
         enlarge_buffers(self._socket)
+        self._names: dict[bytes, tuple[str, int]] = {}
 
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses."""
         packet = routed(effect.data, effect.source, effect.destination, effect.home, effect.protocol)
+        return self.send_packet(packet, effect.destination)
+
+    def send_packet(self, packet: bytes, destination: bytes) -> bool:
+        """Send a whole packet; False when the host refuses."""
+        name = self._names.get(destination)
+        if name is None:
+            if len(self._names) >= REMEMBERED:
+                self._names.clear()
+            name = self._names[destination] = socket.inet_ntop(socket.AF_INET6, destination), 0
         try:
-            self._socket.sendto(packet, (socket.inet_ntop(socket.AF_INET6, effect.destination), 0))
+            self._socket.sendto(packet, name)
         except OSError:
             return False
         return True

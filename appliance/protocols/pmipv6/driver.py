@@ -206,6 +206,7 @@ class LmaDriver:
         for sock in self._signalling.sockets:
             sock.sort_by(self._core.sieve, self.feed)
         self.serve_hosts(self._core.settings)
+        self._serve_home_link(self._core.settings)
         self._signalling.start()
         self._meter.start()
 
@@ -222,6 +223,16 @@ class LmaDriver:
     def reconfigure(self, settings: LmaSettings) -> None:
         """Give the core other settings."""
         self.feed(Reconfigure(settings))
+        self._serve_home_link(settings)
+
+    def _serve_home_link(self, settings: LmaSettings) -> None:
+        if self._hosts is not None:
+            self._hosts.home_link(settings.mipv6_home_link if settings.mipv6 else "")
+
+    def link_changed(self, name: str, is_up: bool) -> None:
+        """A device of the host has come, gone or changed."""
+        if self._hosts is not None:
+            self._hosts.link_changed(name, is_up)
 
     def _send(self, effect: Send) -> None:
         sent = self._signalling is not None and self._signalling.send(effect)

@@ -1,7 +1,8 @@
 """Prefixes for the network behind a mobile router, at the gateway (RFC 7148 section 5.1).
 
-What is asked for stands in the configuration: the static deployment of section 3.2.3. Section 5.1.3 is for
-gateways that are DHCPv6 delegating routers or relays, which this one is not. Packets from and to the prefixes
+What is asked for stands in the configuration, and is asked for with the session. A mobile router that asks by
+DHCPv6 is told what its session has (``access/dhcp6_link.py``): the gateway is the delegating router of
+section 5.1.3.1, but a Solicit or Release does not make it ask the anchor. Packets from and to the prefixes
 are the tunnel engine's work: they belong to the session, so its ingress filter and its routes hold for them
 (section 5.1.4).
 """

@@ -1,6 +1,7 @@
 """The binding update list of a MAG (RFC 5213 section 6.1)."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from attrs import define, field
 
@@ -27,6 +28,9 @@ class BindingUpdateListEntry:
 
     Times are monotonic seconds, except ``created`` and ``updated`` (seconds since 1970).
     """
+
+    of_host: ClassVar[bool] = False
+    """Hosts that register themselves are not a gateway's."""
 
     call_id: int
     mn_id: bytes

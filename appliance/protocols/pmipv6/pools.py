@@ -442,7 +442,10 @@ class HomePools:
         """Whether a network is reached by the route of a pool or of a profile's prefix."""
         if len(prefix) == 4:
             return any(pool.covers(prefix) for pool in self.addresses)
-        return any(pool.covers(prefix) for pool in self.prefixes) or (prefix, length) in self._fixed
+        for pool in self.prefixes:
+            if pool.covers(prefix):
+                return True
+        return (prefix, length) in self._fixed
 
     def give_back_prefix(self, prefix: bytes, length: int) -> None:
         """Return a prefix to its pool; one that no pool covers (a profile's own) is left alone."""

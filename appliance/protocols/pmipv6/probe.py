@@ -28,6 +28,16 @@ class Probe:
         self._kind = kind
         self._service = service
 
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants to know."""
+        return self._tap.listening
+
+    def came(self, event: PacketReceived) -> None:
+        """Tell of a message that was received."""
+        if self._tap.listening:
+            self._message(INBOUND, event)
+
     def received(self, feed: Callable[[PacketReceived], None]) -> Callable[[PacketReceived], None]:
         """A ``feed`` that tells of each message before it gives it on."""
         tap = self._tap

@@ -7,10 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import MIPV6HA, CounterSet
 from appliance.protocols.mipv6.anchor import make_anchor
+from appliance.protocols.mipv6.answers import acknowledgement
+from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mipv6.settings import HomeAgentSettings
-from appliance.protocols.mobility.messages import BU_A, BU_P
-from appliance.protocols.pmipv6.events import Install, Reconfigure
-from test.protocols.mipv6.fakes import HostWorld
+from appliance.protocols.mobility.codec import decode
+from appliance.protocols.mobility.messages import BU_A, BU_P, BindingUpdate
+from appliance.protocols.pmipv6.congestion_settings import Congestion
+from appliance.protocols.pmipv6.events import Install, PacketReceived, Reconfigure, Strain
+from test.protocols.mipv6.fakes import CARE1, HOME, HOME2, KEY, SPI, HostWorld
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS
 
 DENY = "binding-update-deny-reasons"
@@ -74,3 +78,37 @@ class HomeAgentTests(SynchronousTestCase):
     def test_settings(self) -> None:
         """A home agent has every setting of an anchor, and hosts are on."""
         self.assertTrue(asdict(HomeAgentSettings(name="ha1"))["mipv6"])
+
+    def test_usual_answer(self) -> None:
+        """The answer that is put together from octets of the update is the one that the codec makes."""
+        world = AgentWorld()
+        for name in (b"a@b", b"alice@example.org", b"x" * 64 + b"@example.org"):
+            mh = world.update(mn=name)
+            message, _ = decode(mh)
+            assert isinstance(message, BindingUpdate)
+            request = HostRequest(PacketReceived(mh, CARE1, LMA_ADDRESS), message, HOME, world.now)
+            self.assertTrue(request.in_order())
+            request.key, request.spi = KEY, SPI
+            short = acknowledgement(request, world.now, 0, lifetime=7)
+            # Without the place of the MN-ID option it takes the long way.
+            request.mn_at = 0
+            self.assertEqual(acknowledgement(request, world.now, 0, lifetime=7), short)
+
+    def test_congestion(self) -> None:
+        """A host without a binding is refused (129) or dropped, one with a binding goes on."""
+        for action, row in (
+            ("reject", "update-denied-admin-prohibited-reasons/congestion-control-denied"),
+            ("drop", "binding-updates-discard-reasons/congestion-discarded"),
+        ):
+            congestion = Congestion(congestion_control=True, congestion_action=action, loop_lag=100)
+            world = AgentWorld(congestion=congestion)
+            self.assertIsNotNone(world.host())
+            world.lma.receive(Strain(queue=0, lag=5000, memory=0), world.now)
+            world.lma.take()
+            answer = world.host(home=HOME2)
+            self.assertEqual(None if answer is None else answer.status, 129 if action == "reject" else None)
+            self.assertEqual(world.value(row), 1)
+            again = world.host()
+            assert again is not None
+            self.assertEqual(again.status, 0)
+            self.assertTrue(world.balanced())

@@ -1,5 +1,6 @@
 """RFC 4285 against worked messages: a Binding Update with both options, its answer, and a bare one."""
 
+import hmac
 from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -53,6 +54,15 @@ class TestVectors(SynchronousTestCase):
         self.assertEqual(digest.hex(), "5a9cbd55236d964dd66f7b8c3b4b28e489518435")
         made = mn_aaa_authenticator(b"mn1-aaa-secret-0", digest)
         self.assertEqual(made.hex(), "8364e92ecd868017ccaf13080fbd121f7227a9bf")
+
+    def test_hmac(self) -> None:
+        """It is the library's HMAC for a key of any length, kept or not."""
+        for size in (1, 16, 63, 64, 65, 127):
+            key = bytes(range(size))
+            for data in (b"", b"x", bytes(300)):
+                wanted = hmac.new(key, CARE_OF + HOME + data, "sha1").digest()[:12]
+                for _ in range(2):
+                    self.assertEqual(mn_ha_authenticator(key, CARE_OF, HOME, data), wanted)
 
     def test_cut_off(self) -> None:
         """An option that is not whole, or would lie in the header, covers nothing."""
