@@ -6,7 +6,7 @@ Run in a namespace as ``python -m test.real.mobile COMMAND JSON``; each command 
 ``ping``      sends an echo request through the reverse tunnel and tells the answer out of the tunnel
 ``serve``     answers echo requests that come out of the tunnel, until its standard input is closed
 ``at-home``   sends a Binding Update from the home address in a frame, and tells the frame of the answer
-``multicast`` reports a group into the tunnel, and tells what comes out of it to groups, until it is closed
+``multicast`` answers MLD queries, and tells all that comes out of the tunnel to groups, until it is closed
 ``sniff``     tells the Neighbor Discovery frames that come by a device, until its standard input is closed
 ``data``      sends a packet with a Home Address option that is no Binding Update, and tells the Binding Error
 """
@@ -230,7 +230,7 @@ def at_home(want: dict[str, Any]) -> dict[str, Any]:
 
 
 def multicast(want: dict[str, Any]) -> dict[str, Any]:
-    """Join a group by an MLDv2 report, say that all is ready; destinations and last octets of what comes."""
+    """Say that all is ready, answer queries by a report of one group; destination, hops, payload of all."""
     care_of, agent = packed(want["care_of"]), packed(want["agent"])
     source, routers, group = packed("fe80::5"), packed("ff02::16"), packed(want["group"])
     body = struct.pack(">BBHHHBBH", 143, 0, 0, 0, 1, 4, 0, 0) + group
@@ -238,12 +238,13 @@ def multicast(want: dict[str, Any]) -> dict[str, Any]:
     packet = bytearray(header(source, routers, 0, bytes((ICMP6, 0, 5, 2, 0, 0, 1, 0)) + body))
     packet[7] = 1
     heard_of, listening = [], sockets(care_of, IPV6)
-    send(header(care_of, agent, IPV6, bytes(packet)), agent)
     print("ready", flush=True)
     while listening[0] in select.select([*listening, sys.stdin], [], [])[0]:
         data = listening[0].recv(4096)
         if data[24] == 0xFF:
             heard_of.append([text(data[24:40]), data[7], data[48:].hex()])
+        if data[6] == 0 and data[48] == 130:
+            send(header(care_of, agent, IPV6, bytes(packet)), agent)
     return {"heard": heard_of}
 
 

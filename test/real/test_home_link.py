@@ -50,6 +50,12 @@ exit
 exit
 end
 """
+#: The same by a home agent.
+AGENT = (
+    CONFIG.replace("lma-service lma1", "mipv6ha-service ha1")
+    .replace("mipv6 enable\n", "home-link-multicast\n")
+    .replace("\nmipv6 ", "\n")
+)
 
 
 class HomeLinkTests(LabTests):
@@ -68,7 +74,6 @@ class HomeLinkTests(LabTests):
             )
         self.lab.ip("lma", "link set home0 up")
         self.lab.ip("cn", "link set home0 up", f"addr add {NEIGHBOUR}/64 dev home0 nodad")
-        self.anchor = self.started(CONFIG)
 
     def start(self, role: str, command: str, **want: Any) -> "subprocess.Popen[str]":
         """A command of ``test.real.mobile`` where the mobile node is."""
@@ -115,6 +120,7 @@ class HomeLinkTests(LabTests):
 
     def test_a_neighbour_reaches_a_host_that_is_away_and_that_comes_home(self) -> None:
         """RFC 6275 sections 10.4.1, 10.4.2, 10.3.2 and 11.5.5, by the neighbour cache of a real kernel."""
+        self.started(CONFIG)
         router, mobile = self.link_layer("lma"), self.link_layer("mn")
         # The mobile node was there before it left: the neighbour knows it.
         self.lab.ip("cn", f"neigh add {HOME} lladdr {mobile} dev home0 nud reachable")
@@ -163,6 +169,7 @@ class HomeLinkTests(LabTests):
 
     def test_a_bound_address_is_defended_until_it_is_not_bound(self) -> None:
         """A kernel that wants the address, or the link-local one, is refused; Scapy reads what was told."""
+        agent = self.started(AGENT)
         self.lab.ip("mn", "link set home0 up")
         sniffing = self.ready("cn", "sniff", device="home0")
         self.assertEqual(self.register("mag1", 1, flags=FLAGS_L), 0)
@@ -174,7 +181,7 @@ class HomeLinkTests(LabTests):
         self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "0.3", HOME, check=False)
         unreachable = self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "1", "fe80::5%home0", check=False)
         self.assertIn("Address unreachable", unreachable)
-        shown = self.anchor.cli("show lma-service session full")
+        shown = agent.cli("show mipv6ha-service session full")
         self.assertIn("on home0, link-local address too", shown)
         # The kernel is to fail by the answer, not by the last announcement.
         time.sleep(max(0.0, bound + 2.3 - time.monotonic()))
@@ -192,18 +199,20 @@ class HomeLinkTests(LabTests):
 
     def test_the_home_link_comes_and_goes(self) -> None:
         """By a line at run time, and as a device; bindings stay, and all of them are announced anew."""
+        anchor = self.started(CONFIG)
         lines = ("configure", "context anchor", "lma-service lma1")
         self.assertEqual(self.routes(), ["tun-lma1 128", "home0 256"])
-        self.anchor.cli(*lines, "no mipv6 home-link", "end")
+        anchor.cli(*lines, "no mipv6 home-link", "end")
         self.assertEqual(self.routes(), ["home0 256", "tun-lma1 1024"])
         self.assertEqual(self.register("mag1", 1), 0)
         self.mistake()
-        self.anchor.cli(*lines, "mipv6 home-link home0", "end")
+        anchor.cli(*lines, "mipv6 home-link home0", "end")
         self.assertEqual(self.routes(), ["tun-lma1 128", "home0 256"])
         self.defended()
         self.mistake()
         self.lab.ip("net", "link del home-lma")
-        wait_for("the link to be missed", lambda: "home0 is not up" in self.shown(), 5)
+        show = "show lma-service session full"
+        wait_for("the link to be missed", lambda: "home0 is not up" in anchor.cli(show), 5)
         self.lab.ip(
             "net",
             f"link add home-lma type veth peer name home0 netns {self.lab.name('lma')}",
@@ -216,6 +225,7 @@ class HomeLinkTests(LabTests):
 
     def test_a_bridge_that_looks_into_mld(self) -> None:
         """RFC 4861 section 7.2.8: solicitations come only to members of their group; a real querier asks."""
+        self.started(CONFIG)
         self.assertEqual(self.register("mag1", 1), 0)
         # The bridge is to learn it by its own question.
         time.sleep(2.2)
@@ -231,11 +241,6 @@ class HomeLinkTests(LabTests):
         self.lab.exec("cn", "ping", "-n", "-c", "1", "-W", "0.3", HOME, check=False)
         self.assertEqual(self.neighbour("cn", HOME), self.link_layer("lma"))
 
-    def shown(self) -> str:
-        """The sessions in full."""
-        found: str = self.anchor.cli("show lma-service session full")
-        return found
-
     def mistake(self) -> None:
         """The neighbour believes that the host is elsewhere."""
         self.lab.ip("cn", f"neigh replace {HOME} lladdr 02:00:00:00:00:77 dev home0 nud reachable")
@@ -247,14 +252,13 @@ class HomeLinkTests(LabTests):
 
     def test_groups_of_the_home_link(self) -> None:
         """RFC 6275 sections 10.4.2 and 10.4.3: what is asked for and of global scope; queries go out too."""
-        lines = ("configure", "context anchor", "lma-service lma1")
-        self.anchor.cli(*lines, "mipv6 home-link-multicast", "end")
-        self.assertEqual(self.register("mag1", 1), 0)
+        self.started(AGENT)
         listening = self.ready("mag1", "multicast", group="ff1e::1234")
+        self.assertEqual(self.register("mag1", 1), 0)
         wait_for("the membership", lambda: "ff1e::1234" in self.memberships(), 5)
         for group in ("ff1e::1234", "ff1e::9999", "ff02::1234", "ff05::1234"):
             self.lab.exec("cn", sys.executable, "-c", SAY, group)
-        time.sleep(1.2)
+        time.sleep(0.3)
         heard = self.end(listening)["heard"]
         said = [each for each in heard if each[0] != "ff02::1"]
         # One hop less than it was sent with; the kernel's partial checksum is whole.
