@@ -21,6 +21,7 @@ from attrs import evolve
 from appliance.config import Configuration
 from appliance.diameter_hub import HeldNode, Hub
 from appliance.errors import ApplianceError
+from appliance.facts_words import amount
 from appliance.protocols.diameter.client.accounting import AccountingClient
 from appliance.protocols.diameter.client.accounting_records import DESTINATION_HOST, RecordBuilder
 from appliance.protocols.diameter.client.auth_events import Ask, Got
@@ -294,14 +295,15 @@ def answer_text(submit: Submit, answered: Answered, seconds: float) -> str:
 
 def grant_lines(grant: Grant) -> list[str]:
     """What a server has granted, without keys."""
+    interim = grant.interim_interval
     found: list[tuple[str, str]] = [
         *(("Home Network Prefix", prefix_text(prefix)) for prefix in grant.prefixes),
         ("IPv4 Home Address", address_text(grant.ipv4_address)),
         ("Home Address", address_text(grant.home_address)),
         ("Home Agent", address_text(grant.home_agent)),
-        ("Authorization Lifetime", "" if grant.lifetime is None else f"{grant.lifetime} seconds"),
-        ("Session Timeout", "" if grant.session_timeout is None else f"{grant.session_timeout} seconds"),
-        ("Interim Interval", "" if grant.interim_interval is None else f"{grant.interim_interval} seconds"),
+        ("Authorization Lifetime", "" if grant.lifetime is None else amount(grant.lifetime, "second")),
+        ("Session Timeout", "" if grant.session_timeout is None else amount(grant.session_timeout, "second")),
+        ("Interim Interval", amount(interim, "second") if interim is not None else ""),
         ("Services", ", ".join(each.decode("utf-8", "backslashreplace") for each in grant.services)),
         ("MN-HA Key", "given" if grant.key else ""),
         ("Accounting Server", grant.host),

@@ -28,7 +28,6 @@ def audit(configuration: Configuration) -> list[Finding]:
         found += host_findings(lma)
     for agent in configuration.home_agents:
         found += [*_anchor(agent, HOME_AGENT), *host_findings(agent)]
-    found += _shared_pools(configuration)
     for mag in configuration.mag_services:
         found += _mag(mag)
     found += option_findings(configuration)
@@ -36,21 +35,6 @@ def audit(configuration: Configuration) -> list[Finding]:
     found += _subscribers(configuration)
     found += _operators(configuration)
     return found
-
-
-def _shared_pools(configuration: Configuration) -> Iterator[Finding]:
-    """Anchors of one context assign out of the same pools, and the host has one route for each pool."""
-    first: dict[str, str] = {}
-    for settings in configuration.anchors:
-        if settings.bound and (settings.prefix_pools or settings.address_pools):
-            name = f"{settings.kind}-service {settings.name}"
-            owner = first.setdefault(settings.context, name)
-            if owner != name:
-                text = (
-                    f"{name} has the pools of {owner}: both assign the same addresses, and packets"
-                    f" for them go to {owner.partition(' ')[2]}; give one a context with its own pools"
-                )
-                yield Finding(HOME_AGENT if settings.kind == "mipv6ha" else "LMA-service", ERROR, text)
 
 
 def _lma(settings: LmaSettings) -> Iterator[Finding]:

@@ -56,6 +56,7 @@ def find_faults(contexts: list[Outline], memory: Memory) -> list[Fault]:
     return [
         *_addresses(contexts),
         *_devices(contexts),
+        *_shared_pools(contexts),
         *memory.once("pool faults", tuple(pools), lambda: list(_pools(contexts))),
         *_subscribers(contexts, memory),
         *_gateways(contexts, memory),
@@ -118,6 +119,30 @@ def _addresses(contexts: list[Outline]) -> Iterator[Fault]:
                 if address in bound:
                     yield entry.line, f"{title}: {number} is bound by {bound[address]} already"
                 bound.setdefault(address, title)
+
+
+def _shared_pools(contexts: list[Outline]) -> Iterator[Fault]:
+    """Anchors of one context would assign the same addresses, and the host has one route for each pool."""
+    for context in contexts:
+        owner = ""
+        if not any(context.entries(path) for path in POOLS):
+            continue
+        for service in (service for kind in ANCHORS for service in context.all(kind)):
+            if not service.entries("bind") or _assigns_elsewhere(service):
+                continue
+            title = f"{service.mode} {service.name}"
+            if owner:
+                text = (
+                    f"{title}: {owner} has the pools of context {context.name} already;"
+                    " put one of the two into a context of its own, with pools of its own"
+                )
+                yield service.line, text
+            owner = owner or title
+
+
+def _assigns_elsewhere(service: Section) -> bool:
+    """Whether an anchor sends all new mobile nodes to others, so that it needs no pools."""
+    return any(entry.args["redirect_policy"] == "always" for entry in service.entries("redirect_policy"))
 
 
 def _devices(contexts: list[Outline]) -> Iterator[Fault]:

@@ -58,7 +58,8 @@ def vendor_options(section: Section) -> tuple[VendorOption, ...]:
 def redirect_targets(section: Section) -> tuple[RedirectTarget, ...]:
     """The ``redirect target`` lines of an anchor; :func:`collocate` adds whose they are."""
     return tuple(
-        RedirectTarget(address=entry.args["address"]) for entry in section.entries("redirect target")
+        RedirectTarget(address=entry.args["address"], also=entry.args.get("also", b""))
+        for entry in section.entries("redirect target")
     )
 
 
@@ -94,18 +95,22 @@ def collocate(services: tuple[LmaSettings, ...]) -> tuple[LmaSettings, ...]:
     """Say of each redirect target whether it is an anchor of this process (RFC 6463 section 5.3.1)."""
     if not any(each.redirect_targets for each in services):
         return services
-    names = {
-        address: each.name for each in services for address in (each.address, each.ipv4_address) if address
+    bound = {
+        address: each for each in services for address in (each.address, each.ipv4_address) if address
     }
     return tuple(
-        evolve(
-            each,
-            redirect_targets=tuple(
-                evolve(target, service=names.get(target.address, "")) for target in each.redirect_targets
-            ),
-        )
+        evolve(each, redirect_targets=tuple(_found(target, bound) for target in each.redirect_targets))
         for each in services
     )
+
+
+def _found(target: RedirectTarget, bound: dict[bytes, LmaSettings]) -> RedirectTarget:
+    """A target with its service of this process, if it is one, and that one's other address."""
+    owner = bound.get(target.address)
+    if owner is None:
+        return target
+    also = (owner.ipv4_address if target.address == owner.address else owner.address) or b""
+    return evolve(target, service=owner.name, also=also)
 
 
 # ---- checks
@@ -241,8 +246,11 @@ def _services(context: Outline) -> Iterator[Fault]:
 def _anchor(service: Section, bound: dict[bytes, str]) -> Iterator[Fault]:
     title = f"lma-service {service.name}"
     for entry in service.entries("redirect target"):
-        if bound.get(entry.args["address"]) == title:
+        address, also = entry.args["address"], entry.args.get("also")
+        if title in (bound.get(address), bound.get(also or address)):
             yield entry.line, f"{title}: it cannot redirect to itself"
+        if also is not None and len(also) == len(address):
+            yield entry.line, f"{title}: 'also' wants the address of the other family, IPv6 or IPv4"
     for entry in service.entries("user_plane_address"):
         for field in ("user_plane_address", "user_plane_ipv4"):
             if entry.args.get(field) in bound:

@@ -17,6 +17,7 @@ from attrs import define, field
 
 from appliance.config import Configuration
 from appliance.config_options import delegation_networks
+from appliance.protocols.pmipv6.controlled import fault_of
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 #: Linux: IFNAMSIZ less the closing zero.
@@ -188,17 +189,18 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
     routers = settings.mipv6, settings.mipv6_mobile_routers, settings.mipv6_prefix_delegation
-    return settings.name, settings.bound, home_networks(settings), *pools, *delegated, *routers
+    found = settings.name, settings.bound, settings.redirect_policy, home_networks(settings)
+    return *found, *pools, *delegated, *routers
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:
-    """The routes that services need; of services with the same pools the first one gets them."""
+    """The routes that services need; of services with the same pools the one gets them that assigns."""
     known: dict[Route, None] | None = configuration.derived.get("routes")
     if known is not None:
         return known
     taken: set[Network] = set()
     result: dict[Route, None] = {}
-    for settings in configuration.anchors:
+    for settings in sorted(configuration.anchors, key=lambda each: each.redirect_policy == "always"):
         if not settings.bound:
             continue
         at_home = home_networks(settings)
@@ -268,6 +270,11 @@ def _notes(plan: Plan) -> Iterator[str]:
             yield f"{change.title} stops: its sessions end"
         elif change.action == "start":
             yield f"{change.title} starts"
+        elif change.action == "reconfigure" and isinstance(change.new, LmaSettings):
+            fault = fault_of(change.new)
+            if fault and isinstance(change.old, LmaSettings) and not fault_of(change.old):
+                text = "every registration is refused from now on, refreshes too"
+                yield f"{change.title}: a value of {fault} is 0: {text}"
     if old.control_socket != new.control_socket:
         yield f"the control socket moves to {new.control_socket}; open sessions stay"
     if old.state_directory != new.state_directory:

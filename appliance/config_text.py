@@ -25,6 +25,7 @@ from appliance.cli.commands import (
     configuration_updates,
     management,
 )
+from appliance.cli.commands.order import in_order
 from appliance.cli.grammar import COMMANDS, Command, CommandError, Registry
 from appliance.config_tree import ConfigurationErrors, Entry, Key, Section
 
@@ -280,7 +281,7 @@ def _reserved(
 
 
 def _lines(section: Section, indent: str, registry: Registry) -> Iterator[str]:
-    commands = registry.settings(section.mode)
+    commands = in_order(section.mode, registry.settings(section.mode))
     if section.mode == ROOT:
         # Users before the contexts whose lines name them: the text can also be typed line by line.
         commands = sorted(commands, key=lambda command: bool(command.enters))

@@ -80,7 +80,11 @@ LMA_NOTIFICATIONS = group(
     extra("Failed-To-Update", "Acknowledged with status 128.", sub="Received Ack Status"),
     extra("Missing-Vendor-Option", "Acknowledged with status 129.", sub="Received Ack Status"),
     extra("Cannot-Meet-QoS", "Acknowledged with status 130.", sub="Received Ack Status"),
-    extra("Unknown", "Acknowledged with another status of 128 or more.", sub="Received Ack Status"),
+    extra(
+        "Unknown",
+        "Acknowledged with another status of 128 or more; 131 and 132 are of flow mobility (RFC 7864).",
+        sub="Received Ack Status",
+    ),
     extra("Matching Request Not Found", "No notification of this number waits.", sub="Ack Discarded"),
     extra("Unknown Peer", "It came from a node that is no gateway of ours.", sub="Ack Discarded"),
     extra("Decode Error", "It cannot be read.", sub="Ack Discarded"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from appliance.errors import ResourceError
+from appliance.facts_words import amount
 from appliance.protocols.diameter.driver import DiameterNode
 from appliance.protocols.diameter.events import NodePort
 from appliance.protocols.diameter.message.dictionary import Dictionary
@@ -170,10 +171,10 @@ class DiameterService:
             ("Agent", settings.agent.capitalize()),
             ("Peers Configured", str(len(settings.peers))),
             ("Connections", str(self._node.connections.count)),
-            ("Watchdog Timeout", f"{settings.watchdog_timeout} seconds"),
-            ("CEA Timeout", f"{settings.cea_timeout} seconds"),
-            ("DPA Timeout", f"{settings.dpa_timeout} seconds"),
-            ("Connection Retry Timeout", f"{settings.retry_timeout} seconds"),
+            ("Watchdog Timeout", amount(settings.watchdog_timeout, "second")),
+            ("CEA Timeout", amount(settings.cea_timeout, "second")),
+            ("DPA Timeout", amount(settings.dpa_timeout, "second")),
+            ("Connection Retry Timeout", amount(settings.retry_timeout, "second")),
             ("Message Limit", f"{settings.message_limit} octets"),
             ("Discovery", "Enabled" if settings.discovery else "Disabled"),
             ("SCTP UDP Port", str(settings.sctp_udp_port) if settings.sctp_udp_port else "None"),

@@ -8,7 +8,17 @@ from appliance.config_peers import words
 from appliance.facts_hosts import host_facts
 from appliance.facts_options import lma_options, mag_options
 from appliance.facts_quality import lma_quality, mag_quality
-from appliance.facts_words import Facts, address, endpoint, listing, network, status, switch, traffic_class
+from appliance.facts_words import (
+    Facts,
+    address,
+    amount,
+    endpoint,
+    listing,
+    network,
+    status,
+    switch,
+    traffic_class,
+)
 from appliance.protocols.mobility.names import VALUES
 from appliance.protocols.pmipv6.settings import (
     SESSIONS_PER_MOBILE,
@@ -48,7 +58,7 @@ def _revocation(settings: LmaSettings | MagSettings) -> Facts:
     return [
         ("Revocation", "Enabled"),
         ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
-        ("Revocation Retransmission Timeout", f"{settings.revocation_timeout} seconds"),
+        ("Revocation Retransmission Timeout", amount(settings.revocation_timeout, "second")),
     ]
 
 
@@ -72,21 +82,21 @@ def _controlled(settings: LmaSettings) -> Facts:
     """Update notifications, and the timers that gateways are given."""
     facts = [
         ("Update Notification Max Retransmissions", str(settings.update_notification_retransmissions)),
-        ("Update Notification Delay", f"{settings.update_notification_delay} milliseconds"),
+        ("Update Notification Delay", amount(settings.update_notification_delay, "millisecond")),
         ("Update Notification On Change", switch(settings.update_notification_on_change)),
         ("MAG Re-registration Control", switch(settings.mag_reregistration_control)),
     ]
     if settings.mag_reregistration_control:
         facts += [
-            ("MAG Re-registration Start Time", f"{4 * settings.mag_reregistration_start} seconds"),
-            ("MAG Initial Retransmission", f"{settings.mag_retransmission_initial} seconds"),
-            ("MAG Maximum Retransmission", f"{settings.mag_retransmission_maximum} seconds"),
+            ("MAG Re-registration Start Time", amount(4 * settings.mag_reregistration_start, "second")),
+            ("MAG Initial Retransmission", amount(settings.mag_retransmission_initial, "second")),
+            ("MAG Maximum Retransmission", amount(settings.mag_retransmission_maximum, "second")),
         ]
     facts.append(("MAG Heartbeat Control", switch(settings.mag_heartbeat_control)))
     if settings.mag_heartbeat_control:
         facts += [
-            ("MAG Heartbeat Interval", f"{settings.mag_heartbeat_interval} seconds"),
-            ("MAG Heartbeat Retransmission Delay", f"{settings.mag_heartbeat_delay} seconds"),
+            ("MAG Heartbeat Interval", amount(settings.mag_heartbeat_interval, "second")),
+            ("MAG Heartbeat Retransmission Delay", amount(settings.mag_heartbeat_delay, "second")),
             ("MAG Heartbeat Max Retransmissions", str(settings.mag_heartbeat_retransmissions)),
         ]
     return facts
@@ -105,27 +115,27 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("Max Subscribers", str(settings.max_subscribers)),
         ("Local IPv6 Address", address(settings.address)),
         ("Local IPv4 Address", address(settings.ipv4_address)),
-        ("Lifetime", f"{settings.reg_lifetime} seconds"),
+        ("Lifetime", amount(settings.reg_lifetime, "second")),
         ("Simul Bindings", str(settings.simul_bindings or SESSIONS_PER_MOBILE)),
-        ("Setup Timeout", f"{settings.setup_timeout} seconds"),
+        ("Setup Timeout", amount(settings.setup_timeout, "second")),
         ("Sequence Number Validation", switch(settings.sequence_number_validate)),
         ("Refresh Advice Option", switch(settings.refresh_advice_option)),
         ("Refresh Interval Percent", str(settings.refresh_interval_percent)),
         ("Timestamp Replay Protection", switch(settings.timestamp_option_validation)),
-        ("Timestamp Tolerance", f"{settings.timestamp_validity_window} milliseconds"),
+        ("Timestamp Tolerance", amount(settings.timestamp_validity_window, "millisecond")),
         ("Default Subscriber", settings.default_profile.name if settings.default_profile else "None"),
         ("AAA accounting", switch(settings.aaa_accounting)),
         ("Service Status", status(settings, state)),
         ("Newcall Policy", settings.newcall_policy.upper()),
         ("Alternate Care-of Address", "Allowed" if settings.alt_coa_allowed else "Not Allowed"),
         ("Mobile Node Generated Timestamp", switch(settings.mobile_node_generated_timestamp)),
-        ("Min Delay Before BCE Delete", f"{settings.min_delay_before_bce_delete} milliseconds"),
-        ("Max Delay Before New BCE Assign", f"{settings.max_delay_before_new_bce_assign} milliseconds"),
+        ("Min Delay Before BCE Delete", amount(settings.min_delay_before_bce_delete, "millisecond")),
+        ("Max Delay Before New BCE Assign", amount(settings.max_delay_before_new_bce_assign, "millisecond")),
         ("H-bit", "Required" if settings.h_bit_required else "Not Required"),
         ("GRE", settings.gre.capitalize()),
         ("Forced UDP Encapsulation", "Accepted" if settings.forced_udp_encapsulation else "Refused"),
         ("TLV Header", "Accepted" if settings.tlv else "Refused"),
-        ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
+        ("NAT Keepalive", amount(settings.nat_keepalive, "second")),
         ("Max Memory", f"{settings.max_memory} MiB" if settings.max_memory else "None"),
         ("Max Pending Registrations", str(settings.max_pending)),
         ("DHCP Support Mode", settings.dhcp_mode.capitalize()),
@@ -189,28 +199,28 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Local IPv6 Address", address(settings.address)),
         ("Local IPv4 Address", address(settings.ipv4_address)),
         ("LMA Address", address(settings.lma)),
-        ("Lifetime", f"{settings.reg_lifetime} seconds"),
+        ("Lifetime", amount(settings.reg_lifetime, "second")),
         ("Renew Percent Time", str(settings.renew_percent_time)),
         ("Encapsulation", settings.encapsulation.upper()),
         ("Max Retransmissions", str(settings.max_retransmissions)),
         ("Retransmission Policy", settings.retransmission_policy),
-        ("Retransmission Timeout", f"{settings.retransmission_timeout} milliseconds"),
-        ("Retransmission Timeout Maximum", f"{settings.retransmission_maximum} milliseconds"),
+        ("Retransmission Timeout", amount(settings.retransmission_timeout, "millisecond")),
+        ("Retransmission Timeout Maximum", amount(settings.retransmission_maximum, "millisecond")),
         ("Timestamps", switch(settings.timestamps)),
         ("Service Status", state),
         ("Newcall Policy", "NONE"),
         ("Local Routing", switch(settings.local_routing)),
-        ("Reachable Time", f"{settings.reachable_time} seconds"),
-        ("Probe Timeout", f"{settings.probe_timeout} milliseconds"),
+        ("Reachable Time", amount(settings.reachable_time, "second")),
+        ("Probe Timeout", amount(settings.probe_timeout, "millisecond")),
         ("Probe Count", str(settings.probe_count)),
-        ("Router Lifetime", f"{settings.router_lifetime} seconds"),
-        ("Router Advertisement Interval", f"{settings.router_advertisement_interval} seconds"),
+        ("Router Lifetime", amount(settings.router_lifetime, "second")),
+        ("Router Advertisement Interval", amount(settings.router_advertisement_interval, "second")),
         ("Access Link-Local Address", address(settings.link_local)),
         ("Access Link-Layer Address", _link_layer(settings.link_layer)),
         ("Force UDP Encapsulation", switch(settings.force_udp_encapsulation)),
         ("TLV Header", switch(settings.tlv)),
-        ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
-        ("DHCP Lease Time", f"{settings.dhcp_lease_time} seconds"),
+        ("NAT Keepalive", amount(settings.nat_keepalive, "second")),
+        ("DHCP Lease Time", amount(settings.dhcp_lease_time, "second")),
         ("DHCP DNS Servers", ", ".join(address(each) for each in settings.dhcp_dns_servers) or "None"),
         ("DHCP Domain Name", settings.dhcp_domain_name or "None"),
         ("DHCP Relay Server", address(settings.dhcp_relay_server)),

@@ -1,6 +1,6 @@
 """What ``show aaa group`` says about a group's settings. Pure functions of the settings; labels are ours."""
 
-from appliance.facts_words import Facts
+from appliance.facts_words import Facts, amount
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 
 POLICIES = {
@@ -18,14 +18,14 @@ def _side(title: str, side: ServerGroup, application: str) -> Facts:
         (f"{title} Endpoint", side.endpoint),
         (f"{title} Realm", side.realm or "that of the user"),
         (f"{title} Dictionary", side.application or application),
-        (f"{title} Request Timeout", f"{side.request_timeout} seconds"),
+        (f"{title} Request Timeout", amount(side.request_timeout, "second")),
         (f"{title} Max Retries", str(side.max_retries)),
         *((f"{title} Server", text) for text in servers or ["any of the realm"]),
     ]
 
 
 def _seconds(value: int, none: str) -> str:
-    return f"{value} seconds" if value else none
+    return amount(value, "second") if value else none
 
 
 def _yes(value: bool) -> str:

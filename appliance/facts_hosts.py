@@ -5,7 +5,17 @@ The labels of a home agent and their order up to ``Newcall Policy`` are those of
 
 from appliance.facts_agents import agent_facts
 from appliance.facts_quality import congestion
-from appliance.facts_words import Facts, address, endpoint, listing, network, status, switch, traffic_class
+from appliance.facts_words import (
+    Facts,
+    address,
+    amount,
+    endpoint,
+    listing,
+    network,
+    status,
+    switch,
+    traffic_class,
+)
 from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
 from appliance.protocols.pmipv6.host_settings import CARE_OF_ADDRESSES, HostSettings
 
@@ -29,7 +39,7 @@ def _served(settings: HostSettings) -> Facts:
         ("Unauthenticated Updates", "Denied" if unauthenticated == "deny" else "Discarded"),
         ("Updates without H-bit", "Denied" if h_bit == "deny" else "Discarded"),
         ("MESG-ID", "Required" if settings.mipv6_mesg_id else "Optional"),
-        ("MESG-ID Tolerance", f"{settings.mipv6_tolerance} seconds"),
+        ("MESG-ID Tolerance", amount(settings.mipv6_tolerance, "second")),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
         ("Flow Policy", settings.mipv6_flow_policy.capitalize()),
@@ -62,14 +72,14 @@ def home_agent_facts(settings: HomeAgentSettings, state: str) -> Facts:
         ("Bind", "Done" if settings.bound else "Not Done"),
         ("Max Subscribers", str(settings.max_subscribers)),
         ("Local IPv6 Address", address(settings.address)),
-        ("Lifetime", "Infinite" if lifetime == LONGEST else f"{lifetime} seconds"),
+        ("Lifetime", "Infinite" if lifetime == LONGEST else amount(lifetime, "second")),
         ("Simul Bindings", str(settings.simul_bindings or CARE_OF_ADDRESSES)),
-        ("Setup Timeout", f"{settings.setup_timeout} seconds"),
+        ("Setup Timeout", amount(settings.setup_timeout, "second")),
         ("Sequence Number Validation", switch(settings.sequence_number_validate)),
         ("Refresh Advice Option", switch(settings.refresh_advice_option)),
         ("Refresh Interval Percent", str(settings.refresh_interval_percent)),
         ("Timestamp Replay Protection", switch(settings.mipv6_mesg_id)),
-        ("Timestamp Tolerance", f"{settings.mipv6_tolerance} seconds"),
+        ("Timestamp Tolerance", amount(settings.mipv6_tolerance, "second")),
         ("Default Subscriber", settings.default_subscriber or (default.name if default else "None")),
         ("AAA accounting", switch(settings.aaa_accounting)),
         ("Service Status", status(settings, state)),

@@ -3,6 +3,7 @@ networks, user-plane address and delegated prefixes. Pure functions of the setti
 
 from ipaddress import ip_address
 
+from appliance.facts_words import amount
 from appliance.protocols.mobility.access_network import DEGREE
 from appliance.protocols.mobility.vendors import describe
 from appliance.protocols.pmipv6.option_settings import (
@@ -35,7 +36,8 @@ def _listing(label: str, entries: list[str]) -> Facts:
 
 def _target(target: RedirectTarget) -> str:
     where = f" lma-service {target.service}" if target.service else ""
-    return f"{_address(target.address)}{where}"
+    also = f" also {_address(target.also)}" if target.also else ""
+    return f"{_address(target.address)}{also}{where}"
 
 
 def _vendor(option: VendorOption) -> str:
@@ -73,8 +75,8 @@ def lma_options(settings: LmaSettings) -> Facts:
     return [
         *_listing("Redirect Target", [_target(target) for target in settings.redirect_targets]),
         ("Redirect Policy", settings.redirect_policy.capitalize()),
-        ("Redirect Threshold", f"{settings.redirect_threshold} sessions"),
-        ("Redirect Timeout", f"{settings.redirect_timeout} milliseconds"),
+        ("Redirect Threshold", amount(settings.redirect_threshold, "session")),
+        ("Redirect Timeout", amount(settings.redirect_timeout, "millisecond")),
         ("Redirect Accept", _switch(settings.redirect_accept)),
         ("Load Information", _switch(settings.load_information)),
         ("Load Priority", str(settings.load_priority)),
@@ -100,6 +102,7 @@ def mag_options(settings: MagSettings) -> Facts:
         ("User-Plane Address", _switch(settings.user_plane)),
         ("User-Plane Domain-Wide", _switch(settings.user_plane_domain_wide)),
         *_listing("Prefix Delegation", [_delegation(line) for line in settings.delegations]),
+        ("Prefix Delegation On Demand", _switch(settings.delegation_on_demand)),
         *_listing("Access Network", [_access_network(each) for each in settings.access_networks]),
         *_listing("Vendor Option", [_vendor(option) for option in settings.vendor_options]),
     ]

@@ -1,5 +1,6 @@
 """What ``show lma-service`` and ``show mag-service`` say about handovers, bit rates and congestion."""
 
+from appliance.facts_words import amount
 from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings, QosWish
 
 Facts = list[tuple[str, str]]
@@ -9,8 +10,8 @@ def lma_quality(settings: LmaSettings) -> Facts:
     """Label and value pairs of an anchor."""
     return [
         ("Transient Bindings", "Enabled" if settings.transient_binding else "Disabled"),
-        ("Transient Binding Maximum", f"{settings.transient_maximum} milliseconds"),
-        ("Activation Delay", f"{settings.transient_activation_delay} milliseconds"),
+        ("Transient Binding Maximum", amount(settings.transient_maximum, "millisecond")),
+        ("Activation Delay", amount(settings.transient_activation_delay, "millisecond")),
         ("Congestion Control", congestion(settings)),
     ]
 
@@ -25,7 +26,7 @@ def congestion(settings: LmaSettings) -> str:
 def mag_quality(settings: MagSettings) -> Facts:
     """Label and value pairs of a gateway."""
     lifetime = settings.transient_lifetime
-    facts = [("Transient Binding Lifetime", f"{lifetime} milliseconds" if lifetime else "None")]
+    facts = [("Transient Binding Lifetime", amount(lifetime, "millisecond") if lifetime else "None")]
     requests = [("QoS Request", _wish(wish)) for wish in settings.qos_requests]
     return facts + (requests or [("QoS Request", "None")])
 

@@ -12,6 +12,11 @@ def switch(on: bool) -> str:
     return "Enabled" if on else "Disabled"
 
 
+def amount(number: int, unit: str) -> str:
+    """A number with its unit: ``1 second``, ``2 seconds``."""
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
 def address(packed: bytes | None) -> str:
     """An address, or ``None``."""
     return str(ip_address(packed)) if packed else "None"

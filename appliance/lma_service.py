@@ -316,7 +316,8 @@ class LmaService(HostOrders, Service):
                 entry.udp,
                 entry.extras is not None and entry.extras.tlv,
             ),
-            receive_key=entry.receive_key,
+            # The key stays for the life of the session, also while it is not used (RFC 5845 section 3.3.2).
+            receive_key=entry.receive_key if entry.gre else None,
             lifetime=4 * entry.lifetime,
             remaining=max(0, round(entry.due - now.mono)),
         )

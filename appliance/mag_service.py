@@ -148,6 +148,8 @@ class MagService(Service):
     def stop(self) -> None:
         """Close everything; the sessions that there are still end without a word."""
         super().stop()
+        self._core.close()
+        self._access.close()
         self._links.clear()
 
     def facts(self) -> list[tuple[str, str]]:

@@ -153,14 +153,14 @@ class Service:
         core = self._core
         return [
             HeartbeatView(
-                peer=address_text(peer.address),
+                peer=peer.text,
                 state=peer.state,
-                sessions=core.shared(peer.address),
+                sessions=core.shared(peer.key),
                 last_seen=peer.heard_wall or None,
                 restart_counter=peer.counter,
                 misses=peer.misses,
             )
-            for peer in sorted(core.peers(), key=lambda peer: (len(peer.address), peer.address))
+            for peer in sorted(core.peers(), key=lambda peer: (len(peer.address), peer.key))
         ]
 
     def _entries(self, wanted: SessionFilter) -> Iterator[Any]:

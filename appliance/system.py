@@ -172,7 +172,7 @@ class System:
         for service in self.services():
             if service.state != "Started":
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
-        self.kernel.watch_links(self._link_changed)
+        await self.kernel.watch_links(self._link_changed)
         await self._desk.start(self.configuration.management)
         self._host.start()
         self._ready = True

@@ -37,7 +37,8 @@ LMA = (
 )  # fmt: skip
 MAG = (
     "lma-address 2001:db8:ffff::1", "lma-address 2001:db8:ffff::2", "reg-lifetime 700", "path-mtu 1380",
-    "mag-local-routing", "encapsulation ipip", "access-interface acc0", "access-interface acc1",
+    "mag-local-routing", "prefix-delegation dhcpv6", "encapsulation ipip", "access-interface acc0",
+    "access-interface acc1",
     "access-interface acc0 access-technology 3", "mobile-node 02:00:5e:10:00:01 nai mn1@example.org",
     "mobile-node 02:00:5e:10:00:02 nai mn2@example.org ipv4", "router lifetime 900", "reachable-time 9",
     "fixed-link-layer-address 02:00:00:00:00:09",

@@ -64,8 +64,10 @@ class FakeKernel:
         """Nothing was left."""
         return 0
 
-    def watch_links(self, callback: Callable[[str, bool, bool], None]) -> None:
-        """The device ``acc0`` is up, ``acc1`` is down."""
+    async def watch_links(self, callback: Callable[[str, bool, bool], None]) -> None:
+        """The device ``acc0`` is up, ``acc1`` is down; the kernel takes a while to say so."""
+        for _ in range(3):
+            await asyncio.sleep(0)
         callback("acc0", True, True)
         callback("acc1", False, True)
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.cli.commands.order import ORDER
 from appliance.cli.grammar import COMMANDS
 from appliance.config import ConfigurationErrors, load, parse, show
 from appliance.config_tree import DEFAULT_CONTROL_SOCKET, DEFAULT_STATE_DIRECTORY, SETTINGS, limits
@@ -282,6 +283,12 @@ class ErrorTests(SynchronousTestCase):
             ("mag-service m\nretransmission-timeout 50000", "above retransmission-maximum"),
             ("mag-service m\naccess-interface a/b", "cannot be the name"),
             ("lma-service m\nbind address ff02::1", "no unicast address"),
+            ("mag-service m\ndhcp domain-name -bad-", "'-bad-'"),
+            # Read in no time, however long it is.
+            (f"mag-service m\ndhcp domain-name {'a' * 60}!", "a name such as"),
+            ("ip pool p 192.0.2.0/24\nlma-service one\nbind address 2001:db8::1\nexit\n"
+             "lma-service two\nbind address 2001:db8::2",
+             "lma-service two: lma-service one has the pools of context a already; put one of the two into"),
         ):  # fmt: skip
             found = self.errors(f"config\ncontext a\n{lines}\nend\n")
             self.assertEqual(len(found), 1, (lines, found))
@@ -290,6 +297,20 @@ class ErrorTests(SynchronousTestCase):
 
 class RoundTripTests(SynchronousTestCase):
     """``show configuration`` reads back."""
+
+    def test_order(self) -> None:
+        """Lines of a service come in the order of one table, where each place is one that there is."""
+        known = {command.path for mode in ORDER for command in COMMANDS.settings(mode)}
+        for places in ORDER.values():
+            paths = [path.replace("+", " ") for path in places.split()]
+            self.assertEqual((len(paths), set(paths) - known), (len(set(paths)), set()))
+        typed = (
+            "vendor-option vendor 9 subtype 1 hex ab", "gre disabled", "shutdown", "mag-peer ::/0",
+            "heartbeat interval 90", "bind address 2001:db8::1",
+        )  # fmt: skip
+        lines = show(parse("\n".join(("config", "context a", "lma-service l", *typed, "end")), "x"))
+        words = [line.split()[0] for line in lines[3:-3]]
+        self.assertEqual(words, ["bind", "mag-peer", "shutdown", "gre", "heartbeat", "vendor-option"])
 
     def test_example(self) -> None:
         """The example, its text, and its text again."""

@@ -34,7 +34,7 @@ config
     lma-service a
       bind address 2001:db8::1
       redirect target 2001:db8::2
-      redirect target 2001:db8::3
+      redirect target 2001:db8::3 also 192.0.2.3
       redirect policy always
       redirect threshold 5
       redirect timeout 500
@@ -91,9 +91,12 @@ class LoadTests(SynchronousTestCase):
             a.redirect_targets,
             (
                 RedirectTarget(address=packed("2001:db8::2"), service="b"),
-                RedirectTarget(address=packed("2001:db8::3")),
+                RedirectTarget(address=packed("2001:db8::3"), also=packed("192.0.2.3")),
             ),
         )
+        # Of an anchor of the same process both addresses are known.
+        text = TEXT.replace("bind address 2001:db8::2\n", "bind address 2001:db8::2 ipv4-address 192.0.2.2\n")
+        self.assertEqual(load(text, "x").lma_services[0].redirect_targets[0].also, packed("192.0.2.2"))
         self.assertEqual(
             (a.redirect_policy, a.redirect_threshold, a.redirect_timeout, b.redirect_accept),
             ("always", 5, 500, True),
@@ -163,12 +166,14 @@ class LoadTests(SynchronousTestCase):
 
     def test_restart(self) -> None:
         """Another user-plane address needs other sockets; everything else is taken while sessions last."""
-        old = load(TEXT, "x")
+        # Two anchors that both assign may not have the same pools.
+        text = TEXT.replace("      bind address 2001:db8::2\n", "")
+        old = load(text, "x")
         for before, after, action in (
             ("2001:db8::9 ", "2001:db8::8 ", "restart"),
             ("redirect policy always", "redirect policy load", "reconfigure"),
         ):
-            plan = compare(old, load(TEXT.replace(before, after), "x"))
+            plan = compare(old, load(text.replace(before, after), "x"))
             self.assertEqual([each.action for each in plan.services], [action])
 
 
@@ -193,7 +198,7 @@ class AuditTests(SynchronousTestCase):
             self.found(known, ("redirect accept\n", "\n")),
             ["lma-service a redirects to lma-service b, which has no redirect accept"],
         )
-        gone = [(f"redirect target 2001:db8::{n}\n", "\n") for n in (2, 3)]
+        gone = [(f"redirect target 2001:db8::{n}\n", "\n") for n in (2, "3 also 192.0.2.3")]
         self.assertEqual(
             self.found(known, *gone),
             ["lma-service a serves nobody: redirect policy is always, and there is no redirect target"],
@@ -207,6 +212,7 @@ class FaultTests(SynchronousTestCase):
         """Each is told with its line."""
         for before, after, text in (
             ("target 2001:db8::3", "target 2001:db8::1", "cannot redirect to itself"),
+            ("also 192.0.2.3", "also 2001:db8::7", "wants the address of the other family"),
             ("D4 10.9.0.0/16", "D4 2001:db8:d::/52", "overlaps pool D6"),
             ("D4 10.9.0.0/16", "D4 2001:db8:1:7::/64 delegated-length 64", "overlaps pool HOME"),
             ("D4 10.9.0.0/16", "D4 10.9.0.0/30", "does not fit"),

@@ -39,6 +39,7 @@ end
 #: A second anchor in the first one's context.
 LMA2 = """  lma-service lma2
    bind address 2001:db8:ffff::3
+   redirect policy always
    exit
   lma-service lma1"""
 
@@ -148,15 +149,14 @@ class PlanTests(SynchronousTestCase):
         )  # fmt: skip
 
     def test_routes_of_two(self) -> None:
-        """Of two services with the same pools the first one has the routes; the second one inherits them."""
+        """Of two services with the same pools the one that assigns has the routes; the other inherits."""
         both = BASE.replace("  lma-service lma1", LMA2)
-        without = {"services": ["start lma-service lma2"]}
-        found = change(("  lma-service lma1", LMA2))
-        self.assertEqual(found["services"], without["services"])
+        self.assertEqual(change(("  lma-service lma1", LMA2)), {"services": ["start lma-service lma2"]})
+        start = BASE.index("  lma-service lma1")
+        lma1 = BASE[start : BASE.index("   exit\n", start) + 8]
+        found = change((lma1, ""), base=both)
+        self.assertEqual({route.split()[1] for route in found["-route"]}, {"tun-lma1"})
         self.assertEqual({route.split()[1] for route in found["+route"]}, {"tun-lma2"})
-        found = change((LMA2, "  lma-service lma1"), base=both)
-        self.assertEqual({route.split()[1] for route in found["-route"]}, {"tun-lma2"})
-        self.assertEqual({route.split()[1] for route in found["+route"]}, {"tun-lma1"})
 
     def test_addresses(self) -> None:
         """Of the same address with another length the old one goes first."""

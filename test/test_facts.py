@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.cli.grammar import COMMANDS
 from appliance.facts import lma_facts, mag_facts
 from appliance.facts_hosts import home_agent_facts
+from appliance.facts_words import amount
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
@@ -112,6 +113,13 @@ def other(name: str, value: Any) -> Any:
         # Anchor and gateway begin differently.
         return "keep-sessions" if value == "end-sessions" else "end-sessions"
     return not value if isinstance(value, bool) else value + 1
+
+
+class WordsTests(SynchronousTestCase):
+    def test_amount(self) -> None:
+        """One of something is no plural."""
+        found = [amount(number, "second") for number in (0, 1, 2)]
+        self.assertEqual(found, ["0 seconds", "1 second", "2 seconds"])
 
 
 class LmaFactsTest(SynchronousTestCase):

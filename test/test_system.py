@@ -214,6 +214,10 @@ class ApplyTests(SynchronousTestCase):
                 ((("/48", "/49"),), []),
                 ((("::1\n", "::2\n"),), ["lma-service lma1 starts anew: its sessions end"]),
                 ((("   bind address 2001:db8:ffff::1\n", ""),), ["lma-service lma1 stops: its sessions end"]),
+                ((("   mag-peer", "   mag-parameters heartbeat interval 0\n"
+                   "   mag-parameters heartbeat control\n   mag-peer"),),
+                 ["lma-service lma1: a value of mag-parameters heartbeat is 0: every registration is refused"
+                  " from now on, refreshes too"]),
                 ((("lma-service lma1", "lma-service lma2"),),
                  ["lma-service lma1 stops: its sessions end", "lma-service lma2 starts"]),
                 ((("config\n", "config\n system state-directory /x\n system control-socket /y\n"),),

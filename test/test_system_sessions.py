@@ -278,19 +278,45 @@ class SessionTests(SynchronousTestCase):
 
         with_pair(story)
 
+    def test_keys_are_shown_while_they_are_used(self) -> None:
+        """A key stays for the life of its session (RFC 5845 section 3.3.2); without GRE none is shown."""
+
+        async def story(pair: Pair) -> None:
+            lma = pair.service("lma")
+            entry = next(lma._core.sessions())
+            for gre, key in ((True, entry.call_id), (False, None)):
+                entry.gre, entry.receive_key = gre, entry.call_id
+                self.assertEqual(next(lma.sessions(SessionFilter())).receive_key, key)
+
+        with_pair(story)
+
+    def test_links_are_read_when_it_has_started(self) -> None:
+        """A mobile node that comes as soon as the appliance is ready is seen."""
+
+        async def story(appliance: Appliance) -> None:
+            (mag,) = appliance.system.services("mag")
+            self.assertEqual(mag._links, {"acc0"})
+
+        run(load(TEXT, "test"), story)
+
     def test_nothing_stays_in_memory(self) -> None:
         """A service that is gone is freed at once: full garbage collections are rare by intention."""
 
         async def story(pair: Pair) -> None:
-            service = pair.service("lma")
-            watched = weakref.ref(service._core)
-            del service
+            lma, mag = pair.service("lma"), pair.service("mag")
+            parts = (lma._core, mag._core, mag._core._sessions, mag._core._revocation, mag._access)
+            watched = [weakref.ref(each) for each in parts]
+            del lma, mag, parts
             gc.collect()
             gc.disable()
             try:
-                await pair.change(("  lma-service lma1\n   bind address 2001:db8:ffff::1\n   mag-peer "
-                                   "2001:db8:ffff::2\n   exit\n", ""))  # fmt: skip
-                self.assertIsNone(watched())
+                gone = ("  lma-service lma1\n   bind address 2001:db8:ffff::1\n   mag-peer "
+                        "2001:db8:ffff::2\n   exit\n", "")  # fmt: skip
+                await pair.change(gone)
+                self.assertIsNone(watched[0]())
+                start = TEXT.index("  mag-service")
+                await pair.change(gone, (TEXT[start : TEXT.index("   exit\n", start) + 8], ""))
+                self.assertEqual([each() for each in watched if each() is not None], [])
             finally:
                 gc.enable()
 

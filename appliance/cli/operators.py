@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.cli.shell import Shell
 from appliance.cli.values import CommandError
+from appliance.facts_words import amount
 from appliance.log import Facility
 from appliance.management import RIGHTS, Management, User
 from appliance.ports import Operator, SystemPort
@@ -85,7 +86,7 @@ class OperatorSession:
                 return
             if left <= WARNING < 60.0 * limit and not self._warned:
                 self._warned = name
-                self.tell([f"This session ends in {left:.0f} seconds: {name} time-out"])
+                self.tell([f"This session ends in {amount(round(left), 'second')}: {name} time-out"])
 
     def tell(self, lines: Sequence[str]) -> None:
         """Show lines on the session's terminal, if it has one."""

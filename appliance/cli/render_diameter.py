@@ -14,6 +14,7 @@ from appliance.cli import ours
 from appliance.cli.render import STEP, columns, key_of, pair, rows_or_blocks
 from appliance.cli.values import visible
 from appliance.counters import slug
+from appliance.facts_words import amount
 from appliance.ports_aaa import (
     DiameterSessionView,
     EndpointView,
@@ -148,7 +149,7 @@ class PeerFullScreen:
         yield from totals.lines()
 
     def _more(self, view: PeerView, width: int) -> Iterator[str]:
-        age = f" for {max(0, int(self.now - view.since))} seconds" if view.since else ""
+        age = f" for {amount(max(0, int(self.now - view.since)), 'second')}" if view.since else ""
         yield f"  Since: {moment(view.since)}{age}"
         yield f"  Watchdog State: {view.watchdog}"
         yield f"  Dynamic: {'Yes' if view.dynamic else 'No'}"
@@ -163,7 +164,7 @@ class PeerFullScreen:
 
 
 def _block(view: PeerView) -> Iterator[str]:
-    backoff = "N/A" if view.backoff is None else f"{int(view.backoff)} seconds"
+    backoff = "N/A" if view.backoff is None else amount(int(view.backoff), "second")
     yield f" Peer Hostname: {view.name}"
     yield f"  Local Hostname: {view.local_name}"
     yield f"  Peer Realm: {view.realm}"
@@ -364,7 +365,7 @@ def _session(view: DiameterSessionView) -> Iterator[str]:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "no limit" if seconds is None else f"{max(0, int(seconds))} seconds"
+    return "no limit" if seconds is None else amount(max(0, int(seconds)), "second")
 
 
 # ---- show diameter aaa-statistics

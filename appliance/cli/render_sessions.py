@@ -15,6 +15,7 @@ from appliance.cli import ours
 from appliance.cli.ours import FAMILIES, NO_SESSIONS, STATES
 from appliance.cli.render import STEP, Column, TableScreen, columns, key_of, pair
 from appliance.facts import technology_name
+from appliance.facts_words import amount
 from appliance.ports import SessionView
 
 Views = Iterable[SessionView | None]
@@ -259,8 +260,8 @@ _FIELDS: tuple[tuple[str, Callable[[SessionView], str]], ...] = (
     ("GRE Key Sent", lambda view: _key(view.send_key)),
     ("GRE Key Received", lambda view: _key(view.receive_key)),
     ("Sequence Number", lambda view: str(view.sequence)),
-    ("Lifetime", lambda view: f"{view.lifetime} seconds"),
-    ("Time Left", lambda view: f"{view.remaining} seconds"),
+    ("Lifetime", lambda view: amount(view.lifetime, "second")),
+    ("Time Left", lambda view: amount(view.remaining, "second")),
     ("Created", lambda view: _when(view.created)),
     ("Last Update", lambda view: _when(view.updated)),
     ("Handoffs", lambda view: str(view.handoffs)),

@@ -267,11 +267,13 @@ def _path(value: Value, text: str) -> str:
 
 
 #: RFC 6733 section 4.3.1: a DiameterIdentity is the name of a host, or of a realm.
-_IDENTITY = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?)+\Z", re.ASCII)
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+#: With the dots optional a long wrong name would take for ever.
+_IDENTITY = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
 
 
 def _identity(value: Value, text: str) -> str:
-    if not _IDENTITY.match(text) or text.endswith("."):
+    if not _IDENTITY.match(text):
         raise CommandError(f"Invalid value '{text[:80]}': a name such as aaa1.home.example is wanted")
     return _sized(value, text.lower())
 

@@ -224,11 +224,20 @@ class Kernel:
             ) from None
         return True
 
-    def watch_links(self, callback: LinkCallback) -> None:
-        """Call ``callback(name, is_up, present)`` for every link now and whenever one changes."""
-        self._watch = asyncio.get_running_loop().create_task(self._watch_links(callback))
+    async def watch_links(self, callback: LinkCallback) -> None:
+        """Call ``callback(name, is_up, present)`` for every link, and from then on whenever one changes.
 
-    async def _watch_links(self, callback: LinkCallback) -> None:
+        Returns when it has been called for those that there are.
+        """
+        known = asyncio.Event()
+        self._watch = asyncio.create_task(self._watch_links(callback, known))
+        waiting = asyncio.create_task(known.wait())
+        try:
+            await asyncio.wait((self._watch, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _watch_links(self, callback: LinkCallback, known: asyncio.Event) -> None:
         async with AsyncIPRoute() as events:
             await events.bind(groups=RTMGRP_LINK)
             names: dict[int, str] = {}
@@ -245,6 +254,7 @@ class Kernel:
 
             async for message in await events.get_links():
                 tell(message)
+            known.set()
             while True:
                 async for message in events.get():
                     if message["event"] in ("RTM_NEWLINK", "RTM_DELLINK"):

@@ -192,9 +192,10 @@ class ChangeTests(LabTests):
         """A device that is in the way: the address that was added goes again, the session lasts."""
         self.attach()
         self.lab.ip("lma", "link add tun-lma2 type veth peer name other0")
-        more = f"interface lo\n ipv6 address {SECOND}/128\n exit\n"
-        more += f"lma-service lma2\n bind address {SECOND}\n exit\n"
-        text = self.lma_text.replace("ipv6 pool HOME", more + "ipv6 pool HOME")
+        more = f"context second\n interface lo\n ipv6 address {SECOND}/128\n exit\n"
+        more += f"lma-service lma2\n bind address {SECOND}\n exit\n exit\n"
+        self.assertIn("context anchor\n", self.lma_text)
+        text = self.lma_text.replace("context anchor\n", more + "context anchor\n")
         text = text.replace("reg-lifetime 600", "path-mtu 1400")
         said = self.lma.change(text)
         self.assertIn("refused TUN device tun-lma2", said)

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-from scripts.labnet import CN_ADDRESS, LMA_ADDRESS, MAG_ADDRESSES, run
+from scripts.labnet import CN_ADDRESS, HOME_POOL, LMA_ADDRESS, MAG_ADDRESSES, run
 from scripts.labrun import environment, wait_for
-from test.real.common import LabTests
+from test.real.common import LabTests, demo_config
 
 ALICE = "alice@example.org"
 HOME, HOME_OF_BOB = "2001:db8:1:100::5", "2001:db8:1:100::6"
@@ -213,3 +213,49 @@ class RouterTests(LabTests):
         self.assertEqual(self.lab.exec("mag1", sys.executable, "-c", code, HOME, "3").strip(), "2")
         told = self.lab.exec("mag1", sys.executable, "-c", code, MAG_ADDRESSES["mag1"], "0.5", check=False)
         self.assertEqual(told, "")
+
+
+ANCHOR = f"""config
+context anchor
+ipv6 pool HOME prefix {HOME_POOL}
+prefix-delegation pool NETS 2001:db8:d::/48 delegated-length 56
+subscriber default
+permission pmipv6
+permission prefix-delegation
+exit
+lma-service lma1
+bind address {LMA_ADDRESS}
+mag-peer {MAG_ADDRESSES["mag1"]}
+prefix-delegation
+exit
+exit
+end
+"""
+
+
+class GatewayTests(LabTests):
+    """A mobile router that does not move by itself, behind a gateway (RFC 7148)."""
+
+    def test_a_prefix_on_demand(self) -> None:
+        """dhclient makes the gateway ask the anchor; what it gives back the anchor has again."""
+        if shutil.which("dhclient") is None:
+            self.skipTest("the program dhclient is missing (package isc-dhcp-client)")
+        anchor = self.started(ANCHOR)
+        text = demo_config("mag1").replace(" ipv4\n", "\n")
+        more = "encapsulation ipip\nprefix-delegation dhcpv6"
+        self.started(text.replace("encapsulation ipip", more), "mag1")
+        self.lab.ip("cn", "route add 2001:db8:d::/48 via 2001:db8:eeee::1")
+        self.lab.attach()
+        wait_for("a session", lambda: "mn1@" in anchor.cli("show lma-service session full"), 20)
+        self.assertNotIn("Delegated Prefix", anchor.cli("show lma-service session full"))
+        lease = self.work / "lease"
+        lease.write_text("")
+        words = ("dhclient", "-6", "-P", "-1", "-cf", "/dev/null", "-sf", "/bin/true", "-lf", str(lease))
+        words += ("-pf", str(self.work / "pid"))
+        self.lab.exec("mn", *words, "mn0")
+        self.assertIn("iaprefix 2001:db8:d::/56 ", lease.read_text())
+        self.assertIn("2001:db8:d::/56", anchor.cli("show lma-service session full"))
+        self.lab.ip("mn", "addr add 2001:db8:d::1/128 dev lo")
+        wait_for("an answer", lambda: ", 0% packet loss" in self.ping("cn", "2001:db8:d::1"), 10)
+        self.lab.exec("mn", *words, "-r", "mn0")
+        wait_for("the release", lambda: "db8:d::" not in anchor.cli("show lma-service session full"), 5)

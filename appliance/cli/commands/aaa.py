@@ -16,6 +16,7 @@ from appliance.cli.render_diameter import counter_data, counter_lines
 from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.errors import ApplianceError
 from appliance.facts_aaa import group_facts
+from appliance.facts_words import amount
 from appliance.ports_aaa import ClientView, ServerView, UserView
 
 HELP = {
@@ -121,7 +122,7 @@ def client_facts(view: ClientView) -> list[tuple[str, str | int]]:
 
 def age(seconds: float | None) -> str:
     """How old something is; ``none`` if it is not there."""
-    return "none" if seconds is None else f"{max(0, int(seconds))} seconds"
+    return "none" if seconds is None else amount(max(0, int(seconds)), "second")
 
 
 @command("exec", "show aaa clients [ service <name:NAME> ]", help=HELP)

@@ -34,7 +34,7 @@ def _declare() -> None:
     setting(
         MAG,
         "dhcp domain-name",
-        "dhcp domain-name <dhcp_domain_name:STRING 1-253>",
+        "dhcp domain-name <dhcp_domain_name:IDENTITY>",
         no="dhcp domain-name",
         default="dhcp domain-name",
         help={

@@ -98,13 +98,14 @@ def _lma() -> None:
     setting(
         mode,
         "redirect target",
-        "redirect target <address:IP>",
+        "redirect target <address:IP> [ also <also:IP> ]",
         keys=("address",),
         no="redirect target <address:IP>",
         help={
             **HELP,
             "target": "Anchor that new mobile nodes are assigned to",
             "address": "Its address, of the family of the signalling",
+            "also": "The same anchor over the other family, for gateways of that",
         },
     )
     choice(
@@ -165,6 +166,8 @@ def _mag() -> None:
     toggle(mode, "user_plane", "user-plane enable", "Asks anchors for it, and uses it", words=HELP)
     text = "Domain-wide-LMA-UPA-Support: used without asking"
     toggle(mode, "user_plane_domain_wide", "user-plane domain-wide", text, words=HELP)
+    text = "An IPv6 prefix is asked for when a mobile node wants one by DHCPv6"
+    toggle(mode, "delegation_on_demand", "prefix-delegation dhcpv6", text, words=HELP)
     syntax = "prefix-delegation nai <nai:NAI> { <family:ipv6|ipv4> | prefix <prefix:IP/LEN> }"
     setting(
         mode,

@@ -87,6 +87,10 @@ class AccessLink:
         """When ``tick`` is wanted next, in monotonic seconds."""
         return self._deadlines.next
 
+    def close(self) -> None:
+        """Break the circle of references: full garbage collections are rare by intention."""
+        self._deadlines = Deadlines(lambda key: None)
+
     @property
     def mobile_count(self) -> int:
         """How many mobile nodes are on the links now."""
@@ -449,12 +453,7 @@ class AccessLink:
 
     def _due(self, key: tuple[str, bytes]) -> float | None:
         mobile = self._mobiles.get(key)
-        if mobile is None:
-            return None
-        due = mobile.probe_due if mobile.probes else mobile.heard + self._settings.reachable_time
-        if mobile.advertise is not None and mobile.advertise.prefixes:
-            due = min(due, mobile.advertise_due)
-        return due
+        return None if mobile is None else mobile.due(self._settings.reachable_time)
 
     def _arm(self, mobile: Mobile) -> None:
         key = (mobile.interface, mobile.link_layer)
@@ -468,7 +467,7 @@ class AccessLink:
             mobile = self._mobiles[key]
             if mobile.advertise is not None and mobile.advertise_due <= now.mono:
                 self._router_advertisement(mobile, now.mono)
-            probe_at = mobile.probe_due if mobile.probes else mobile.heard + self._settings.reachable_time
+            probe_at = mobile.probe_at(self._settings.reachable_time)
             if probe_at <= now.mono and not self._probe(mobile, now.mono):
                 self._forget(key)
                 self._values[self._detach] += 1

@@ -20,12 +20,16 @@ from appliance.protocols.access.events import SendFrame
 from appliance.protocols.access.mobiles import Mobile
 from appliance.protocols.access.ndp import HEADER, is_link_local
 from appliance.protocols.bits import DecodeError, internet_checksum, pseudo_header
+from appliance.protocols.pmipv6.events import PrefixesWanted
 from appliance.protocols.pmipv6.settings import MagSettings
 
 _ETHERNET, _IPV6, _UDP = Struct("!6s6sH"), Struct("!IHBB16s16s"), Struct("!HHHH")
 _ETHERTYPE, _PROTOCOL = 0x86DD, 17
 #: RFC 8415 section 11.4 (DUID-LL), hardware type 1 (Ethernet).
 _DUID = bytes((0, 3, 0, 1))
+_WISHES = (dhcp.SOLICIT, dhcp.REQUEST, dhcp.RENEW, dhcp.REBIND)
+#: Seconds for which a client gets no answer while the anchor is asked, and until it is asked again.
+PATIENCE, AGAIN = 3.0, 60.0
 
 
 class Datagram(NamedTuple):
@@ -65,17 +69,36 @@ class LinkDelegator:
 
     def reconfigure(self, settings: MagSettings) -> None:
         """Answer from these addresses from now on."""
+        self._on_demand = settings.delegation_on_demand
         self._link_layer, self._link_local = settings.link_layer, settings.link_local
         self._server = PrefixServer(_DUID + settings.link_layer)
 
     def receive(self, mobile: Mobile, asked: Datagram, mono: float, out: list[Any]) -> None:
         """Take a message of a mobile node with a session. Raises DecodeError."""
+        kind = asked.data[0] if asked.data else 0
+        if self._on_demand and kind in _WISHES and self._fetches(mobile, mono, out):
+            return
         answer = self._server.answer(asked.data, _Source(mobile, mono))
         if answer is None:
             self._values[self._ignored] += 1
             return
         self._values[self._sent] += 1
         out.append(SendFrame(mobile.interface, self._frame(mobile, asked, answer)))
+        if kind == dhcp.RELEASE and mobile.requesting is None and mobile.prefixes_asked is not None:
+            mobile.prefixes_asked = None
+            out.append(PrefixesWanted(mobile.interface, mobile.link_layer, False))
+
+    @staticmethod
+    def _fetches(mobile: Mobile, mono: float, out: list[Any]) -> bool:
+        """Whether the anchor is being asked: the client's next message finds what it has answered."""
+        if mobile.advertise is None or mobile.advertise.delegated:
+            return False
+        since = mobile.prefixes_asked
+        if since is None or mono > since + AGAIN:
+            mobile.prefixes_asked = mono
+            out.append(PrefixesWanted(mobile.interface, mobile.link_layer))
+            return True
+        return mono < since + PATIENCE
 
     def _frame(self, mobile: Mobile, asked: Datagram, answer: bytes) -> bytes:
         port = dhcp.SERVER_PORT if answer[0] == dhcp.RELAY_REPLY else dhcp.CLIENT_PORT

@@ -39,9 +39,20 @@ class Mobile:
     asked: Dhcp | None = None
     """Its last DHCP message while there is no address to answer it with, and when it came."""
     asked_at: float = 0.0
+    prefixes_asked: float | None = None
+    """When the anchor was asked for prefixes because it wanted some; ``None``: not."""
     requesting: tuple[bytes, int] | None = None
     """DUID and IAID of its DHCPv6 client that has its delegated prefixes (RFC 8415); ``None``: none has."""
 
+
+    def probe_at(self, reachable_time: float) -> float:
+        """When to ask next whether it is there; ``reachable_time``: how long it may be silent."""
+        return self.probe_due if self.probes else self.heard + reachable_time
+
+    def due(self, reachable_time: float) -> float:
+        """When something is to be done about it."""
+        due = self.probe_at(reachable_time)
+        return min(due, self.advertise_due) if self.advertise and self.advertise.prefixes else due
 
     def reaches(self, sender: bytes, target: bytes) -> bool:
         """Whether an ARP request for an IPv4 address is ours to answer: the router's, or its home subnet's.

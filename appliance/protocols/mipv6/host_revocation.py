@@ -34,16 +34,20 @@ class HostRevocation(HostFeature):
         self._values, self._rows = revocation.values, revocation.rows
         self._voice = voice
         self._switch = switch
-        self._pending = settings.revocation_pending
+        self._prepare(settings)
 
         def to_host(message: Any, way: Way, now: Now) -> bytes:
             return voice.octets(message, way.home, now)
 
-        revocation.protect_hosts(to_host)
+        revocation.initiator.to_host = to_host
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings."""
+        self._prepare(settings)
+
+    def _prepare(self, settings: LmaSettings) -> None:
         self._pending = settings.revocation_pending
+        self._ready = not settings.shutdown
 
     def check(self, request: HostRequest, now: Now) -> Verdict | None:
         """RFC 5846 section 7: an update of a binding that is being revoked; leaving is always welcome."""
@@ -69,23 +73,30 @@ class HostRevocation(HostFeature):
         """Take an acknowledgement, or a Binding Error; an indication is not for hosts to send."""
         values, rows = self._values, self._rows
         if isinstance(message, BindingRevocationAcknowledgement):
-            if self._voice.genuine(event.data, message, event.source, home, now):
-                self._revocation.host_acknowledged(event, message, home, now)
-            else:
-                values[rows.badly_formed] += 1
+            self._acknowledged(event, message, home, now)
         elif isinstance(message, BindingError):
-            if message.status != BE_UNKNOWN_MH_TYPE or not self.unknown_there(home, now):
+            if message.status != BE_UNKNOWN_MH_TYPE or not self._unknown(event, home, now):
                 values[rows.ignored] += 1
         else:
             # RFC 5846 section 10: only its home agent revokes a host's binding.
             values[rows.discarded if self._revocation.on else rows.ignored] += 1
 
-    def unknown_there(self, peer: bytes, now: Now) -> bool:
-        """A host does not know what it was sent; whether that was one of these messages."""
-        if self._revocation.unknown_there(peer, now):
-            return True
-        return self._switch.unknown_there(peer)
+    def _acknowledged(
+        self, event: PacketReceived, message: BindingRevocationAcknowledgement, home: bytes, now: Now
+    ) -> None:
+        revocation = self._revocation
+        if not revocation.on:
+            self._values[self._rows.ignored] += 1
+        elif self._voice.genuine(event.data, message, event.source, home, now):
+            revocation.initiator.acknowledged(event, message, self._ready, now, home)
+            revocation.pump(now)
+        else:
+            self._values[self._rows.badly_formed] += 1
 
-    def elsewhere(self, care_of: bytes, now: Now) -> bool:
+    def _unknown(self, event: PacketReceived, home: bytes, now: Now) -> bool:
+        """A host does not know what it was sent; whether that was one of these messages."""
+        return self._revocation.unknown_there(event, now, home) or self._switch.unknown_there(home)
+
+    def elsewhere(self, event: PacketReceived, now: Now) -> bool:
         """The same, of a host that has not said its home address."""
-        return self._switch.unknown_at(care_of)
+        return self._switch.unknown_at(event.source)

@@ -23,8 +23,8 @@ class Agent:
     """One home agent, and what it has shown that it does not do."""
 
     __slots__ = (
-        "address", "bulk", "force", "implicit", "ipv4", "mesg_id", "overwrite", "rate", "router", "sequence",
-        "several",
+        "address", "bulk", "force", "implicit", "ipv4", "mesg_id", "overwrite", "prove", "rate", "router",
+        "sequence", "several",
     )  # fmt: skip
 
     def __init__(self, address: bytes, ipv4: bytes, sequence: int) -> None:
@@ -40,6 +40,8 @@ class Agent:
         self.overwrite = True
         #: True: it wants the MESG-ID option.
         self.mesg_id = False
+        #: True: the next update proves to the AAA server who we are, whatever we think that it knows.
+        self.prove = False
         #: False: it does not accept us as a mobile router, or not the F flag.
         self.router = self.force = True
         #: True: our networks are not named.

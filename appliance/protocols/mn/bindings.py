@@ -31,8 +31,11 @@ class Bindings:
         return max((slot.expires for slot in self.slots.values() if slot.bound is not None), default=0.0)
 
     def ordered(self) -> list[Slot]:
-        """The preferred one first."""
-        return sorted(self.slots.values(), key=lambda slot: (-slot.preference, slot.bid))
+        """The preferred one first, those that did not work a while ago last."""
+        return sorted(self.slots.values(), key=lambda slot: (self._failed(slot), -slot.preference, slot.bid))
+
+    def _failed(self, slot: Slot) -> bool:
+        return slot.link is not None and slot.link.address in self._suspects
 
     def clear(self) -> None:
         """Forget all of it."""
@@ -47,7 +50,7 @@ class Bindings:
                 self._shared.count("registration/expired")
                 self._shared.notice("expired", "a binding has expired before it was extended", now)
                 if slot.link is None and slot.bid:
-                    self._exchanges.cancel(slot.exchange)
+                    self._exchanges.cancel(slot)
                     del self.slots[slot.bid]
 
     def assign(self, choices: list[Choice], several: bool) -> None:
@@ -67,7 +70,7 @@ class Bindings:
             if link != slot.link:
                 slot.retry = 0.0
                 slot.link = link
-                self._exchanges.cancel(slot.exchange)
+                self._exchanges.cancel(slot)
             if link is None and slot.bid and slot.bound is None:
                 del self.slots[slot.bid]
 
@@ -90,15 +93,19 @@ class Bindings:
         for group in groups:
             self.begin(REGISTER, group, now)
         way = next((slot for slot in self.ordered() if slot.current), None)
-        gone = [slot for slot in self.slots.values() if slot.link is None and slot.exchange is None]
+        gone = [slot for slot in self.slots.values() if slot.link is None and not slot.busy]
         if way is not None and gone:
             # RFC 5648 section 5.4.
             self.begin(REMOVE, gone, now, way.link)
 
     def _groups(self, wanting: list[Slot], agent: Agent) -> list[list[Slot]]:
-        """Which slots share an update: RFC 5648 sections 5.3, 5.9; over IPv4 none do (section 8.1)."""
+        """Which slots share an update: RFC 5648 sections 5.3, 5.9; over IPv4 none do (section 8.1).
+
+        Neither do those that did not work a while ago: their updates go by their own ways.
+        """
         bulk = self._shared.settings.bulk and agent.bulk
-        together = [slot for slot in wanting if bulk and slot.link and len(slot.link.address) == 16]
+        fit = [slot for slot in wanting if bulk and not self._failed(slot)]
+        together = [slot for slot in fit if slot.link and len(slot.link.address) == 16]
         groups = [together] if together else []
         groups += [[slot] for slot in wanting if slot not in together]
         if agent.overwrite:

@@ -50,11 +50,16 @@ def _mesg_id(denial: Denial) -> bool:
     return False
 
 
-def _no_force(denial: Denial) -> bool:
-    """Our home agent refuses the F flag by 129, where 144 would mean the clock."""
-    changed = bool(denial.sent.flags & BU_F) and denial.agent.force
-    if changed:
-        denial.agent.force = False
+def _prohibited(denial: Denial) -> bool:
+    """129 may be about the F flag, where 144 would mean the clock; or about an MN-AAA option that is missing,
+    since the home agent has forgotten us."""
+    agent = denial.agent
+    if denial.sent.flags & BU_F and agent.force:
+        agent.force = False
+        return True
+    again = denial.shared.settings.authentication == "mn-aaa-initial" and denial.exchange.name != "initial"
+    changed = again and not agent.prove
+    agent.prove = agent.prove or again
     return changed
 
 
@@ -115,7 +120,7 @@ def _other_home(denial: Denial) -> bool:
 
 #: What may be changed of the update.
 FIXES: dict[int, Callable[[Denial], bool]] = {
-    codes.ADMINISTRATIVELY_PROHIBITED: _no_force,
+    codes.ADMINISTRATIVELY_PROHIBITED: _prohibited,
     codes.DUPLICATE_ADDRESS_DETECTION_FAILED: _other_home,
     codes.MIPV6_ID_MISMATCH: _mesg_id,
     codes.MIPV6_MESG_ID_REQD: _mesg_id_required,
@@ -127,7 +132,7 @@ FIXES: dict[int, Callable[[Denial], bool]] = {
 }
 #: The same where there is no other home agent to ask first.
 LAST_FIXES: dict[int, Callable[[Denial], bool]] = {
-    codes.ADMINISTRATIVELY_PROHIBITED: _no_force,
+    codes.ADMINISTRATIVELY_PROHIBITED: _prohibited,
     codes.MOBILE_ROUTER_OPERATION_NOT_PERMITTED: _no_router,
     codes.INVALID_PREFIX: _other_form,
     codes.NOT_AUTHORIZED_FOR_PREFIX: _other_form,

@@ -104,7 +104,7 @@ class IcmpReceived:
 
 @define(slots=True)
 class CorrespondentSeen:
-    """A packet of this correspondent node came through the tunnel.
+    """There is traffic with this correspondent node: a packet of it came through the tunnel, or straight.
 
     Said for the first one and then at most once a second for each.
     """

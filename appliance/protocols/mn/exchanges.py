@@ -37,7 +37,7 @@ class Exchanges:
         backoff = Backoff(first / 1000, settings.retransmission_maximum / 1000)
         exchange = Exchange(kind, slots, link, name, backoff)
         for slot in slots:
-            slot.exchange = exchange
+            slot.busy = True
         self.all.append(exchange)
         self.send(exchange, now)
 
@@ -62,9 +62,14 @@ class Exchanges:
         shared.out.append(packet(shared, agent, mh, exchange.link, at_home=exchange.kind == HOME))
         exchange.backoff.sent(now.mono)
 
-    def cancel(self, exchange: Exchange | None) -> None:
-        """Its answer is of no interest any more."""
-        if exchange is not None and exchange in self.all:
+    def about(self, slot: Slot) -> Exchange | None:
+        """The exchange of a slot."""
+        return next((exchange for exchange in self.all if slot in exchange.slots), None)
+
+    def cancel(self, slot: Slot) -> None:
+        """The answer of its exchange is of no interest any more."""
+        exchange = self.about(slot)
+        if exchange is not None:
             self.finish(exchange)
 
     def cancel_all(self) -> None:
@@ -76,8 +81,7 @@ class Exchanges:
         """It is over."""
         self.all.remove(exchange)
         for slot in exchange.slots:
-            if slot.exchange is exchange:
-                slot.exchange = None
+            slot.busy = False
 
     def match(self, event: MessageReceived, message: BindingAcknowledgement) -> Match | None:
         """The transmission that is answered, and the home address that the answer is about."""

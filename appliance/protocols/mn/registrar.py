@@ -138,6 +138,8 @@ class Registrar:
                 advertise = self.stage == AT_HOME
                 shared.out.append(AtHome(link.interface, shared.home, advertise))
             self._home_link = link
+            for exchange in self.exchanges.all:
+                exchange.link = link
             return
         self.exchanges.cancel_all()
         self._heirs = None
@@ -213,6 +215,9 @@ class Registrar:
         if exchange.kind == REGISTER:
             if tries == ATTEMPTS and exchange.link.address not in self._suspects:
                 self._suspects.add(exchange.link.address, now.mono + shared.settings.retry_interval)
+                if exchange.slots[0].bid:
+                    # The others, or those behind it, do not wait for this way.
+                    self.exchanges.finish(exchange)
                 self.review(now)
             elif tries > most and self._turn():
                 self.review(now)
@@ -342,6 +347,7 @@ class Registrar:
         shared, agent = self._shared, self.exchanges.agent
         assert agent is not None
         self._fixes = self._turns = 0
+        agent.prove = False
         if exchange.slots[0].bid and not answer.identifiers:
             # RFC 5648 section 5.7: it does not know the option, and has a plain binding.
             agent.several = False
@@ -439,19 +445,17 @@ class Registrar:
         slots = self.bindings.slots
         pause = now.mono + self._shared.settings.retry_interval
         for slot in [slots[bid] for bid in bids if bid in slots] if bids else list(slots.values()):
-            self.exchanges.cancel(slot.exchange)
+            self.exchanges.cancel(slot)
             slot.forget()
             slot.retry = pause
         if not self.bindings.bound:
             self._hold = pause
             self.exchanges.unsure = False
 
-    def refresh(self, now: Now, lost: bool = False) -> None:
-        """Send an update for everything now; ``lost``: the home agent has said that it has no binding."""
+    def refresh(self, now: Now) -> None:
+        """Send an update for everything now."""
         for slot in self.bindings.slots.values():
             slot.refresh = now.mono
-            if lost and slot.exchange is None:
-                slot.forget()
 
     def register(self, now: Now) -> None:
         """Begin anew, whatever was before."""

@@ -42,7 +42,7 @@ def report(
 def _registered(registrar: Registrar, slot: Slot, now: Now) -> Registered:
     link = slot.link or slot.bound
     assert link is not None
-    exchange = slot.exchange
+    exchange = registrar.exchanges.about(slot)
     state = "registered" if slot.bound is not None else "registering"
     if slot.link is None:
         state = "leaving"

@@ -19,7 +19,7 @@ class Slot:
     """One care-of address, plain (``bid`` 0) or one of several."""
 
     __slots__ = (
-        "bid", "bound", "exchange", "expires", "granted", "keepalive", "link", "nat", "preference", "refresh",
+        "bid", "bound", "busy", "expires", "granted", "keepalive", "link", "nat", "preference", "refresh",
         "retry", "sequence", "status", "tlv", "udp",
     )  # fmt: skip
 
@@ -41,7 +41,8 @@ class Slot:
         self.nat = self.udp = self.tlv = False
         #: Seconds; 0: none.
         self.keepalive = 0
-        self.exchange: Exchange | None = None
+        #: True: an exchange is about it, which refers to it and not the other way round.
+        self.busy = False
 
     def times(self) -> tuple[float, ...]:
         """When something may be to be done about it."""
@@ -62,7 +63,7 @@ class Slot:
 
     def wants(self, mono: float) -> bool:
         """Whether an update has to go out for it now."""
-        if self.link is None or self.exchange is not None or mono < self.retry:
+        if self.link is None or self.busy or mono < self.retry:
             return False
         return not self.current or mono >= self.refresh
 

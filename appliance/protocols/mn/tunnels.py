@@ -72,7 +72,7 @@ class Surroundings:
                 continue
             if link in self._shared.links:
                 found.append(_path(slot, link, agent, slot.udp, slot.tlv))
-            elif slot.link is not None and slot.exchange is not None:
+            elif slot.link is not None and slot.busy:
                 four = len(slot.link.address) == 4
                 found.append(_path(slot, slot.link, agent, four, False))
         return tuple(found)

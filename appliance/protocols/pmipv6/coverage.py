@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
+from appliance.protocols.pmipv6.controlled import fault_of
 from appliance.protocols.pmipv6.pools import HomeAddresses
 from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, Profile
 
@@ -140,8 +141,14 @@ def _robbed(old: tuple[Profile, ...], new: tuple[Profile, ...]) -> Iterator[byte
 def affected(old: LmaSettings, new: LmaSettings, cache: BindingCache) -> Iterator[bool]:
     """For each session that a change of settings may end, whether it does; changes nothing.
 
-    The sessions are those of now; one that has ended since counts no more.
+    The sessions are those of now; one that has ended since counts no more. By RFC 8127 section 5.1 a zero
+    among the timers for gateways refuses every registration: then all their sessions end, each at its next
+    refresh.
     """
+    if fault_of(new) and not fault_of(old):
+        for entry in list(cache.calls.values()):
+            yield cache.calls.get(entry.call_id) is entry and not entry.of_host
+        return
     entries = losers(old, new, cache)
     coverage = Coverage(new)
     for entry in entries:

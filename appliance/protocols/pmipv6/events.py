@@ -307,6 +307,15 @@ class AddressReleased:
 
 
 @define(slots=True)
+class PrefixesWanted:
+    """A mobile router asks for prefixes by DHCPv6 (RFC 7148 section 5.1.3.1), or gives them back."""
+
+    interface: str
+    link_layer: bytes
+    wanted: bool = True
+
+
+@define(slots=True)
 class Advertise:
     """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
 

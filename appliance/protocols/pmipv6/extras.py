@@ -10,6 +10,24 @@ from typing import Any
 PMIPV6_PORT = 5436
 
 
+def suffix_of(address: bytes, tag: bytes) -> bytes:
+    """What tells a gateway from others of its address; empty: there can be no others."""
+    return b"" if tag == address else tag
+
+
+def address_of(who: bytes) -> bytes:
+    """The address in the identity of a gateway."""
+    return who if len(who) == 16 else who[:4]
+
+
+def text_of_gateway(who: bytes) -> str:
+    """An identity for a log line or a screen."""
+    address, tag = address_of(who), who[4:] if len(who) < 16 else b""
+    if len(tag) == 4:
+        return f"{ip_address(address)} ({ip_address(tag)})"
+    return f"{ip_address(address)} port {int.from_bytes(tag, 'big')}" if tag else str(ip_address(address))
+
+
 class Gateway:
     """A gateway that is reached over IPv4, shared by all of its sessions.
 
@@ -17,11 +35,13 @@ class Gateway:
     that their signalling comes from; empty: it comes from 5436, as without a NAT.
     """
 
-    __slots__ = ("__weakref__", "address", "nat", "port", "tag")
+    __slots__ = ("__weakref__", "address", "nat", "port", "suffix", "tag")
 
     def __init__(self, address: bytes, tag: bytes) -> None:
         self.address = address
         self.tag = tag
+        #: What follows the care-of address in its identity; see :func:`served_by`.
+        self.suffix = suffix_of(address, tag)
         #: Where its signalling came from last.
         self.port = 0
         self.nat = False
@@ -90,6 +110,14 @@ class Extras:
     def port(self) -> int:
         """UDP port that the gateway's signalling comes from (RFC 5844 section 4.1); 0: it came in IPv6."""
         return 0 if self.gateway is None else self.gateway.port
+
+
+def served_by(entry: Any) -> bytes:
+    """Which gateway a session is at: its care-of address, and what tells it from others behind one NAT."""
+    extras = entry.extras
+    gateway = None if extras is None else extras.gateway
+    care_of: bytes = entry.care_of
+    return care_of if gateway is None else care_of + gateway.suffix
 
 
 def extras_of(entry: Any) -> Extras:

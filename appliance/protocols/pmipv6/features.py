@@ -94,9 +94,8 @@ class Feature(Acting):
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Let go of a session that is gone; only called for one with extras, or if it ``watches``."""
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
-        """The gateway in ``Features.former`` has de-registered (lifetime 0) or extended a session, and was
-        answered; nothing has changed yet."""
+    def left(self, entry: BindingCacheEntry) -> None:
+        """The gateway in ``Features.former`` has de-registered, or revoked, its part in a session."""
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """What an operator is shown of a session with extras: labels and texts."""
@@ -121,6 +120,11 @@ class Before:
         self.deleting = entry is not None and entry.deleting
         self.port = 0 if entry is None or entry.extras is None else entry.extras.port
         self.gateway = None if entry is None or entry.extras is None else entry.extras.gateway
+
+    @property
+    def who(self) -> bytes:
+        """The gateway that had it, as :func:`extras.served_by` names it."""
+        return self.care_of if self.gateway is None else self.care_of + self.gateway.suffix
 
     def moved(self, entry: BindingCacheEntry) -> bool:
         """Whether the update has handed the session over to another gateway."""
@@ -173,6 +177,11 @@ class Group(Generic[F]):
             raise ValueError(f"two handlers for MH types {taken}")
         self.handlers |= dict.fromkeys(types, handler)
 
+    def close(self) -> None:
+        """Let go of all features, which refer to each other and back to the core."""
+        self.all = ()
+        self.handlers = {}
+
     def _rearm(self) -> None:
         times = (each.deadline for each in self.all)
         self.agenda.deadline = min((time for time in times if time is not None), default=None)
@@ -196,7 +205,8 @@ class Features(Group[Feature]):
     def __init__(self) -> None:
         super().__init__()
         self.watching: tuple[Feature, ...] = ()
-        #: By call id, the gateway that a session still has beside the serving one (RFC 6058).
+        #: By call id, the gateway that a session still has beside the serving one (RFC 6058), as
+        #: :func:`extras.served_by` names it.
         self.former: dict[int, bytes] = {}
 
     def add(self, feature: Feature, *types: int) -> None:
@@ -209,9 +219,9 @@ class Features(Group[Feature]):
         self.watching = tuple(each for each in self.all if each.watches)
 
     def close(self) -> None:
-        """Let go of all features, which refer to each other and back to the core."""
-        self.all = self.watching = ()
-        self.handlers = {}
+        """As of :class:`Group`."""
+        super().close()
+        self.watching = ()
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""
@@ -237,10 +247,10 @@ class Features(Group[Feature]):
                 return verdict
         return None
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
-        """Tell all of them that a former gateway has de-registered, or extended, a session."""
+    def left(self, entry: BindingCacheEntry) -> None:
+        """Tell all of them that a former gateway has de-registered, or revoked, a session."""
         for feature in self.all:
-            feature.left(request, entry)
+            feature.left(entry)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Tell those concerned."""

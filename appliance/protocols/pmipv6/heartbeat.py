@@ -20,6 +20,7 @@ from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import HB_R, HB_U, Heartbeat, Message
 from appliance.protocols.mobility.options import RestartCounter
 from appliance.protocols.pmipv6.events import Began, KeepPeers, Notify, PacketReceived, Send
+from appliance.protocols.pmipv6.extras import address_of, text_of_gateway
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
@@ -95,12 +96,13 @@ class Peer:
         "address",
         "asked",
         "begun",
-        "counted",
         "counter",
         "due",
         "heard",
         "heard_wall",
+        "key",
         "local",
+        "met",
         "misses",
         "port",
         "sent",
@@ -110,15 +112,16 @@ class Peer:
         "suspected",
     )
 
-    def __init__(self, address: bytes, local: bytes, port: int) -> None:
-        self.address = address
+    def __init__(self, key: bytes, local: bytes, port: int, met: float) -> None:
+        #: Who it is: its address, and what tells it from others behind one NAT (``extras.served_by``).
+        self.key = key
+        self.address = address_of(key)
+        self.met = met
         self.local = local
         self.port = port
         self.state = UNKNOWN
         #: Its Restart Counter; ``None``: not heard yet.
         self.counter: int | None = None
-        #: The UDP port that it came from: behind a NAT another port may be another gateway.
-        self.counted: int | None = None
         #: Its last answer; ``None``: none yet.
         self.heard: float | None = None
         self.heard_wall = 0.0
@@ -133,6 +136,11 @@ class Peer:
         self.suspected: float | None = None
         self.due: float | None = None
 
+    @property
+    def text(self) -> str:
+        """Who it is, for a log line or a screen."""
+        return text_of_gateway(self.key)
+
 
 class Asker:
     """Who has asked us: how often it may, and its last number."""
@@ -144,9 +152,9 @@ class Asker:
         self.sequence: int | None = None
 
 
-def _due(peers: dict[bytes, Peer], address: bytes) -> float | None:
+def _due(peers: dict[bytes, Peer], key: bytes) -> float | None:
     """When a peer is to be asked."""
-    peer = peers.get(address)
+    peer = peers.get(key)
     return None if peer is None else peer.due
 
 
@@ -174,11 +182,11 @@ class HeartbeatCore:
 
     # ---- what the sides fill in
 
-    def shared(self, address: bytes) -> int:
+    def shared(self, key: bytes) -> int:
         """How many sessions are shared with a peer."""
         raise AssertionError("each side has its own")
 
-    def _path(self, address: bytes) -> tuple[bytes, int] | None:
+    def _path(self, key: bytes) -> tuple[bytes, int] | None:
         """Our address and the UDP port (0: IPv6) to reach a peer with; ``None``: there is no way."""
         raise AssertionError("each side has its own")
 
@@ -193,21 +201,25 @@ class HeartbeatCore:
     def _timing(self, peer: Peer) -> Timing:
         return self.timing
 
+    def _speaker(self, event: PacketReceived) -> Peer | None:
+        """The peer that a message comes from."""
+        return self.peers.get(event.source)
+
     # ---- peers come and go
 
-    def met(self, address: bytes, now: Now) -> None:
+    def met(self, key: bytes, now: Now) -> None:
         """A first session is shared with a peer."""
         self._remember(now)
-        if address in self.peers:
+        if key in self.peers:
             return
         if len(self.peers) >= PEERS:
             for each in [each for each in self.peers if not self.shared(each)]:
                 self._forget(each)
-        path = self._path(address)
+        path = self._path(key)
         if path is None or len(self.peers) >= PEERS:
             return
-        peer = self.peers[address] = Peer(address, *path)
-        if address in self._unsupported:
+        peer = self.peers[key] = Peer(key, *path, now.mono)
+        if key in self._unsupported:
             peer.state = UNSUPPORTED
         self._arm(peer, now.mono + FIRST)
 
@@ -216,23 +228,23 @@ class HeartbeatCore:
             self._keep_at = now.mono + SETTLED
             self._wake(self._keep_at)
 
-    def _forget(self, address: bytes) -> None:
-        self.peers.pop(address, None)
+    def _forget(self, key: bytes) -> None:
+        self.peers.pop(key, None)
 
     def _arm(self, peer: Peer, when: float) -> None:
         if peer.state == UNSUPPORTED or not self._timing(peer).interval:
             peer.due = None
             return
         peer.due = when
-        self._deadlines.set(peer.address, when)
+        self._deadlines.set(peer.key, when)
         self._wake(when)
 
     def _wake(self, when: float) -> None:
         # Features are given this when they are added.
         self.schedule(when)  # type: ignore[attr-defined]
 
-    def retime(self, timing: Timing, addresses: Iterable[bytes], now: Now) -> None:
-        """Ask by another timing from now on; ``addresses``: all peers that there are sessions with."""
+    def retime(self, timing: Timing, keys: Iterable[bytes], now: Now) -> None:
+        """Ask by another timing from now on; ``keys``: all peers that there are sessions with."""
         old, self.timing = self.timing, timing
         if not timing.interval or not old.interval:
             # The operator has decided anew: who did not speak it may by now.
@@ -240,8 +252,8 @@ class HeartbeatCore:
             for peer in self.peers.values():
                 if peer.state == UNSUPPORTED:
                     peer.state = UNKNOWN
-        for address in addresses:
-            self.met(address, now)
+        for key in keys:
+            self.met(key, now)
         if timing != old:
             for peer in self.peers.values():
                 self.rearm(peer, now)
@@ -270,19 +282,19 @@ class HeartbeatCore:
         for _ in range(min(PER_TICK, len(self._former))):
             address, local, port = self._former.popleft()
             self._respond(HB_U | HB_R, 0, local, address, port)
-        for address in self._deadlines.pop_due(now.mono, PER_TICK):
-            self._turn(self.peers[address], now)
+        for key in self._deadlines.pop_due(now.mono, PER_TICK):
+            self._turn(self.peers[key], now)
         if self._keep_at is not None and self._keep_at <= now.mono:
             self._keep_at = None
-            peers = (each for each in self.peers.values() if self.shared(each.address))
+            peers = (each for each in self.peers.values() if self.shared(each.key))
             kept = [(each.address, each.local, each.port) for each in peers]
             self._holder.effects.append(KeepPeers(tuple(kept[:KEPT])))
 
     def _turn(self, peer: Peer, now: Now) -> None:
         """The time of one peer has come (RFC 5847 section 3.1)."""
-        if not self.shared(peer.address):
+        if not self.shared(peer.key):
             # Section 3: without a binding no request is sent. What is not shared is not lost.
-            self._forget(peer.address)
+            self._forget(peer.key)
             self._remember(now)
             return
         timing = self._timing(peer)
@@ -295,7 +307,7 @@ class HeartbeatCore:
         elif peer.misses > timing.most:
             peer.state = FAILED
             self._values[self._rows.silent] += 1
-            self._say("warning", f"{text_of(peer.address)} does not answer heartbeats: path failed", now)
+            self._say("warning", f"{peer.text} does not answer heartbeats: path failed", now)
             self._lost(peer, False, peer.since, now)
             self._arm(peer, max(peer.begun + timing.interval, now.mono + PAUSE))
         else:
@@ -310,7 +322,7 @@ class HeartbeatCore:
         if not peer.asked:
             peer.since = now.mono
         peer.asked = True
-        path = self._path(peer.address)
+        path = self._path(peer.key)
         if path is not None:
             peer.local, peer.port = path
         self._values[self._rows.asked] += 1
@@ -380,7 +392,7 @@ class HeartbeatCore:
             self._say("warning", f"heartbeat {what} from {text_of(source)}, which is no peer: dropped", now)
 
     def _response(self, event: PacketReceived, message: Heartbeat, now: Now) -> None:
-        peer, rows = self.peers.get(event.source), self._rows
+        peer, rows = self._speaker(event), self._rows
         unsolicited = message.flags & HB_U
         if peer is None:
             # A former peer that has restarted and has no session here is none of our business.
@@ -419,32 +431,31 @@ class HeartbeatCore:
         if port:
             peer.port = port
         if before == FAILED:
-            self._say("info", f"{text_of(peer.address)} answers heartbeats again", now)
+            self._say("info", f"{peer.text} answers heartbeats again", now)
         if counter is not None:
-            old, same = peer.counter, peer.counted in (None, port)
-            peer.counter, peer.counted = counter, port
-            if same and (suspected is not None if old is None else old != counter):
+            old, peer.counter = peer.counter, counter
+            if suspected is not None if old is None else old != counter:
                 self._values[self._rows.restarted] += 1
-                self._say("warning", f"{text_of(peer.address)} has restarted and lost its sessions", now)
+                self._say("warning", f"{peer.text} has restarted and lost its sessions", now)
                 self._lost(peer, True, next(each for each in (suspected, since) if each is not None), now)
         self._arm(peer, max(peer.begun + self._timing(peer).interval, now.mono + PAUSE))
 
-    def refused_at_first(self, address: bytes, now: Now) -> bool:
+    def refused_at_first(self, event: PacketReceived, now: Now) -> bool:
         """As :meth:`refused`, but only of a peer that has never answered: it surely means heartbeats."""
-        peer = self.peers.get(address)
-        return peer is not None and peer.heard is None and self.refused(address, now)
+        peer = self._speaker(event)
+        return peer is not None and peer.heard is None and self.refused(event, now)
 
-    def refused(self, address: bytes, now: Now) -> bool:
+    def refused(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error with status 2 came: whether it was in answer to a heartbeat (section 3)."""
-        peer = self.peers.get(address)
+        peer = self._speaker(event)
         if peer is None or not peer.asked:
             return False
         peer.state, peer.asked, peer.misses, peer.due = UNSUPPORTED, False, 0, None
         while len(self._unsupported) >= PEERS:
             del self._unsupported[next(iter(self._unsupported))]
-        self._unsupported[address] = None
+        self._unsupported[peer.key] = None
         self._values[self._rows.bind_error] += 1
-        self._say("info", f"{text_of(address)} does not know heartbeats: it gets none any more", now)
+        self._say("info", f"{peer.text} does not know heartbeats: it gets none any more", now)
         return True
 
     def _say(self, level: str, text: str, now: Now) -> None:

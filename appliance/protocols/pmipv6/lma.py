@@ -78,6 +78,8 @@ from appliance.protocols.timers import Now
 
 #: Bindings looked at in one tick; the rest comes in the next one.
 PER_TICK = 2_000
+#: Sessions passed over between two chances for others.
+LOOKED_AT_ONCE = 16
 
 Event = (
     PacketReceived
@@ -186,9 +188,14 @@ class LocalMobilityAnchor:
         """The sessions that fit; ``address`` is an IPv4 home address, a prefix or an address inside one."""
         return self._cache.select(mn_id, address, call_id)
 
-    def members(self, group: int) -> Iterator[BindingCacheEntry]:
-        """The sessions in one of our bulk binding update groups (RFC 6602)."""
-        return filter(self._bulk.member(group), self._cache.select())
+    def members(self, group: int) -> Iterator[BindingCacheEntry | None]:
+        """The sessions in one of our bulk binding update groups (RFC 6602); ``None``: still looking."""
+        fits = self._bulk.member(group)
+        for number, entry in enumerate(self._cache.select(), 1):
+            if fits(entry):
+                yield entry
+            elif number % LOOKED_AT_ONCE == 0:
+                yield None
 
     def subnet(self, entry: BindingCacheEntry) -> tuple[int, bytes | None]:
         """Prefix length and default router that go with the session's IPv4 home address."""
@@ -239,7 +246,7 @@ class LocalMobilityAnchor:
         self._features.close()
         self._revocation.close()
         self._updates.revoker = self._updates.bulk = None
-        self._sessions.close()
+        self._sessions.gateways.close()
         if self.hosts is not None:
             self.hosts.close()
         self.hosts = self._intake.hosts = None

@@ -22,9 +22,10 @@ from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
 from appliance.protocols.pmipv6.events import Send
-from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.extras import extras_of, served_by
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_counts import ACK_DENIED, ACK_REGISTERED, REFRESH
+from appliance.protocols.pmipv6.lma_gateways import sender_of
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.pba import sealed
@@ -79,7 +80,7 @@ class Extension:
             extras is not None
             and extras.gateway_group != 0
             and self.number in (extras.gateway_group, br.ALL_SESSIONS)
-            and entry.care_of == self.gateway
+            and served_by(entry) == self.gateway
             and not entry.deleting
             and extras.revocation is None
             and entry.updated <= self.wall
@@ -116,6 +117,13 @@ class Bulk(Feature):
         group = groups.get(number)
         return {} if group is None else group.members
 
+    def has(self, gateway: bytes, number: int) -> bool:
+        """Whether a group of a gateway has members; found out without making a list of them."""
+        groups = self._groups.get(gateway, {})
+        if number == br.ALL_SESSIONS:
+            return bool(groups)
+        return number in groups and bool(groups[number].members)
+
     @staticmethod
     def member(number: int) -> Callable[[BindingCacheEntry], bool]:
         """Tells which sessions are in a group of ours."""
@@ -142,14 +150,14 @@ class Bulk(Feature):
         extras = extras_of(entry)
         self._leave(entry)
         extras.gateway_group, extras.anchor_group = number, self._number_of(entry)
-        groups = self._groups.setdefault(entry.care_of, {})
+        groups = self._groups.setdefault(served_by(entry), {})
         groups.setdefault(number, Group()).members[entry.call_id] = entry
 
     def _leave(self, entry: BindingCacheEntry, gateway: bytes = b"") -> None:
         extras = entry.extras
         if extras is None or not extras.gateway_group:
             return
-        gateway = gateway or entry.care_of
+        gateway = gateway or served_by(entry)
         groups = self._groups[gateway]
         members = groups[extras.gateway_group].members
         del members[entry.call_id]
@@ -172,7 +180,7 @@ class Bulk(Feature):
         if not request.lifetime and not entry.deleting and request.flags & BU_B:
             # One address family is given back; the session goes on as it is.
             return
-        self._leave(entry, before.care_of)
+        self._leave(entry, before.who)
         if not request.lifetime or not request.flags & BU_B or not self._settings.accept_bulk:
             return
         number = _group_in(request)
@@ -202,11 +210,12 @@ class Bulk(Feature):
         number = None if request.flags & BU_B else _group_in(request)
         if verdict is not verdicts.NO_MN_ID or number is None:
             return False
-        group = self._groups.get(request.care_of, {}).get(number)
-        members = self.members(request.care_of, number)
+        gateway = sender_of(request)
+        group = self._groups.get(gateway, {}).get(number)
+        members = self.members(gateway, number)
         if group is None and members:
             # Group 1 while all sessions are in others: it has an order of its own all the same.
-            group = self._groups[request.care_of].setdefault(number, Group())
+            group = self._groups[gateway].setdefault(number, Group())
         if group is None or request.prefix_options or request.ipv4 is not None or request.gre is not None:
             self._refuse(request, verdicts.BAD_GROUP, now)
         elif group.fingerprint == request.fingerprint and group.sequence == request.sequence:
@@ -243,7 +252,7 @@ class Bulk(Feature):
         group.sequence, group.fingerprint = request.sequence, request.fingerprint
         if request.timestamp is not None:
             group.timestamp = request.timestamp.value
-        extension = Extension(request.care_of, number, list(members.values()), lifetime, now)
+        extension = Extension(sender_of(request), number, list(members.values()), lifetime, now)
         # What an older update of the group has not come to yet is the newer one's.
         for older in [each for each in self._extensions if each.same(extension)]:
             self._extensions.remove(older)

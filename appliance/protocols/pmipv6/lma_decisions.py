@@ -36,6 +36,7 @@ from appliance.protocols.pmipv6.lma_counts import (
     REFRESH,
     Kind,
 )
+from appliance.protocols.pmipv6.lma_gateways import sender_of
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.overload import Overload
@@ -315,13 +316,23 @@ class Decisions:
         """
         if request.lifetime and (request.indicator is None or request.indicator.value != HI_REFRESH):
             return False
+        who = sender_of(request)
         for entry in self._cache.of(request.mn_id):
-            if self._features.former.get(entry.call_id) == request.care_of:
+            if self.had_by(entry, who):
                 request.entry = entry
                 self._answers.approve(request, DEREGISTRATION if not request.lifetime else kind)
-                self._features.left(request, entry)
+                if not request.lifetime:
+                    self._features.left(entry)
                 return True
         return False
+
+    def had_by(self, entry: BindingCacheEntry, who: bytes) -> bool:
+        """Whether a gateway still has a part in a session that another one serves (RFC 6058)."""
+        return self._features.former.get(entry.call_id) == who
+
+    def former_left(self, entry: BindingCacheEntry) -> None:
+        """The former gateway of a session gives up its part in it."""
+        self._features.left(entry)
 
     def _accepted(
         self, request: Request, concerned: tuple[Feature, ...], before: Before, mark: int, now: Now

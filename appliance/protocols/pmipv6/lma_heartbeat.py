@@ -6,12 +6,13 @@ from collections.abc import Callable
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.events import Notify, PacketReceived
+from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.features import Feature
 from appliance.protocols.pmipv6.heartbeat import HeartbeatCore, Peer, Timing
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.lma_counts import OTHER_ENDED
 from appliance.protocols.pmipv6.lma_sessions import Sessions
-from appliance.protocols.pmipv6.peers import SIGNALLING_PORT
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
@@ -46,36 +47,60 @@ class LmaHeartbeat(HeartbeatCore, Feature):
         self._coming: dict[bytes, float] = {}
         self._doomed: dict[bytes, float] = {}
         self._queue: deque[BindingCacheEntry] = deque()
-        sessions.met = self.met
+        sessions.gateways.met = self.met
 
-    def shared(self, address: bytes) -> int:
+    def shared(self, key: bytes) -> int:
         """How many sessions a gateway has."""
-        return self._sessions.gateways.get(address, 0)
+        return self._sessions.gateways.shared(key)
 
-    def _path(self, address: bytes) -> tuple[bytes, int] | None:
-        if len(address) == 16:
+    def _path(self, key: bytes) -> tuple[bytes, int] | None:
+        if len(key) == 16:
             return self._settings.address, 0
         ours = self._settings.ipv4_address
         # Section 4: over IPv4 as RFC 5844 section 4 says, to where its registrations come from.
-        return None if ours is None else (ours, self._sessions.ports.get(address, SIGNALLING_PORT))
+        return None if ours is None else (ours, self._sessions.gateways.port(key))
 
     def is_peer(self, address: bytes) -> bool:
         """Whether it is a gateway that may register mobiles, or has registered some."""
-        return bool(self._allowed.allowed(address)) or address in self._sessions.gateways
+        return bool(self._allowed.allowed(address)) or self._sessions.gateways.known(address)
+
+    def _speaker(self, event: PacketReceived) -> Peer | None:
+        gateways, source = self._sessions.gateways, event.source
+        found = self.peers.get(gateways.at(source, event.port))
+        return self.peers.get(gateways.only(source)) if found is None else found
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings."""
         old, self._settings = self._settings, settings
         if old.peers != settings.peers:
             self._allowed = Peers(settings.peers)
-        self.retime(timing_of(settings), list(self._sessions.gateways), now)
+        self.retime(timing_of(settings), self._sessions.gateways.all(), now)
 
     def _lost(self, peer: Peer, restarted: bool, since: float, now: Now) -> None:
         settings = self._settings
         what = settings.heartbeat_peer_restart if restarted else settings.heartbeat_path_failure
-        if what == "end-sessions" and self.shared(peer.address):
-            self._coming[peer.address] = max(since, self._coming.get(peer.address, 0.0))
-            self._wake(0.0)
+        if what != "end-sessions" or not self.shared(peer.key):
+            return
+        if not restarted and self._may_speak_elsewhere(peer):
+            text = f"sessions of {peer.text} stay: a NAT may have given it another port"
+            self._holder.effects.append(Notify("warning", text))
+            return
+        self._coming[peer.key] = max(since, self._coming.get(peer.key, 0.0))
+        self._wake(0.0)
+
+    def _may_speak_elsewhere(self, lost: Peer) -> bool:
+        """Whether a gateway known by its port alone may be one that came from another port since.
+
+        Then some of its sessions are still counted at the port that nobody answers from any more.
+        """
+        says_its_address = len(lost.key) == 2 * len(lost.address)
+        if says_its_address or self._sessions.gateways.alone(lost.address):
+            return False
+        heard = lost.met if lost.heard is None else lost.heard
+        return any(
+            each.met >= heard and each is not lost and each.address == lost.address
+            for each in self.peers.values()
+        )
 
     @property
     def deadline(self) -> float | None:
@@ -92,7 +117,7 @@ class LmaHeartbeat(HeartbeatCore, Feature):
         ended = 0
         for _ in range(min(LOOKED_AT, len(queue))):
             entry = queue.popleft()
-            since = self._doomed.get(entry.care_of)
+            since = self._doomed.get(served_by(entry))
             if since is None or entry.deleting or entry.of_host:
                 continue
             if cache.calls.get(entry.call_id) is not entry or entry.due - 4 * entry.lifetime > since:

@@ -31,6 +31,7 @@ from appliance.protocols.mobility.options import (
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.controlled import controlled_values
 from appliance.protocols.pmipv6.events import Notify, NotifyUpdate, PacketReceived, Send
+from appliance.protocols.pmipv6.extras import address_of
 from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, Feature
 from appliance.protocols.pmipv6.lma_checks import Peers
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -113,7 +114,8 @@ class Notifications(Feature):
         self._waiting: dict[int, Waiting] = {}
         # No method of ours: with it, neither we nor the sessions would be free when the service goes.
         self._deadlines = Deadlines(partial(_due, self._waiting))
-        self._refusing: dict[bytes, None] = {}
+        #: Address and port of gateways that do not know notifications.
+        self._refusing: dict[tuple[bytes, int], None] = {}
         self._limiter = NoticeLimiter()
         #: What features want gateways to know of a session: asked for the options of reason 2.
         self.sources: list[Callable[[BindingCacheEntry], Sequence[Any]]] = []
@@ -140,7 +142,7 @@ class Notifications(Feature):
 
     def notify_all(self, reason: int, options: Sequence[Any]) -> int:
         """Notify every gateway about all of its sessions, a few at a time; returns how many there are."""
-        gateways = list(self._sessions.gateways)
+        gateways = self._sessions.gateways.all()
         group = MobileNodeGroupIdentifier(BULK_GROUP, ALL_SESSIONS)
         self._queue.extend((gateway, reason, (group, *options)) for gateway in gateways)
         self.schedule(0.0)
@@ -195,7 +197,7 @@ class Notifications(Feature):
         done: Done | None = None,
     ) -> bool:
         path = self._path(peer, port)
-        if path is None or peer in self._refusing or len(self._waiting) >= WAITING:
+        if path is None or (peer, path[1]) in self._refusing or len(self._waiting) >= WAITING:
             self._count("not-sent")
             return False
         flags = 0 if reason in _UNACKNOWLEDGED else UPN_A
@@ -211,7 +213,7 @@ class Notifications(Feature):
         if len(peer) == 16:
             return self._settings.address, 0
         ours = self._settings.ipv4_address
-        return None if ours is None else (ours, port or self._sessions.ports.get(peer, SIGNALLING_PORT))
+        return None if ours is None else (ours, port or SIGNALLING_PORT)
 
     def _next(self) -> int:
         """Section 5.1: random at first, then one after the other; none that still waits."""
@@ -240,9 +242,9 @@ class Notifications(Feature):
     def tick(self, now: Now) -> None:
         """Send what is still to be sent, and again what was not acknowledged (section 5.2)."""
         for _ in range(min(PER_TICK, len(self._queue))):
-            peer, reason, options = self._queue.popleft()
-            if peer in self._sessions.gateways:
-                self._send(peer, 0, reason, options, now)
+            who, reason, options = self._queue.popleft()
+            if self._sessions.gateways.shared(who):
+                self._send(address_of(who), self._sessions.gateways.port(who), reason, options, now)
         for sequence in self._deadlines.pop_due(now.mono, PER_TICK):
             waiting = self._waiting[sequence]
             if waiting.left:
@@ -273,7 +275,7 @@ class Notifications(Feature):
         """Take an acknowledgement (section 5.2)."""
         assert isinstance(message, UpdateNotificationAcknowledgement)
         source = event.source
-        if source not in self._sessions.gateways and not self._allowed.allowed(source):
+        if not self._sessions.gateways.known(source) and not self._allowed.allowed(source):
             self._count("ack-discarded/unknown-peer")
             text = f"update notification acknowledged by {text_of(source)}, which is no gateway: dropped"
             self._say(("stranger", source), text, now)
@@ -303,15 +305,16 @@ class Notifications(Feature):
         row = {LENGTH: "invalid-buffer-length", CHECKSUM: "checksum-error"}.get(why, "decode-error")
         self._count("ack-discarded/" + row)
 
-    def refused(self, address: bytes, now: Now) -> bool:
+    def refused(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error with status 2 came: whether it was in answer to a notification (section 5.2)."""
-        found = [each for each in self._waiting.values() if each.peer == address]
+        address, port = event.source, event.port
+        found = [each for each in self._waiting.values() if (each.peer, each.path[1]) == (address, port)]
         if not found:
             return False
         self._count("bind-error")
         while len(self._refusing) >= REFUSING:
             del self._refusing[next(iter(self._refusing))]
-        self._refusing[address] = None
+        self._refusing[address, port] = None
         for waiting in found:
             del self._waiting[waiting.message.sequence]
             self._end(waiting, None, now)

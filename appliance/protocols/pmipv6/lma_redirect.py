@@ -13,8 +13,11 @@ sent anywhere. So anchors that name each other do not send an update round.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
+
+from attrs import evolve
 
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.mobility.codec import decode, encode, to_timestamp
@@ -84,6 +87,18 @@ def _due(waiting: dict[int, Waiting], token: int) -> float | None:
     return None if found is None else found.until
 
 
+def _reached_by(family: int, targets: Iterable[RedirectTarget]) -> tuple[RedirectTarget, ...]:
+    """The targets that have an address of a family, by that address; each once."""
+    found: dict[bytes, RedirectTarget] = {}
+    for each in targets:
+        turned = each
+        if len(each.address) != family and len(each.also) == family:
+            turned = evolve(each, address=each.also, also=each.address)
+        if len(turned.address) == family:
+            found.setdefault(turned.address, turned)
+    return tuple(found.values())
+
+
 class Redirection(Feature):
     """Assigns new mobile nodes to other anchors; also the handler of binding acknowledgements."""
 
@@ -111,7 +126,9 @@ class Redirection(Feature):
         self._settings = settings
         self._always = settings.redirect_policy == "always"
         self._threshold = settings.redirect_threshold
-        addresses = {target.address for target in settings.redirect_targets}
+        targets = settings.redirect_targets
+        self._targets = {family: _reached_by(family, targets) for family in (4, 16)}
+        addresses = {address for each in targets for address in (each.address, each.also)}
         self._loads = {address: load for address, load in self._loads.items() if address in addresses}
         # An address that serves nobody looks at every update.
         self.watches = self._always
@@ -136,7 +153,7 @@ class Redirection(Feature):
         capable = request.other(RedirectCapability) is not None
         if not self._always and not (capable and self._assigns(request)):
             return None
-        targets = self._targets(request) if capable else deque()
+        targets = self._fitting(request) if capable else deque()
         if not targets:
             return verdicts.NOT_ASSIGNED if self._always else None
         return self._hold(request, targets, now)
@@ -146,7 +163,7 @@ class Redirection(Feature):
         whole = request.technology is not None and request.indicator is not None
         if request.relay is not None or not whole or request.other(RedirectCapability) is None:
             return False
-        targets = self._targets(request)
+        targets = self._fitting(request)
         return bool(targets) and self._hold(request, targets, now) is verdicts.HELD
 
     def _assigns(self, request: Request) -> bool:
@@ -159,18 +176,23 @@ class Redirection(Feature):
             return False
         return request.mn_id in self._assigned or len(cache) >= self._threshold
 
-    def _targets(self, request: Request) -> deque[RedirectTarget]:
+    def _fitting(self, request: Request) -> deque[RedirectTarget]:
         """Whom to ask, in this order: where the mobile node is, then by priority, load and configuration.
 
-        Section 5.3: the family of the transport does not change.
+        Section 5.3: the family of the transport does not change. A mobile node may have come to its anchor
+        over the other one, by another gateway.
         """
         if len(request.data) > LONGEST:
             return deque()
-        family = len(request.source)
-        fitting = [each for each in self._settings.redirect_targets if len(each.address) == family]
         before = self._assigned.get(request.mn_id)
         unknown = (0, 0.0)
-        fitting.sort(key=lambda each: (each.address != before, *self._loads.get(each.address, unknown)))
+        fitting = sorted(
+            self._targets[len(request.source)],
+            key=lambda each: (
+                before not in (each.address, each.also or None),
+                *self._loads.get(each.address, unknown),
+            ),
+        )
         return deque(fitting)
 
     def _hold(self, request: Request, targets: deque[RedirectTarget], now: Now) -> Verdict:
@@ -272,7 +294,7 @@ class Redirection(Feature):
         self._values[OTHER_IGNORED] += 1
 
     def _answered(self, waiting: Waiting, message: BindingAcknowledgement, now: Now) -> None:
-        self._learn(waiting.target.address, message)
+        self._learn(waiting.target, message)
         if message.status >= 128:
             waiting.last = message
             self._failed(waiting, now)
@@ -286,11 +308,12 @@ class Redirection(Feature):
         self._values[TAKEN_OVER] += 1
         self._pass_on(request, message, [Redirect(address)])
 
-    def _learn(self, address: bytes, message: BindingAcknowledgement) -> None:
+    def _learn(self, target: RedirectTarget, message: BindingAcknowledgement) -> None:
         for option in message.options:
             if isinstance(option, LoadInformation):
                 share = option.sessions / option.max_sessions if option.max_sessions else 1.0
-                self._loads[address] = option.priority, share
+                for address in (target.address, target.also) if target.also else (target.address,):
+                    self._loads[address] = option.priority, share
 
     def _failed(self, waiting: Waiting, now: Now) -> None:
         """Section 5.3.2: another anchor is asked; then the last status counts, or 130 if there was none."""

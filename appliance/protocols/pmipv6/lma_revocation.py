@@ -29,7 +29,7 @@ from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import HI_REFRESH, BindingCacheEntry, Found
 from appliance.protocols.pmipv6.events import ClearSessions, PacketReceived
-from appliance.protocols.pmipv6.extras import extras_of
+from appliance.protocols.pmipv6.extras import extras_of, served_by
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_counts import ADMIN_DROPPED
@@ -39,8 +39,11 @@ from appliance.protocols.pmipv6.lma_revoked import Revoked
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.lma_subjects import (
     About,
+    Names,
     Revoking,
+    Search,
     Whole,
+    always,
     hears,
     identifier_of,
     ipv4_names,
@@ -50,6 +53,7 @@ from appliance.protocols.pmipv6.lma_subjects import (
 )
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: What gateways are told when AAA ends a session, by Termination-Cause; any other: unspecified.
@@ -88,15 +92,16 @@ class Revocation(Feature):
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
         self._initiator.spared = sparing(updates)
         calls = sessions.cache.calls
-        self._sweeps = br.Sweeps(lambda entry: calls.get(entry.call_id) is entry)
+        self._sweeps = Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
         #: Sessions whose indication has to wait until others are answered.
         self._queue: deque[Revoking] = deque()
         #: What was asked because of updates with HI 4, by call id.
         self._asked: dict[int, br.Outstanding] = {}
         #: Handovers whose former gateway is told when its part in a transient binding is over (RFC 6058).
-        self._later: dict[int, tuple[int, br.Way]] = {}
+        self._later: dict[int, tuple[int, br.Way, Names]] = {}
         self._whole: list[Whole] = []
+        self._searches: deque[Search] = deque()
         self.departing = False
         updates.revoker = self
         self._prepare(settings)
@@ -106,6 +111,8 @@ class Revocation(Feature):
         self.on = bool(settings.revocation)
         self._initiator.retries = settings.revocation_max_retransmissions
         self._initiator.timeout = float(settings.revocation_timeout)
+
+    initiator = property(lambda self: self._initiator, doc="Sends indications and takes the answers.")
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; without the function nobody is waited for any more."""
@@ -136,6 +143,7 @@ class Revocation(Feature):
         self._initiator.open.clear()
         self._initiator.to_host = br.unprotected
         self._whole.clear()
+        self._searches.clear()
         self._asked.clear()
         self._queue.clear()
 
@@ -147,7 +155,7 @@ class Revocation(Feature):
         """Have a session end when its gateway has answered; False: nobody has to be told."""
         if not self.on or entry.deleting or self.departing or (entry.of_host and not hears(entry)):
             return False
-        if not self._initiator.reaches(way_to(entry).peer):
+        if not self._initiator.reaches(way_to(entry)):
             return False
         extras = extras_of(entry)
         state = extras.revocation
@@ -156,12 +164,16 @@ class Revocation(Feature):
             if ipv4_only or not state.ipv4_only:
                 return True
             self.forget(entry)
+        later = self._later.pop(entry.call_id, None)
+        if later is not None and not ipv4_only:
+            # RFC 6058: the session is at both gateways, so both are told (RFC 5846 section 8.1).
+            self._moved(entry, trigger, *later[1:], now)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
-        self._pump(now)
+        self.pump(now)
         return True
 
-    def _pump(self, now: Now) -> None:
+    def pump(self, now: Now) -> None:
         """Send what waits, as long as not too many are out (nobody's answers would be in time)."""
         for _ in range(br.PER_TICK):
             if not self._queue or self._initiator.full:
@@ -182,7 +194,7 @@ class Revocation(Feature):
 
     def _finish(self, state: Revoking, status: int, now: Now) -> None:
         self._settle(state, status, now)
-        self._pump(now)
+        self.pump(now)
 
     def _settle(self, state: Revoking, status: int, now: Now) -> None:
         """End a session that was revoked, unless the mobile node is still at its gateway (section 9.1)."""
@@ -230,53 +242,47 @@ class Revocation(Feature):
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
 
-            def fits(entry: BindingCacheEntry) -> bool:
-                return True
-
+            fits = always
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
             return
-        for way in self._gateways(fits):
-            self._revoke_whole(trigger, named, way, fits, now)
-        self._each_host(fits, now)
+
+        def found(gateways: list[tuple[bytes, br.Way]], later: Now) -> None:
+            for who, way in gateways:
+                self._revoke_whole(trigger, named, who, way, fits, now, later)
+
+        search = Search(self._cache.calls.values(), fits, found)
+        if self._searches or search.step(now):
+            self._searches.append(search)
+            self.schedule(now.mono)
+        if not group:
+            self._each_host(fits, now)
 
     def _each_host(self, fits: Callable[[BindingCacheEntry], bool], now: Now) -> None:
         """Hosts are told one by one: the G flag is for gateways (RFC 5846 sections 7 and 8.1)."""
 
-        def mine(entry: BindingCacheEntry) -> bool:
-            return entry.of_host and fits(entry)
-
         def end(entry: BindingCacheEntry, now: Now) -> None:
             self._updates.drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
 
-        entries = [entry for entry in self._cache.calls.values() if mine(entry)]
-        if entries:
-            self._sweeps.add(br.Sweep(entries, mine, now.wall, end))
-            self.schedule(now.mono)
-
-    def _gateways(self, fits: Callable[[BindingCacheEntry], bool]) -> list[br.Way]:
-        """The gateways that have sessions which fit, each once."""
-        found: dict[tuple[bytes, bytes, int], None] = {}
-        for entry in self._cache.calls.values():
-            # With 100,000 sessions there is no time to make more than a tuple for each.
-            extras = entry.extras
-            key = entry.local, entry.care_of, 0 if extras is None else extras.port
-            if key not in found and not entry.deleting and not entry.of_host and fits(entry):
-                found[key] = None
-        return [br.way_between(*key) for key in found]
+        self._sweeps.add(Sweep(self._cache.calls.values, lambda entry: entry.of_host and fits(entry), now.wall, end))
+        self.schedule(now.mono)
 
     def _revoke_whole(
         self,
         trigger: int,
         named: list[Any],
+        who: bytes,
         way: br.Way,
         fits: Callable[[BindingCacheEntry], bool],
+        ordered: Now,
         now: Now,
     ) -> None:
-        def there(entry: BindingCacheEntry) -> bool:
-            return entry.care_of == way.destination and not entry.of_host and fits(entry)
+        """``ordered``: when it was; what has been updated since stays."""
 
-        whole = Whole(way.destination, there, now, self._whole_answered)
+        def there(entry: BindingCacheEntry) -> bool:
+            return served_by(entry) == who and not entry.of_host and fits(entry)
+
+        whole = Whole(who, there, ordered, self._whole_answered)
         if self._initiator.send(trigger, BR_P | BR_G, named, way, whole, now) is None:
             if not self.departing:
                 self._sweep(whole, now)
@@ -292,14 +298,14 @@ class Revocation(Feature):
         self.rewatch()
         if not self.departing:
             self._sweep(whole, now)
-        self._pump(now)
+        self.pump(now)
 
     def _sweep(self, whole: Whole, now: Now) -> None:
         def end(entry: BindingCacheEntry, now: Now) -> None:
             self.values[ADMIN_DROPPED] += 1
             self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
-        self._sweeps.add(br.Sweep(list(self._cache.calls.values()), whole.fits, whole.wall, end))
+        self._sweeps.add(Sweep(self._cache.calls.values, whole.fits, whole.wall, end))
         self.schedule(now.mono)
 
     def depart(self, now: Now) -> None:
@@ -310,8 +316,9 @@ class Revocation(Feature):
         for one in list(self._initiator.open.values()):
             self._initiator.cancel(one)
         self._whole.clear()
-        for way in self._gateways(lambda entry: True):
-            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], way, lambda entry: True, now)
+        self._searches.clear()
+        for who, way in Search(self._cache.calls.values(), always).all():
+            self._revoke_whole(codes.REVOKE_PER_PEER_POLICY, [], who, way, always, now, now)
 
     @property
     def departed(self) -> bool:
@@ -328,12 +335,12 @@ class Revocation(Feature):
         if extras.revocation is not None or entry.call_id in self._asked:
             return True
 
-        gateway = entry.care_of
+        gateway = served_by(entry)
 
         def answered(status: int, now: Now) -> None:
-            if entry.care_of != gateway or self._asked.pop(entry.call_id, None) is None:
+            if served_by(entry) != gateway or self._asked.pop(entry.call_id, None) is None:
                 # The session has moved since.
-                self._pump(now)
+                self.pump(now)
                 return
             if status in _GONE_THERE:
                 self._updates.left(entry, now)
@@ -342,7 +349,7 @@ class Revocation(Feature):
             else:
                 # It does not do as it is asked: what RFC 5213 knows is left.
                 self._updates.wait_longer(entry, now)
-            self._pump(now)
+            self.pump(now)
 
         about = About(entry.mn_id, lambda: self._is_alive(entry), answered)
         flags, named = names_of(entry)
@@ -362,14 +369,13 @@ class Revocation(Feature):
         way = br.way_between(before.local, before.care_of, before.port)
         if entry.extras is not None and entry.extras.transient is not None:
             # RFC 6058: it still has a part in the session.
-            self._later[entry.call_id] = trigger, way
+            self._later[entry.call_id] = trigger, way, names_of(entry)
         else:
-            self._moved(entry, trigger, way, now)
+            self._moved(entry, trigger, way, names_of(entry), now)
 
-    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, now: Now) -> None:
-        flags, named = names_of(entry)
-        about = About(entry.mn_id, lambda: self._is_alive(entry))
-        self._initiator.send(trigger, flags, named, way, about, now)
+    def _moved(self, entry: BindingCacheEntry, trigger: int, way: br.Way, names: Names, now: Now) -> None:
+        # The gateway has to know it also when the session has ended meanwhile.
+        self._initiator.send(trigger, *names, way, About(entry.mn_id, always), now)
 
     def over(self, entry: BindingCacheEntry, now: Now) -> None:
         """The former gateway of a transient binding has no part in it any more (RFC 6058)."""
@@ -377,10 +383,9 @@ class Revocation(Feature):
         if later is not None and self.on:
             self._moved(entry, *later, now)
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+    def left(self, entry: BindingCacheEntry) -> None:
         """The former gateway of a transient binding has de-registered by itself."""
-        if not request.lifetime:
-            self._later.pop(entry.call_id, None)
+        self._later.pop(entry.call_id, None)
 
     # ---- where updates come by ---------------------------------------------------------------
 
@@ -403,15 +408,20 @@ class Revocation(Feature):
                 self._asked.pop(entry.call_id, None)
             if request.lifetime and entry.call_id not in self._asked:
                 self._updates.wait_longer(entry, now)
-        if self.on and request.lifetime and before.moved(entry) and not before.deleting:
-            self.over(entry, now)
-            self._inform(request, entry, before, now)
+        if request.lifetime and before.moved(entry):
+            if before.deleting or not self.on:
+                self._later.pop(entry.call_id, None)
+            else:
+                self.over(entry, now)
+                self._inform(request, entry, before, now)
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
         self.forget(entry)
         self._asked.pop(entry.call_id, None)
-        self._later.pop(entry.call_id, None)
+        if not self.departing:
+            # A former gateway that still has a part in it would keep that for its whole lifetime.
+            self.over(entry, now)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """Whether it is being revoked, and why."""
@@ -435,27 +445,13 @@ class Revocation(Feature):
         elif isinstance(message, BindingRevocationAcknowledgement):
             ready = not (self.departing or self._settings.shutdown)
             self._initiator.acknowledged(event, message, ready, now)
-            self._pump(now)
+            self.pump(now)
         elif isinstance(message, BindingRevocationIndication):
             # Who sends them knows them.
-            self._initiator.deaf.pop(event.source, None)
+            self._initiator.deaf.pop((event.source, event.port), None)
             self._revoked.receive(event, message, now)
             if self._sweeps:
                 self.schedule(now.mono)
-
-    def host_acknowledged(
-        self, event: PacketReceived, message: BindingRevocationAcknowledgement, home: bytes, now: Now
-    ) -> None:
-        """Take the acknowledgement of a host; ``home`` from its Home Address option."""
-        if self.on:
-            self._initiator.acknowledged(event, message, not self._settings.shutdown, now, home)
-            self._pump(now)
-        else:
-            self.values[self.rows.ignored] += 1
-
-    def protect_hosts(self, to_host: Callable[[Any, br.Way, Now], bytes]) -> None:
-        """Have indications to hosts made by ``to_host``, which knows their keys."""
-        self._initiator.to_host = to_host
 
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""
@@ -465,13 +461,13 @@ class Revocation(Feature):
         ):
             self.values[self.rows.error_sent] += 1
 
-    def unknown_there(self, source: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now, home: bytes = b"") -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        found = self._initiator.unknown_there(source, now)
+        found = self._initiator.unknown_there(event, now, home)
         if found:
             text = "a peer knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)
-            self._pump(now)
+            self.pump(now)
         return found
 
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
@@ -490,10 +486,12 @@ class Revocation(Feature):
     def deadline(self) -> float | None:
         """When the next indication is to be repeated; at once while sessions are swept."""
         waiting = self._queue and not self._initiator.full
-        return 0.0 if waiting or self._sweeps else self._initiator.deadline
+        return 0.0 if waiting or self._sweeps or self._searches else self._initiator.deadline
 
     def tick(self, now: Now) -> None:
         """Repeat, give up, and sweep."""
         self._initiator.tick(now)
-        self._pump(now)
+        self.pump(now)
         self._sweeps.tick(now)
+        if self._searches and not self._searches[0].step(now):
+            self._searches.popleft()

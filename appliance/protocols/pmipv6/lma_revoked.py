@@ -8,6 +8,7 @@
                                      all ─▶ BRA
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -17,12 +18,14 @@ from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingRevoc
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_bulk import Bulk
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_counts import OTHER_ENDED
 from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.settings import GlobalPeer, LmaSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: Termination-Cause of what a gateway revokes, by trigger; any other: the gateway has lost it.
@@ -49,12 +52,13 @@ class Revoked:
         sessions: Sessions,
         updates: Decisions,
         bulk: Bulk,
-        sweeps: br.Sweeps,
+        sweeps: Sweeps,
     ) -> None:
         self.settings = settings
         self._values = counters.values
         self._rows = rows
         self._cache = sessions.cache
+        self._gateways = sessions.gateways
         self._updates = updates
         self._bulk = bulk
         self._sweeps = sweeps
@@ -109,15 +113,23 @@ class Revoked:
             return codes.BINDING_DOES_NOT_EXIST, []
         if not self._authorized(event.source, named):
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
-        members = self._bulk.members(gateway, named.group)
-        if not members:
+        who = self._gateways.at(gateway, event.port)
+        number = named.group
+        if not self._bulk.has(who, number):
             return codes.BINDING_DOES_NOT_EXIST, []
+        bulk = self._bulk
+
+        def members() -> list[BindingCacheEntry]:
+            return list(bulk.members(who, number).values())
 
         def fits(entry: BindingCacheEntry) -> bool:
-            return _theirs(entry, gateway, event.port) and entry.call_id in members
+            extras = entry.extras
+            if extras is None or not extras.gateway_group or served_by(entry) != who:
+                return False
+            return number in (extras.gateway_group, br.ALL_SESSIONS)
 
-        self._sweep(list(members.values()), fits, message.trigger, now)
-        return codes.REVOKED, [br.group_option(named.group)]
+        self._sweep(members, fits, message.trigger, (who, number, message.trigger), now)
+        return codes.REVOKED, [br.group_option(number)]
 
     def _global(
         self,
@@ -133,21 +145,35 @@ class Revoked:
         if not message.flags & BR_P or not named.mn_id or not self._authorized(event.source, named):
             return codes.GLOBAL_REVOCATION_NOT_AUTHORIZED, []
 
-        def fits(entry: BindingCacheEntry) -> bool:
-            return _theirs(entry, gateway, event.port)
+        who = self._gateways.at(gateway, event.port)
 
-        self._sweep(list(self._cache.calls.values()), fits, message.trigger, now)
+        def fits(entry: BindingCacheEntry) -> bool:
+            theirs = served_by(entry) == who or self._updates.had_by(entry, who)
+            return theirs and not entry.of_host
+
+        self._sweep(self._cache.calls.values, fits, message.trigger, (who, 0, message.trigger), now)
         return codes.REVOKED, []
 
-    def _sweep(self, entries: list[BindingCacheEntry], fits: Any, trigger: int, now: Now) -> None:
-        self._sweeps.add(br.Sweep(entries, fits, now.wall, self._end(trigger)))
+    def _sweep(
+        self,
+        entries: Callable[[], Iterable[BindingCacheEntry]],
+        fits: Callable[[BindingCacheEntry], bool],
+        trigger: int,
+        key: tuple[Any, ...],
+        now: Now,
+    ) -> None:
+        self._sweeps.add(Sweep(entries, fits, now.wall, self._end(trigger, key[0]), key))
 
-    def _end(self, trigger: int) -> Any:
+    def _end(self, trigger: int, who: bytes) -> Any:
         cause = CAUSES.get(trigger, aaa.LINK_BROKEN)
 
         def end(entry: BindingCacheEntry, now: Now) -> None:
             if self._cache.calls.get(entry.call_id) is not entry:
                 # The end of another one has ended it.
+                return
+            if served_by(entry) != who:
+                # RFC 6058: what the former gateway has of it goes, as by a de-registration.
+                self._updates.former_left(entry)
                 return
             self._values[OTHER_ENDED] += 1
             self._updates.end(entry, cause, now)
@@ -159,13 +185,19 @@ class Revoked:
     ) -> br.Answer:
         """Sessions of one mobile node at this gateway: all, those of some prefixes, or IPv4 only."""
         known = self._cache.of(named.mn_id)
-        mine = [entry for entry in known if _theirs(entry, gateway, port)]
+        who = self._gateways.at(gateway, port)
+        mine = [
+            entry
+            for entry in known
+            if (served_by(entry) == who or self._updates.had_by(entry, who)) and not entry.of_host
+        ]
         if message.flags & BR_V:
+            mine = [entry for entry in mine if served_by(entry) == who]
             return self._ipv4(message, named, mine, now)
         mine, failed = named.chosen(mine)
         if not mine:
             return codes.BINDING_DOES_NOT_EXIST, []
-        end = self._end(message.trigger)
+        end = self._end(message.trigger, who)
         for entry in mine:
             end(entry, now)
         return named.outcome(failed)
@@ -185,14 +217,6 @@ class Revoked:
                 self._updates.release_address(entry, OTHER_ENDED, cause, now)
                 return codes.REVOKED, []
         return codes.BINDING_DOES_NOT_EXIST, []
-
-
-def _theirs(entry: BindingCacheEntry, gateway: bytes, port: int) -> bool:
-    """Whether a session is of the gateway that speaks; a NAT may have given its address to others, too."""
-    if entry.care_of != gateway or entry.of_host:
-        return False
-    known = None if entry.extras is None else entry.extras.gateway
-    return known is None or not known.nat or known.port == port
 
 
 def _fits(peer: GlobalPeer, gateway: bytes, named: br.Named) -> bool:

@@ -17,11 +17,13 @@ from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
 from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
 from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes
 from appliance.protocols.pmipv6.events import Capacity, Install, Remove
+from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_forwarding import accepted_as, forwarding_of
+from appliance.protocols.pmipv6.lma_gateways import Gateways
 from appliance.protocols.pmipv6.lma_homes import WHOLE, AddressWish, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
-from appliance.protocols.pmipv6.lma_transport import Gateways, agreed
+from appliance.protocols.pmipv6.lma_transport import agreed
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.qos import NO_RATES, Limits, Rates
 from appliance.protocols.pmipv6.qos import rates as rates_of
@@ -41,10 +43,6 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     return settings.prefix_pools, settings.address_pools, settings.profiles, settings.default_profile
 
 
-def _nobody(_gateway: bytes, _now: Now) -> None:
-    """Nobody wants to know."""
-
-
 class Sessions:
     """Binding cache, pools and deadlines of one service."""
 
@@ -61,12 +59,7 @@ class Sessions:
         self._reserved: set[int] = set()
         self._random_bits = random_bits
         self._interned: dict[bytes, bytes] = {}
-        self._gateways = Gateways()
-        #: How many sessions each gateway has, by Proxy-CoA; and the UDP port of those that speak IPv4.
-        self.gateways: dict[bytes, int] = {}
-        self.ports: dict[bytes, int] = {}
-        #: Told of a gateway that has a session now, and had none.
-        self.met: Callable[[bytes, Now], None] = _nobody
+        self.gateways = Gateways()
         #: Sessions that the last change of settings may end, still to be looked at.
         self.suspects: deque[BindingCacheEntry] = deque()
         self._coverage: Coverage | None = None
@@ -106,10 +99,6 @@ class Sessions:
             self.pools.adopt(settings, Held(self.cache))
             self.suspects.extend(losers(old, settings, self.cache))
             self._coverage = Coverage(settings)
-
-    def close(self) -> None:
-        """Tell nobody anything any more: who is told refers back to here."""
-        self.met = _nobody
 
     def uncovered(self) -> Iterator[BindingCacheEntry]:
         """Sessions whose prefix or address is nobody's to give any more; a bounded number is looked at."""
@@ -277,7 +266,7 @@ class Sessions:
         self.wheel.drop(entry)
         self.forget(entry)
         if not entry.of_host:
-            self._leave(entry.care_of)
+            self.gateways.leave(served_by(entry))
 
     def forget(self, entry: BindingCacheEntry) -> None:
         """Take a session out of the cache, and give its addresses back."""
@@ -313,7 +302,7 @@ class Sessions:
     def release_ipv4(self, entry: BindingCacheEntry) -> None:
         """Take the IPv4 home address of a session away that goes on by its prefixes."""
         self.release_address(entry)
-        self._install(entry)
+        self.install(entry)
         self.tell(aaa.REFRESH, entry)
 
     def tell(self, what: str, entry: BindingCacheEntry) -> None:
@@ -354,32 +343,16 @@ class Sessions:
         entry.due = request.now.mono + 4 * entry.lifetime
         self.wheel.put(entry)
         self._stamp(request, entry)
-        if entry.care_of != request.care_of:
+        if request.port or entry.extras is not None:
+            self.gateways.note(request, entry, self._intern(request.care_of))
+        elif entry.care_of != request.care_of:
             if entry.care_of:
-                self._leave(entry.care_of)
-            care_of = entry.care_of = self._intern(request.care_of)
-            count = self.gateways[care_of] = self.gateways.get(care_of, 0) + 1
-            if request.port:
-                self.ports[care_of] = request.port
-            if count == 1:
-                self.met(care_of, request.now)
+                self.gateways.leave(entry.care_of)
+            entry.care_of = self._intern(request.care_of)
+            self.gateways.join(entry.care_of, request.now)
         if entry.local != request.destination:
             entry.local = self._intern(request.destination)
-        if request.port or entry.extras is not None:
-            self._gateways.note(request, entry)
-            if request.port:
-                # A NAT may have given it another one.
-                self.ports[entry.care_of] = request.port
         return self._encapsulate(request, entry)
-
-    def _leave(self, care_of: bytes) -> None:
-        """A gateway has one session less."""
-        count = self.gateways.get(care_of, 0)
-        if count > 1:
-            self.gateways[care_of] = count - 1
-        elif count:
-            del self.gateways[care_of]
-            self.ports.pop(care_of, None)
 
     def _stamp(self, request: Request, entry: BindingCacheEntry) -> None:
         """Remember what later updates have to be newer than (RFC 5213 section 5.5)."""

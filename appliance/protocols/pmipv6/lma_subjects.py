@@ -1,19 +1,30 @@
 """What an anchor's indications are about, and how a session is named in them (RFC 5846 section 8.1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.messages import BR_P, BR_V
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_decisions import Decisions
+from appliance.protocols.pmipv6.sweeps import LOOKED_AT
 from appliance.protocols.timers import Now
 
 Ended = Callable[["Revoking", int, Now], None]
 
 
-def names_of(entry: BindingCacheEntry) -> tuple[int, list[Any]]:
+Names = tuple[int, list[Any]]
+"""Flags and options that say which session is meant."""
+
+
+def always(*_about: object) -> bool:
+    """Whether something fits, or still means something: it does."""
+    return True
+
+
+def names_of(entry: BindingCacheEntry) -> Names:
     """Flags and options that single out a session (RFC 5846 section 8.1).
 
     The binding of a host is named by the routing header of the packet (section 7).
@@ -103,6 +114,50 @@ class About:
         """Tell who wants to know."""
         if self._done is not None:
             self._done(status, now)
+
+
+class Search:
+    """Looks for the gateways of the sessions that fit, a slice at a time; then tells ``found`` of them.
+
+    Most sessions do not fit, or their gateway is known already: a slice costs some milliseconds.
+    """
+
+    __slots__ = ("_at", "_entries", "_fits", "_found", "_gateways")
+
+    def __init__(
+        self,
+        entries: Iterable[BindingCacheEntry],
+        fits: Callable[[BindingCacheEntry], bool],
+        found: Callable[[list[tuple[bytes, br.Way]], Now], None] | None = None,
+    ) -> None:
+        self._entries = list(entries)
+        self._at = 0
+        self._fits = fits
+        self._found = found
+        self._gateways: dict[tuple[bytes, bytes], br.Way] = {}
+
+    def _look(self, most: int) -> None:
+        gateways, fits = self._gateways, self._fits
+        for entry in self._entries[self._at : self._at + most]:
+            # With 100,000 sessions there is no time to make more than a tuple for each.
+            key = entry.local, entry.care_of if entry.extras is None else served_by(entry)
+            if key not in gateways and not entry.deleting and not entry.of_host and fits(entry):
+                gateways[key] = way_to(entry)
+        self._at += most
+
+    def all(self) -> list[tuple[bytes, br.Way]]:
+        """All that there are, at once."""
+        self._look(len(self._entries))
+        return [(who, way) for (_, who), way in self._gateways.items()]
+
+    def step(self, now: Now) -> bool:
+        """Do a slice; whether there is more to do."""
+        self._look(LOOKED_AT)
+        if self._at < len(self._entries):
+            return True
+        if self._found is not None:
+            self._found(self.all(), now)
+        return False
 
 
 class Whole:

@@ -108,17 +108,16 @@ class TransientBindings(Feature):
         longest = min(self._settings.transient_maximum // 100, 40 * entry.lifetime - 1, MOST)
         units = min(option.lifetime, longest)
         state = extras_of(entry).transient = Transient(former, now.mono + units * UNIT)
-        self._former[entry.call_id] = former.peer
+        self._former[entry.call_id] = before.who
         self._arm(entry, state)
         self._sessions.install(entry)
         request.answer_options.append(TransientBinding(1, units))
         return True
 
-    def left(self, request: Request, entry: BindingCacheEntry) -> None:
+    def left(self, entry: BindingCacheEntry) -> None:
         """Section 4.6.2: the former gateway de-registers; an activation delay has no more use."""
-        if not request.lifetime:
-            self._forget(entry)
-            self._sessions.install(entry)
+        self._forget(entry)
+        self._sessions.install(entry)
 
     def _switch(self, entry: BindingCacheEntry, state: Transient, now: Now) -> None:
         """The downlink goes to the new gateway from now on."""

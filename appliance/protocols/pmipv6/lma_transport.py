@@ -8,13 +8,11 @@ inside are agreed by RFC 5845 section 7.
 """
 
 from typing import Any, Protocol
-from weakref import WeakValueDictionary
 
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BA_T, BU_F, BU_T
 from appliance.protocols.mobility.options import NatDetection
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
-from appliance.protocols.pmipv6.extras import PMIPV6_PORT, Gateway, extras_of
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_request import Request
 from appliance.protocols.pmipv6.reports import Reports
@@ -41,32 +39,6 @@ def agreed(request: Request, settings: LmaSettings) -> tuple[bool, bool, bool, i
         return True, False, False, codes.GRE_KEY_OPTION_NOT_REQUIRED
     # RFC 5845 section 7.2: the T flag asks for UDP by itself.
     return forced or tlv, tlv, gre, status
-
-
-class Gateways:
-    """The gateways of one service that have sessions over IPv4; gone with their last session."""
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: WeakValueDictionary[tuple[bytes, bytes], Gateway] = WeakValueDictionary()
-
-    def note(self, request: Request, entry: BindingCacheEntry) -> None:
-        """Remember where the update of a session came from: that is where its gateway is reached."""
-        extras = extras_of(entry)
-        if not request.port:
-            extras.gateway, extras.tlv = None, False
-            return
-        tag = request.gateway_tag()
-        gateway = self._known.get((request.source, tag))
-        if gateway is None:
-            gateway = self._known[request.source, tag] = Gateway(request.source, tag)
-        # Of all its sessions: a NAT that has given another port has done so for everything from there.
-        gateway.port = request.port
-        gateway.nat = (
-            tag != request.source if len(tag) == len(request.source) else request.port != PMIPV6_PORT
-        )
-        extras.gateway = gateway
 
 
 def answer(request: Request, entry: BindingCacheEntry, refresh: int) -> None:

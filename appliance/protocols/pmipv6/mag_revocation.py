@@ -35,6 +35,7 @@ from appliance.protocols.pmipv6.mag_features import MagFeature
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.settings import MagSettings
+from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
 
 #: Anchors that are remembered as such, or as not allowing global revocation; the oldest is forgotten first.
@@ -42,6 +43,10 @@ ANCHORS = 4096
 _ENDED, _CLEARED = "total-disconnects/other-reasons", "total-disconnects/admin-drops"
 
 Leave = Callable[[BindingUpdateListEntry, str, Now], None]
+
+
+def _stay(_entry: BindingUpdateListEntry, _row: str, _now: Now) -> None:
+    """There is nobody to leave any more."""
 
 
 class Everything:
@@ -77,15 +82,29 @@ class MagRevocation(MagFeature):
         self._sessions = sessions
         self._leave = leave
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
-        self._initiator.schedule = lambda mono: self.schedule(mono)
         self._responder = br.Responder(sessions, counters, self.rows)
-        self._sweeps = br.Sweeps(lambda entry: sessions.list.by_call_id.get(entry.call_id) is entry)
+        self._sweeps = Sweeps(lambda entry: sessions.list.by_call_id.get(entry.call_id) is entry)
         self._errors = NoticeLimiter(again=10.0)
         #: Anchors that have served us.
         self._served: dict[bytes, None] = {}
         #: Anchors that do not let us revoke all at once (section 9.2).
         self._unauthorized: dict[bytes, None] = {}
         self._prepare(settings)
+
+    @property
+    def schedule(self) -> Callable[[float], None]:
+        """What is told when a tick is wanted."""
+        return self._initiator.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Callable[[float], None]) -> None:
+        self._initiator.schedule = schedule
+
+    def close(self) -> None:
+        """Let go of what refers back here: the service is gone."""
+        self._initiator.open.clear()
+        self._sweeps.clear()
+        self._leave = _stay
 
     def _prepare(self, settings: MagSettings) -> None:
         self._settings = settings
@@ -155,8 +174,9 @@ class MagRevocation(MagFeature):
         wall: float,
         end: Callable[[BindingUpdateListEntry, Now], None],
         now: Now,
+        key: Any = None,
     ) -> None:
-        self._sweeps.add(br.Sweep(list(self._sessions.list.by_call_id.values()), fits, wall, end))
+        self._sweeps.add(Sweep(self._sessions.list.by_call_id.values, fits, wall, end, key))
         self.schedule(now.mono)
 
     def _end_as(self, row: str) -> Callable[[BindingUpdateListEntry, Now], None]:
@@ -193,15 +213,15 @@ class MagRevocation(MagFeature):
         elif isinstance(message, BindingRevocationAcknowledgement):
             self._initiator.acknowledged(event, message, True, now)
         elif isinstance(message, BindingRevocationIndication):
-            self._initiator.deaf.pop(event.source, None)
+            self._initiator.deaf.pop((event.source, event.port), None)
             self._values[self.rows.rcvd] += 1
             if not self._responder.repeated(event, message, now):
                 status, failed = self._revoked(event, message, br.Named(message.options), now)
                 self._responder.answer(event, message, status, failed, now)
 
-    def unknown_there(self, source: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        return self._initiator.unknown_there(source, now)
+        return self._initiator.unknown_there(event, now)
 
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""
@@ -251,12 +271,15 @@ class MagRevocation(MagFeature):
                 return False
             return number in (entry.anchor_group, br.ALL_SESSIONS)
 
-        return self._many(fits, [br.group_option(number)], now)
+        return self._many(fits, [br.group_option(number)], (event.source, number), now)
 
-    def _many(self, fits: Callable[[BindingUpdateListEntry], bool], named: list[Any], now: Now) -> br.Answer:
+    def _many(
+        self, fits: Callable[[BindingUpdateListEntry], bool], named: list[Any], key: Any, now: Now
+    ) -> br.Answer:
+        """``key``: what is meant; an anchor that says so often has it done once, or once more."""
         if not any(map(fits, self._sessions.list.by_call_id.values())):
             return codes.BINDING_DOES_NOT_EXIST, []
-        self._sweep(fits, now.wall, self._end_as(_ENDED), now)
+        self._sweep(fits, now.wall, self._end_as(_ENDED), now, key)
         return codes.REVOKED, named
 
     def _global(
@@ -272,14 +295,14 @@ class MagRevocation(MagFeature):
                 return entry.lma == event.source and entry.bound
 
             # All of no sessions are gone, too.
-            return codes.REVOKED, self._many(mine, [], now)[1]
+            return codes.REVOKED, self._many(mine, [], (event.source,), now)[1]
         if not realm:
             return codes.REVOKED_MOBILE_NODES_IDENTITY_REQUIRED, []
 
         def of_realm(entry: BindingUpdateListEntry) -> bool:
             return entry.lma == event.source and entry.bound and br.realm_of(entry.mn_id) == realm
 
-        return self._many(of_realm, [], now)
+        return self._many(of_realm, [], (event.source, realm), now)
 
     def _mobile(
         self, event: PacketReceived, message: BindingRevocationIndication, named: br.Named, now: Now

@@ -12,9 +12,11 @@ Prefix = tuple[bytes, int]
 
 @define(slots=True, kw_only=True)
 class RedirectTarget:
-    """``redirect target ADDRESS``: an anchor that mobile nodes may be assigned to."""
+    """``redirect target ADDRESS [ also ADDRESS ]``: an anchor that mobile nodes may be assigned to."""
 
     address: bytes
+    also: bytes = b""
+    """The same anchor's address of the other family; empty: it is not known to have one."""
     service: str = ""
     """Name of the ``lma-service`` of this process that has the address; empty: another node's."""
 

@@ -26,14 +26,14 @@ class BindingErrors:
 
     def __init__(self, ignored: Callable[[], None]) -> None:
         """``ignored`` counts one that nobody takes."""
-        self.listeners: list[Callable[[bytes, Now], bool]] = []
+        self.listeners: list[Callable[[PacketReceived, Now], bool]] = []
         self._ignored = ignored
 
     def receive(self, event: PacketReceived, message: Message, now: Now) -> None:
         """Take one that could be read."""
         assert isinstance(message, BindingError)
         if message.status != BE_UNKNOWN_MH_TYPE or not any(
-            listener(event.source, now) for listener in self.listeners
+            listener(event, now) for listener in self.listeners
         ):
             self._ignored()
 

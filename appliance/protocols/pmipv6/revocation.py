@@ -8,7 +8,6 @@
     very many sessions ─▶ Sweeps, a slice a tick
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -60,8 +59,6 @@ PER_TICK = 200
 PEERS = 4096
 #: Answers that are kept for repeated indications, and for how many seconds.
 ANSWERS, ANSWERS_LAST = 1024, 30.0
-#: Sessions that a sweep looks at in one tick, and how many of them it ends: some milliseconds.
-LOOKED_AT, ENDED_AT = 4000, 200
 
 
 class Subject(Protocol):
@@ -161,8 +158,8 @@ class Initiator:
         self._random_bits = random_bits
         self._sequence: int | None = None
         self.open: dict[int, Outstanding] = {}
-        #: Peers that have answered Binding Error status 2.
-        self.deaf: dict[bytes, None] = {}
+        #: Peers that have answered Binding Error status 2: address and port, as several may share an address.
+        self.deaf: dict[tuple[bytes, int], None] = {}
         #: Tells which peers the operator does not want to get any.
         self.spared: Callable[[bytes], bool] = lambda peer: False
         opened = self.open
@@ -193,15 +190,15 @@ class Initiator:
             if self._sequence not in self.open:
                 return self._sequence
 
-    def reaches(self, peer: bytes) -> bool:
-        """Whether a peer is one to send indications to."""
-        return peer not in self.deaf and not self.spared(peer)
+    def reaches(self, way: Way) -> bool:
+        """Whether there is a peer to send indications to at the end of a way."""
+        return way.key not in self.deaf and not self.spared(way.destination)
 
     def send(
         self, trigger: int, flags: int, named: list[Any], way: Way, subject: Subject, now: Now
     ) -> Outstanding | None:
         """Send an indication; ``None``: the peer does not know them, or too many wait for answers."""
-        if self.full or not self.reaches(way.peer):
+        if self.full or not self.reaches(way):
             return None
         one = Outstanding(self._next(), trigger, flags, way, subject)
         message = BindingRevocationIndication(trigger, one.sequence, flags, named)
@@ -273,16 +270,21 @@ class Initiator:
         self.cancel(one)
         one.subject.answered(answer.status, now)
 
-    def unknown_there(self, peer: bytes, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now, home: bytes = b"") -> bool:
         """A Binding Error status 2 came: no indications to this peer any more; whether it was about one."""
         # The error does not say which message it is about (RFC 6275 section 6.1.9).
-        about = [one for one in self.open.values() if peer in (one.way.destination, one.way.home)]
+        peer = event.source, event.port
+        about = [
+            one
+            for one in self.open.values()
+            if one.way[1:3] == peer or (home and one.way.home == home)
+        ]
         if not about:
             return False
         for one in about:
             while len(self.deaf) >= PEERS:
                 del self.deaf[next(iter(self.deaf))]
-            self.deaf[one.way.peer] = None
+            self.deaf[one.way.key] = None
             self.cancel(one)
             if not one.subject.gone:
                 one.subject.answered(DEAF, now)
@@ -421,61 +423,3 @@ class Responder:
     def _send(self, event: PacketReceived, data: bytes) -> None:
         self._values[self._rows.ack_sent] += 1
         self._holder.effects.append(Send(data, event.destination, event.source, event.port))
-
-
-class Sweep:
-    """Ends many sessions, a slice at a time: those that fit and that nothing newer has come about."""
-
-    __slots__ = ("_at", "_entries", "_fits", "end", "wall")
-
-    def __init__(
-        self, entries: list[Any], fits: Callable[[Any], bool], wall: float, end: Callable[[Any, Now], None]
-    ) -> None:
-        self._entries = entries
-        self._at = 0
-        self._fits = fits
-        #: Sessions that were updated after this, in seconds since 1970, stay.
-        self.wall = wall
-        self.end = end
-
-    def covers(self, entry: Any) -> bool:
-        """Whether it will end this session."""
-        return entry.updated <= self.wall and self._fits(entry)
-
-    def step(self, alive: Callable[[Any], bool], now: Now) -> bool:
-        """Do a slice; whether there is more to do."""
-        entries, ended = self._entries, 0
-        stop = min(len(entries), self._at + LOOKED_AT)
-        while self._at < stop and ended < ENDED_AT:
-            entry = entries[self._at]
-            self._at += 1
-            if self.covers(entry) and alive(entry):
-                self.end(entry, now)
-                ended += 1
-        return self._at < len(entries)
-
-
-class Sweeps:
-    """The sweeps of one service, one after the other."""
-
-    __slots__ = ("_alive", "_waiting")
-
-    def __init__(self, alive: Callable[[Any], bool]) -> None:
-        self._alive = alive
-        self._waiting: deque[Sweep] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, sweep: Sweep) -> None:
-        """Have one done, behind the others."""
-        self._waiting.append(sweep)
-
-    def covers(self, entry: Any) -> bool:
-        """Whether one of them will end this session."""
-        return any(sweep.covers(entry) for sweep in self._waiting)
-
-    def tick(self, now: Now) -> None:
-        """Do a slice of the first."""
-        if self._waiting and not self._waiting[0].step(self._alive, now):
-            self._waiting.popleft()

@@ -425,6 +425,8 @@ class MagSettings:
     user_plane_domain_wide: bool = False
     """Domain-wide-LMA-UPA-Support: use it without asking."""
     delegations: tuple[Delegation, ...] = ()
+    delegation_on_demand: bool = False
+    """True: a prefix is asked for when a mobile node wants one by DHCPv6."""
     # ---- vendor options (RFC 5094), access network identifiers (RFC 6757)
     vendor_options: tuple[VendorOption, ...] = ()
     access_networks: tuple[AccessNetwork, ...] = ()

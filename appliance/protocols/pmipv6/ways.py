@@ -24,6 +24,11 @@ class Way(NamedTuple):
         """What the other end is known by."""
         return self.home or self.destination
 
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """The same where several may share an address; a host is known by its home address."""
+        return self.peer, self.port
+
     def sealed(self, mh: bytes) -> bytes:
         """A message with its checksum, if it has one."""
         return sealed(mh, self.source, self.peer, self.port)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.dhcp6 import (
@@ -23,7 +24,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from appliance.protocols.access.events import SendFrame
-from appliance.protocols.pmipv6.events import Advertise, MobileAttached
+from appliance.protocols.pmipv6.events import Advertise, MobileAttached, PrefixesWanted, Reconfigure
+from appliance.protocols.timers import Now
 from test.protocols.access.test_attach import HNP, MN, Base
 
 NETWORK = (bytes.fromhex("20010db80f00") + bytes(10), 48)
@@ -94,6 +96,21 @@ class LinkTests(Base):
         self.assertIsNone(self.ask(DHCP6_Request))
         self.assertEqual(self.counters.value("dhcp/ignored"), 1)
         self.assertIsNone(self.ask(DHCP6_Solicit, source="2001:db8::1"))
+
+    def test_on_demand(self) -> None:
+        """RFC 7148 section 5.1.3.1: the anchor is asked first; after a while the client is refused."""
+        self.core.receive(Reconfigure(evolve(self.settings, delegation_on_demand=True)), Now(self.mono, 0.0))
+        wanted = PrefixesWanted("acc0", MN)
+        self.frame(frame(DHCP6_Solicit))
+        self.assigned()
+        self.assertEqual(self.frame(frame(DHCP6_Solicit)), [wanted])
+        self.mono += 1
+        self.assertEqual(self.frame(frame(DHCP6_Solicit)), [])
+        self.mono += 3
+        self.assertIsNotNone(self.ask(DHCP6_Solicit))
+        self.assigned(NETWORK)
+        self.assertIn(DHCP6_Reply, self.ask(DHCP6_Request, server=True))
+        self.assertEqual(self.frame(frame(DHCP6_Release, server=True))[1:], [evolve(wanted, wanted=False)])
 
     @settings(max_examples=100, deadline=None)
     @given(st.integers(14, 120), st.integers(0, 255), st.integers(0, 30))

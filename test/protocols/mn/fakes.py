@@ -248,7 +248,7 @@ class Pair(Node):
         return OptionsReceived(octets[40:], sent.source, AGENT)
 
     def outward(self, effect: Any) -> Any:
-        """The event of the node that an effect of the home agent becomes; ``None``: it is for others."""
+        """The event of the node that an effect of the home agent becomes; ``None``: it is not for it."""
         if isinstance(effect, SendRouted):
             return MessageReceived(effect.data, effect.source, effect.destination, effect.home)
         if isinstance(effect, Send):

@@ -62,6 +62,18 @@ class EveryStatusTest(SynchronousTestCase):
             self.assertEqual(node.updates(node.links(WLAN2)), [])
             self.assertEqual(len(node.updates(node.command("register"))), 1)
 
+    def test_the_home_agent_has_forgotten_us(self) -> None:
+        """129 for a refresh: once more with the MN-AAA option, where only the first update has it."""
+        node = Node(authentication="mn-aaa-initial", aaa_key=bytes(16))
+        node.links(WLAN1)
+        node.answer()
+        node.command("refresh")
+        node.answer(codes.ADMINISTRATIVELY_PROHIBITED)
+        options = [each for each in node.updates()[0].options if isinstance(each, opt.Authentication)]
+        self.assertEqual([each.subtype for each in options], [1, 2])
+        node.answer(codes.ADMINISTRATIVELY_PROHIBITED)
+        self.assertEqual(node.updates(), [])
+
     def test_a_binding_stays_until_it_ends(self) -> None:
         """A refused refresh takes nothing away."""
         node = Node()

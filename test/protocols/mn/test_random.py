@@ -82,13 +82,13 @@ class NetworkTest(SynchronousTestCase):
         received = pair.value("binding-acknowledgement-rcvd/total")
         self.assertEqual(received, pair.value("mobility-messages-received/binding-acknowledgement"))
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(STEPS, st.integers(0, 1000))
     def test_plain(self, steps: list[Any], seed: int) -> None:
         """One care-of address."""
         self.agree(self.pair(steps, seed))
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(STEPS, st.integers(0, 1000))
     def test_mesg_id(self, steps: list[Any], seed: int) -> None:
         """Replay protection by time, required by the home agent, with a wrong clock at first."""
@@ -96,7 +96,7 @@ class NetworkTest(SynchronousTestCase):
         pair.skew = -500.0
         self.agree(pair)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(STEPS, st.integers(0, 1000), st.sampled_from(("bulk", "single", "prohibited")))
     def test_several(self, steps: list[Any], seed: int, allowed: str) -> None:
         """Several care-of addresses, whatever the home agent allows."""
@@ -147,7 +147,7 @@ def garbage(data: st.DataObject, node: Node) -> Any:
 class AnythingTest(SynchronousTestCase):
     """RFC 6275 section 9.2 and common sense: nothing that comes in raises, or makes a storm."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=35, deadline=None)
     @given(st.data(), st.booleans(), st.booleans())
     def test_never_raises(self, data: st.DataObject, several: bool, discovers: bool) -> None:
         """Random and changed messages, links and commands in any order."""

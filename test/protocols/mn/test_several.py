@@ -90,6 +90,30 @@ class SeveralTest(SynchronousTestCase):
         self.node.pass_time(61)
         self.assertEqual(named(self.node.updates()[0]), [(2, NET3)])
 
+    def test_one_way_is_dead(self) -> None:
+        """After three attempts the other one is registered by its own way, and used."""
+        for bulk in (True, False):
+            node = Node(multiple_care_of=True, bulk=bulk)
+            node.links(WLAN1, LTE)
+            node.pass_time(10.6)
+            ways = [each for each in node.of(SendMessage) if each.source == NET3]
+            (sent,) = ways
+            node.answer(sent=sent, options=bids((2, 0)))
+            (tunnel,) = node.of(Tunnel)
+            self.assertEqual([path.bid for path in tunnel.paths], [2])
+            # The dead one is asked for on and on.
+            node.pass_time(20)
+            self.assertEqual({each.source for each in node.of(SendMessage)}, {NET1})
+
+    def test_a_way_dies(self) -> None:
+        """One that stops to work is used last, though it is preferred."""
+        self.node.answer(options=bids((1, 0), (2, 0)))
+        self.node.command("refresh")
+        self.node.pass_time(7.1)
+        self.node.answer(sent=self.node.of(SendMessage)[-2], options=bids((2, 0)))
+        tunnel = self.node.of(Tunnel, self.node.history)[-1]
+        self.assertEqual([path.bid for path in tunnel.paths], [2, 1])
+
     def test_no_bulk(self) -> None:
         """168: one after the other, the first one with the O flag before the second is sent."""
         self.node.answer(codes.MCOA_BULK_REGISTRATION_PROHIBITED, options=bids((1, 0), (2, 0)))

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.aaa import ACCEPT, Authorized, Grant
-from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.codec import decode, encode, seal
 from appliance.protocols.mobility.messages import (
     BR_G,
     BR_P,
@@ -20,15 +20,25 @@ from appliance.protocols.mobility.messages import (
     Heartbeat,
 )
 from appliance.protocols.pmipv6 import revocation as br
-from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure
+from appliance.protocols.pmipv6.events import ClearSessions, Install, Reconfigure, Send
 from appliance.protocols.pmipv6.option_settings import DelegationPool, RedirectTarget
 from appliance.protocols.pmipv6.qos import ALLOCATE, DE_ALLOCATE, MODIFY
 from appliance.protocols.pmipv6.settings import GlobalPeer, Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, PROFILE, HostWorld
 from test.protocols.pmipv6.aaa_fakes import AaaWorld
-from test.protocols.pmipv6.lma_fakes import DUAL, LL2, LMA_ADDRESS, MAG1, MAG2, MAG_IPV4, World, packed
+from test.protocols.pmipv6.lma_fakes import (
+    DUAL,
+    LL2,
+    LMA_ADDRESS,
+    LMA_IPV4,
+    MAG1,
+    MAG2,
+    MAG_IPV4,
+    World,
+    packed,
+)
 from test.protocols.pmipv6.revocation_case import RevocationTestCase
-from test.protocols.pmipv6.revocation_fakes import indication, named
+from test.protocols.pmipv6.revocation_fakes import acknowledgement, indication, named
 
 GROUP = opt.MobileNodeGroupIdentifier(1, 5)
 
@@ -62,25 +72,91 @@ class AaaTests(SynchronousTestCase):
 class HeartbeatTests(SynchronousTestCase):
     """Heartbeats of gateways that a NAT gives one address."""
 
-    def test_two_gateways_of_one_address(self) -> None:
-        """Each has a Restart Counter of its own: they are not taken for one that restarts all the time."""
-        world = World(heartbeat_interval=60, forced_udp_encapsulation=True)
-        for round_, (mn, port, counter) in enumerate(((b"a@x", 40000, 7), (b"b@x", 40001, 3)) * 3):
-            how = {"mn": mn, "source": MAG_IPV4, "port": port, "sequence": round_ + 1}
-            world.send(hi=5 if round_ > 1 else 1, **how)
+    def build(self, own: bool) -> World:
+        """Two of them with a session each; ``own``: they say their own addresses."""
+        world = World(
+            heartbeat_interval=60, forced_udp_encapsulation=True, heartbeat_path_failure="end-sessions"
+        )
+        for mn, port, last in ((b"a@x", 40000, 1), (b"b@x", 40001, 2)):
+            extra = [opt.IPv4CareOfAddress(bytes([10, 0, 0, last]))] if own else []
+            world.send(mn=mn, source=MAG_IPV4, port=port, lifetime=9000, extra=extra)
+        return world
+
+    def answer(self, world: World, port: int, counter: int) -> None:
+        """The gateway at a port answers its last request."""
+        (peer,) = [each for each in world.lma.peers() if each.port == port]
+        world.packet(encode(Heartbeat(HB_R, peer.sequence, [opt.RestartCounter(counter)])), MAG_IPV4, port)
+        world.pass_time(0)
+
+    def left(self, world: World) -> list[bytes]:
+        """Whose sessions there are."""
+        return sorted(entry.mn_id for entry in world.lma.sessions())
+
+    def test_restart(self) -> None:
+        """Each has a Restart Counter of its own, and who restarts loses its own sessions only."""
+        for own in (False, True):
+            world = self.build(own)
+            for _ in range(3):
+                world.pass_time(61)
+                self.answer(world, 40000, 7)
+                self.answer(world, 40001, 3)
+            self.assertEqual(self.left(world), [b"a@x", b"b@x"])
             world.pass_time(61)
-            (peer,) = world.lma.peers()
-            self.assertEqual(peer.port, port)
-            answer = Heartbeat(HB_R, peer.sequence, [opt.RestartCounter(counter)])
-            world.packet(encode(answer), MAG_IPV4, port)
-            world.pass_time(1)
-        self.assertEqual(world.lma.session_count, 2)
-        # One that comes back by the same port with another number has restarted.
-        world.pass_time(61)
-        answer = Heartbeat(HB_R, world.lma.peers()[0].sequence, [opt.RestartCounter(4)])
-        world.packet(encode(answer), MAG_IPV4, 40001)
-        world.pass_time(1)
-        self.assertEqual(world.lma.session_count, 0)
+            self.answer(world, 40000, 7)
+            self.answer(world, 40001, 4)
+            self.assertEqual(self.left(world), [b"a@x"])
+            name = "192.0.2.1 (10.0.0.1)" if own else "192.0.2.1 port 40000"
+            self.assertEqual(world.lma.peers()[0].text, name)
+
+    def test_path_failure(self) -> None:
+        """Who answers no more loses its sessions; its neighbour, which answers, keeps its own."""
+        for own in (False, True):
+            world = self.build(own)
+            world.pass_time(61)
+            self.answer(world, 40000, 7)
+            for _ in range(8):
+                world.pass_time(20)
+                for peer in world.lma.peers():
+                    if peer.port == 40001 and peer.asked:
+                        self.answer(world, 40001, 3)
+            self.assertEqual(self.left(world), [b"b@x"], own)
+
+    def test_other_port(self) -> None:
+        """A NAT gives a gateway another port: known by its address if it says it, else nobody can know it."""
+        for own in (False, True):
+            world = self.build(own)
+            world.pass_time(61)
+            self.answer(world, 40000, 7)
+            self.answer(world, 40001, 3)
+            extra = [opt.IPv4CareOfAddress(bytes([10, 0, 0, 1]))] if own else []
+            world.send(mn=b"c@x", source=MAG_IPV4, port=40002, sequence=3, lifetime=9000, extra=extra)
+            for _ in range(8):
+                world.pass_time(20)
+                for peer in world.lma.peers():
+                    if peer.port != 40000 and peer.asked:
+                        self.answer(world, peer.port, 3 if peer.port == 40001 else 7)
+            self.assertEqual(self.left(world), [b"a@x", b"b@x", b"c@x"], own)
+            self.assertEqual(len(world.lma.peers()), 2 if own else 3)
+
+    def test_unsupported(self) -> None:
+        """Only the gateway that does not know heartbeats gets none any more."""
+        world = self.build(True)
+        world.pass_time(2)
+        world.packet(encode(BindingError(2, bytes(16), [])), MAG_IPV4, 40001)
+        self.assertEqual([each.state for each in world.lma.peers()], ["unknown", "unsupported"])
+
+    def test_told_apart_until_the_last_session_ends(self) -> None:
+        """Nothing is left of gateways without sessions, whatever ports they came from."""
+        world = self.build(True)
+        for port in (40000, 40001, 40000, 40005):
+            last = 1 if port == 40001 else 2
+            extra = [opt.IPv4CareOfAddress(bytes([10, 0, 0, last]))]
+            world.send(mn=b"a@x", source=MAG_IPV4, port=port, hi=3, extra=extra, prefixes=[("::", 0)])
+        gateways = world.lma._sessions.gateways
+        world.lma.receive(ClearSessions(), world.now)
+        world.pass_time(100_000)
+        for name in ("_counts", "_ports", "_at", "_neighbours"):
+            self.assertEqual(getattr(gateways, name), {}, name)
 
 
 class NatTests(SynchronousTestCase):
@@ -101,6 +177,32 @@ class NatTests(SynchronousTestCase):
             world.packet(encode(message), MAG_IPV4, 40000 if trigger == 1 else 40001)
             world.pass_time(0.1)
             self.assertEqual(world.lma.session_count, 2 if trigger == 1 else 1)
+        self.assertEqual([entry.mn_id for entry in world.lma.sessions()], [b"a@x"])
+
+
+    def test_groups(self) -> None:
+        """Each has groups of its own: the same number is not the same group, and one extends its own only."""
+        world = World(accept_bulk=True, forced_udp_encapsulation=True)
+        for mn, port in ((b"a@x", 40000), (b"b@x", 40001)):
+            flags = BU_A | BU_P | BU_B
+            world.send(mn=mn, source=MAG_IPV4, port=port, flags=flags, extra=[GROUP], lifetime=100)
+        world.pass_time(200)
+        how: dict[str, Any] = {"mn": None, "prefixes": [], "ll": None, "extra": [GROUP], "lifetime": 100}
+        world.send(source=MAG_IPV4, port=40001, sequence=2, **how)
+        world.pass_time(250)
+        self.assertEqual([entry.mn_id for entry in world.lma.sessions()], [b"b@x"])
+
+    def test_cleared_with_one_message_each(self) -> None:
+        """All sessions are revoked: those of each gateway end when that gateway has answered."""
+        world = World(revocation=True, forced_udp_encapsulation=True, revocation_timeout=10)
+        for mn, port in ((b"a@x", 40000), (b"b@x", 40001)):
+            world.send(mn=mn, source=MAG_IPV4, port=port)
+        world.lma.receive(ClearSessions(trigger=128), world.now)
+        sent = {each.port: each.data for each in world.lma.take() if isinstance(each, Send)}
+        self.assertEqual(sorted(sent), [40000, 40001])
+        answer = acknowledgement(decode(sent[40001])[0], MAG_IPV4, LMA_IPV4)
+        world.packet(answer, MAG_IPV4, 40001)
+        world.pass_time(0.1)
         self.assertEqual([entry.mn_id for entry in world.lma.sessions()], [b"a@x"])
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.pmipv6.events import Depart, Reconfigure
+from appliance.protocols.pmipv6.extras import served_by
 from test.protocols.pmipv6.everything import Everything
 
 CASES = int(os.environ.get("FUZZ", "200"))
@@ -41,7 +42,7 @@ class EverythingTests(SynchronousTestCase):
             grouped += extras is not None and bool(extras.gateway_group)
             self.assertGreaterEqual(entry.bucket, 0)
             if not entry.of_host:
-                counts[entry.care_of] = counts.get(entry.care_of, 0) + 1
+                counts[served_by(entry)] = counts.get(served_by(entry), 0) + 1
             if entry.deleting:
                 self.assertNotIn(entry.call_id, world.installed)
                 continue
@@ -52,8 +53,12 @@ class EverythingTests(SynchronousTestCase):
             if not lma.qos._suspects:
                 self.assertEqual(install, sessions._current(entry))
         self.assertEqual(sum(not entry.deleting for entry in entries), len(world.installed))
-        self.assertEqual(sessions.gateways, counts)
-        self.assertLessEqual(sessions.ports.keys(), counts.keys())
+        gateways = sessions.gateways
+        self.assertEqual(gateways._counts, counts)
+        self.assertLessEqual(gateways._ports.keys(), counts.keys())
+        self.assertLessEqual(set(gateways._at.values()), gateways._ports.keys())
+        behind = {who for each in gateways._neighbours.values() for who in each}
+        self.assertEqual(behind, {who for who in counts if len(who) not in (4, 16)})
         self.assertEqual(
             sum(len(g.members) for gs in lma._bulk._groups.values() for g in gs.values()), grouped
         )
@@ -89,8 +94,9 @@ class EverythingTests(SynchronousTestCase):
         self.assertEqual(
             [numbers.in_use for numbers in sessions.pools.addresses], [0] * len(sessions.pools.addresses)
         )
-        self.assertEqual((sessions.gateways, sessions.ports, sessions._reserved), ({}, {}, set()))
-        self.assertEqual(len(sessions._gateways._known), 0)
+        gateways = sessions.gateways
+        self.assertEqual((gateways._counts, gateways._ports, sessions._reserved), ({}, {}, set()))
+        self.assertEqual((gateways._at, gateways._neighbours, len(gateways._known)), ({}, {}, 0))
         revocation = lma._revocation
         self.assertEqual(
             (revocation._initiator.open, list(revocation._queue), revocation._asked), ({}, [], {})

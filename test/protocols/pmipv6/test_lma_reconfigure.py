@@ -170,6 +170,17 @@ class SessionTests(SynchronousTestCase):
             self.assertEqual(list(self.world.lma.affected(evolve(self.world.settings, **changes))), [])
 
 
+    def test_refusal_of_all(self) -> None:
+        """RFC 8127 section 5.1: a zero among the timers refuses registrations: all sessions are lost."""
+        off = {"mag_heartbeat_interval": 0}
+        self.assertEqual(list(self.world.lma.affected(evolve(self.world.settings, **off))), [])
+        new = evolve(self.world.settings, mag_heartbeat_control=True, **off)
+        self.assertEqual(list(self.world.lma.affected(new)), [True])
+        self.world.lma.receive(Reconfigure(new), self.world.now)
+        # It is so already: nothing more ends by other lines.
+        self.assertEqual(list(self.world.lma.affected(evolve(new, reg_lifetime=7))), [])
+
+
 class SubscriberTests(SynchronousTestCase):
     def test_assignment(self) -> None:
         """A fixed prefix outside of the pools is covered by its subscriber's line alone."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from appliance.protocols.mobility.messages import BR_G, BR_P
 from appliance.protocols.mobility.options import MobileNodeIdentifier
+from appliance.protocols.pmipv6 import lma_subjects
 from appliance.protocols.pmipv6.events import ClearSessions, Reconfigure
 from test.protocols.pmipv6.lma_fakes import (
     LL2,
@@ -70,6 +71,26 @@ class ManyTests(RevocationTestCase):
         self.tell(ClearSessions(mn_id=b"@one.org", trigger=129))
         world.pass_time(0.1)
         self.assertEqual((self.names(), self.count(SENT)), ([b"c@two.org"], 0))
+
+    def test_the_search_is_cut_into_slices(self) -> None:
+        """Who has sessions of a realm is found out in slices, while others have their turn."""
+        world = self.fill()
+        self.patch(lma_subjects, "LOOKED_AT", 2)
+        world.lma.receive(ClearSessions(mn_id=b"@nowhere", trigger=129), world.now)
+        world.lma.receive(ClearSessions(mn_id=b"@one.org", trigger=129), world.now)
+        self.assertEqual(world.lma.take(), [])
+        world.send(mn=b"new@one.org", sequence=2)
+        ticks, sent = 0, []
+        while not sent and ticks < 9:
+            self.assertLessEqual(world.lma.deadline or 0, world.mono)
+            world.lma.tick(world.now)
+            sent, ticks = revocations(world.lma.take()), ticks + 1
+        self.assertEqual((ticks, [to for to, _ in sent]), (3, [MAG1, MAG2]))
+        for to, message in sent:
+            self.reply(message, source=to)
+        world.pass_time(0.1)
+        # What has come after the order stays.
+        self.assertEqual(self.names(), [b"c@two.org", b"new@one.org"])
 
     def test_what_comes_later_stays(self) -> None:
         """A session that is made between indication and answer is none of those meant."""

@@ -25,6 +25,7 @@ from appliance.protocols.mobility.options import (
     MobileNodeIdentifier,
     Timestamp,
 )
+from appliance.protocols.pmipv6 import sweeps as sweeps_of_many
 from appliance.protocols.pmipv6.events import ClearSessions, Reconfigure, Send
 from appliance.protocols.pmipv6.settings import GlobalPeer
 from test.protocols.pmipv6.lma_fakes import (
@@ -87,6 +88,27 @@ class ResponderTests(RevokedTestCase):
         self.assertEqual((entry.care_of, self.count(OTHERS)), (MAG2, 2))
         self.assertEqual(self.count("binding-revocation/rcvd"), 1)
         self.assertEqual(self.count("binding-revocation/ack-sent"), 1)
+
+    def test_a_flood_of_the_whole(self) -> None:
+        """However often a gateway revokes all of its sessions, they are gone through once, or twice."""
+        world = self.make(global_peers=RIGHTS)
+        flags = BU_A | BU_P | BU_B
+        for n in range(3):
+            world.send(mn=b"m%d@x" % n, ll=bytes([2, 0, 0, 0, 0, n]), flags=flags, extra=[group(7)])
+        sweeps = world.lma._revocation._sweeps
+        for n in range(50):
+            self.assertEqual(self.bri(128, nai(MAG_NAME), flags=BR_P | BR_G, sequence=3 * n).status, 0)
+            self.assertEqual(self.bri(128, group(7), flags=BR_P | BR_G, sequence=3 * n + 1).status, 0)
+            self.assertEqual(self.bri(128, group(1), flags=BR_P | BR_G, sequence=3 * n + 2).status, 0)
+        self.assertEqual(len(sweeps._waiting), 3)
+        # One that has begun is another: what it has passed over may have been updated since.
+        world.send(mn=b"new@x", ll=bytes([2, 0, 0, 0, 1, 0]))
+        self.patch(sweeps_of_many, "LOOKED_AT", 1)
+        world.lma.tick(world.now)
+        self.bri(128, nai(MAG_NAME), flags=BR_P | BR_G, sequence=900)
+        self.assertEqual(len(sweeps._waiting), 4)
+        world.pass_time(1)
+        self.assertEqual((world.lma.session_count, self.count(OTHERS)), (0, 4))
 
     def test_some_prefixes(self) -> None:
         """By prefix: that session alone; what is gone already is named with status 1."""

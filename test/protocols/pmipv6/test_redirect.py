@@ -243,6 +243,23 @@ class AssignmentTests(SynchronousTestCase):
             net.attach(handoff=4)
             self.assertEqual(net.counts()[1], served)
 
+    def test_a_gateway_of_the_other_family(self) -> None:
+        """A mobile node moves from a gateway over IPv6 to one over IPv4: it stays at its anchor."""
+        targets = (
+            RedirectTarget(address=SECOND, also=packed("192.0.2.3"), service="second"),
+            RedirectTarget(address=FIRST, also=packed("192.0.2.2"), service="first"),
+        )
+        world = World(redirect_targets=targets, redirect_policy="always")
+        world.lma._redirection._loads[SECOND] = 5, 0.0
+        for how, address in (({}, FIRST), ({"source": MAG_IPV4, "port": 5436}, packed("192.0.2.2"))):
+            self.assertIsNone(world.send(extra=[opt.RedirectCapability()], **how))
+            (entrusted,) = world.of_kind(Entrust)
+            self.assertEqual((entrusted.service, entrusted.packet.destination), ("first", address))
+            answer = BindingAcknowledgement(0, BA_P, 1, 100, [opt.LoadInformation(4, 1, 10, 0, 0)])
+            world.lma.receive(Concluded("asked", entrusted.token, encode(answer)), world.now)
+            message: Any = decode(world.lma.take()[0].data).message
+            self.assertIn(opt.Redirect(address), message.options)
+
     def test_by_load(self) -> None:
         """Below the threshold the anchor serves itself; a gateway without the capability is served always."""
         net = Net(redirect_policy="load", redirect_threshold=1)

@@ -9,8 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.mobility.codec import decode
-from appliance.protocols.mobility.messages import BindingRevocationIndication
-from appliance.protocols.mobility.options import GreKey, TransientBinding
+from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingRevocationIndication
+from appliance.protocols.mobility.options import (
+    GreKey,
+    IPv4HomeAddressRequest,
+    MobileNodeIdentifier,
+    TransientBinding,
+)
 from appliance.protocols.pmipv6.events import (
     ClearSessions,
     Install,
@@ -19,9 +24,11 @@ from appliance.protocols.pmipv6.events import (
     Remove,
     Send,
 )
+from appliance.protocols.pmipv6.settings import GlobalPeer
 from appliance.tun.forwarding import Forwarding
-from test.protocols.pmipv6.lma_fakes import LL1, LL2, LMA_ADDRESS, MAG1, MAG2, World, option, packed
+from test.protocols.pmipv6.lma_fakes import LL1, LL2, LMA_ADDRESS, MAG1, MAG2, MN1, World, option, packed
 from test.protocols.pmipv6.mag_fakes import MN, MagTestCase, of
+from test.protocols.pmipv6.revocation_fakes import ACKNOWLEDGEMENT, indication, revocations
 from test.protocols.pmipv6.test_mag_lma import ANCHOR, GATEWAYS, Network
 from test.tun.test_forwarding import udp6
 
@@ -300,9 +307,56 @@ class RevocationTests(SynchronousTestCase):
         self.assertEqual(self.told(world), [])
 
     def test_the_session_ends(self) -> None:
-        """Nothing is kept of a session that is gone."""
+        """A session that is revoked is at both gateways, so both are told; nothing is kept of it."""
         world = self.moved()
         world.lma.receive(ClearSessions(), world.now)
+        world.effects = world.lma.take()
+        self.assertEqual(sorted(self.told(world)), [(1, MAG1), (1, MAG2)])
         world.pass_time(10)
         world.pass_time(10)
         self.assertEqual((world.lma.session_count, world.lma._revocation._later), (0, {}))
+
+    def test_it_ends_otherwise(self) -> None:
+        """The serving gateway de-registers: the former one hears of the handover when the session is gone."""
+        world = self.moved()
+        world.send(source=MAG2, lifetime=0, hi=4, sequence=3)
+        world.pass_time(11)
+        self.assertEqual((world.lma.session_count, self.told(world)), (0, [(2, MAG1)]))
+        message: Any = next(decode(each.data).message for each in world.of_kind(Send))
+        self.assertEqual([type(each).__name__ for each in message.options][1:], ["HomeNetworkPrefix"])
+
+    def test_one_family_less(self) -> None:
+        """The IPv4 home address is revoked: the other family still has both gateways."""
+        world = World(transient_binding=True, revocation=True)
+        world.send(ipv4=["0.0.0.0"])
+        world.send(source=MAG2, hi=3, ipv4=["0.0.0.0"], extra=[LATE])
+        entry = next(world.lma.sessions())
+        options = [MobileNodeIdentifier(1, MN1), IPv4HomeAddressRequest(32, entry.ipv4_address)]
+        world.packet(indication(1, options, MAG2, LMA_ADDRESS, BR_P | BR_V), MAG2)
+        self.assertEqual((entry.ipv4_address, paths(world)), (None, [(MAG1, MAG2)]))
+
+    def test_it_comes_back(self) -> None:
+        """It is taken back by the former gateway before that: nobody is told, then or later."""
+        world = self.moved()
+        world.send(source=MAG2, lifetime=0, hi=4, sequence=3)
+        world.send(hi=3, sequence=4)
+        self.assertEqual(world.lma._revocation._later, {})
+        world.pass_time(100_000)
+        self.assertEqual((world.lma.session_count, self.told(world)), (0, []))
+
+    def test_revoked_by_the_former(self) -> None:
+        """RFC 5846 section 8.2: what is revoked is its part; the session stays where it is."""
+        for trigger, flags in ((1, BR_P), (128, BR_P | BR_G)):
+            world = self.moved()
+            rights = (GlobalPeer(address=MAG1, prefix_length=128),)
+            world.lma.receive(Reconfigure(evolve(world.settings, global_peers=rights)), world.now)
+            world.mono += 0.1
+            options = [MobileNodeIdentifier(1, MN1)]
+            world.packet(indication(trigger, options, MAG1, LMA_ADDRESS, flags), MAG1)
+            ((to, answer),) = revocations(world.effects, ACKNOWLEDGEMENT)
+            self.assertEqual((to, answer.status), (MAG1, 0))
+            effects = world.effects + world.pass_time(0)
+            found = [(each.peer, each.second) for each in effects if isinstance(each, Install)]
+            self.assertEqual(found, [(MAG2, None)])
+            world.pass_time(5)
+            self.assertEqual((world.lma.session_count, self.told(world)), (1, []))

@@ -238,7 +238,7 @@ class NatTests(SynchronousTestCase):
         world.attach()
         world.feed(ONE, MobileDetached("acc0", MAC))
         self.assertEqual(world.lma.session_count, 0)
-        self.assertEqual(len(world.lma._sessions._gateways._known), 0)
+        self.assertEqual(len(world.lma._sessions.gateways._known), 0)
 
 
 class FormTests(SynchronousTestCase):
