@@ -48,6 +48,7 @@ from appliance.protocols.pmipv6.lma_subjects import (
     identifier_of,
     ipv4_names,
     names_of,
+    of_hosts,
     sparing,
     way_to,
 )
@@ -241,7 +242,6 @@ class Revocation(Feature):
                 return br.realm_of(entry.mn_id) == realm
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
-
             fits = always
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
@@ -261,10 +261,12 @@ class Revocation(Feature):
     def _each_host(self, fits: Callable[[BindingCacheEntry], bool], now: Now) -> None:
         """Hosts are told one by one: the G flag is for gateways (RFC 5846 sections 7 and 8.1)."""
 
-        def end(entry: BindingCacheEntry, now: Now) -> None:
-            self._updates.drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
+        updates = self._updates
 
-        self._sweeps.add(Sweep(self._cache.calls.values, lambda entry: entry.of_host and fits(entry), now.wall, end))
+        def end(entry: BindingCacheEntry, now: Now) -> None:
+            updates.drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
+
+        self._sweeps.add(Sweep(self._cache.calls.values, of_hosts(fits), now.wall, end))
         self.schedule(now.mono)
 
     def _revoke_whole(

@@ -50,6 +50,11 @@ def hears(entry: BindingCacheEntry) -> bool:
     return entry.prefix is not None and len(entry.care_of) == 16
 
 
+def of_hosts(fits: Callable[[BindingCacheEntry], bool]) -> Callable[[BindingCacheEntry], bool]:
+    """Those that hosts have registered themselves."""
+    return lambda entry: entry.of_host and fits(entry)
+
+
 def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
     """The option that a key of :func:`bce.identity` was made of."""
     if mn_id[:1] == b"\0":
