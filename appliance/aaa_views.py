@@ -155,6 +155,7 @@ def user_view(user: User, server: str, source: str, sessions: int) -> UserView:
     services = {"pmipv6": user.pmipv6, "mipv6": user.mip6, "mobile-ip": user.mip4}
     details: list[tuple[str, Any]] = [
         *(("Home-Network-Prefix", prefix_text(prefix)) for prefix in user.prefixes),
+        *(("Mobile-Network-Prefix", prefix_text(prefix)) for prefix in user.networks),
         ("Home-Address", address_text(user.ipv4_address or b"")),
         ("Home-Agent", address_text(user.home_agent or b"")),
         *(("Service-Selection", service) for service in user.services),

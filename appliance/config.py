@@ -12,7 +12,14 @@ from attrs import AttrsInstance, define, field
 from appliance.aaa.settings import AaaServerSettings
 from appliance.config_checks import Fault, Outline, address_range, find_faults, outlines
 from appliance.config_diameter import diameter_faults, make_endpoint, make_group, make_server
-from appliance.config_hosts import associations, home_addresses, host_faults, served_pools
+from appliance.config_hosts import (
+    associations,
+    home_addresses,
+    home_agents,
+    host_faults,
+    network_prefixes,
+    served_pools,
+)
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
 from appliance.config_options import (
@@ -262,6 +269,7 @@ def _profile(section: Section) -> Profile:
     _assign(profile, section)
     profile.prefixes = tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix"))
     profile.home_addresses = home_addresses(section)
+    profile.network_prefixes = network_prefixes(section)
     profile.associations = associations(section)
     profile.mags = tuple(entry.args["address"] for entry in section.entries("allowed-mag"))
     profile.services = tuple(entry.args["service"].encode() for entry in section.entries("allowed-service"))
@@ -281,7 +289,6 @@ def _lma(section: Section, context: Context, congestion: Congestion) -> LmaSetti
         )
         for entry in section.entries("revocation global-peer")
     )
-    settings.delegation_pools = context.delegation_pools
     settings.service_profiles = context.service_profiles
     settings.redirect_targets = redirect_targets(section)
     settings.vendor_options = vendor_options(section)
@@ -303,7 +310,9 @@ def _anchor(settings: LmaSettings, section: Section, context: Context) -> None:
     _assign(settings, section)
     settings.mipv6_pools = served_pools(section)
     settings.mipv6_associations = associations(section)
+    settings.mipv6_agents = home_agents(section)
     settings.prefix_pools = context.prefix_pools
+    settings.delegation_pools = context.delegation_pools
     settings.address_pools = context.address_pools
     settings.profiles = context.profiles
     settings.default_profile = context.default_profile

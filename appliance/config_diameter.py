@@ -165,6 +165,7 @@ def _user(section: Section) -> User:
     return User(
         nai=section.name,
         prefixes=tuple(entry.args["prefix"] for entry in section.entries("home-network-prefix")),
+        networks=tuple(entry.args["prefix"] for entry in section.entries("mobile-network-prefix")),
         services=tuple(entry.args["service"] for entry in section.entries("allowed-service")),
         **values,
     )

@@ -178,6 +178,7 @@ Claims = tuple[tuple[int, str, Any], ...]
 
 _CLAIMS = (
     ("delegated-prefix", "prefix"),
+    ("mobile-network-prefix", "prefix"),
     ("delegation_pool", "delegation_pool"),
     ("default_service", "default_service"),
 )
@@ -288,9 +289,16 @@ def _gateway(service: Section) -> Iterator[Fault]:
 
 
 def delegation_networks(settings: LmaSettings) -> list[tuple[bytes, int]]:
-    """What has to be routed to the tunnel device for delegated prefixes (RFC 7148 section 5.2.3)."""
-    if not settings.prefix_delegation:
-        return []
-    fixed = [pair for profile in settings.profiles for pair in profile.delegated]
-    return [*(pool.network for pool in settings.delegation_pools), *fixed]
+    """What has to be routed to the tunnel device for networks behind mobile nodes.
+
+    Delegated prefixes (RFC 7148 section 5.2.3, RFC 6276), and those of mobile routers (RFC 3963 section 6.3).
+    """
+    networks: list[tuple[bytes, int]] = []
+    routers = settings.mipv6 and settings.mipv6_mobile_routers
+    if routers:
+        networks += [pair for profile in settings.profiles for pair in profile.network_prefixes]
+    if settings.prefix_delegation or (routers and settings.mipv6_prefix_delegation):
+        networks += [pool.network for pool in settings.delegation_pools]
+        networks += [pair for profile in settings.profiles for pair in profile.delegated]
+    return networks
 

@@ -188,8 +188,9 @@ def _sources(settings: LmaSettings) -> tuple[Any, ...]:
     """Everything that the routes of a service come from."""
     pools = settings.prefix_pools, settings.address_pools, settings.profiles
     delegated = settings.prefix_delegation, settings.delegation_pools
+    routers = settings.mipv6, settings.mipv6_mobile_routers, settings.mipv6_prefix_delegation
     found = settings.name, settings.bound, settings.redirect_policy, home_networks(settings)
-    return *found, *pools, *delegated
+    return *found, *pools, *delegated, *routers
 
 
 def routes(configuration: Configuration) -> dict[Route, None]:

@@ -85,6 +85,7 @@ MAG = Table(
             event("Inform Received", "Parameters were asked for."),
             event("Relayed To Server", "A client's message was taken to the DHCP server."),
             event("Relayed To Client", "The DHCP server's answer was taken to the client."),
+            event("Delegation Sent", "A DHCPv6 client was answered about prefixes for its network."),
             event("Ignored", "No client's message, or about another server or address."),
         ),
         *group(

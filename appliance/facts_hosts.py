@@ -3,6 +3,7 @@
 The labels of a home agent and their order up to ``Newcall Policy`` are those of StarOS; the rest is ours.
 """
 
+from appliance.facts_agents import agent_facts
 from appliance.facts_quality import congestion
 from appliance.facts_words import (
     Facts,
@@ -41,6 +42,23 @@ def _served(settings: HostSettings) -> Facts:
         ("MESG-ID Tolerance", amount(settings.mipv6_tolerance, "second")),
         ("Multiple Care-of Addresses", several[settings.mipv6_multiple]),
         ("Home and Foreign", "Allowed" if settings.mipv6_home_and_foreign else "Prohibited"),
+        ("Flow Policy", settings.mipv6_flow_policy.capitalize()),
+        ("Mobile Routers", switch(settings.mipv6_mobile_routers)),
+        ("Prefix Delegation by DHCPv6", switch(settings.mipv6_prefix_delegation)),
+        ("Delegation Lifetime", f"{settings.mipv6_delegation_lifetime} seconds"),
+        *_dual_stack(settings),
+        *agent_facts(settings),
+    ]
+
+
+def _dual_stack(settings: HostSettings) -> Facts:
+    if not settings.mipv6_dual_stack:
+        return [("Dual Stack", "Disabled")]
+    udp = {"nat-only": "Behind a NAT", "on-request": "Behind a NAT, or on request", "always": "Always"}
+    return [
+        ("Dual Stack", "Enabled"),
+        ("UDP Encapsulation", udp[settings.mipv6_udp]),
+        ("NAT Keepalive of Hosts", f"{settings.mipv6_nat_keepalive} seconds"),
     ]
 
 

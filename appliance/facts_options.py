@@ -102,6 +102,7 @@ def mag_options(settings: MagSettings) -> Facts:
         ("User-Plane Address", _switch(settings.user_plane)),
         ("User-Plane Domain-Wide", _switch(settings.user_plane_domain_wide)),
         *_listing("Prefix Delegation", [_delegation(line) for line in settings.delegations]),
+        ("Prefix Delegation On Demand", _switch(settings.delegation_on_demand)),
         *_listing("Access Network", [_access_network(each) for each in settings.access_networks]),
         *_listing("Vendor Option", [_vendor(option) for option in settings.vendor_options]),
     ]

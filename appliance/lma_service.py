@@ -12,6 +12,7 @@ from appliance.config_plan import device_name, home_networks
 from appliance.counters import CounterSet
 from appliance.errors import ResourceError
 from appliance.host import resident_memory
+from appliance.host_orders import HostOrders
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.ports_load import CongestionView
 from appliance.protocols.mipv6.anchor import make_anchor
@@ -50,7 +51,7 @@ def _no_access_side(_interface: str, _octets: bytes) -> None:
     """An anchor has no access links; its engine never calls this."""
 
 
-class LmaService(Service):
+class LmaService(HostOrders, Service):
     """A local mobility anchor."""
 
     kind = "lma"
@@ -118,7 +119,15 @@ class LmaService(Service):
             self._client,
             self._routes,
             self.keep_peers,
-            HostSide(self._reactor, settings.address, self.notify, self._probe()),
+            HostSide(
+                self._reactor,
+                settings.address,
+                self.notify,
+                self._probe(),
+                device_name(self.name),
+                self._engine,
+                settings.ipv4_address,
+            ),
             self._pass_to_neighbour,
         )
         if self._client is not None:
@@ -167,12 +176,12 @@ class LmaService(Service):
     def retune(self, settings: Any) -> None:
         """Give tunnels and sockets the values of ``settings``; as :meth:`Service.retune`."""
         if self._driver is not None:
-            self._driver.serve_hosts(settings.mipv6)
+            self._driver.serve_hosts(settings)
         try:
             super().retune(settings)
         except ResourceError:
             if self._driver is not None:
-                self._driver.serve_hosts(self.settings.mipv6)
+                self._driver.serve_hosts(self.settings)
             raise
 
     def _pass_to_neighbour(self, effect: Entrust | Concluded) -> None:

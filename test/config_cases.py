@@ -23,6 +23,7 @@ SUBSCRIBER = (
     "home-network-prefix 2001:db8:1:7::/64", "home-network-prefix 2001:db8:77::/64",
     "ipv4-home-address 203.0.113.20", "allowed-mag 2001:db8:ffff::9", "no permission mipv6",
     "mn-ha-spi spi-number 256 secret abcdefgh", "mipv6-home-address 2001:db8:100::5",
+    "mobile-network-prefix 2001:db8:a0::/48", "no permission mobile-router",
 )  # fmt: skip
 LMA = (
     "reg-lifetime 500", "reg-lifetime 900", "mag-peer 2001:db8:ffff::a1", "mag-peer 2001:db8:a::/48",
@@ -31,7 +32,8 @@ LMA = (
     "simul-bindings 2", "max-memory 900", "shutdown", "max-pending 7",
     "policy unknown-subscriber reject", "min-delay-before-bce-delete 0", "timestamp-option-validation",
     "mipv6 enable", "mipv6 home-address-pool P4", "mn-ha-spi spi-number 300 secret abcdefgh",
-    "simul-bindings 2",
+    "mipv6 mobile-routers", "mipv6 flow-policy round-robin", "mipv6 delegation-lifetime 600",
+    "mipv6 dhcpv6-prefix-delegation", "simul-bindings 2",
 )  # fmt: skip
 HOME_AGENT = (
     "reg-lifetime 500", "no reg-lifetime", "path-mtu 1400", "newcall policy reject", "simul-bindings 2",
@@ -40,7 +42,8 @@ HOME_AGENT = (
 )  # fmt: skip
 MAG = (
     "lma-address 2001:db8:ffff::1", "lma-address 2001:db8:ffff::2", "reg-lifetime 700", "path-mtu 1380",
-    "mag-local-routing", "encapsulation ipip", "access-interface acc0", "access-interface acc1",
+    "mag-local-routing", "prefix-delegation dhcpv6", "encapsulation ipip", "access-interface acc0",
+    "access-interface acc1",
     "access-interface acc0 access-technology 3", "mobile-node 02:00:5e:10:00:01 nai mn1@example.org",
     "mobile-node 02:00:5e:10:00:02 nai mn2@example.org ipv4", "router lifetime 900", "reachable-time 9",
     "fixed-link-layer-address 02:00:00:00:00:09",

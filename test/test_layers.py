@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.counters*", 0),
     ("appliance.ports", 0),
     ("appliance.ports_aaa", 0),
+    ("appliance.ports_hosts", 0),
     ("appliance.ports_health", 0),
     ("appliance.ports_load", 0),
     ("appliance.lag", 0),
@@ -48,6 +49,9 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.pmipv6.events", 1),
     ("appliance.protocols.pmipv6.extras", 1),
     ("appliance.protocols.mipv6.events", 1),
+    ("appliance.protocols.pmipv6.agent_settings", 1),
+    ("appliance.protocols.mipv6.discovery_driver", 4),
+    ("appliance.protocols.mipv6.ipsec*", 4),
     ("appliance.protocols.mn.settings", 1),
     ("appliance.protocols.mn.events", 1),
     ("appliance.tun.encap", 1),
@@ -83,6 +87,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.driver", 4),
     ("appliance.protocols.mipv6.sockets", 4),
     ("appliance.protocols.mipv6.quiet", 4),
+    ("appliance.protocols.mipv6.datagrams", 4),
     ("appliance.protocols.mipv6.addresses", 4),
     ("appliance.protocols.mipv6.link_socket", 4),
     ("appliance.protocols.mipv6.home_link_driver", 4),
@@ -94,6 +99,9 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.access.*", 2),
     ("appliance.tun.forwarding*", 2),
     ("appliance.tun.session", 2),
+    ("appliance.tun.flows", 2),
+    ("appliance.protocols.access.dhcpv6", 1),
+    ("appliance.protocols.access.dhcp6_server", 2),
     ("appliance.tun.groups", 2),
     ("appliance.config*", 3),
     ("appliance.management", 3),
@@ -132,6 +140,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.log", 6),
     ("appliance.views", 6),
     ("appliance.host", 6),
+    ("appliance.host_orders", 6),
     ("appliance.programs", 6),
     ("appliance.routes", 6),
     ("appliance.files", 6),
@@ -164,8 +173,9 @@ TWISTED = {"twisted", "zope"}
 TERMINAL_USERS = {
     f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
 }
-#: What another protocol package may read: events, settings, a codec, the MAG's subscribers.
-SHARED = ("events", "settings", "mag_policy", "ndp")
+#: What another protocol package may read: events, settings, a codec, the MAG's subscribers; and what
+#: delegates prefixes both to mobile routers and on access links.
+SHARED = ("events", "settings", "mag_policy", "ndp", "dhcpv6", "dhcp6_server")
 #: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the
 #: same rules what it says about messages that it cannot use.
 BUILT_ON = {"mipv6": "pmipv6", "mn": "pmipv6"}

@@ -46,6 +46,7 @@ from appliance.protocols.timers import Now
 _D = standard()
 ALGORITHM_TYPE = _D["MIP-Algorithm-Type"]
 AUTHENTICATOR = _D["MIP-Authenticator"]
+DELEGATED_PREFIX = _D["Delegated-IPv6-Prefix"]
 FEATURE_VECTOR = _D["MIP6-Feature-Vector"]
 HOME_AGENT_ADDRESS = _D["MIP-Home-Agent-Address"]
 HOME_AGENT_HOST = _D["MIP-Home-Agent-Host"]
@@ -177,6 +178,7 @@ class MobileIpv6:
             *grants.common(self._context, message, given),
             echo(message, FEATURE_VECTOR),
             *(MOBILE_NODE_ADDRESS.encode(address) for address in addresses),
+            *map(_network, given.user.networks),
             self._association(message, given, lifetime),
             grants.qos(given.user),
         ]
@@ -215,6 +217,12 @@ def agent_info(context: Context, address: bytes) -> bytes:
 def _home_of(user: User) -> bytes | None:
     """Only a prefix is assigned: the low 64 bits are zero (RFC 5778 section 6.5)."""
     return user.prefixes[0][0] if user.prefixes else None
+
+
+def _network(prefix: tuple[bytes, int]) -> bytes:
+    """Delegated-IPv6-Prefix (RFC 4818 section 3)."""
+    octets, length = prefix
+    return DELEGATED_PREFIX.encode(bytes((0, length)) + octets[: -(-length // 8)])
 
 
 def _inside(address: bytes, prefix: tuple[bytes, int]) -> bool:

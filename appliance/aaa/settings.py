@@ -30,6 +30,8 @@ class User:
     mn_ha_spi: int = 0
     prefixes: tuple[tuple[bytes, int], ...] = ()
     """Home network prefixes that are assigned."""
+    networks: tuple[tuple[bytes, int], ...] = ()
+    """Mobile network prefixes, if the user is a mobile router (RFC 3963)."""
     ipv4_address: bytes | None = None
     home_agent: bytes | None = None
     """LMA or HA that serves it; ``None``: the one that asks."""

@@ -18,7 +18,8 @@ compared without case. A value with blanks or ``#`` in it stands in double quote
 a quote and two backslashes for one.
 
 ``Enabled``, ``PMIPv6``, ``MIPv6``, ``MIPv4`` (yes or no, default yes), ``MN-AAA-Key``, ``MN-AAA-SPI``,
-``MN-HA-Key``, ``MN-HA-SPI``, ``Home-Network-Prefix``, ``Home-Address``, ``Home-Agent``,
+``MN-HA-Key``, ``MN-HA-SPI``, ``Home-Network-Prefix``, ``Mobile-Network-Prefix``, ``Home-Address``,
+``Home-Agent``,
 ``Service-Selection``, ``Authorization-Lifetime``, ``Auth-Grace-Period``, ``Session-Timeout``,
 ``Acct-Interim-Interval``, ``Class``, ``Chargeable-User-Identity``, ``Maximum-Sessions``, ``Bandwidth-Up``,
 ``Bandwidth-Down`` (bits/s).
@@ -114,6 +115,7 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[str], Any], bool]] = {
     "mn-ha-key": ("mn_ha_key", _key, False),
     "mn-ha-spi": ("mn_ha_spi", _spi, False),
     "home-network-prefix": ("prefixes", _prefix, True),
+    "mobile-network-prefix": ("networks", _prefix, True),
     "home-address": ("ipv4_address", lambda text: ipaddress.IPv4Address(text).packed, False),
     "home-agent": ("home_agent", lambda text: ipaddress.ip_address(text).packed, False),
     "service-selection": ("services", _text, True),

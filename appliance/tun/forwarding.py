@@ -26,6 +26,7 @@ from appliance.tun.encap import (
     open_payload,
     quoted_inner,
 )
+from appliance.tun.flows import lane_of
 from appliance.tun.forwarding_table import Table
 from appliance.tun.session import Answer, Path, RateLimit, Session
 
@@ -170,6 +171,8 @@ class Forwarding(Table):
             # RFC 5213 section 5.6.2: a prefix without a binding is not reachable.
             self._answer(packet, (1, 3, 0) if len(source) == 16 else (3, 1, 0), None, now)
             return None
+        if session.spread:
+            session = lane_of(session, packet)
         return self._enter(session, packet, largest, source, None, now)
 
     def from_mobile(
@@ -269,12 +272,14 @@ class Forwarding(Table):
     # ---- in from the tunnel
 
     def inbound(
-        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0
-    ) -> tuple[Session, bytes] | None:
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0,
+        of_host: bool = False,
+    ) -> tuple[Session, bytes] | None:  # fmt: skip
         """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
 
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
-        header's source address and traffic class, ``port`` is the UDP source port.
+        header's source address and traffic class, ``port`` is the UDP source port; ``of_host``: it came to
+        port 4191.
         """
         key = None
         size = len(data)
@@ -303,18 +308,27 @@ class Forwarding(Table):
         if session is None and members is not None and other[0] == 0xFF and members(source, packet, now):
             return None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
-        if (
-            session is None
-            or (session.peer != source and source not in session.others)
+        way = session
+        if session is not None and (
+            (session.peer != source and source not in session.others)
             or row is not (session.row6 if row.inner == 6 else session.row4)
             or key != session.receive_key
-        ) and (session is None or session.second is None or not session.second.fits(source, row, key)):
+        ):
+            way = session.takes(source, row, key)
+        if session is None or way is None:
             self._values[self._no_session] += 1
             return None
         if port:
-            if port != session.path.port and self.role == LMA:
+            if of_host or way.host_port:
+                # RFC 5555 section 4.2: a host's port is that of its last update; another may be anybody's.
+                found = session.by_host_port(source, port) if of_host else None
+                if found is None:
+                    self._values[self._no_session] += 1
+                    return None
+                way = found
+            elif port != way.path.port and way.peer == source and self.role == LMA:
                 # A NAT stands between: the session's packets come from the port that leads back.
-                self.follow(session.path, port)
+                self.follow(way.path, port)
             if mobile == other:
                 self.drop(KEEP_ALIVE)
                 return None
@@ -333,7 +347,7 @@ class Forwarding(Table):
             packet = marked
         counts, values, size = self._rows[row], self._values, len(packet)
         values[counts[0]] += 1
-        values[counts[1]] += size + (session.overhead6 if row.inner == 6 else session.overhead4)
+        values[counts[1]] += size + (way.overhead6 if row.inner == 6 else way.overhead4)
         if self.role == LMA:
             session.packets_up += 1
             session.octets_up += size
@@ -347,6 +361,16 @@ class Forwarding(Table):
         session.packets_down += 1
         session.octets_down += size
         return session, changed
+
+    def from_host(
+        self, source: bytes, data: bytes, tos: int, now: float, port: int
+    ) -> tuple[Session, bytes] | None:
+        """The same for what came to UDP port 4191."""
+        if len(data) < 2:
+            # RFC 5555 section 4.3 has updates for this; some remind a NAT by one octet, or by none.
+            self.drop(KEEP_ALIVE)
+            return None
+        return self.inbound(4, ip.UDP, source, data, tos, now, port, of_host=True)
 
     # ---- ICMP
 
@@ -424,8 +448,9 @@ class Forwarding(Table):
         if inner is None:
             return False
         source, destination = ip.addresses(inner)
-        session = self.owner(source if self.role == MAG else destination)
-        if session is None or session.path is not path:
+        whole = self.owner(source if self.role == MAG else destination)
+        session = None if whole is None else whole.by_path(path)
+        if session is None:
             return False
         back = session if self.role == MAG else None
         if len(source) == 16:

@@ -80,12 +80,9 @@ class Table:
     def install(self, effect: Install) -> Session:
         """Make or replace the entry of ``effect.call_id``; its octet counts go on."""
         old = self.sessions.get(effect.call_id)
-        outer = 6 if len(effect.peer) == 16 else 4
-        path = self._path(effect, old)
-        row6, row4 = (choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
-        session = Session(effect, path, row6, row4)
-        if effect.local in self._others:
-            session.local = effect.local
+        session = self._session(effect, old)
+        if effect.lanes:
+            session.lanes = tuple(self._lane(each, session, old) for each in effect.lanes)
         if old is not None:
             session.take_counts(old)
             # Only now: what is known of the path they share must not be forgotten in between.
@@ -97,9 +94,26 @@ class Table:
             self._ipv4[effect.ipv4_address] = session
         for way in session.ways():
             self._keys[way] = session
-        if path.members is not None:
-            path.members[effect.call_id] = session
+        if session.path.members is not None:
+            session.path.members[effect.call_id] = session
         return session
+
+    def _session(self, effect: Install, old: Session | None) -> Session:
+        outer = 6 if len(effect.peer) == 16 else 4
+        path = self._path(effect, old)
+        row6, row4 = (choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
+        session = Session(effect, path, row6, row4)
+        if effect.local in self._others:
+            session.local = effect.local
+        return session
+
+    def _lane(self, effect: Install, whole: Session, old: Session | None) -> Session:
+        """A further tunnel of a session; what goes by it counts for the bit rates of the whole."""
+        older = () if old is None else (old, *old.lanes)
+        before = next((each for each in older if each.peer == effect.peer), None)
+        lane = self._session(effect, before)
+        lane.policer, lane.marking = whole.policer, whole.marking
+        return lane
 
     def _path(self, effect: Install, old: Session | None) -> Path:
         """The path that a session is to use, made if there is none."""
@@ -111,8 +125,11 @@ class Table:
             path = self.paths[key] = Path(key, peer, self._initial_mtu(effect.local, peer))
             if udp:
                 # RFC 5844 section 4.1.4.1: both ports are 5437, unless a NAT says otherwise.
-                port = effect.port or (0 if effect.nat else DATA_PORT)
-                if old is not None and old.peer == peer and old.path.port and not effect.nat:
+                port = effect.host_port or effect.port or (0 if effect.nat else DATA_PORT)
+                if (
+                    old is not None and old.peer == peer and old.path.port
+                    and not (effect.nat or effect.host_port)
+                ):  # fmt: skip
                     # Perhaps the same gateway, known by another port now.
                     port = old.path.port
                 self.follow(path, port)
@@ -155,12 +172,14 @@ class Table:
         for way in session.ways():
             if self._keys.get(way) is session:
                 del self._keys[way]
-        path = session.path
-        if path.members is not None and path.members.get(session.call_id) is session:
-            del path.members[session.call_id]
-        path.users -= 1
-        if not path.users and self.paths.get(path.key) is path:
-            self._leave(path)
+        members = session.path.members
+        if members is not None and members.get(session.call_id) is session:
+            del members[session.call_id]
+        for each in (session, *session.lanes):
+            path = each.path
+            path.users -= 1
+            if not path.users and self.paths.get(path.key) is path:
+                self._leave(path)
 
     def _leave(self, path: Path) -> None:
         """A path has no session any more; what a NAT does with it is not worth remembering."""

@@ -3,7 +3,18 @@
 import re
 from pathlib import Path
 
-from scripts.counting import aaa, denials, discards, hosts, ipv4, policies, revocations, tunnels, updates
+from scripts.counting import (
+    aaa,
+    denials,
+    discards,
+    hosts,
+    ipv4,
+    policies,
+    revocations,
+    routers,
+    tunnels,
+    updates,
+)
 from scripts.counting.cases import CASES
 from scripts.counting.stages import Stage, anchor
 
@@ -18,12 +29,12 @@ def _key(*names: str) -> str:
 #: Keys in the order of the screen.
 COUNTERS = [_key(*line.split("\t")[:3]) for line in _GOLDEN.read_text(encoding="utf-8").splitlines()[1:]]
 
-STAGES = [Stage("plain", anchor()), ipv4.STAGE, revocations.STAGE, hosts.STAGE, aaa.STAGE]
+STAGES = [Stage("plain", anchor()), ipv4.STAGE, revocations.STAGE, hosts.STAGE, routers.STAGE, aaa.STAGE]
 
 #: Cases run in this order, and where several move a counter, the first is shown.
 MODULES = [
     module.__name__
-    for module in (updates, denials, discards, tunnels, ipv4, revocations, hosts, aaa, policies)
+    for module in (updates, denials, discards, tunnels, ipv4, revocations, hosts, routers, aaa, policies)
 ]
 CASES.sort(key=lambda case: MODULES.index(case.deed.__module__))
 

@@ -16,17 +16,17 @@ MH, IPV6, IPIP, GRE, UDP, ICMP6 = 135, 41, 4, 47, 17, 58
 UPDATE, ACKNOWLEDGEMENT, HEARTBEAT, REVOCATION = 5, 6, 13, 16
 SIGNALLING_PORT, DATA_PORT = 5436, 5437
 
-A, H, L, K, P, F, T, B = 0x8000, 0x4000, 0x2000, 0x1000, 0x0200, 0x0100, 0x0080, 0x0040
+A, H, L, K, R, P, F, T, B = 0x8000, 0x4000, 0x2000, 0x1000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0040
 
-MN_ID, ALTERNATE, NONCES, AUTHENTICATION, MESSAGE_ID, SERVICE = 8, 3, 4, 9, 10, 20
+MN_ID, ALTERNATE, NONCES, NETWORK, AUTHENTICATION, MESSAGE_ID, SERVICE = 8, 3, 4, 6, 9, 10, 20
 PREFIX, INDICATOR, TECHNOLOGY, LINK_LAYER, LINK_LOCAL, TIMESTAMP = 22, 23, 24, 25, 26, 27
 NAT_DETECTION, GRE_KEY, BID, IPV4_REQUEST, IPV4_REPLY, GROUP = 31, 33, 35, 36, 37, 50
 
 #: Where the type octet of an option has to stand: (multiple, rest).
 _PLACES = {
-    2: (2, 0), 3: (8, 6), 4: (2, 0), 9: (4, 1), 10: (8, 2), 19: (4, 2), 22: (8, 4), 25: (4, 0), 26: (8, 6),
-    27: (8, 2), 28: (4, 2), 29: (4, 0), 31: (4, 0), 33: (4, 0), 35: (2, 0), 36: (4, 0), 46: (4, 0),
-    50: (4, 0), 52: (4, 0), 58: (4, 0),
+    2: (2, 0), 3: (8, 6), 4: (2, 0), 6: (8, 4), 9: (4, 1), 10: (8, 2), 19: (4, 2), 22: (8, 4), 25: (4, 0),
+    26: (8, 6), 27: (8, 2), 28: (4, 2), 29: (4, 0), 31: (4, 0), 33: (4, 0), 35: (2, 0), 36: (4, 0),
+    46: (4, 0), 50: (4, 0), 52: (4, 0), 58: (4, 0),
 }  # fmt: skip
 
 Option = tuple[int, bytes]

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.aaa.settings import HomeAgent
+from appliance.protocols.diameter.client.auth_answers import MIP6A, read
 from appliance.protocols.diameter.message.codec import Message
 from test.aaa.fakes import KEY, LMA_ADDRESS, PREFIX, D, World, avp, changed, result, with_user
 from test.aaa.vectors import message
@@ -95,6 +96,17 @@ class MobileIpv6Tests(SynchronousTestCase):
         self.refused(5003, "not in a prefix", other)
         four = mir(address("0a000009"), without=("MIP-Mobile-Node-Address",))
         self.refused(5003, "not the user's", four, ipv4_address=bytes((10, 0, 0, 7)))
+
+    def test_mobile_networks(self) -> None:
+        """Prefixes of a mobile router (RFC 4818); the client reads what the server says."""
+        first, second = (bytes.fromhex(f"20010db800{each}") + bytes(10) for each in ("a0", "b1"))
+        networks = ((first, 48), (second, 53))
+        answer = World(with_user(networks=networks)).ask(mir())
+        self.assertEqual(
+            [each.hex() for each in answer.all(D["Delegated-IPv6-Prefix"])],
+            ["003020010db800a0", "003520010db800b100"],
+        )
+        self.assertEqual(read(answer, answer.first(D["Session-Id"]), MIP6A).grant.delegated, networks)
 
     def test_another_home_agent(self) -> None:
         """2009 with the address, and the name if it is known; no session yet."""

@@ -116,10 +116,13 @@ def update(want: dict[str, Any], care_of: bytes, home: bytes, agent: bytes) -> b
     name = want.get("mn", "").encode()
     if name:
         mh += bytes((8, 1 + len(name), 1)) + name
-    for number, address in want.get("bids", []):
+    for number, address, *flags in want.get("bids", []):
+        # The third says whether the host is at home with it.
         body = packed(address) if address else b""
         mh += pad((2 - len(mh)) % 8 if body else len(mh) % 2)
-        mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 0) + body
+        mh += struct.pack(">BBHBB", 35, 4 + len(body), number, 0, 128 * sum(flags)) + body
+    for prefix, length in want.get("networks", []):
+        mh += pad((4 - len(mh)) % 8) + struct.pack(">BBBB", 6, 18, 0, length) + packed(prefix)
     if "time" in want:
         # NTP: seconds since 1900, and their 2^32nd parts.
         stamp = round((time.time() + want["time"] + 2_208_988_800) * 2**32)
@@ -161,10 +164,13 @@ def acknowledgement(
         "authentic": None,
     }
     at = 12
+    found["router"] = bool(mh[7] & 0x40)
     while at < len(mh):
         if mh[at] == 0:
             at += 1
             continue
+        if mh[at] == 35:
+            found.setdefault("bids", []).append([int.from_bytes(mh[at + 2 : at + 4], "big"), mh[at + 4]])
         if mh[at] == 9 and want.get("key"):
             data = care_of + to + mh[:4] + b"\0\0" + mh[6 : at + 7]
             wanted = hmac.new(bytes.fromhex(want["key"]), data, "sha1").digest()[:12]

@@ -1,6 +1,7 @@
 """Redirection, user-plane address, access network and delegated prefixes, with a real mobile router."""
 
 import json
+import shutil
 
 from scripts.labnet import CN_ADDRESS, CN_ADDRESS_4, HOME_POOL, LMA_ADDRESS
 from scripts.labrun import find_counter, wait_for
@@ -62,6 +63,18 @@ GATEWAY = """\
 class RouterTests(LabTests):
     """A mobile router behind a gateway, served by an anchor that its gateway did not ask."""
 
+    def asks_by_dhcp(self, prefix: str) -> None:
+        """The gateway tells a real DHCPv6 client the prefix of its session, where there is such a program."""
+        if shutil.which("dhclient") is None:
+            return
+        lease = self.work / "lease"
+        lease.write_text("")
+        words = ("dhclient", "-6", "-P", "-1", "-cf", "/dev/null", "-sf", "/bin/true", "-lf", str(lease))
+        words += ("-pf", str(self.work / "pid"), "mn0")
+        self.lab.exec("mn", *words)
+        self.lab.exec("mn", *words[:3], "-x", *words[4:])
+        self.assertIn(f"iaprefix {prefix} ", lease.read_text())
+
     def test_traffic_of_a_redirected_router(self) -> None:
         """Packets of the mobile node and of both delegated prefixes pass, by the user-plane address."""
         config = demo_config("mag1").replace(" ipv4\n", "\n").replace("      encapsulation ipip\n", GATEWAY)
@@ -95,6 +108,7 @@ class RouterTests(LabTests):
         self.assertRegex(shown, f"Redirected By: +{LMA_ADDRESS}")
         self.assertRegex(shown, r"LMA Load: +priority 0, 1 of \d+ sessions")
         wait_for("an answer", lambda: ", 0% packet loss" in self.ping("mn", CN_ADDRESS), 20)
+        self.asks_by_dhcp("2001:db8:d::/56")
         # The network behind the mobile router is an address of each prefix on the router itself.
         self.lab.ip(
             "mn",

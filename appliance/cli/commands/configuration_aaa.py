@@ -252,6 +252,12 @@ def _user() -> None:
         )
     for path, syntax, key, text in (
         ("home-network-prefix", "home-network-prefix <prefix:IPV6/LEN>", "prefix", "Prefix always assigned"),
+        (
+            "mobile-network-prefix",
+            "mobile-network-prefix <prefix:IPV6/LEN>",
+            "prefix",
+            "Network behind this mobile router (RFC 3963)",
+        ),
         ("allowed-service", "allowed-service <service:STRING 1-253>", "service", "Service-Selection allowed"),
     ):
         setting(mode, path, syntax, keys=(key,), no=syntax, help={path: text, key: text})

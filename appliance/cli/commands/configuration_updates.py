@@ -166,6 +166,8 @@ def _mag() -> None:
     toggle(mode, "user_plane", "user-plane enable", "Asks anchors for it, and uses it", words=HELP)
     text = "Domain-wide-LMA-UPA-Support: used without asking"
     toggle(mode, "user_plane_domain_wide", "user-plane domain-wide", text, words=HELP)
+    text = "An IPv6 prefix is asked for when a mobile node wants one by DHCPv6"
+    toggle(mode, "delegation_on_demand", "prefix-delegation dhcpv6", text, words=HELP)
     syntax = "prefix-delegation nai <nai:NAI> { <family:ipv6|ipv4> | prefix <prefix:IP/LEN> }"
     setting(
         mode,

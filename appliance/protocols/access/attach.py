@@ -17,8 +17,10 @@ all-nodes (RFC 6085). The router has the addresses of RFC 6543 on every link.
 from typing import Any
 
 from appliance.counters import CounterSet
-from appliance.protocols.access import arp, dhcpv4, ndp
+from appliance.protocols.access import arp, dhcp6_link, dhcpv4, frames, ndp
+from appliance.protocols.access.dhcp6_link import Datagram, LinkDelegator
 from appliance.protocols.access.dhcp_server import DhcpServer
+from appliance.protocols.access.dhcpv4 import Dhcp
 from appliance.protocols.access.events import (
     Activity,
     DhcpRelayed,
@@ -78,6 +80,7 @@ class AccessLink:
         self._limiter = NoticeLimiter()
         self._effects: list[Any] = []
         self._dhcp = DhcpServer(settings, counters)
+        self._delegator = LinkDelegator(settings, counters)
 
     @property
     def deadline(self) -> float | None:
@@ -158,6 +161,7 @@ class AccessLink:
         old, new = self._policies, PolicyTable(settings)
         before, self._settings, self._policies = self._settings, settings, new
         self._dhcp.reconfigure(settings)
+        self._delegator.reconfigure(settings)
         removed = self._links - {link.name for link in settings.access_interfaces}
         self._links = frozenset(link.name for link in settings.access_interfaces)
         for key, mobile in list(self._mobiles.items()):
@@ -235,20 +239,34 @@ class AccessLink:
                 received = ndp.parse(frame)
                 if received is not None:
                     self._neighbor_discovery(interface, received, mono)
+                else:
+                    self._requesting_router(interface, link_layer, dhcp6_link.parse(frame), mono)
         except DecodeError:
             self._values[self._malformed] += 1
 
-    def _dhcp_client(
-        self, interface: str, link_layer: bytes, message: dhcpv4.Dhcp | None, mono: float
-    ) -> None:
-        """A DHCP client is on a link: that alone attaches it (RFC 5844 section 3.4.3)."""
+    def _dhcp_client(self, interface: str, link_layer: bytes, message: Dhcp | None, mono: float) -> None:
         if message is None or link_layer == self._settings.link_layer:
             return
-        key = (interface, link_layer)
+        mobile = self._client((interface, link_layer), mono)
+        if mobile is not None:
+            self._dhcp.receive(mobile, message, mono, self._effects)
+
+    def _client(self, key: tuple[str, bytes], mono: float) -> Mobile | None:
+        """A DHCP client is on a link: that alone attaches it (RFC 5844 section 3.4.3)."""
         mobile = self._mobiles.get(key) or self._arrive(key, mono)
         if mobile is not None:
             self._heard(mobile, mono)
-            self._dhcp.receive(mobile, message, mono, self._effects)
+        return mobile
+
+    def _requesting_router(self, interface: str, source: bytes, asked: Datagram | None, mono: float) -> None:
+        """A mobile router wants prefixes for its network (RFC 7148 section 5.1.3): that attaches it too."""
+        mobile = None if asked is None else self._client((interface, source), mono)
+        if mobile is not None and asked is not None:
+            mobile.link_local = asked.source
+            if mobile.advertise is None:
+                self._trigger(mobile, mono)
+            else:
+                self._delegator.receive(mobile, asked, mono, self._effects)
 
     def _at(self, link_layer: bytes) -> Mobile | None:
         return self._mobiles.get((self._place.get(link_layer, ""), link_layer))
@@ -307,8 +325,9 @@ class AccessLink:
                 self._trigger(mobile, mono)
         elif solicited:
             self._hasten(mobile, mono)
-        if isinstance(message, ndp.NeighborSolicitation):
-            self._answer(mobile, received)
+        answer = frames.advertisement(self._settings, received)
+        if answer is not None:
+            self._send(mobile, source, answer)
 
     def _arrive(self, key: tuple[str, bytes], mono: float) -> Mobile | None:
         """Note a mobile node on a link, if the policy table knows it (RFC 5213 section 6.9.1.1)."""
@@ -354,27 +373,8 @@ class AccessLink:
             mobile.triggered = mono
             self._effects.append(MobileAttached(mobile.interface, mobile.link_layer))
 
-    def _answer(self, mobile: Mobile, received: ndp.Received) -> None:
-        """Answer a Neighbor Solicitation for the router's own link-local address (RFC 4861 7.2.4).
-
-        Duplicate tests (source ::) of a mobile node get no answer: RFC 6543 section 4 reserves the
-        router's address, so that no other node may take it, and other addresses are not the router's.
-        """
-        message = received.message
-        ours = self._settings.link_local
-        if not isinstance(message, ndp.NeighborSolicitation) or message.target != ours:
-            return
-        if received.source == ndp.UNSPECIFIED:
-            return
-        flags = ndp.NA_ROUTER | ndp.NA_SOLICITED | ndp.NA_OVERRIDE
-        answer = ndp.NeighborAdvertisement(ours, flags, self._settings.link_layer)
-        self._send(mobile, received.source, answer)
-
     def _send(self, mobile: Mobile, destination: bytes, message: ndp.Message) -> None:
-        settings = self._settings
-        frame = ndp.build(
-            ndp.Received(settings.link_layer, mobile.link_layer, settings.link_local, destination, message)
-        )
+        frame = frames.to_mobile(self._settings, mobile, destination, message)
         self._effects.append(SendFrame(mobile.interface, frame))
 
     # ---- advertisements --------------------------------------------------------------------
@@ -480,13 +480,8 @@ class AccessLink:
         settings = self._settings
         if mobile.probes >= settings.probe_count:
             return False
-        router = mobile.advertise.ipv4_router if mobile.advertise is not None else None
-        if mobile.link_local is not None:
-            solicitation = ndp.NeighborSolicitation(mobile.link_local, settings.link_layer)
-            self._send(mobile, mobile.link_local, solicitation)
-        elif mobile.ipv4 is not None and router is not None:
-            request = arp.Arp(arp.REQUEST, settings.link_layer, router, bytes(6), mobile.ipv4)
-            frame = mobile.link_layer + arp.build(request)[6:]
+        frame = frames.probe(settings, mobile)
+        if frame:
             self._effects.append(SendFrame(mobile.interface, frame))
         elif mobile.advertise is not None:
             # An operator attached it and it never spoke: nothing is known that could be asked for.

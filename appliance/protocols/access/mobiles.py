@@ -39,6 +39,10 @@ class Mobile:
     asked: Dhcp | None = None
     """Its last DHCP message while there is no address to answer it with, and when it came."""
     asked_at: float = 0.0
+    prefixes_asked: float | None = None
+    """When the anchor was asked for prefixes because it wanted some; ``None``: not."""
+    requesting: tuple[bytes, int] | None = None
+    """DUID and IAID of its DHCPv6 client that has its delegated prefixes (RFC 8415); ``None``: none has."""
 
 
     def probe_at(self, reachable_time: float) -> float:

@@ -7,9 +7,31 @@ host are sent to: the only one, or that of the lowest binding identifier (RFC 56
 from typing import NamedTuple
 
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.events import Install
 
 #: Bits of a home address.
 WHOLE = 128
+
+
+class Away(NamedTuple):
+    """How a care-of address in an IPv4 network is reached (RFC 5555)."""
+
+    local: bytes
+    """Our IPv4 address."""
+    port: int
+    """UDP port that the last update came from."""
+    udp: bool
+    """Whether data goes in UDP: a NAT stands between, or one of both ends wants it so."""
+    nat: bool
+    own: bytes
+    """The host's own address, as it says; empty: it has said nothing."""
+
+    def shape(self, effect: Install, home: bytes) -> None:
+        """Say so of a tunnel."""
+        effect.local, effect.host_port, effect.udp = self.local, self.port, self.udp
+        if self.udp:
+            # Each host behind a NAT has a path of its own, and another one when the NAT gives another port.
+            effect.gateway = home + self.port.to_bytes(2, "big")
 
 
 class CareOf(NamedTuple):
@@ -20,12 +42,17 @@ class CareOf(NamedTuple):
     """Monotonic seconds at which its lifetime is over."""
     at_home: bool = False
     """The host has it on its home link (H flag of the option): nothing is tunnelled to it."""
+    away: Away | None = None
+    """It is in an IPv4 network."""
 
 
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "several", "spi")
+    __slots__ = (
+        "advertise_at", "asked_again", "away", "key", "key_ends", "mesg_id", "router", "several", "spi",
+        "spread",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -37,13 +64,52 @@ class HostBinding:
         self.mesg_id = 0
         #: By binding identifier; ``None``: a plain binding with one care-of address.
         self.several: dict[int, CareOf] | None = None
+        #: It is a mobile router (R flag, RFC 3963).
+        self.router = False
+        #: Its flows are spread over all of them; else they go by the first.
+        self.spread = False
+        #: DSMIPv6: of ``entry.care_of`` in an IPv4 network; ``None``: it is an IPv6 address.
+        self.away: Away | None = None
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
+        #: Mobile prefix discovery: when the next prefix advertisement is due (monotonic seconds); 0: never.
+        self.advertise_at = 0.0
 
     def others(self, first: bytes) -> tuple[bytes, ...]:
         """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
         several = self.several.values() if self.several is not None else ()
         return tuple({care.address: None for care in several if care.address != first and not care.at_home})
+
+    def settle(self, entry: BindingCacheEntry) -> None:
+        """Send to the first of several care-of addresses from now on."""
+        care = first_of(self.several or {})
+        entry.care_of, self.away = (b"", None) if care is None else (care.address, care.away)
+        entry.udp = self.away is not None and self.away.udp
+
+    def tunnels(self, effect: Install) -> None:
+        """Say by which tunnels packets come and go, beside the one to the first care-of address."""
+        local, home = effect.local, effect.prefixes[0][0]
+        if self.away is not None:
+            self.away.shape(effect, home)
+        if self.several is None:
+            return
+        effect.others = self.others(effect.peer)
+        first = effect.peer, self.away
+        further = {(care.address, care.away): None for care in self.several.values() if not care.at_home}
+        further.pop(first, None)
+        # Those of one form share a tunnel; IPv4 and IPv6 do not, and in UDP it is the port that counts.
+        mixed = self.away is not None or any(away is not None for _, away in further)
+        effect.spread = self.spread and bool(further)
+        if effect.spread or mixed:
+            effect.lanes = tuple(_lane(effect, local, home, *each) for each in further)
+
+
+def _lane(effect: Install, local: bytes, home: bytes, address: bytes, away: Away | None) -> Install:
+    """The tunnel to a further care-of address; ``local`` is our IPv6 address."""
+    lane = Install(effect.call_id, (), None, local, address)
+    if away is not None:
+        away.shape(lane, home)
+    return lane
 
 
 def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
@@ -54,7 +120,13 @@ def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
     return host
 
 
+def first_of(several: dict[int, CareOf]) -> CareOf | None:
+    """That with the lowest identifier; ``None``: the host is at home only."""
+    numbers = [number for number, care in several.items() if not care.at_home]
+    return several[min(numbers)] if numbers else None
+
+
 def primary(several: dict[int, CareOf]) -> bytes:
     """The care-of address to send to; empty: the host is at home only."""
-    away = [(number, care.address) for number, care in several.items() if not care.at_home]
-    return min(away)[1] if away else b""
+    care = first_of(several)
+    return b"" if care is None else care.address

@@ -3,6 +3,7 @@
 ::
 
     raw socket, Next Header 60 ──OptionsReceived──▶ Hosts ──SendRouted──▶ raw socket with whole packets
+    UDP port 4191 ──────────TunnelledReceived─────▶       ──SendTunnelled──▶ UDP port 4191
     test on the home link ───────AddressTested────▶       ──TestAddress, StopTest──▶ test on the home link
     home link ──HomeLinkUp, HomeLinkDown, HomeFrame▶      ──SendHomeFrame, SendAtHome──▶ home link
 
@@ -33,6 +34,49 @@ class OptionsReceived(HostEvent):
 
 
 @define(slots=True)
+class ProtectedReceived(HostEvent):
+    """A message that a security association of the kernel has covered, without the headers before it."""
+
+    data: bytes
+    source: bytes
+    """What upper layers see: the home address, where there was a Home Address option."""
+    destination: bytes
+    care_of: bytes = b""
+    """Source of the packet; empty: there was no Home Address option."""
+    protocol: int = 135
+
+
+@define(slots=True)
+class TunnelledReceived(HostEvent):
+    """An IPv6 packet to our address with a Mobility Header, as it came inside UDP (RFC 5555 section 4.1)."""
+
+    data: bytes
+    """From the IPv6 header on."""
+    address: bytes
+    """Source of the outer IPv4 header."""
+    port: int
+    """Source port of the UDP header."""
+    local: bytes
+    """Our IPv4 address that it came to."""
+
+
+@define(slots=True)
+class SendTunnelled:
+    """Send a message to a host in an IPv4 network: IPv6 inside UDP (RFC 5555 section 4.2)."""
+
+    data: bytes
+    """What follows the IPv6 header; its checksum is in place."""
+    source: bytes
+    destination: bytes
+    """Home address."""
+    address: bytes
+    """Where the update came from: IPv4 address and UDP port."""
+    port: int
+    protocol: int = 135
+    """Next Header of the IPv6 header."""
+
+
+@define(slots=True)
 class SendRouted:
     """Send a mobility message to a host that is away: by a type 2 routing header (RFC 6275 section 6.4)."""
 
@@ -44,6 +88,40 @@ class SendRouted:
     home: bytes
     port: int = 0
     """As in ``Send``: never UDP."""
+    protocol: int = 135
+    """What ``data`` is: a mobility message, or ICMPv6 (58)."""
+
+
+@define(slots=True)
+class DatagramReceived(HostEvent):
+    """A UDP datagram that a host has sent to us through its tunnel."""
+
+    data: bytes
+    """What follows the UDP header."""
+    source: bytes
+    """An address of the host, as the tunnel has vouched for."""
+    destination: bytes
+    port: int
+    """Ours."""
+
+
+@define(slots=True)
+class ListenDatagrams:
+    """Hear these UDP ports of ours, as far as datagrams come through tunnels; no other ones."""
+
+    ports: tuple[int, ...]
+
+
+@define(slots=True)
+class SendDatagram:
+    """Send a UDP datagram to a host."""
+
+    data: bytes
+    """From the UDP header on; the checksum is in place."""
+    source: bytes
+    home: bytes
+    care_of: bytes = b""
+    """Where the host is: by a type 2 routing header (RFC 6275 section 6.4). Empty: through its tunnel."""
 
 
 @define(slots=True)
@@ -69,6 +147,45 @@ class AddressTested(HostEvent):
     token: int
     why: str
     """For the log."""
+
+
+@define(slots=True)
+class IcmpReceived(HostEvent):
+    """An ICMPv6 message for home agents (RFC 6275 section 6.5), or of Neighbor Discovery on the home link."""
+
+    data: bytes
+    """From the type octet on; the kernel has verified the checksum."""
+    source: bytes
+    destination: bytes
+    hop_limit: int
+
+
+@define(slots=True)
+class SendOnLink:
+    """Send an ICMPv6 message on the home link from our link-local address; the kernel makes its checksum."""
+
+    data: bytes
+    destination: bytes
+
+
+@define(slots=True)
+class SwitchHosts(HostEvent):
+    """An operator sends hosts to other home agents (RFC 5142); empty filter fields match every host."""
+
+    mn_id: bytes = b""
+    address: bytes = b""
+    agents: tuple[bytes, ...] = ()
+    """In the order of the message; empty: those of the Home Agents List."""
+    grace: int = 0
+    """Seconds until the bindings will be deleted (Binding Refresh Advice); 0: not said."""
+
+
+@define(slots=True)
+class AskRefresh(HostEvent):
+    """An operator has hosts refresh their bindings now; an empty filter matches every host."""
+
+    mn_id: bytes = b""
+    address: bytes = b""
 
 
 @define(slots=True)

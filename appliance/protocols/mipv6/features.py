@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from appliance.protocols.mipv6.binding import HostBinding
+from appliance.protocols.mipv6.events import OptionsReceived
 from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
@@ -92,22 +93,27 @@ class _NestedAgenda(Agenda):
 class HostFeatures(Group[HostFeature]):
     """All features of one home agent. ``handlers`` are :class:`HostHandler`, by MH type."""
 
-    __slots__ = ("events",)
+    __slots__ = ("events", "payloads")
 
     def __init__(self) -> None:
         super().__init__()
         self.agenda: _NestedAgenda = _NestedAgenda()
         #: Who takes events of a class of its own (a ``HostEvent``), called with the event and ``now``.
         self.events: dict[type, Callable[[Any, Now], None]] = {}
+        #: Who takes what a bound host has sent with a Home Address option that is no mobility message, by
+        #: protocol number; called with the packet, where the payload begins, the binding and ``now``.
+        self.payloads: dict[int, Callable[[OptionsReceived, int, BindingCacheEntry, Now], None]] = {}
 
     def nest(self, agenda: Agenda) -> None:
         """Have them ticked with the features of the anchor."""
         self.agenda.outer = agenda
+        if self.agenda.deadline is not None:
+            agenda.schedule(self.agenda.deadline)
 
     def close(self) -> None:
         """Let go of all features, which refer back to the core."""
         self.all = ()
-        self.handlers, self.events = {}, {}
+        self.handlers, self.events, self.payloads = {}, {}, {}
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Tell all of them."""

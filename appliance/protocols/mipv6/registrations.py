@@ -29,7 +29,7 @@ _NO_PROFILE = Profile(name="")
 class Registrations:
     """The bindings of one service's hosts."""
 
-    __slots__ = ("_features", "_most", "_sessions")
+    __slots__ = ("_features", "_most", "_sessions", "_spread")
 
     def __init__(self, settings: LmaSettings, sessions: Sessions, features: HostFeatures) -> None:
         self._sessions = sessions
@@ -38,7 +38,10 @@ class Registrations:
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings."""
-        self._most = max(1, settings.reg_lifetime // 4)
+        # RFC 6275 section 10.6.4: no binding outlives its prefix.
+        self._most = max(1, min(settings.reg_lifetime, settings.mipv6_prefix_valid) // 4)
+        # RFC 5648 leaves the choice open; it holds from the next registration of a host on.
+        self._spread = settings.mipv6_flow_policy == "round-robin"
 
     def lifetime(self, request: HostRequest, now: Now) -> int:
         """What may be granted, in units of 4 s."""
@@ -68,6 +71,7 @@ class Registrations:
         peer = b"" if first else entry.care_of
         self._authenticated(request, entry, host, now)
         host.several = plan.several
+        host.spread = self._spread
         entry.care_of = request.care_of if plan.several is None else primary(plan.several)
         entry.local = request.destination if entry.local != request.destination else entry.local
         entry.deleting = False
@@ -84,8 +88,11 @@ class Registrations:
         moved = not first and peer != entry.care_of
         entry.handoffs += moved
         after = self._sessions.forwarding(entry)
-        if before != after:
+        if before != after and entry.grant is None:
             self._sessions.effects.append(after)
+        elif before != after:
+            # What AAA has given may need a route of its own.
+            self._sessions.install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
 
@@ -133,9 +140,6 @@ class Registrations:
         entry.due = due if not host.several else min(care.due for care in host.several.values())
         self._sessions.wheel.put(entry)
 
-    def _install(self, entry: BindingCacheEntry) -> None:
-        self._sessions.effects.append(self._sessions.forwarding(entry))
-
     def deregister(self, request: HostRequest, several: Several | None, now: Now) -> None:
         """Take care-of addresses away; with the last of them the binding, which is remembered for a while."""
         entry = request.entry
@@ -156,9 +160,9 @@ class Registrations:
 
     def _keep(self, entry: BindingCacheEntry, host: HostBinding, several: Several) -> None:
         host.several = several
-        entry.care_of = primary(several)
+        host.settle(entry)
         self._schedule(entry, host, entry.due)
-        self._install(entry)
+        self._sessions.install(entry)
 
     def outlives(self, entry: BindingCacheEntry, now: Now) -> bool:
         """Whether a binding that is due goes on by care-of addresses that were refreshed later."""

@@ -1,10 +1,12 @@
 """A Binding Update of a host with its options sorted out, and how its checks can end."""
 
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, NamedTuple
 
 from appliance.counters import LMA
 from appliance.protocols.mobility import messages, options, status
 from appliance.protocols.mobility.aaa import Grant
+from appliance.protocols.mobility.rfc4285 import covered_care_of
 from appliance.protocols.pmipv6 import lma_request as common
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
@@ -31,6 +33,7 @@ NO_H_BIT = common.NO_H_BIT
 NO_SUPPORT = common.NOT_PROXY
 NOT_HIS_ADDRESS = _admin("hoa-not-authorized")
 NO_PERMISSION = _admin("no-permission")
+SWITCHED = _admin("other")
 AUTH_FAILED = Verdict(status.MIPV6_AUTH_FAIL)
 NO_MESG_ID = Verdict(status.MIPV6_MESG_ID_REQD)
 REPLAYED = Verdict(status.MIPV6_ID_MISMATCH)
@@ -40,6 +43,15 @@ NOT_OURS = Verdict(status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)
 DUPLICATE = Verdict(status.DUPLICATE_ADDRESS_DETECTION_FAILED)
 BAD_CARE_OF = Verdict(status.INVALID_CARE_OF_ADDRESS)
 TOO_MANY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
+#: RFC 5555 section 4.5: UDP without need; see ``dsmip``.
+FORCE_REFUSED = _admin("policy-rejected")
+FORCE_REFUSED_144 = Verdict(status.MIPV6_ID_MISMATCH)
+#: RFC 3963 section 4.2: no mobile routers here, a prefix that cannot be forwarded, one of somebody else's,
+#: none known at all.
+NO_ROUTER = Verdict(status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
+BAD_NETWORK = Verdict(status.INVALID_PREFIX)
+NOT_HIS_NETWORK = Verdict(status.NOT_AUTHORIZED_FOR_PREFIX)
+NO_NETWORK = Verdict(status.FORWARDING_SETUP_FAILED)
 MCOA = {
     code: Verdict(code)
     for code in (
@@ -63,20 +75,50 @@ _BY_TYPE = {
 }
 _AUTHENTICATION = options.Authentication.TYPE
 _PADDING = (0, 1)
+UNSPECIFIED = bytes(16)
+
+
+NO_IPSEC = "binding updates without IPsec are discarded"
+
+
+def name_of(address: bytes) -> bytes:
+    """A packed address as the name of a host that has no other."""
+    return str(ip_address(address)).encode()
+
+
+class ProtectedPacket(PacketReceived):
+    """One that a security association of the kernel has covered."""
+
+    __slots__ = ()
+
+
+class Outer(NamedTuple):
+    """The IPv4 and UDP headers that an update came in (RFC 5555 section 4.1)."""
+
+    address: bytes
+    port: int
+    local: bytes
+    """Our own address."""
 
 
 class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
-        "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
-        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id", "nonces", "now", "others",
-        "profile", "sequence", "service", "source", "spi", "token",
+        "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered",
+        "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime",
+        "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id",
+        "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence", "service",
+        "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
-        self, event: PacketReceived, update: messages.BindingUpdate, home: bytes | None, now: Now
+        self,
+        event: PacketReceived,
+        update: messages.BindingUpdate,
+        home: bytes | None,
+        now: Now,
+        outer: Outer | None = None,
     ) -> None:
         #: The message as far as its Header Len says.
         self.mh = event.data[: 8 * event.data[1] + 8]
@@ -88,7 +130,12 @@ class HostRequest:
         #: Whether it came with a Home Address option; without one the source is the home address.
         self.by_option = home is not None
         self.home = event.source if home is None else home
+        #: The home address that its authentication options cover; unspecified: the host wants one.
+        self.signed = self.home
+        #: IPv6, or where the host is seen in the IPv4 network.
         self.care_of = event.source
+        #: What it came in; ``None``: in IPv6.
+        self.outer = outer
         self.mn: Any = None
         self.mn_id = b""
         self.mesg_id: Any = None
@@ -111,12 +158,23 @@ class HostRequest:
         #: Call id that AAA knows the binding by which is still to be made; 0: none.
         self.granted_call = 0
         self.token = 0
+        #: A security association of the kernel has covered it.
+        self.protected = event.__class__ is ProtectedPacket
+        #: It has an Alternate Care-of Address option.
+        self.alternate = False
         #: Options that are none of the fields.
         self.others: list[Any] = []
         #: What features add to the answer: options, flags, and a status below 128 other than 0.
         self.answer_options: list[Any] = []
         self.answer_flags = self.answer_status = 0
+        #: Mobile network prefixes that it registers; empty: it is no mobile router's, or of one without any.
+        self.networks: tuple[tuple[bytes, int], ...] = ()
         self._sort(update.options)
+        #: The care-of address that the authentication options cover.
+        self.covered = self.care_of
+        if outer is not None:
+            self.covered = covered_care_of(self.said or b"", self.care_of)
+            self.care_of = outer.address
 
     def _sort(self, items: list[Any]) -> None:
         for item in items:
@@ -124,7 +182,7 @@ class HostRequest:
             if name is not None:
                 setattr(self, name, item)
             elif item.TYPE == options.AlternateCareOfAddress.TYPE:
-                self.care_of = item.address
+                self.care_of, self.alternate = item.address, True
             elif item.TYPE == options.BindingIdentifier.TYPE:
                 self.identifiers.append(item)
             elif item.TYPE == _AUTHENTICATION and item.subtype in (MN_HA, MN_AAA):
@@ -139,6 +197,29 @@ class HostRequest:
         for item in self.others:
             if item.__class__ is cls:
                 return item
+        return None
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the host has no home address of its own, and this is what it may get."""
+        return self.signed == UNSPECIFIED
+
+    def unassign(self) -> None:
+        """It gets none: the answer has no routing header, since there is no home address to put there."""
+        if self.assigned:
+            self.home, self.by_option = self.signed, False
+
+    @property
+    def said(self) -> bytes | None:
+        """The IPv4 care-of address that the host says it has; ``None``: it says nothing of it.
+
+        RFC 5648 section 8.1: a Binding Identifier option stands for the IPv4 Care-of Address option.
+        """
+        for item in (*self.others, *self.identifiers):
+            if item.__class__ is options.IPv4CareOfAddress:
+                return bytes(item.address)
+            if item.__class__ is options.BindingIdentifier and len(item.care_of) == 4:
+                return bytes(item.care_of)
         return None
 
     @property

@@ -109,6 +109,8 @@ class Grant:
     ipv4_address: bytes | None = None
     home_address: bytes = b""
     """MIPv6: home address; empty: none."""
+    delegated: tuple[Prefix, ...] = ()
+    """MIPv6: mobile network prefixes (Delegated-IPv6-Prefix)."""
     ipv6_allowed: bool | None = None
     """``None``: not said, the local profile counts."""
     ipv4_allowed: bool | None = None

@@ -11,7 +11,7 @@ from attrs import define
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mobility.codec import MOBILITY_HEADER, seal, verify
 
-HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS = 0, 43, 60
+HOP_BY_HOP, UDP, ROUTING, DESTINATION_OPTIONS = 0, 17, 43, 60
 HOME_ADDRESS = 0xC9
 
 _IPV6 = Struct(">IHBB16s16s")
@@ -59,10 +59,23 @@ def build_ipv6(packet: MobilityPacket) -> bytes:
     return head + body
 
 
-def routed(mh: bytes, source: bytes, destination: bytes, home: bytes) -> bytes:
+def routed(
+    message: bytes, source: bytes, destination: bytes, home: bytes, protocol: int = MOBILITY_HEADER
+) -> bytes:
     """A packet with a sealed message for a home address in a type 2 routing header (RFC 6275 6.4)."""
-    body = _PREFIX.pack(MOBILITY_HEADER, 2, 2, 1, 0) + home + mh
+    body = _PREFIX.pack(protocol, 2, 2, 1, 0) + home + message
     return _IPV6.pack(6 << 28, len(body), ROUTING, 64, source, destination) + body
+
+
+def build_udp(datagram: bytes, source: bytes, home: bytes, care_of: bytes) -> bytes:
+    """A packet with a UDP datagram for a home address; ``care_of``: there by a type 2 routing header.
+
+    The checksum of the datagram is over the home address, which is the final destination.
+    """
+    if not care_of:
+        return _IPV6.pack(6 << 28, len(datagram), UDP, 64, source, home) + datagram
+    body = _PREFIX.pack(UDP, 2, 2, 1, 0) + home + datagram
+    return _IPV6.pack(6 << 28, len(body), ROUTING, 64, source, care_of) + body
 
 
 def parse_ipv6(data: bytes) -> MobilityPacket:

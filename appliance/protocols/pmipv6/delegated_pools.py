@@ -4,7 +4,8 @@ The pools are those of home network prefixes (:mod:`pools`); an IPv4 prefix is i
 form (RFC 4291 section 2.5.5.2), so that there is one kind of arithmetic.
 """
 
-from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from typing import Any
+
 from appliance.protocols.pmipv6.option_settings import DelegationPool
 from appliance.protocols.pmipv6.pools import HomePrefixes
 from appliance.protocols.pmipv6.settings import LmaSettings, PrefixPool, Profile
@@ -34,15 +35,20 @@ class DelegatedPrefixes:
     """The delegation pools of one service, and the sessions that have prefixes."""
 
     def __init__(self, settings: LmaSettings) -> None:
-        #: Who has a prefix.
-        self.owners: dict[Prefix, BindingCacheEntry] = {}
+        #: Who has a prefix: a binding cache entry, or a lease of a mobile router (``mipv6/nemo_leases.py``).
+        self.owners: dict[Prefix, Any] = {}
         #: How many prefixes of a family (octets) and length are held: to find one round another.
         self._lengths: dict[tuple[int, int], int] = {}
         self._set_up(settings)
 
     def _set_up(self, settings: LmaSettings) -> None:
         profiles = [*settings.profiles, settings.default_profile]
-        kept = [_wide(*pair) for each in profiles if each is not None for pair in each.delegated]
+        kept = [
+            _wide(*pair)
+            for each in profiles
+            if each is not None
+            for pair in (*each.delegated, *each.network_prefixes)
+        ]
         self._pools = [
             (pool, HomePrefixes(_as_home_pool(pool), kept)) for pool in settings.delegation_pools
         ]
@@ -61,7 +67,7 @@ class DelegatedPrefixes:
             if len(pool.prefix) == family and name in ("", pool.name)
         ]
 
-    def keeps(self, entry: BindingCacheEntry, prefix: Prefix, profile: Profile | None) -> bool:
+    def keeps(self, prefix: Prefix, profile: Profile | None) -> bool:
         """Whether a prefix that a session has could still be given to it."""
         if profile is not None and prefix in profile.delegated:
             return True
@@ -75,7 +81,7 @@ class DelegatedPrefixes:
         # The look-up below may go through all that is held: only for what could be given at all.
         if not fixed and all(numbers.length != _wide(*prefix)[1] for _, numbers in self._pools):
             return False
-        if self._taken(prefix):
+        if self.taken(prefix):
             return False
         if fixed:
             return True
@@ -84,7 +90,7 @@ class DelegatedPrefixes:
             return True
         return False
 
-    def _taken(self, prefix: Prefix) -> bool:
+    def taken(self, prefix: Prefix) -> bool:
         """Whether somebody has this prefix, one round it, or one inside it."""
         octets, length = prefix
         number, bits = int.from_bytes(octets, "big"), 8 * len(octets)
@@ -103,7 +109,7 @@ class DelegatedPrefixes:
     def own_of(self, profile: Profile, family: int) -> tuple[Prefix, ...]:
         """The free fixed prefixes of a mobile node, of one family."""
         return tuple(
-            pair for pair in profile.delegated if len(pair[0]) == family and not self._taken(pair)
+            pair for pair in profile.delegated if len(pair[0]) == family and not self.taken(pair)
         )
 
     def take(self, profile: Profile, family: int) -> Prefix | None:
@@ -132,11 +138,15 @@ class DelegatedPrefixes:
             if len(pool.prefix) == len(prefix[0]) and numbers.covers(wide[0]):
                 numbers.give_back(*wide)
 
-    def own(self, entry: BindingCacheEntry, prefix: Prefix, taken: bool) -> None:
-        """Make a session the owner of a free prefix; ``taken``: it came from :meth:`take`."""
+    def put_back(self, prefix: Prefix) -> None:
+        """Return what :meth:`take` gave, and nobody has come to own."""
+        self._give_back(prefix)
+
+    def own(self, owner: Any, prefix: Prefix, taken: bool) -> None:
+        """Make somebody the owner of a free prefix; ``taken``: it came from :meth:`take`."""
         if not taken:
             self._claim(prefix, "")
-        self.owners[prefix] = entry
+        self.owners[prefix] = owner
         key = len(prefix[0]), prefix[1]
         self._lengths[key] = self._lengths.get(key, 0) + 1
 

@@ -115,6 +115,9 @@ class Install:
     """UDP only: a NAT stands between, so that ``port`` is known only when a packet has come."""
     keepalive: int = 0
     """UDP only: seconds after which a NAT is to be reminded of us; 0: there is none to remind."""
+    host_port: int = 0
+    """Of a host in an IPv4 network (RFC 5555): the UDP port that its updates come from. It speaks with port
+    4191 then, and from no other port; 0: it is none. Without ``udp`` its packets may come in both forms."""
     rate_up: int = 0
     """Bit rate from the mobile, bit/s; more is dropped. 0: as much as there is."""
     rate_down: int = 0
@@ -124,6 +127,10 @@ class Install:
     """Packets from the mobile are accepted by this tunnel too (RFC 6058); none is sent there."""
     others: tuple[bytes, ...] = ()
     """Further tunnel ends that packets of the mobile may come from: its other care-of addresses."""
+    lanes: "tuple[Install, ...]" = ()
+    """Further tunnels of a host with several care-of addresses (RFC 5648); packets may come by each."""
+    spread: bool = False
+    """Flows to the host are spread over this tunnel and ``lanes``; otherwise all of them go by this one."""
 
 
 @define(slots=True)
@@ -300,6 +307,15 @@ class AddressReleased:
 
 
 @define(slots=True)
+class PrefixesWanted:
+    """A mobile router asks for prefixes by DHCPv6 (RFC 7148 section 5.1.3.1), or gives them back."""
+
+    interface: str
+    link_layer: bytes
+    wanted: bool = True
+
+
+@define(slots=True)
 class Advertise:
     """Tell a mobile its prefixes by unicast Router Advertisement, now and from time to time."""
 
@@ -315,6 +331,8 @@ class Advertise:
     ipv4_prefix_length: int = 0
     dhcp_server: bool = False
     """True: the gateway is the mobile's DHCP server; False: it relays to one (RFC 5844 section 3.3.4)."""
+    delegated: tuple[tuple[bytes, int], ...] = ()
+    """IPv6 prefixes for the network behind the mobile (RFC 7148), if it asks for them by DHCPv6."""
 
 
 @define(slots=True)

@@ -2,6 +2,7 @@
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.agent_settings import AgentSettings
 from appliance.protocols.setting_fields import number
 
 #: Care-of addresses of one host where ``simul-bindings`` does not say how many.
@@ -17,7 +18,7 @@ class Association:
 
 
 @define(slots=True, kw_only=True)
-class HostSettings:
+class HostSettings(AgentSettings):
     """Bindings of hosts (RFC 6275, RFC 4285, RFC 5648): the part that both kinds of service have."""
 
     mipv6: bool = False
@@ -44,5 +45,21 @@ class HostSettings:
     """Several care-of addresses (RFC 5648): ``prohibited`` (166), ``single`` (bulk is 168), ``bulk``."""
     mipv6_home_and_foreign: bool = False
     """True: a host may be at home and abroad at the same time (else 169)."""
+    mipv6_flow_policy: str = "primary"
+    """Which care-of address packets to a host with several take: ``primary``: the lowest binding identifier;
+    ``round-robin``: flows are spread over all of them."""
+    mipv6_mobile_routers: bool = False
+    """True: mobile routers may register (RFC 3963); else status 140."""
+    mipv6_prefix_delegation: bool = False
+    """True: mobile routers get prefixes by DHCPv6 (RFC 6276)."""
+    mipv6_delegation_lifetime: int = number(86_400, 60, 4_294_967, "seconds")
+    """How long a prefix is delegated that nobody renews."""
     mipv6_associations: tuple[Association, ...] = ()
     """For hosts whose profile has none with the SPI."""
+    # ---- IPv4 (RFC 5555)
+    mipv6_dual_stack: bool = True
+    """IPv4 home addresses; and care-of addresses, if the service has an IPv4 address."""
+    mipv6_udp: str = "on-request"
+    """Data of hosts in IPv4 networks in UDP: ``nat-only``, ``on-request`` (F flag) as well, or ``always``."""
+    mipv6_nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Refresh time told to hosts behind a NAT (NATKATIMEOUT of RFC 5555 section 6)."""

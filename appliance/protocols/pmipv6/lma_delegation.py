@@ -14,7 +14,7 @@ from typing import Any
 from appliance.protocols.mobility.options import DelegatedMobileNetworkPrefix
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes, Prefix
+from appliance.protocols.pmipv6.delegated_pools import Prefix
 from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.features import Before, Feature
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
@@ -58,7 +58,7 @@ class Delegation(Feature):
 
     def __init__(self, settings: LmaSettings, sessions: Sessions) -> None:
         self._sessions = sessions
-        self.prefixes = DelegatedPrefixes(settings)
+        self.prefixes = sessions.delegated
         #: What a change of settings may have taken away, still to be looked at.
         self._suspects: deque[Prefix] = deque()
         self._take(settings)
@@ -87,9 +87,11 @@ class Delegation(Feature):
         for _ in range(min(PER_TICK, len(self._suspects))):
             prefix = self._suspects.popleft()
             entry = self.prefixes.owners.get(prefix)
-            if entry is None or (
-                self._settings.prefix_delegation
-                and self.prefixes.keeps(entry, prefix, self._profiles.get(entry.mn_id))
+            if not isinstance(entry, BindingCacheEntry) or entry.of_host:
+                # Gone, or a mobile router's, which is not ours to judge.
+                continue
+            if self._settings.prefix_delegation and self.prefixes.keeps(
+                prefix, self._profiles.get(entry.mn_id)
             ):
                 continue
             self._leave_with(entry, tuple(each for each in extras_of(entry).delegated if each != prefix))
@@ -174,9 +176,10 @@ class Delegation(Feature):
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """Give back what the session had."""
-        for prefix in _held(entry):
+        for prefix in _held(entry) if not entry.of_host else ():
             self.prefixes.release(prefix)
 
     def details(self, entry: BindingCacheEntry) -> list[tuple[str, str]]:
         """A prefix a line."""
-        return [("Delegated Prefix", f"{ip_address(prefix)}/{length}") for prefix, length in _held(entry)]
+        label = "Mobile Network Prefix" if entry.of_host else "Delegated Prefix"
+        return [(label, f"{ip_address(prefix)}/{length}") for prefix, length in _held(entry)]

@@ -31,7 +31,7 @@ def forwarding_of(entry: BindingCacheEntry, rates: Rates) -> Install:
         traffic_class=rates.traffic_class,
     )
     if extras is not None and extras.host is not None:
-        effect.others = extras.host.others(entry.care_of)
+        extras.host.tunnels(effect)
     gateway = None if extras is None else extras.gateway
     if extras is not None and gateway is not None:
         effect.tlv = extras.tlv

@@ -27,6 +27,7 @@ from appliance.protocols.pmipv6.events import (
     MobileAttached,
     MobileDetached,
     PacketReceived,
+    PrefixesWanted,
     Reconfigure,
 )
 from appliance.protocols.pmipv6.heartbeat import Peer
@@ -94,7 +95,8 @@ class MobileAccessGateway:
         features.add(MagTransport(self._sessions))
         features.add(MagRedirection(settings, self._sessions))
         features.add(MagUserPlane(settings))
-        features.add(MagDelegation(settings, self._sessions))
+        self._delegation = MagDelegation(settings, self._sessions)
+        features.add(self._delegation)
         features.add(MagAccessNetworks(settings, self._sessions))
         features.add(MagVendorOptions(settings))
         self._answers = AnswerReader(self._sessions)
@@ -199,6 +201,8 @@ class MobileAccessGateway:
                 self._address_wanted(event, now)
             case AddressReleased():
                 self._address_released(event, now)
+            case PrefixesWanted():
+                self._delegation.wanted(event, now)
             case ClearSessions():
                 self._clear(event, now)
             case Reconfigure():

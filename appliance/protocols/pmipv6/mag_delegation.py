@@ -1,9 +1,9 @@
 """Prefixes for the network behind a mobile router, at the gateway (RFC 7148 section 5.1).
 
-What is asked for stands in the configuration: the static deployment of section 3.2.3. Section 5.1.3 is for
-gateways that are DHCPv6 delegating routers or relays, which this one is not. Packets from and to the prefixes
-are the tunnel engine's work: they belong to the session, so its ingress filter and its routes hold for them
-(section 5.1.4).
+What the configuration names is asked for with the session, an IPv6 prefix also when the mobile router wants
+one by DHCPv6. What it is told then is what its session has (``access/dhcp6_link.py``): the gateway is the
+delegating router of section 5.1.3.1. Packets from and to the prefixes are the tunnel engine's work: they
+belong to the session, so its ingress filter and its routes hold for them (section 5.1.4).
 """
 
 from ipaddress import ip_address
@@ -11,14 +11,17 @@ from ipaddress import ip_address
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BindingAcknowledgement, BindingUpdate
 from appliance.protocols.mobility.options import DelegatedMobileNetworkPrefix
+from appliance.protocols.pmipv6.events import PrefixesWanted
 from appliance.protocols.pmipv6.lma_delegation import MOST
-from appliance.protocols.pmipv6.mag_entry import DEREG, BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, RENEW, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
+from appliance.protocols.pmipv6.mag_messages import NOT_CHANGED
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 
 Prefix = tuple[bytes, int]
+_ANY: Prefix = (bytes(16), 0)
 
 
 class MagDelegation(MagFeature):
@@ -29,6 +32,7 @@ class MagDelegation(MagFeature):
         self._take(settings)
 
     def _take(self, settings: MagSettings) -> None:
+        self._on_demand = settings.delegation_on_demand
         self._lines = settings.delegations
         self._wishes: dict[bytes, list[Prefix]] = {}
         for line in settings.delegations:
@@ -36,6 +40,7 @@ class MagDelegation(MagFeature):
 
     def reconfigure(self, settings: MagSettings, now: Now) -> None:
         """Ask for other prefixes from the next update on; what was refused was another request."""
+        self._on_demand = settings.delegation_on_demand
         if settings.delegations == self._lines:
             return
         self._take(settings)
@@ -44,7 +49,9 @@ class MagDelegation(MagFeature):
 
     def _asked(self, entry: BindingUpdateListEntry) -> list[Prefix]:
         """Section 5.1.2: what the profile names, or one zero prefix of a family; then what was given."""
-        wishes = self._wishes.get(entry.mn_id)
+        wishes = self._wishes.get(entry.mn_id, [])
+        if self._on_demand and entry.delegation_wanted and not any(len(each) == 16 for each, _ in wishes):
+            wishes = [*wishes, _ANY]
         if not wishes or entry.delegation_refused == codes.NOT_AUTHORIZED_FOR_DELEGATED_MNP:
             return []
         if entry.delegation_refused == codes.REQUESTED_DMNP_IN_USE:
@@ -55,6 +62,15 @@ class MagDelegation(MagFeature):
             given = [each for each in entry.delegated if len(each[0]) == len(prefix)]
             found += [(prefix, length)] if any(prefix) or not given else given
         return list(dict.fromkeys(found))[:MOST]
+
+    def wanted(self, event: PrefixesWanted, now: Now) -> None:
+        """Section 5.1.3.1: ask the anchor at once, or give it back; a session that is being asked about
+        goes on, and the mobile router asks again."""
+        for entry in self._sessions.list.at(event.interface, event.link_layer, b""):
+            entry.delegation_wanted = event.wanted
+            if self._on_demand and entry.state == ACTIVE and not entry.exchange:
+                self._sessions.start(entry, RENEW, NOT_CHANGED, now)
+                self._sessions.arm(entry)
 
     def request(self, entry: BindingUpdateListEntry, update: BindingUpdate, now: Now) -> None:
         """One option for each prefix; a de-registration gives all of them back without naming them."""

@@ -113,6 +113,8 @@ class BindingUpdateListEntry:
     user_plane: bytes = b""
     """Where the tunnel goes; empty: to ``lma``."""
     delegated: tuple[tuple[bytes, int], ...] = ()
+    delegation_wanted: bool = False
+    """Its mobile router has asked for a prefix by DHCPv6."""
     delegation_refused: int = 0
     """Status 177 or 178 that an anchor has answered; 0: none."""
     vendor: tuple[tuple[int, int, bytes], ...] = ()

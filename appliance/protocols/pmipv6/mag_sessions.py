@@ -248,5 +248,6 @@ class MagSessions:
                 entry.ipv4_address,
                 entry.ipv4_prefix_length,
                 entry.dhcp_server,
+                tuple(each for each in entry.delegated if len(each[0]) == 16),
             )
         )

@@ -123,6 +123,10 @@ class Profile:
     home_addresses: tuple[bytes, ...] = ()
     """The only ones that a host may register, and nobody else may; empty: any free one of the service."""
     associations: tuple[Association, ...] = ()
+    mobile_router: bool = True
+    """False: no bindings of a mobile router (RFC 3963): status 140."""
+    network_prefixes: tuple[tuple[bytes, int], ...] = ()
+    """Mobile network prefixes that are always its own."""
     default_service: str = ""
     """Service of a session whose gateway names none; empty: none (RFC 5149)."""
     delegation: bool = False
@@ -421,6 +425,8 @@ class MagSettings:
     user_plane_domain_wide: bool = False
     """Domain-wide-LMA-UPA-Support: use it without asking."""
     delegations: tuple[Delegation, ...] = ()
+    delegation_on_demand: bool = False
+    """True: a prefix is asked for when a mobile node wants one by DHCPv6."""
     # ---- vendor options (RFC 5094), access network identifiers (RFC 6757)
     vendor_options: tuple[VendorOption, ...] = ()
     access_networks: tuple[AccessNetwork, ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.diameter.client.auth_answers import BUSY, FAILED, Read, read
+from appliance.protocols.diameter.client.auth_answers import BUSY, DELEGATED_PREFIX, FAILED, Read, read
 from appliance.protocols.diameter.client.auth_requests import (
     MIP6A,
     NASREQ,
@@ -318,6 +318,21 @@ class TestAnswers(SynchronousTestCase):
         self.assertIn("9999", self.unusable(b"\0\0\x27\x0f\x40\0\0\x08"))
         found = self.read(b"\0\0\x27\x0f\x40\0\0\x09\1\0\0\0", result=5003)
         self.assertEqual(found.verdict, aaa.REJECT, "a refusal is a refusal")
+
+    def test_mobile_networks(self) -> None:
+        """Delegated-IPv6-Prefix (RFC 4818) of an MIA; one that is no prefix makes the answer useless."""
+        golden = MESSAGES["mia"].octets
+
+        def told(*prefixes: str) -> Any:
+            more = b"".join(DELEGATED_PREFIX.encode(bytes.fromhex(each)) for each in prefixes)
+            octets = golden[:1] + (len(golden) + len(more)).to_bytes(3, "big") + golden[4:] + more
+            return read(Message(octets), f"{HOST};3973075200;1;mip6a", MIP6A)
+
+        first, second = (bytes.fromhex(f"20010db800{each}") + bytes(10) for each in ("a0", "b1"))
+        found = told("003020010db800a0", "004020010db800b1")
+        self.assertEqual(found.grant.delegated, ((first, 48), (second, 64)))
+        for wrong in ("", "00", "0000", "008120010db8", "001020010db8", "0040" + 17 * "20"):
+            self.assertIn("no prefix", told(wrong).text)
 
     def test_any_octets(self) -> None:
         """An answer that cannot be read is no verdict, and raises nothing."""

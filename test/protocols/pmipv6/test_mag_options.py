@@ -5,10 +5,10 @@ from typing import Any
 from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.access_network import called_station
-from appliance.protocols.pmipv6.events import Install, MobileDetached
+from appliance.protocols.pmipv6.events import Advertise, Install, MobileDetached, PrefixesWanted
 from appliance.protocols.pmipv6.option_settings import AccessNetwork, Delegation, VendorOption
 from test.protocols.pmipv6.lma_fakes import packed
-from test.protocols.pmipv6.mag_fakes import ATTACH, LMA_ADDRESS, NAI, MagTestCase, of, one
+from test.protocols.pmipv6.mag_fakes import ATTACH, LMA_ADDRESS, MN, NAI, MagTestCase, of, one
 
 LINK = AccessNetwork(
     interface="acc0",
@@ -143,6 +143,22 @@ class DelegationTests(MagTestCase):
         self.assertEqual(self.asked(last), [])
         self.given(last)
         self.assertEqual(self.entry().state, "active")
+
+    def test_on_demand(self) -> None:
+        """Section 5.1.3.1: one is asked for when the router wants one, and given back when it does not."""
+        self.make(delegation_on_demand=True)
+        request = self.attach()
+        self.assertEqual(self.asked(request), [])
+        self.given(request)
+        update = self.request(self.feed(PrefixesWanted("acc0", MN)))
+        self.assertEqual(self.asked(update), [(bytes(16), 0)])
+        effects = self.given(update, D6)
+        (told,) = [each for each in effects if isinstance(each, Advertise)]
+        self.assertEqual((told.delegated, self.entry().delegated), ((D6,), (D6,)))
+        update = self.request(self.feed(PrefixesWanted("acc0", MN, False)))
+        self.assertEqual(self.asked(update), [])
+        self.given(update)
+        self.assertEqual(self.entry().delegated, ())
 
     def test_prefixes_that_are_none(self) -> None:
         """Zero, multicast, link-local, with bits behind the length; and any that was not asked for."""

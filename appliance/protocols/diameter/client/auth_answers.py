@@ -48,6 +48,7 @@ AUTHORIZATION_LIFETIME = _D["Authorization-Lifetime"]
 BANDWIDTH = _D["Bandwidth"]
 CHARGEABLE_USER_IDENTITY = _D["Chargeable-User-Identity"]
 CLASSIFIER = _D["Classifier"]
+DELEGATED_PREFIX = _D["Delegated-IPv6-Prefix"]
 DIRECTION = _D["Direction"]
 ERROR_MESSAGE = _D["Error-Message"]
 ERROR_REPORTING_HOST = _D["Error-Reporting-Host"]
@@ -223,6 +224,7 @@ def _accepted(message: Message, session_id: str, application: int, found: Read) 
     _key(message, grant)
     if application == MIP6A:
         _home_addresses(message, grant)
+        grant.delegated = tuple(map(_network, message.all(DELEGATED_PREFIX)))
     if application == S6B:
         grant = _apn(message, grant)
     found.grant = grant
@@ -261,6 +263,15 @@ def _agents(message: Group, grant: Grant) -> None:
         for address in info.all(HOME_AGENT_ADDRESS):
             if any(address):
                 grant.home_agent = grant.home_agent or bytes(address)
+
+
+def _network(data: bytes) -> tuple[bytes, int]:
+    """RFC 4818 section 3: a zero octet, a length, and no more octets than it takes at least."""
+    length, prefix = data[1:2], data[2:].ljust(16, b"\0")
+    bits = length[0] if length else 0
+    if len(prefix) > 16 or not 0 < bits <= 128 or int.from_bytes(prefix, "big") & ((1 << (128 - bits)) - 1):
+        raise Unusable(f"Delegated-IPv6-Prefix {data.hex()} is no prefix")
+    return prefix, bits
 
 
 def _prefix(data: bytes) -> tuple[bytes, int]:
