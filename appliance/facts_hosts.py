@@ -45,6 +45,18 @@ def _served(settings: HostSettings) -> Facts:
         ("Mobile Routers", switch(settings.mipv6_mobile_routers)),
         ("Prefix Delegation by DHCPv6", switch(settings.mipv6_prefix_delegation)),
         ("Delegation Lifetime", f"{settings.mipv6_delegation_lifetime} seconds"),
+        *_dual_stack(settings),
+    ]
+
+
+def _dual_stack(settings: HostSettings) -> Facts:
+    if not settings.mipv6_dual_stack:
+        return [("Dual Stack", "Disabled")]
+    udp = {"nat-only": "Behind a NAT", "on-request": "Behind a NAT, or on request", "always": "Always"}
+    return [
+        ("Dual Stack", "Enabled"),
+        ("UDP Encapsulation", udp[settings.mipv6_udp]),
+        ("NAT Keepalive of Hosts", f"{settings.mipv6_nat_keepalive} seconds"),
     ]
 
 

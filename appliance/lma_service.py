@@ -119,7 +119,13 @@ class LmaService(Service):
             self._routes,
             self.keep_peers,
             HostSide(
-                self._reactor, settings.address, self.notify, self._probe(), device_name(self.name)
+                self._reactor,
+                settings.address,
+                self.notify,
+                self._probe(),
+                device_name(self.name),
+                self._engine,
+                settings.ipv4_address,
             ),
             self._pass_to_neighbour,
         )
@@ -169,12 +175,12 @@ class LmaService(Service):
     def retune(self, settings: Any) -> None:
         """Give tunnels and sockets the values of ``settings``; as :meth:`Service.retune`."""
         if self._driver is not None:
-            self._driver.serve_hosts(settings.mipv6)
+            self._driver.serve_hosts(settings)
         try:
             super().retune(settings)
         except ResourceError:
             if self._driver is not None:
-                self._driver.serve_hosts(self.settings.mipv6)
+                self._driver.serve_hosts(self.settings)
             raise
 
     def _pass_to_neighbour(self, effect: Entrust | Concluded) -> None:

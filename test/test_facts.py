@@ -54,6 +54,7 @@ OTHER: dict[str, Any] = {
     "mipv6_unauthenticated": "discard",
     "mipv6_h_bit": "discard",
     "mipv6_multiple": "single",
+    "mipv6_udp": "always",
     "mipv6_flow_policy": "round-robin",
     "mipv6_associations": (Association(spi=256, key=bytes(16)),),
     "unknown_subscriber": "reject",

@@ -168,7 +168,7 @@ TWISTED = {"twisted", "zope"}
 TERMINAL_USERS = {
     f"appliance.cli.{name}" for name in ("terminal", "editor", "keys", "pager", "plainline", "screen")
 }
-#: What another protocol package may use: events, settings, codecs, the MAG's subscribers, and the server that
+#: What another protocol package may read: events, settings, a codec, the MAG's subscribers; and what
 #: delegates prefixes both to mobile routers and on access links.
 SHARED = ("events", "settings", "mag_policy", "ndp", "dhcpv6", "dhcp6_server")
 #: Host bindings stand on the anchor's binding cache and on its way of counting; a mobile node limits by the

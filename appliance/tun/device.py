@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.tun import native, offload
+from appliance.tun.encap import DATA_PORT
 
 TUN_PATH = "/dev/net/tun"
 TUNNEL_MODULES = ("tunnel4", "tunnel6", "gre", "ip6_gre")
@@ -38,6 +39,7 @@ IFF_UP = 1
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 15, 23
 PACKET_MR_ALLMULTI, PACKET_MR_UNICAST = 2, 3
 IPV6_MTU, IPV6_RECVTCLASS, IPV6_AUTOFLOWLABEL, ICMP6_FILTER, IP_RECVTOS = 24, 66, 70, 1, 13
+IPV6_DSTOPTS = 59
 SOL_RAW, ICMP_FILTER = 255, 1
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 ETH_P_ALL = 3
@@ -165,6 +167,21 @@ def set_queue_length(name: str, packets: int) -> None:
         raise OSError(failure, os.strerror(failure))
 
 
+def send_with_options(
+    sock: socket.socket, parts: list[bytes], header: bytes, peer: bytes, traffic_class: int
+) -> bool:
+    """Send by a raw IPv6 socket behind a Destination Options header; False when the host refuses."""
+    controls = [
+        (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, traffic_class.to_bytes(4, "little")),
+    ]
+    try:
+        sock.sendmsg(parts, controls, 0, (str(ip_address(peer)), 0))
+    except OSError:
+        return False
+    return True
+
+
 class System:
     """The host as the engine uses it."""
 
@@ -232,7 +249,7 @@ class System:
             raise explain(error, f"access interface {interface}") from None
         return PacketDevice(sock, interface)
 
-    def open_raw(self, local: bytes, protocol: int) -> socket.socket:
+    def open_raw(self, local: bytes, protocol: int, port: int = DATA_PORT) -> socket.socket:
         """A raw (or, for protocol 17, UDP) socket for tunnel packets at ``local``; raises ResourceError.
 
         One for fragments (44) only sends: what comes is made whole by the kernel before we get it.
@@ -254,11 +271,12 @@ class System:
                     native.attach_filter(sock.fileno(), _NOTHING)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
-            sock.bind((text, 5437 if protocol == socket.IPPROTO_UDP else 0))
+            sock.bind((text, port if protocol == socket.IPPROTO_UDP else 0))
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise explain(error, f"tunnel socket for protocol {protocol} at {text}") from None
+            what = f"protocol {protocol}" if protocol != socket.IPPROTO_UDP else f"UDP port {port}"
+            raise explain(error, f"tunnel socket for {what} at {text}") from None
         return sock
 
     def open_groups(self, interface: str) -> PacketDevice:

@@ -22,6 +22,8 @@ from appliance.tun import packet as ip
 
 #: RFC 5844 section 4.1: user data over IPv4 and UDP.
 DATA_PORT = 5437
+#: RFC 5555 section 2.3.2.2: signalling and data of hosts over IPv4 and UDP.
+HOST_PORT = 4191
 PROTOCOL_ERROR = "protocol-type-error"
 LENGTH_ERROR = "invalid-pkt-length"
 #: RFC 2473 section 4.1.1: Tunnel Encapsulation Limit, a destination option.

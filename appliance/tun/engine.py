@@ -24,20 +24,19 @@ from appliance.protocols.pmipv6.events import Install
 from appliance.tun import native, offload
 from appliance.tun import packet as ip
 from appliance.tun.access import AccessLink
-from appliance.tun.device import Reader, System, TunDevice
+from appliance.tun.device import Reader, System, TunDevice, send_with_options
 from appliance.tun.encap import Encapsulation, encapsulation_limit, limit_header
 from appliance.tun.forwarding import LMA, Counters, Forwarding
 from appliance.tun.home_exit import HomeExit
 from appliance.tun.home_multicast import HomeMulticast
 from appliance.tun.offload import Coalescer
-from appliance.tun.session import Path, Session
+from appliance.tun.session import HOSTS, Path, Session
 from appliance.tun.tun_reader import tun_reader
 
 #: Calls of recvmmsg in one wake-up.
 BATCHES = 4
 FIXED_LINK_LAYER = bytes.fromhex("00005e005213")
 PROTOCOLS = (ip.IPV6, ip.IPIP, ip.GRE)
-IPV6_DSTOPTS = 59
 
 
 class Engine:
@@ -217,9 +216,7 @@ class Engine:
     def over_rate(self, call_id: int) -> tuple[int, int] | None:
         """Packets from and to the mobile that were over the session's bit rates; ``None``: it has none."""
         session = self.forwarding.sessions.get(call_id)
-        if session is None or session.policer is None:
-            return None
-        return session.policer.up.dropped, session.policer.down.dropped
+        return None if session is None else session.over_rate()
 
     def drops(self) -> dict[str, int]:
         """Packets that were not forwarded and have no counter of their own, by cause."""
@@ -228,6 +225,12 @@ class Engine:
             for name, count in sender.failures.items():
                 found[f"send {name}"] = found.get(f"send {name}", 0) + count
         return found
+
+    def serve_hosts(self, sender: native.SendBatch | None) -> None:
+        """Have what hosts get in UDP (RFC 5555) go by this; ``None``: they get nothing."""
+        self._senders.pop((HOSTS, ip.UDP), None)
+        if sender is not None:
+            self._senders[HOSTS, ip.UDP] = sender
 
     def serve_home(
         self, interface: str, networks: tuple[tuple[bytes, int], ...], multicast: bool = False
@@ -300,7 +303,10 @@ class Engine:
         if session.marking is not None:
             tos = session.marking & 0xFC | tos & ip.ECN_MASK
         octets = 0
-        sender = self._senders[session.local or row.outer, row.protocol]
+        sender = self._senders.get((session.local or row.outer, row.protocol))
+        if sender is None:
+            self.forwarding.drop("hosts not served")
+            return
         if row.outer == 4:
             sender.allow_fragments(session.may_fragment(first))
         elif len(first) + (session.overhead6 if version6 else session.overhead4) > session.path.mtu:
@@ -346,25 +352,15 @@ class Engine:
         return to
 
     def _limited(self, session: Session, segments: list[bytes], tos: int) -> bool:
-        """RFC 2473 section 4.1.1 (b): a packet with a limit goes out with one that is one lower.
-
-        False: it has none. Rare, so one call per packet is good enough.
-        """
+        """RFC 2473 section 4.1.1 (b): a limit goes out one lower; False: the packet has none. Rare."""
         limit = encapsulation_limit(segments[0])
         if not limit or session.row6.outer != 6:
             return False
-        # The kernel writes the first octet.
-        header = limit_header(0, limit - 1)
-        controls = [
-            (socket.IPPROTO_IPV6, IPV6_DSTOPTS, header),
-            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little")),
-        ]
+        header = limit_header(0, limit - 1)  # The kernel writes the first octet.
         sock = self._raw[session.local or 6, session.row6.protocol]
         for segment in segments:
             shim = session.row6.shim(len(segment), session.send_key)
-            try:
-                sock.sendmsg([shim, segment], controls, 0, (str(ip_address(session.peer)), 0))
-            except OSError:
+            if not send_with_options(sock, [shim, segment], header, session.peer, tos):
                 self.forwarding.drop("send error")
         return True
 
@@ -409,6 +405,11 @@ class Engine:
                 shim = row.shim(len(packet), session.send_key)
                 self._senders[session.local or row.outer, row.protocol].add(shim + packet, to, 0)
         self.flush()
+
+    def from_tunnel(self, packet: bytes) -> None:
+        """LMA: queue a packet for the TUN device; :meth:`flush` writes it."""
+        if self._to_tun is not None:
+            self._to_tun.add(packet)
 
     def to_mobile(self, session: Session, packet: bytes) -> None:
         """MAG: queue a packet for a session's access link; :meth:`flush` writes it."""

@@ -272,12 +272,14 @@ class Forwarding(Table):
     # ---- in from the tunnel
 
     def inbound(
-        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0
-    ) -> tuple[Session, bytes] | None:
+        self, outer: int, protocol: int, source: bytes, data: bytes, tos: int, now: float, port: int = 0,
+        of_host: bool = False,
+    ) -> tuple[Session, bytes] | None:  # fmt: skip
         """Session and inner packet of a tunnel packet, or ``None``: dropped and counted.
 
         ``data`` is what follows the outer IP (UDP) header, ``source`` and ``tos`` are the outer
-        header's source address and traffic class, ``port`` is the UDP source port.
+        header's source address and traffic class, ``port`` is the UDP source port; ``of_host``: it came to
+        port 4191.
         """
         key = None
         size = len(data)
@@ -317,7 +319,14 @@ class Forwarding(Table):
             self._values[self._no_session] += 1
             return None
         if port:
-            if port != way.path.port and way.peer == source and self.role == LMA:
+            if of_host or way.host_port:
+                # RFC 5555 section 4.2: a host's port is that of its last update; another may be anybody's.
+                found = session.by_host_port(source, port) if of_host else None
+                if found is None:
+                    self._values[self._no_session] += 1
+                    return None
+                way = found
+            elif port != way.path.port and way.peer == source and self.role == LMA:
                 # A NAT stands between: the session's packets come from the port that leads back.
                 self.follow(way.path, port)
             if mobile == other:
@@ -352,6 +361,16 @@ class Forwarding(Table):
         session.packets_down += 1
         session.octets_down += size
         return session, changed
+
+    def from_host(
+        self, source: bytes, data: bytes, tos: int, now: float, port: int
+    ) -> tuple[Session, bytes] | None:
+        """The same for what came to UDP port 4191."""
+        if len(data) < 2:
+            # RFC 5555 section 4.3 has updates for this; some remind a NAT by one octet, or by none.
+            self.drop(KEEP_ALIVE)
+            return None
+        return self.inbound(4, ip.UDP, source, data, tos, now, port, of_host=True)
 
     # ---- ICMP
 

@@ -125,8 +125,11 @@ class Table:
             path = self.paths[key] = Path(key, peer, self._initial_mtu(effect.local, peer))
             if udp:
                 # RFC 5844 section 4.1.4.1: both ports are 5437, unless a NAT says otherwise.
-                port = effect.port or (0 if effect.nat else DATA_PORT)
-                if old is not None and old.peer == peer and old.path.port and not effect.nat:
+                port = effect.host_port or effect.port or (0 if effect.nat else DATA_PORT)
+                if (
+                    old is not None and old.peer == peer and old.path.port
+                    and not (effect.nat or effect.host_port)
+                ):  # fmt: skip
                     # Perhaps the same gateway, known by another port now.
                     port = old.path.port
                 self.follow(path, port)

@@ -4,7 +4,7 @@ from typing import Any
 
 from appliance.protocols.pmipv6.events import Install
 from appliance.tun import packet as ip
-from appliance.tun.encap import Encapsulation, choose
+from appliance.tun.encap import HOST_PORT, Encapsulation, choose
 
 #: RFC 4443 section 2.4(f): token bucket for ICMP errors; errors a second and burst.
 ERRORS_PER_SECOND = 100.0
@@ -14,6 +14,8 @@ BURST_SECONDS = 0.1
 
 #: In the place of a number of octets: a prefix of IPv4 addresses.
 IPV4 = -4
+#: In the place of a tunnel end of ours: UDP port 4191.
+HOSTS = HOST_PORT.to_bytes(2, "big")
 
 
 class Path:
@@ -53,7 +55,7 @@ class Session:
     """
 
     __slots__ = (
-        "call_id", "heads", "interface", "ipv4_address", "ipv4_router", "lanes", "last_activity",
+        "call_id", "heads", "host_port", "interface", "ipv4_address", "ipv4_router", "lanes", "last_activity",
         "link_layer", "local", "marking", "octets_down", "octets_up", "odd", "others", "overhead4",
         "overhead6", "packets_down", "packets_up", "path", "peer", "policer", "receive_key", "row4", "row6",
         "second", "send_key", "spread",
@@ -63,7 +65,9 @@ class Session:
         self.call_id = effect.call_id
         self.path = path
         #: Our tunnel end, if it is not the service's own address (RFC 7389); empty: it is.
-        self.local = b""
+        self.local = HOSTS if effect.host_port and effect.udp else b""
+        #: UDP port of a host that speaks with port 4191; 0: it is none.
+        self.host_port = effect.host_port
         self.row6 = row6
         self.row4 = row4
         keyed = effect.send_key is not None
@@ -88,7 +92,10 @@ class Session:
         self.policer = Policer(effect) if effect.rate_up or effect.rate_down else None
         self.marking = effect.traffic_class
         #: Another tunnel by which the mobile's packets may come (RFC 6058).
-        self.second = None if effect.second is None else Second(effect.second)
+        self.second = None if effect.second is None else Second(effect.second, effect.second.udp)
+        if effect.host_port and not effect.udp:
+            # RFC 5555 lets a host that sees a NAT Detection option use UDP where there is no NAT.
+            self.second = Second(effect, udp=True)
         #: Further tunnels (RFC 5648), and whether flows go by them too; the table puts them in.
         self.lanes: tuple[Session, ...] = ()
         self.spread = effect.spread
@@ -121,6 +128,10 @@ class Session:
             return not packet[6] & 0x40
         return self.path.mtu - self.overhead6 < ip.IPV6_MINIMUM_MTU
 
+    def over_rate(self) -> tuple[int, int] | None:
+        """Packets from and to the mobile that were over its bit rates; ``None``: it has none."""
+        return None if self.policer is None else (self.policer.up.dropped, self.policer.down.dropped)
+
     def usage(self) -> tuple[int, int, int, int]:
         """Packets and octets from the mobile, packets and octets to it, by all tunnels."""
         packets, octets = self.packets_down, self.octets_down
@@ -134,8 +145,17 @@ class Session:
         for lane in self.lanes:
             if lane.peer == source and row in (lane.row6, lane.row4) and key == lane.receive_key:
                 return lane
+            if lane.second is not None and lane.second.fits(source, row, key):
+                return lane
         if self.second is not None and self.second.fits(source, row, key):
             return self
+        return None
+
+    def by_host_port(self, source: bytes, port: int) -> "Session | None":
+        """The tunnel of the session that a UDP packet of a host has come by; ``None``: by none."""
+        for each in (self, *self.lanes):
+            if each.peer == source and each.host_port == port:
+                return each
         return None
 
     def by_path(self, path: Path) -> "Session | None":
@@ -223,11 +243,11 @@ class Second:
 
     __slots__ = ("peer", "receive_key", "rows")
 
-    def __init__(self, effect: Install) -> None:
+    def __init__(self, effect: Install, udp: bool) -> None:
         outer = 6 if len(effect.peer) == 16 else 4
         self.peer = effect.peer
         self.receive_key = effect.receive_key if effect.gre else None
-        self.rows = tuple(choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
+        self.rows = tuple(choose(outer, effect.gre, udp, inner, effect.tlv) for inner in (6, 4))
 
     def fits(self, source: bytes, row: Encapsulation, key: int | None) -> bool:
         """Whether a packet has come by this tunnel."""

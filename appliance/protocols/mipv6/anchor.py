@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from appliance.counters import CounterSet
+from appliance.protocols.mipv6.dsmip import DualStack
 from appliance.protocols.mipv6.home_link import HomeLink
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
@@ -18,16 +19,18 @@ def make_anchor(
 ) -> LocalMobilityAnchor:
     """One LMA service with all that it can do; arguments as of :class:`LocalMobilityAnchor`."""
     anchor = LocalMobilityAnchor(settings, counters, random_bits)
-    anchor.join(_make_hosts)
+    anchor.join(_hosts)
     return anchor
 
 
-def _make_hosts(
+def _hosts(
     settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
 ) -> Hosts:
-    """The host side with all of its features."""
+    """The core of host bindings, with all that it does beside the plain home registration."""
     hosts = Hosts(settings, counters, reports, sessions, updates)
     # Before the home link, which has to know who is a mobile router.
     PrefixDelegation(settings, sessions, reports).join(hosts.features)
+    # Behind the mobile routers: it adds to the prefixes that they forward.
+    hosts.features.add(DualStack(settings, reports, sessions))
     HomeLink(settings, sessions, reports).join(hosts.features)
     return hosts

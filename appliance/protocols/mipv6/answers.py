@@ -4,13 +4,14 @@
 
     update by Home Address option ─▶ IPv6, type 2 routing header, BA ─▶ source of the update
     update from home              ─▶ IPv6, BA                        ─▶ home address
+    update inside UDP             ─▶ IPv4, UDP, IPv6, BA             ─▶ where the update came from
     from the home link itself     ─▶ the same in a frame             ─▶ link-layer address of the update
 """
 
 from typing import Any
 
 from appliance.protocols.mipv6.auth import echo
-from appliance.protocols.mipv6.events import SendAtHome, SendRouted
+from appliance.protocols.mipv6.events import SendAtHome, SendRouted, SendTunnelled
 from appliance.protocols.mipv6.request import MN_HA, HostRequest
 from appliance.protocols.mobility import rfc4285
 from appliance.protocols.mobility.codec import encode, seal
@@ -41,7 +42,7 @@ def acknowledgement(
     refresh: int = 0,
     statuses: tuple[tuple[int, int], ...] = (),
     fresh: bool = True,
-) -> Send | SendRouted:
+) -> Send | SendRouted | SendTunnelled:
     """The effect that answers an update.
 
     ``sequence``: the last accepted one, for 135; ``lifetime`` and ``refresh`` (advice) in units of 4 s;
@@ -83,9 +84,13 @@ def _plain(request: HostRequest, status: int, number: int, lifetime: int) -> byt
     return _protected(bytes(out), request)
 
 
-def _addressed(mh: bytes, request: HostRequest) -> Send | SendRouted:
+def _addressed(mh: bytes, request: HostRequest) -> Send | SendRouted | SendTunnelled:
     """The message on its way, with its checksum."""
     source, destination, home = request.destination, request.source, request.home
+    outer = request.outer
+    if outer is not None:
+        # RFC 5555 section 4.5: the home address is the destination, without a routing header.
+        return SendTunnelled(seal(mh, source, home), source, home, outer.address, outer.port)
     if not request.by_option:
         return Send(seal(mh, source, destination), source, destination)
     return SendRouted(seal(mh, source, home), source, destination, home)
@@ -93,10 +98,12 @@ def _addressed(mh: bytes, request: HostRequest) -> Send | SendRouted:
 
 def _protected(mh: bytes, request: HostRequest) -> bytes:
     """RFC 4285 section 5.1: a message that lacks only the authenticator, which is over all of it."""
-    return mh + rfc4285.mn_ha_authenticator(request.key, request.care_of, request.home, mh)
+    return mh + rfc4285.mn_ha_authenticator(request.key, request.covered, request.home, mh)
 
 
-def to_link(answer: Send | SendRouted, interface: str) -> SendAtHome:
-    """The same answer to a host on the home link (RFC 6275 section 10.3.2)."""
+def to_link(answer: Send | SendRouted | SendTunnelled, interface: str) -> SendAtHome | SendTunnelled:
+    """The same answer to a host on the home link (RFC 6275 section 10.3.2); inside UDP nobody is at home."""
+    if isinstance(answer, SendTunnelled):
+        return answer
     home = answer.home if isinstance(answer, SendRouted) else b""
     return SendAtHome(answer.data, answer.source, answer.destination, home, interface)

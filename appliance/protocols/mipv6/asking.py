@@ -6,6 +6,7 @@ from appliance.protocols.mipv6.auth import proof, right
 from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Authorize, Authorized, Subject
+from appliance.protocols.mobility.options import IPv4HomeAddress
 from appliance.protocols.pmipv6.lma_aaa import ATTEMPTS, FAILED, REFUSED, SUCCESS
 from appliance.protocols.pmipv6.lma_aaa import VERDICTS as OF_GATEWAYS
 from appliance.protocols.pmipv6.lma_request import POLICY, Verdict
@@ -20,15 +21,22 @@ VERDICTS: dict[str, Verdict] = {
 }
 
 
+def _asked(request: HostRequest) -> bytes | None:
+    """The IPv4 home address that it asks for, zero for any; ``None``: it wants none (RFC 5555)."""
+    wish = request.other(IPv4HomeAddress)
+    return None if wish is None or wish.prefix_request else wish.address
+
+
 def subject(request: HostRequest, call_id: int) -> Subject:
     """The host of an update as AAA sees it."""
-    entry = request.entry
+    entry, address = request.entry, _asked(request)
     return Subject(
         call_id=call_id,
         mn_id=request.mn_id,
         local=request.destination,
         care_of=request.care_of,
         home_address=request.home,
+        ipv4_address=address if address and any(address) else None,
         service=b"" if request.service is None else request.service.identifier,
         created=request.now.wall if entry is None else entry.created,
     )
@@ -40,6 +48,7 @@ def question(request: HostRequest, token: int, call_id: int, patience: float) ->
         token=token,
         subject=subject(request, call_id),
         ipv6=False,
+        ipv4=_asked(request) is not None,
         lifetime=4 * request.lifetime,
         proof=proof(request),
         patience=patience,

@@ -99,7 +99,7 @@ class Authenticator:
 def right(request: HostRequest, key: bytes) -> bool:
     """Whether the authenticator of the MN-HA option is right."""
     data = rfc4285.covered(request.mh, request.mn_ha_at)
-    wanted = rfc4285.mn_ha_authenticator(key, request.care_of, request.home, data)
+    wanted = rfc4285.mn_ha_authenticator(key, request.covered, request.home, data)
     return rfc4285.same(wanted, request.mn_ha.authenticator)
 
 
@@ -110,7 +110,7 @@ def proof(request: HostRequest) -> MobileProof:
     return MobileProof(
         spi=request.mn_aaa.spi,
         authenticator=request.mn_aaa.authenticator,
-        mac_mobility_data=rfc4285.mac_mobility_data(request.care_of, request.home, data),
+        mac_mobility_data=rfc4285.mac_mobility_data(request.covered, request.home, data),
         timestamp=b"" if mesg_id is None else mesg_id.timestamp.to_bytes(8, "big"),
         mn_ha_spi=None if request.mn_ha is None or request.key else request.mn_ha.spi,
     )

@@ -13,6 +13,27 @@ from appliance.protocols.pmipv6.events import Install
 WHOLE = 128
 
 
+class Away(NamedTuple):
+    """How a care-of address in an IPv4 network is reached (RFC 5555)."""
+
+    local: bytes
+    """Our IPv4 address."""
+    port: int
+    """UDP port that the last update came from."""
+    udp: bool
+    """Whether data goes in UDP: a NAT stands between, or one of both ends wants it so."""
+    nat: bool
+    own: bytes
+    """The host's own address, as it says; empty: it has said nothing."""
+
+    def shape(self, effect: Install, home: bytes) -> None:
+        """Say so of a tunnel."""
+        effect.local, effect.host_port, effect.udp = self.local, self.port, self.udp
+        if self.udp:
+            # Each host behind a NAT has a path of its own, and another one when the NAT gives another port.
+            effect.gateway = home + self.port.to_bytes(2, "big")
+
+
 class CareOf(NamedTuple):
     """One of several care-of addresses (RFC 5648 section 4.1)."""
 
@@ -21,12 +42,14 @@ class CareOf(NamedTuple):
     """Monotonic seconds at which its lifetime is over."""
     at_home: bool = False
     """The host has it on its home link (H flag of the option): nothing is tunnelled to it."""
+    away: Away | None = None
+    """It is in an IPv4 network."""
 
 
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "key", "key_ends", "mesg_id", "router", "several", "spi", "spread")
+    __slots__ = ("asked_again", "away", "key", "key_ends", "mesg_id", "router", "several", "spi", "spread")
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -42,6 +65,8 @@ class HostBinding:
         self.router = False
         #: Its flows are spread over all of them; else they go by the first.
         self.spread = False
+        #: DSMIPv6: of ``entry.care_of`` in an IPv4 network; ``None``: it is an IPv6 address.
+        self.away: Away | None = None
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
 
@@ -50,17 +75,36 @@ class HostBinding:
         several = self.several.values() if self.several is not None else ()
         return tuple({care.address: None for care in several if care.address != first and not care.at_home})
 
+    def settle(self, entry: BindingCacheEntry) -> None:
+        """Send to the first of several care-of addresses from now on."""
+        care = first_of(self.several or {})
+        entry.care_of, self.away = (b"", None) if care is None else (care.address, care.away)
+        entry.udp = self.away is not None and self.away.udp
+
     def tunnels(self, effect: Install) -> None:
         """Say by which tunnels packets come and go, beside the one to the first care-of address."""
-        effect.others = others = self.others(effect.peer)
-        if self.spread and others:
-            effect.spread = True
-            effect.lanes = tuple(_lane(effect, address) for address in others)
+        local, home = effect.local, effect.prefixes[0][0]
+        if self.away is not None:
+            self.away.shape(effect, home)
+        if self.several is None:
+            return
+        effect.others = self.others(effect.peer)
+        first = effect.peer, self.away
+        further = {(care.address, care.away): None for care in self.several.values() if not care.at_home}
+        further.pop(first, None)
+        # Those of one form share a tunnel; IPv4 and IPv6 do not, and in UDP it is the port that counts.
+        mixed = self.away is not None or any(away is not None for _, away in further)
+        effect.spread = self.spread and bool(further)
+        if effect.spread or mixed:
+            effect.lanes = tuple(_lane(effect, local, home, *each) for each in further)
 
 
-def _lane(effect: Install, address: bytes) -> Install:
-    """The tunnel to a further care-of address, which is of the same family as our end of the first."""
-    return Install(effect.call_id, (), None, effect.local, address)
+def _lane(effect: Install, local: bytes, home: bytes, address: bytes, away: Away | None) -> Install:
+    """The tunnel to a further care-of address; ``local`` is our IPv6 address."""
+    lane = Install(effect.call_id, (), None, local, address)
+    if away is not None:
+        away.shape(lane, home)
+    return lane
 
 
 def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
@@ -71,7 +115,13 @@ def host_of(entry: BindingCacheEntry | None) -> HostBinding | None:
     return host
 
 
+def first_of(several: dict[int, CareOf]) -> CareOf | None:
+    """That with the lowest identifier; ``None``: the host is at home only."""
+    numbers = [number for number, care in several.items() if not care.at_home]
+    return several[min(numbers)] if numbers else None
+
+
 def primary(several: dict[int, CareOf]) -> bytes:
     """The care-of address to send to; empty: the host is at home only."""
-    away = [(number, care.address) for number, care in several.items() if not care.at_home]
-    return min(away)[1] if away else b""
+    care = first_of(several)
+    return b"" if care is None else care.address

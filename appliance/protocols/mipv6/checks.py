@@ -73,7 +73,8 @@ def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
     if request.flags & BU_H:
         if request.nonces is not None:
             return verdicts.DROP_OTHER
-        if not (request.by_option or request.leaves or any(each.home for each in request.identifiers)):
+        away = request.by_option or request.outer is not None
+        if not (away or request.leaves or any(each.home for each in request.identifiers)):
             return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED
 

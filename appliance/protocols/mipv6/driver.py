@@ -3,9 +3,10 @@
 ::
 
     OptionsSocket ──OptionsReceived──▶ core ──SendRouted──▶ RoutedSender
+    HostPort ────TunnelledReceived───▶      ──SendTunnelled──▶ HostPort
     AddressTester ──AddressTested────▶      ──TestAddress, StopTest──▶ AddressTester
-    HomePort ──HomeLinkUp, HomeFrame──▶     ──SendHomeFrame, SendAtHome──▶ HomePort
     DatagramPort ──DatagramReceived──▶      ──ListenDatagrams, SendDatagram──▶ DatagramPort
+    HomePort ──HomeLinkUp, HomeFrame──▶     ──SendHomeFrame, SendAtHome──▶ HomePort
 """
 
 import contextlib
@@ -23,15 +24,24 @@ from appliance.protocols.mipv6.events import (
     SendDatagram,
     SendHomeFrame,
     SendRouted,
+    SendTunnelled,
     StopTest,
     TestAddress,
+    TunnelledReceived,
 )
 from appliance.protocols.mipv6.home_link_driver import HomePort
 from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
+from appliance.protocols.mobility.codec import MOBILITY_HEADER
+from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
 from appliance.protocols.pmipv6.probe import Perform, Probe
+from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.tun.engine import Engine
+from appliance.tun.host_port import HostPort
+from appliance.tun.packet import ipv6_packet, length_fits
 
+_IPV6_HEADER = 40
 Tell = Callable[[Notify], None]
 
 
@@ -47,11 +57,22 @@ class HostSide:
     """What one service needs to speak with hosts; nothing is open while they are not served."""
 
     def __init__(
-        self, reactor: Any, address: bytes, tell: Tell, probe: Probe | None = None, device: str = "lo"
+        self,
+        reactor: Any,
+        address: bytes,
+        tell: Tell,
+        probe: Probe | None = None,
+        device: str = "lo",
+        engine: Engine | None = None,
+        ipv4_address: bytes | None = None,
     ) -> None:
-        """``device``: where tunnels end."""
+        """``device``: where tunnels end. ``engine`` with an IPv4 address of the service: hosts may be in IPv4
+        networks (RFC 5555)."""
         self._reactor = reactor
         self._address = address
+        self._engine = engine
+        self._ipv4_address = ipv4_address
+        self._port: HostPort | None = None
         self._tell = tell
         self._probe = probe
         self._feed: Callable[[Any], None] = _ignore
@@ -70,12 +91,13 @@ class HostSide:
         home = self._home = HomePort(self._reactor, self._address, feed, self._tell)
         return {
             SendRouted: self._send,
+            SendTunnelled: self._send_inside,
             TestAddress: tester.begin,
             StopTest: tester.end,
-            SendHomeFrame: home.send,
-            SendAtHome: self._send_at_home,
             ListenDatagrams: self._listen,
             SendDatagram: self._datagrams.send,
+            SendHomeFrame: home.send,
+            SendAtHome: self._send_at_home,
         }
 
     def home_link(self, interface: str) -> None:
@@ -91,12 +113,32 @@ class HostSide:
     def _listen(self, effect: ListenDatagrams) -> None:
         self._datagrams.listen(effect, self._feed)
 
-    def apply(self, serves: bool) -> None:
+    def apply(self, settings: LmaSettings) -> None:
         """Open or close the sockets; raises ResourceError, then they are closed.
 
         A service that is bound to IPv4 alone serves no hosts: they come in IPv6 (RFC 6275).
         """
-        serves = serves and bool(self._address)
+        serves = settings.mipv6 and bool(self._address)
+        self._open(serves)
+        try:
+            self._open_port(serves and settings.mipv6_dual_stack)
+        except Exception:
+            self.stop()
+            raise
+
+    def _open_port(self, serves: bool) -> None:
+        serves = serves and self._engine is not None and self._ipv4_address is not None
+        if serves == (self._port is not None):
+            return
+        if self._port is not None:
+            self._port.stop()
+            self._port = None
+        elif self._engine is not None and self._ipv4_address is not None:
+            self._port = HostPort(
+                self._reactor, self._engine, self._address, self._ipv4_address, self._heard_inside
+            )
+
+    def _open(self, serves: bool) -> None:
         if serves == (self._socket is not None):
             return
         if not serves:
@@ -131,9 +173,33 @@ class HostSide:
         """Tell the tap of a mobility message, under the address that its checksum is over."""
         with contextlib.suppress(DecodeError):
             found = carried(event.data)
-            if found.protocol == 135 and found.home is not None and self._probe is not None:
+            if found.protocol == MOBILITY_HEADER and found.home is not None and self._probe is not None:
                 data = event.data[found.offset :]
                 self._probe.came(PacketReceived(data, found.home, event.destination))
+
+    def _heard_inside(self, packet: bytes, address: bytes, port: int) -> bool:
+        """Take a packet to ourselves out of UDP; False: it is no mobility message but data."""
+        try:
+            found = carried(packet[_IPV6_HEADER:], packet[6])
+        except DecodeError:
+            return False
+        if found.protocol != MOBILITY_HEADER or not length_fits(packet):
+            return False
+        if self._probe is not None:
+            source, data = found.home or packet[8:24], packet[_IPV6_HEADER + found.offset :]
+            self._probe.received(_ignore)(PacketReceived(data, source, self._address))
+        self._feed(TunnelledReceived(packet, address, port, self._ipv4_address or b""))
+        return True
+
+    def _send_inside(self, effect: SendTunnelled) -> None:
+        packet = ipv6_packet(effect.source, effect.destination, effect.protocol, effect.data)
+        sent = self._port is not None and self._port.send(packet, effect.address, effect.port)
+        if effect.protocol != MOBILITY_HEADER:
+            return
+        if not sent and effect.data[2] == BindingAcknowledgement.TYPE:
+            self._lost()
+        elif sent and self._probe is not None:
+            self._probe.sent(Send(effect.data, effect.source, effect.destination))
 
     def _send(self, effect: SendRouted) -> None:
         if self._sender is None or not self._sender.send(effect):
@@ -164,6 +230,9 @@ class HostSide:
         if self._sender is not None:
             self._sender.stop()
             self._sender = None
+        if self._port is not None:
+            self._port.stop()
+            self._port = None
         if self._silenced:
             self._silenced = False
             with contextlib.suppress(OSError):

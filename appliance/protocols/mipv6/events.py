@@ -3,6 +3,7 @@
 ::
 
     raw socket, Next Header 60 ──OptionsReceived──▶ Hosts ──SendRouted──▶ raw socket with whole packets
+    UDP port 4191 ──────────TunnelledReceived─────▶       ──SendTunnelled──▶ UDP port 4191
     test on the home link ───────AddressTested────▶       ──TestAddress, StopTest──▶ test on the home link
     home link ──HomeLinkUp, HomeLinkDown, HomeFrame▶      ──SendHomeFrame, SendAtHome──▶ home link
 
@@ -30,6 +31,36 @@ class OptionsReceived(HostEvent):
     source: bytes
     """IPv6 source of the packet: the care-of address, if a Home Address option follows."""
     destination: bytes
+
+
+@define(slots=True)
+class TunnelledReceived(HostEvent):
+    """An IPv6 packet to our address with a Mobility Header, as it came inside UDP (RFC 5555 section 4.1)."""
+
+    data: bytes
+    """From the IPv6 header on."""
+    address: bytes
+    """Source of the outer IPv4 header."""
+    port: int
+    """Source port of the UDP header."""
+    local: bytes
+    """Our IPv4 address that it came to."""
+
+
+@define(slots=True)
+class SendTunnelled:
+    """Send a message to a host in an IPv4 network: IPv6 inside UDP (RFC 5555 section 4.2)."""
+
+    data: bytes
+    """What follows the IPv6 header; its checksum is in place."""
+    source: bytes
+    destination: bytes
+    """Home address."""
+    address: bytes
+    """Where the update came from: IPv4 address and UDP port."""
+    port: int
+    protocol: int = 135
+    """Next Header of the IPv6 header."""
 
 
 @define(slots=True)

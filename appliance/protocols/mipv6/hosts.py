@@ -3,7 +3,7 @@
 ::
 
     Intake (P flag clear) ─┐
-    OptionsReceived ───────┴▶ HostRequest ─▶ BEFORE ─▶ authentic? ─▶ MESG-ID, sequence ─▶ AFTER ─▶ BA
+    Options-, Tunnelled- ──┴▶ HostRequest ─▶ BEFORE ─▶ authentic? ─▶ MESG-ID, sequence ─▶ AFTER ─▶ BA
                                                 │ MN-AAA                            │ new
                                         Authorize ⇄ Authorized          TestAddress ⇄ AddressTested, time
 
@@ -24,13 +24,15 @@ from appliance.protocols.mipv6.events import (
     HostEvent,
     OptionsReceived,
     SendRouted,
+    SendTunnelled,
     StopTest,
     TestAddress,
+    TunnelledReceived,
 )
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
 from appliance.protocols.mipv6.registrations import Registrations
-from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mipv6.request import HostRequest, Outer
 from appliance.protocols.mipv6.several import Plan, plan
 from appliance.protocols.mipv6.views import details
 from appliance.protocols.mipv6.waiting import Waiting, WaitingRoom
@@ -174,6 +176,9 @@ class Hosts(Feature):
         if isinstance(event, OptionsReceived):
             self._intake.read(event, now, self.update)
             return
+        if isinstance(event, TunnelledReceived):
+            self._intake.read_tunnelled(event, now, self.update)
+            return
         if not isinstance(event, AddressTested):
             self.features.events[type(event)](event, now)
             return
@@ -197,9 +202,11 @@ class Hosts(Feature):
         faults: tuple[Fault, ...],
         home: bytes | None,
         now: Now,
+        outer: Outer | None = None,
     ) -> None:
-        """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option."""
-        request = HostRequest(event, message, home, now)
+        """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option,
+        ``outer``: the headers round the packet, if it came inside UDP."""
+        request = HostRequest(event, message, home, now, outer)
         if self._settings.shutdown:
             self._discard(request, verdicts.NOT_READY)
             return
@@ -346,7 +353,7 @@ class Hosts(Feature):
         answer = acknowledgement(request, now, status, statuses=wanted.statuses)
         self._answer(answer)
 
-    def _answer(self, answer: Send | SendRouted) -> None:
+    def _answer(self, answer: Send | SendRouted | SendTunnelled) -> None:
         """Send it, on the home link past what we defend there."""
         link = self._settings.mipv6_home_link
         at_home = bool(link) and self._policy.at_home(answer.destination)

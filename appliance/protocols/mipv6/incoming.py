@@ -29,15 +29,18 @@ class Carried(NamedTuple):
     """Where that begins."""
 
 
-def carried(data: bytes) -> Carried:
-    """Take the extension headers off; raises DecodeError for what no node may accept.
+def carried(data: bytes, first: int = DESTINATION_OPTIONS) -> Carried:
+    """Take the extension headers off, of which ``first`` is the number of the first one.
+
+    Raises DecodeError for what no node may accept.
 
     That is a header or an option that runs past its end, a Home Address option of wrong length, and a second
     one (RFC 6275 section 6.3: at most one in a packet).
     """
-    if data[1:8] == _USUAL and len(data) >= _USUAL_END and data[0] not in _WALKED:
+    usual = data[1:8] == _USUAL and first == DESTINATION_OPTIONS
+    if usual and len(data) >= _USUAL_END and data[0] not in _WALKED:
         return Carried(data[8:_USUAL_END], data[0], _USUAL_END)
-    following, offset, home = DESTINATION_OPTIONS, 0, None
+    following, offset, home = first, 0, None
     while following in _WALKED:
         end = offset + 8 + 8 * data[offset + 1] if offset + 8 <= len(data) else len(data) + 1
         if end > len(data):

@@ -3,7 +3,7 @@
 ::
 
     OptionsReceived ─▶ extension headers ─▶ Mobility Header: length, checksum, codec ─▶ update
-                           │ anything else, without a binding        └─ discarded, Binding Error, ICMPv6
+    TunnelledReceived ─▶   │ anything else, without a binding        └─ discarded, Binding Error, ICMPv6
                            └─▶ Binding Error status 1 (RFC 6275 section 9.3.1)
 """
 
@@ -14,9 +14,10 @@ from appliance.counters import CounterSet
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
-from appliance.protocols.mipv6.events import OptionsReceived
+from appliance.protocols.mipv6.events import OptionsReceived, SendTunnelled, TunnelledReceived
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.incoming import Carried, carried
+from appliance.protocols.mipv6.request import Outer
 from appliance.protocols.mobility.codec import (
     MOBILITY_HEADER,
     PAYLOAD_PROTO,
@@ -31,7 +32,7 @@ from appliance.protocols.mobility.packet import DESTINATION_OPTIONS
 from appliance.protocols.mobility.status import BE_UNKNOWN_BINDING, BE_UNKNOWN_MH_TYPE
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
-from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.pmipv6.events import PacketReceived, Send, SendIcmp
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
     OTHER_IGNORED,
@@ -43,7 +44,8 @@ from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
-Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now], None]
+Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now, Outer | None], None]
+_IPV6_HEADER, _ICMPV6 = 40, 58
 _NONE: frozenset[str] = frozenset()
 #: Fragment (a part tells nothing of the whole), Encapsulating Security Payload, Authentication Header: the
 #: kernel sees first what is behind them.
@@ -83,6 +85,29 @@ class HostIntake:
             if entry is not None and take is not None:
                 take(event, found.offset, entry, now)
 
+    def read_tunnelled(self, event: TunnelledReceived, now: Now, update: Update) -> None:
+        """The same for a packet inside UDP; without a Home Address option its source is the home address.
+
+        What it is answered with beside an acknowledgement goes back the same way.
+        """
+        if len(event.data) < _IPV6_HEADER:
+            return
+        source, destination = event.data[8:24], event.data[24:_IPV6_HEADER]
+        first, body = event.data[6], event.data[_IPV6_HEADER:]
+        try:
+            found = carried(body, first)
+        except DecodeError:
+            return
+        home = found.home or source
+        if found.protocol != MOBILITY_HEADER or not (routable(home) and routable(source)):
+            return
+        effects = self._sessions.effects
+        mark = len(effects)
+        outer = Outer(event.address, event.port, event.local)
+        self._message(OptionsReceived(body, source, destination), found, home, now, update, outer, first)
+        for place in range(mark, len(effects)):
+            effects[place] = _inside(effects[place], source, outer)
+
     def _bound(self, event: OptionsReceived, home: bytes, now: Now) -> BindingCacheEntry | None:
         """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""
         entry = self._sessions.cache.prefixes.get(home)
@@ -101,7 +126,16 @@ class HostIntake:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):
             self._counters.values[ERROR_SENT] += 1
 
-    def _message(self, event: OptionsReceived, found: Carried, home: bytes, now: Now, update: Update) -> None:
+    def _message(
+        self,
+        event: OptionsReceived,
+        found: Carried,
+        home: bytes,
+        now: Now,
+        update: Update,
+        outer: Outer | None = None,
+        first: int = DESTINATION_OPTIONS,
+    ) -> None:
         values = self._counters.values
         data = event.data[found.offset :]
         packet = PacketReceived(data, event.source, event.destination)
@@ -123,7 +157,7 @@ class HostIntake:
         elif kinds & {PAYLOAD_PROTO, TOO_SHORT}:
             short = TOO_SHORT in kinds and PAYLOAD_PROTO not in kinds
             self._discard((verdicts.DROP_LENGTH if short else verdicts.DROP_MALFORMED).counter, is_update)
-            self._problem(event, found, packet, faults, now)
+            self._problem(event.data[: found.offset], first, packet, faults, now)
         elif message is None:
             self._discard(0, False)
         elif not isinstance(message, BindingUpdate):
@@ -136,7 +170,7 @@ class HostIntake:
             # RFC 5213 section 8.1: a gateway has no Home Address option.
             self._discard(verdicts.DROP_OTHER.counter, True)
         else:
-            update(packet, message, faults, home, now)
+            update(packet, message, faults, home if found.home is not None else None, now, outer)
 
     def _discard(self, counter: int, is_update: bool) -> None:
         values = self._counters.values
@@ -148,8 +182,8 @@ class HostIntake:
 
     def _problem(
         self,
-        event: OptionsReceived,
-        found: Carried,
+        ahead: bytes,
+        first: int,
         packet: PacketReceived,
         faults: tuple[Any, ...],
         now: Now,
@@ -157,9 +191,16 @@ class HostIntake:
         """RFC 6275 section 9.2: tell the sender by ICMPv6 which field is wrong."""
         for fault in faults:
             if fault.kind in (PAYLOAD_PROTO, TOO_SHORT):
-                ahead, out = event.data[: found.offset], self._sessions.effects
                 if fault.offset < 2 and self._reports.parameter_problem(
-                    packet, fault.offset, now, out, ahead, DESTINATION_OPTIONS
+                    packet, fault.offset, now, self._sessions.effects, ahead, first
                 ):
                     self._counters.values[PROBLEM_SENT] += 1
                 return
+
+
+def _inside(effect: Any, source: bytes, outer: Outer) -> Any:
+    """An error message to the sender of a packet that came inside UDP, to go the same way."""
+    if isinstance(effect, Send | SendIcmp) and effect.destination == source:
+        protocol = MOBILITY_HEADER if isinstance(effect, Send) else _ICMPV6
+        return SendTunnelled(effect.data, effect.source, source, outer.address, outer.port, protocol)
+    return effect

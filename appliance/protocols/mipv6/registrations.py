@@ -86,8 +86,11 @@ class Registrations:
         moved = not first and peer != entry.care_of
         entry.handoffs += moved
         after = self._sessions.forwarding(entry)
-        if before != after:
+        if before != after and entry.grant is None:
             self._sessions.effects.append(after)
+        elif before != after:
+            # What AAA has given may need a route of its own.
+            self._sessions.install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
 
@@ -135,9 +138,6 @@ class Registrations:
         entry.due = due if not host.several else min(care.due for care in host.several.values())
         self._sessions.wheel.put(entry)
 
-    def _install(self, entry: BindingCacheEntry) -> None:
-        self._sessions.effects.append(self._sessions.forwarding(entry))
-
     def deregister(self, request: HostRequest, several: Several | None, now: Now) -> None:
         """Take care-of addresses away; with the last of them the binding, which is remembered for a while."""
         entry = request.entry
@@ -158,9 +158,9 @@ class Registrations:
 
     def _keep(self, entry: BindingCacheEntry, host: HostBinding, several: Several) -> None:
         host.several = several
-        entry.care_of = primary(several)
+        host.settle(entry)
         self._schedule(entry, host, entry.due)
-        self._install(entry)
+        self._sessions.install(entry)
 
     def outlives(self, entry: BindingCacheEntry, now: Now) -> bool:
         """Whether a binding that is due goes on by care-of addresses that were refreshed later."""

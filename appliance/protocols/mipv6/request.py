@@ -1,10 +1,11 @@
 """A Binding Update of a host with its options sorted out, and how its checks can end."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.counters import LMA
 from appliance.protocols.mobility import messages, options, status
 from appliance.protocols.mobility.aaa import Grant
+from appliance.protocols.mobility.rfc4285 import covered_care_of
 from appliance.protocols.pmipv6 import lma_request as common
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, identity
 from appliance.protocols.pmipv6.events import PacketReceived
@@ -40,6 +41,9 @@ NOT_OURS = Verdict(status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)
 DUPLICATE = Verdict(status.DUPLICATE_ADDRESS_DETECTION_FAILED)
 BAD_CARE_OF = Verdict(status.INVALID_CARE_OF_ADDRESS)
 TOO_MANY = Verdict(status.INSUFFICIENT_RESOURCES, _RESOURCE + "simul-bindings-exceeded")
+#: RFC 5555 section 4.5: UDP without need; see ``dsmip``.
+FORCE_REFUSED = _admin("policy-rejected")
+FORCE_REFUSED_144 = Verdict(status.MIPV6_ID_MISMATCH)
 #: RFC 3963 section 4.2: no mobile routers here, a prefix that cannot be forwarded, one of somebody else's,
 #: none known at all.
 NO_ROUTER = Verdict(status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
@@ -71,18 +75,32 @@ _AUTHENTICATION = options.Authentication.TYPE
 _PADDING = (0, 1)
 
 
+class Outer(NamedTuple):
+    """The IPv4 and UDP headers that an update came in (RFC 5555 section 4.1)."""
+
+    address: bytes
+    port: int
+    local: bytes
+    """Our own address."""
+
+
 class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "destination", "entry",
-        "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed", "mesg_id",
-        "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id", "networks", "nonces", "now",
-        "others", "profile", "sequence", "service", "source", "spi", "token",
+        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered", "destination",
+        "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed",
+        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id", "networks",
+        "nonces", "now", "others", "outer", "profile", "sequence", "service", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
-        self, event: PacketReceived, update: messages.BindingUpdate, home: bytes | None, now: Now
+        self,
+        event: PacketReceived,
+        update: messages.BindingUpdate,
+        home: bytes | None,
+        now: Now,
+        outer: Outer | None = None,
     ) -> None:
         #: The message as far as its Header Len says.
         self.mh = event.data[: 8 * event.data[1] + 8]
@@ -94,7 +112,10 @@ class HostRequest:
         #: Whether it came with a Home Address option; without one the source is the home address.
         self.by_option = home is not None
         self.home = event.source if home is None else home
+        #: IPv6, or where the host is seen in the IPv4 network.
         self.care_of = event.source
+        #: What it came in; ``None``: in IPv6.
+        self.outer = outer
         self.mn: Any = None
         self.mn_id = b""
         self.mesg_id: Any = None
@@ -125,6 +146,11 @@ class HostRequest:
         #: Mobile network prefixes that it registers; empty: it is no mobile router's, or of one without any.
         self.networks: tuple[tuple[bytes, int], ...] = ()
         self._sort(update.options)
+        #: The care-of address that the authentication options cover.
+        self.covered = self.care_of
+        if outer is not None:
+            self.covered = covered_care_of(self.said or b"", self.care_of)
+            self.care_of = outer.address
 
     def _sort(self, items: list[Any]) -> None:
         for item in items:
@@ -147,6 +173,19 @@ class HostRequest:
         for item in self.others:
             if item.__class__ is cls:
                 return item
+        return None
+
+    @property
+    def said(self) -> bytes | None:
+        """The IPv4 care-of address that the host says it has; ``None``: it says nothing of it.
+
+        RFC 5648 section 8.1: a Binding Identifier option stands for the IPv4 Care-of Address option.
+        """
+        for item in (*self.others, *self.identifiers):
+            if item.__class__ is options.IPv4CareOfAddress:
+                return bytes(item.address)
+            if item.__class__ is options.BindingIdentifier and len(item.care_of) == 4:
+                return bytes(item.care_of)
         return None
 
     @property

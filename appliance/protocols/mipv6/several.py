@@ -6,7 +6,8 @@ option is answered with. Making one changes nothing.
 
 from typing import NamedTuple
 
-from appliance.protocols.mipv6.binding import CareOf, HostBinding, primary
+from appliance.protocols.mipv6.binding import Away, CareOf, HostBinding, primary
+from appliance.protocols.mipv6.dsmip import away_of
 from appliance.protocols.mipv6.request import MCOA, HostRequest
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_O
@@ -102,10 +103,13 @@ def _register(
     at_home = bool(option.home)
     if not bid or (address and not is_unicast(address)):
         return codes.MCOA_MALFORMED
+    away: Away | None = None
     if len(address) == 4:
-        # An IPv4 care-of address is DSMIPv6's (RFC 5648 section 8).
-        return codes.MCOA_PROHIBITED
-    if at_home:
+        place = _in_ipv4(request, option, known.get(bid), settings)
+        if isinstance(place, int):
+            return place
+        address, away = place
+    elif at_home:
         # RFC 5648 section 5.6: we go on to intercept, so the host does no Neighbor Discovery for it.
         if not settings.mipv6_home_and_foreign:
             return codes.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED
@@ -113,8 +117,30 @@ def _register(
     elif not address:
         if bid not in known:
             return codes.MCOA_UNKNOWN_COA
-        address = known[bid].address
+        address, away = known[bid].address, known[bid].away
     if bid not in found and len(found) >= (settings.simul_bindings or CARE_OF_ADDRESSES):
         return codes.INSUFFICIENT_RESOURCES
-    found[bid] = CareOf(address, due, at_home)
+    found[bid] = CareOf(address, due, at_home, away)
     return codes.MCOA_RETURNHOME_WO_NDP if at_home else FINE
+
+
+def _in_ipv4(
+    request: HostRequest, option: BindingIdentifier, before: CareOf | None, settings: LmaSettings
+) -> tuple[bytes, Away] | int:
+    """RFC 5648 section 8.1: the place of a host in an IPv4 network, or the option's status.
+
+    A new one comes alone and inside UDP, from where it is: only so a NAT is found. Together with others it
+    may be refreshed, if there is none.
+    """
+    if not settings.mipv6_dual_stack or settings.ipv4_address is None:
+        return codes.MCOA_PROHIBITED
+    if option.home:
+        # RFC 5555 section 4.4.4: nobody is at home in IPv4.
+        return codes.MCOA_MALFORMED
+    here = away_of(request, settings)
+    if here is not None and request.outer is not None and len(request.identifiers) == 1:
+        return request.outer.address, here
+    known = None if before is None else before.away
+    if before is None or known is None or known.nat or before.address != option.care_of:
+        return codes.MCOA_BULK_REGISTRATION_PROHIBITED
+    return before.address, known

@@ -206,7 +206,7 @@ class LmaDriver:
         )
         for sock in self._signalling.sockets:
             sock.sort_by(self._core.sieve, self.feed)
-        self.serve_hosts(self._core.settings.mipv6)
+        self.serve_hosts(self._core.settings)
         self._serve_home_link(self._core.settings)
         self._signalling.start()
         self._meter.start()
@@ -216,10 +216,10 @@ class LmaDriver:
         """The open signalling sockets."""
         return [] if self._signalling is None else self._signalling.sockets
 
-    def serve_hosts(self, serves: bool) -> None:
+    def serve_hosts(self, settings: LmaSettings) -> None:
         """Open or close the sockets for hosts; raises ResourceError."""
         if self._hosts is not None:
-            self._hosts.apply(serves)
+            self._hosts.apply(settings)
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Give the core other settings."""

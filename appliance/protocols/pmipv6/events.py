@@ -115,6 +115,9 @@ class Install:
     """UDP only: a NAT stands between, so that ``port`` is known only when a packet has come."""
     keepalive: int = 0
     """UDP only: seconds after which a NAT is to be reminded of us; 0: there is none to remind."""
+    host_port: int = 0
+    """Of a host in an IPv4 network (RFC 5555): the UDP port that its updates come from. It speaks with port
+    4191 then, and from no other port; 0: it is none. Without ``udp`` its packets may come in both forms."""
     rate_up: int = 0
     """Bit rate from the mobile, bit/s; more is dropped. 0: as much as there is."""
     rate_down: int = 0

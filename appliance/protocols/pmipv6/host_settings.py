@@ -55,3 +55,10 @@ class HostSettings:
     """How long a prefix is delegated that nobody renews."""
     mipv6_associations: tuple[Association, ...] = ()
     """For hosts whose profile has none with the SPI."""
+    # ---- IPv4 (RFC 5555)
+    mipv6_dual_stack: bool = True
+    """IPv4 home addresses; and care-of addresses, if the service has an IPv4 address."""
+    mipv6_udp: str = "on-request"
+    """Data of hosts in IPv4 networks in UDP: ``nat-only``, ``on-request`` (F flag) as well, or ``always``."""
+    mipv6_nat_keepalive: int = number(110, 1, 86_400, "seconds")
+    """Refresh time told to hosts behind a NAT (NATKATIMEOUT of RFC 5555 section 6)."""

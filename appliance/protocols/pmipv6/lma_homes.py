@@ -5,7 +5,7 @@ outside of every pool; then it needs a route of its own, because only pools and 
 """
 
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.protocols.mobility.aaa import Grant
 from appliance.protocols.pmipv6 import lma_request as verdicts
@@ -19,6 +19,18 @@ from appliance.protocols.pmipv6.settings import Profile
 Prefixes = list[tuple[bytes, int]]
 #: Bits of an IPv4 address.
 WHOLE = 32
+
+
+class AddressWish(Protocol):
+    """Who wants an IPv4 home address, and which; ``None``: any."""
+
+    @property
+    def profile(self) -> Profile:
+        """The mobile's subscriber profile."""
+
+    @property
+    def address(self) -> bytes | None:
+        """Asked for."""
 
 
 class Homes:
@@ -77,7 +89,7 @@ class Homes:
             return False
         return (prefix, length) in profile.prefixes or self._pools.admit_prefix(prefix, length)
 
-    def choose_address(self, request: Request, grant: Grant | None) -> bytes | Verdict:
+    def choose_address(self, request: AddressWish, grant: Grant | None) -> bytes | Verdict:
         """The IPv4 address asked for if it is allowed and free, else one."""
         profile, wanted = request.profile, request.address
         granted = None if grant is None else grant.ipv4_address

@@ -21,7 +21,7 @@ from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_aaa import accounts, asks, subject_of
 from appliance.protocols.pmipv6.lma_forwarding import accepted_as, forwarding_of
 from appliance.protocols.pmipv6.lma_gateways import Gateways
-from appliance.protocols.pmipv6.lma_homes import WHOLE, Homes, Prefixes
+from appliance.protocols.pmipv6.lma_homes import WHOLE, AddressWish, Homes, Prefixes
 from appliance.protocols.pmipv6.lma_request import ZERO_16, Request, Verdict
 from appliance.protocols.pmipv6.lma_transport import agreed
 from appliance.protocols.pmipv6.pools import HomePools
@@ -225,7 +225,7 @@ class Sessions:
             if not request.prefix_options:
                 self._release_prefixes(entry)
             if request.ipv4 is None:
-                self._release_address(entry)
+                self.release_address(entry)
         entry.deleting = False
         if self._apply(request, entry) or changed:
             self._install(entry)
@@ -244,13 +244,12 @@ class Sessions:
         if (keeps_ipv6 or keeps_ipv4) and not entry.deleting:
             # Also when the family to be released is gone already: the first answer may have been lost.
             if keeps_ipv6 and entry.ipv4_address is not None:
-                self._release_address(entry)
+                self.release_address(entry)
                 self._install(entry)
             elif keeps_ipv4 and entry.prefix is not None:
                 self._release_prefixes(entry)
                 self._install(entry)
-            if self._accounts:
-                self._account(aaa.REFRESH, entry)
+            self.tell(aaa.REFRESH, entry)
             return False
         self.leave(entry, request.now)
         return True
@@ -272,7 +271,7 @@ class Sessions:
     def forget(self, entry: BindingCacheEntry) -> None:
         """Take a session out of the cache, and give its addresses back."""
         self._release_prefixes(entry)
-        self._release_address(entry)
+        self.release_address(entry)
         self.cache.remove(entry)
 
     @property
@@ -297,16 +296,14 @@ class Sessions:
         entry.deleting = True
         entry.due = now.mono + self._delay
         self.wheel.put(entry)
-        if self._accounts:
-            self._account(aaa.PAUSE, entry)
+        self.tell(aaa.PAUSE, entry)
         self.effects.append(Remove(entry.call_id))
 
     def release_ipv4(self, entry: BindingCacheEntry) -> None:
         """Take the IPv4 home address of a session away that goes on by its prefixes."""
-        self._release_address(entry)
+        self.release_address(entry)
         self.install(entry)
-        if self._accounts:
-            self._account(aaa.REFRESH, entry)
+        self.tell(aaa.REFRESH, entry)
 
     def tell(self, what: str, entry: BindingCacheEntry) -> None:
         """Tell the AAA client, if there is one, what happened to a session."""
@@ -449,7 +446,17 @@ class Sessions:
                     self._homes.leave(prefix, length, self.effects)
             self.cache.own_prefixes(entry, ())
 
-    def _release_address(self, entry: BindingCacheEntry) -> None:
+    def take_address(self, entry: BindingCacheEntry, wish: AddressWish) -> Verdict | None:
+        """Give a session the IPv4 home address that is asked for, in place of the one that it has."""
+        picked = self._homes.choose_address(wish, entry.grant)
+        if isinstance(picked, Verdict):
+            return picked
+        self.release_address(entry)
+        self.cache.own_address(entry, picked)
+        return None
+
+    def release_address(self, entry: BindingCacheEntry) -> None:
+        """Take the IPv4 home address of a session away, if it has one; forwarding is not told."""
         if entry.ipv4_address is not None:
             self.pools.give_back_address(entry.ipv4_address)
             if entry.grant is not None:

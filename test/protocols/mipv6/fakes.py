@@ -7,13 +7,14 @@ from typing import Any
 
 from appliance.counters import LMA
 from appliance.protocols.mipv6.anchor import make_anchor
-from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
+from appliance.protocols.mipv6.events import OptionsReceived, SendRouted, SendTunnelled, TunnelledReceived
 from appliance.protocols.mobility.codec import decode, encode, seal, to_ntp, verify
 from appliance.protocols.mobility.messages import BU_A, BU_H, BindingAcknowledgement, BindingUpdate
 from appliance.protocols.mobility.options import (
     AlternateCareOfAddress,
     Authentication,
     BindingIdentifier,
+    IPv4CareOfAddress,
     MessageIdentification,
     MobileNodeIdentifier,
 )
@@ -21,7 +22,7 @@ from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.events import Send
 from appliance.protocols.pmipv6.host_settings import Association
 from appliance.protocols.pmipv6.settings import PrefixPool, Profile
-from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, POOL, World, packed
+from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, LMA_IPV4, POOL, World, packed
 
 HOSTS = PrefixPool(
     name="HOSTS", prefix=packed("2001:db8:100::"), prefix_length=64, delegated_length=128, static=True
@@ -29,6 +30,8 @@ HOSTS = PrefixPool(
 ALICE, BOB = b"alice@example.org", b"bob@example.org"
 KEY, AAA_KEY = bytes(range(16)), b"0123456789abcdef"
 SPI = 0x100
+#: Where the hosts behind a NAT are seen.
+NAT = "192.0.2.200"
 HOME, HOME2 = packed("2001:db8:100::5"), packed("2001:db8:100::6")
 CARE1, CARE2, CARE3 = (packed(f"2001:db8:c::{number}") for number in (99, 98, 97))
 PROFILE = Profile(name=ALICE.decode(), mn_id=ALICE, associations=(Association(spi=SPI, key=KEY),))
@@ -114,6 +117,32 @@ class HostWorld(World):
         self.effects = self.lma.take()
         return self.reply()
 
+    def inside(
+        self, own: str | None = "10.0.0.7", outer: str = NAT, port: int = 40001, **what: Any
+    ) -> BindingAcknowledgement | None:
+        """Send a host's update inside UDP a little later; returns the answer or ``None``.
+
+        ``own``: what it says in its IPv4 Care-of Address option (None: without), ``outer`` and ``port``:
+        where the packet comes from, ``by_option``: with a Home Address option; others as of :meth:`update`.
+        """
+        home, extra = what.get("home", HOME), list(what.pop("extra", []))
+        by_option = what.pop("by_option", False)
+        source = what.pop("source", CARE1 if by_option else home)
+        covered = source if own is None else bytes(10) + b"\xff\xff" + packed(own)
+        if own is not None and not what.pop("silent", False):
+            extra.append(IPv4CareOfAddress(packed(own)))
+        mh = self.update(**{"care_of": covered, "extra": extra, **what})
+        self.mono += what.get("later", 0.01)
+        packet = MobilityPacket(source, LMA_ADDRESS, mh, home_source=home if by_option else None)
+        return self.tunnelled(build_ipv6(packet), outer, port)
+
+    def tunnelled(self, packet: bytes, outer: str = NAT, port: int = 40001) -> BindingAcknowledgement | None:
+        """Bring in an IPv6 packet inside UDP."""
+        self._before = self.counters.snapshot()
+        self.lma.receive(TunnelledReceived(packet, packed(outer), port, LMA_IPV4), self.now)
+        self.effects = self.lma.take()
+        return self.reply()
+
     def plain(self, mh: bytes, source: bytes) -> BindingAcknowledgement | None:
         """Bring in an update without a Home Address option."""
         self._before = self.counters.snapshot()
@@ -122,7 +151,8 @@ class HostWorld(World):
 
     def reply(self) -> BindingAcknowledgement | None:
         """The one acknowledgement among the last effects; its checksum holds for the home address."""
-        sent = [each for each in self.effects if isinstance(each, Send | SendRouted) and each.data[2] == 6]
+        kinds = Send | SendRouted | SendTunnelled
+        sent = [each for each in self.effects if isinstance(each, kinds) and each.data[2] == 6]
         if not sent:
             return None
         (one,) = sent

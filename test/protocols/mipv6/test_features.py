@@ -136,6 +136,8 @@ class FeatureTests(SynchronousTestCase):
     def test_time(self) -> None:
         """It is called when it wants to be."""
         world, feature = self.world, self.feature
+        # Others may have something to do at the start.
+        world.lma.tick(world.now)
         feature.due = world.mono + 3
         feature.schedule(feature.due)
         self.assertEqual(world.lma.deadline, feature.due)

@@ -45,7 +45,7 @@ class SeveralTests(HostCase):
         self.assertEqual((answer.status, self.bids(self.world)), (0, [(1, 0, b""), (2, 0, b"")]))
         answer = self.world.host(bids=[bid(1, CARE1), bid(9), bid(0, CARE3), bid(4, packed("192.0.2.1"))])
         self.assertEqual(answer.status, 4)
-        self.assertEqual(self.bids(self.world), [(1, 0, b""), (9, 167, b""), (0, 164, b""), (4, 166, b"")])
+        self.assertEqual(self.bids(self.world), [(1, 0, b""), (9, 167, b""), (0, 164, b""), (4, 168, b"")])
         answer = self.world.host(bids=[bid(3, CARE3), bid(5, packed("2001:db8:c::5"))])
         self.assertEqual((answer.status, self.bids(self.world)[1]), (4, (5, 130, b"")))
 
