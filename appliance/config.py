@@ -15,6 +15,7 @@ from appliance.config_diameter import diameter_faults, make_endpoint, make_group
 from appliance.config_hosts import (
     associations,
     home_addresses,
+    home_agents,
     host_faults,
     network_prefixes,
     served_pools,
@@ -309,6 +310,7 @@ def _anchor(settings: LmaSettings, section: Section, context: Context) -> None:
     _assign(settings, section)
     settings.mipv6_pools = served_pools(section)
     settings.mipv6_associations = associations(section)
+    settings.mipv6_agents = home_agents(section)
     settings.prefix_pools = context.prefix_pools
     settings.delegation_pools = context.delegation_pools
     settings.address_pools = context.address_pools

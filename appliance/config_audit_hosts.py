@@ -25,10 +25,17 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     wants_aaa = settings.mipv6_authentication in ("mn-aaa-initial", "mn-aaa-always")
     asks_aaa = settings.aaa is not None and bool(settings.aaa.authentication.endpoint)
     keyed = settings.mipv6_associations or any(each.associations for each in settings.profiles)
+    keyless = settings.mipv6_require_ipsec or settings.mipv6_authentication == "optional"
     if wants_aaa and not asks_aaa:
         yield Finding(section, WARNING, f"{name} wants MN-AAA options of hosts, and has no AAA group to ask")
-    elif not keyed and not asks_aaa and settings.mipv6_authentication != "optional":
+    elif not (keyed or asks_aaa or keyless):
         yield Finding(section, ERROR, f"{name} serves hosts, but knows no mn-ha-spi and no AAA group to ask")
+    if settings.mipv6_advertise and not settings.mipv6_home_link:
+        text = f"{name} has router-advertisement, but no home-link to send any on"
+        yield Finding(section, WARNING, text)
+    if settings.mipv6_assign and settings.mipv6_require_ipsec:
+        text = f"{name}: home-address-assignment is of no use, since hosts with IPsec have a home address"
+        yield Finding(section, WARNING, text)
     keys = list(settings.mipv6_associations)
     keys += [one for each in settings.profiles for one in each.associations]
     odd = sum(len(one.key) != KEY_OCTETS for one in keys)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from appliance.config_checks import Fault, Outline
 from appliance.config_diameter import half_hexadecimal, secret_octets
 from appliance.config_tree import Section, factory_value
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.host_settings import Association
 from appliance.protocols.pmipv6.settings import PrefixPool
 
@@ -34,6 +35,14 @@ def network_prefixes(section: Section) -> tuple[tuple[bytes, int], ...]:
 def served_pools(section: Section) -> tuple[str, ...]:
     """Names of the pools that a service has home addresses of."""
     return tuple(entry.args["pool"] for entry in section.entries("mipv6 home-address-pool"))
+
+
+def home_agents(section: Section) -> tuple[AgentEntry, ...]:
+    """The other home agents that a service tells hosts of."""
+    return tuple(
+        AgentEntry(address=entry.args["address"], preference=entry.args.get("preference", 0))
+        for entry in section.entries("mipv6 home-agent")
+    )
 
 
 def host_faults(contexts: list[Outline]) -> Iterator[Fault]:

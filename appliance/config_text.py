@@ -8,6 +8,7 @@ from appliance.cli import match
 from appliance.cli.commands import (
     configuration,
     configuration_aaa,
+    configuration_agents,
     configuration_congestion,
     configuration_dhcp,
     configuration_diameter,
@@ -36,6 +37,7 @@ COMMAND_MODULES = (
     configuration_revocation,
     configuration_health,
     configuration_hosts,
+    configuration_agents,
     configuration_home_link,
     configuration_dual_stack,
     configuration_nemo,

@@ -5,6 +5,7 @@ ours, for what the published rows have no place for. Status codes: RFC 5213 sect
 8.9, RFC 6275 section 6.1.8, RFC 4285, RFC 5844, RFC 5845, RFC 5846 sections 5.1 and 5.2.
 """
 
+from appliance.counters_discovery import HOST_MESSAGES
 from appliance.counters_health import LMA_NOTIFICATIONS, PATHS, unpublished
 from appliance.counters_table import Row, Table, event, extra, group, total, tunnel_rows
 
@@ -381,6 +382,7 @@ LMA = Table(
             extra("Binding Error Sent", "A Binding Error was sent in answer."),
             extra("Parameter Problem Sent", "An ICMPv6 Parameter Problem was sent in answer."),
         ),
+        *HOST_MESSAGES,
         *group(
             "Runtime LMA Assignment",
             extra("Assigned", "A new mobile node was assigned to another anchor (RFC 6463)."),

@@ -3,6 +3,7 @@
 The labels of a home agent and their order up to ``Newcall Policy`` are those of StarOS; the rest is ours.
 """
 
+from appliance.facts_agents import agent_facts
 from appliance.facts_quality import congestion
 from appliance.facts_words import (
     Facts,
@@ -46,6 +47,7 @@ def _served(settings: HostSettings) -> Facts:
         ("Prefix Delegation by DHCPv6", switch(settings.mipv6_prefix_delegation)),
         ("Delegation Lifetime", f"{settings.mipv6_delegation_lifetime} seconds"),
         *_dual_stack(settings),
+        *agent_facts(settings),
     ]
 
 

@@ -12,6 +12,7 @@ from appliance.config_plan import device_name, home_networks
 from appliance.counters import CounterSet
 from appliance.errors import ResourceError
 from appliance.host import resident_memory
+from appliance.host_orders import HostOrders
 from appliance.ports import PoolView, SessionFilter, SessionView
 from appliance.ports_load import CongestionView
 from appliance.protocols.mipv6.anchor import make_anchor
@@ -50,7 +51,7 @@ def _no_access_side(_interface: str, _octets: bytes) -> None:
     """An anchor has no access links; its engine never calls this."""
 
 
-class LmaService(Service):
+class LmaService(HostOrders, Service):
     """A local mobility anchor."""
 
     kind = "lma"

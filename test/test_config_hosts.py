@@ -76,6 +76,9 @@ class HostLineTests(SynchronousTestCase):
         self.assertEqual(self.found(f"{lines}\nmipv6 authentication mn-aaa-always"), ["no AAA group"])
         self.assertEqual(self.found(f"{lines}\nmn-ha-spi spi-number 300 secret short-key"), ["16 octets"])
         self.assertEqual(self.found(f"{lines}\nmn-ha-spi spi-number 300 secret 0x{KEY.hex()}"), [])
+        self.assertEqual(self.found(f"{lines}\nmipv6 require ipsec"), [])
+        more = "mipv6 require ipsec\nmipv6 home-address-assignment\nmipv6 router-advertisement"
+        self.assertEqual(self.found(f"{lines}\n{more}"), ["no home-link", "home-address-assignment"])
         self.assertEqual(self.found(""), ["no mag-peer"])
         lines += "\nmipv6 authentication optional"
         self.assertEqual(self.found(f"{lines}\nmipv6 dhcpv6-prefix-delegation"), ["without mobile-routers"])
@@ -87,6 +90,7 @@ class HostLineTests(SynchronousTestCase):
         """Words of the findings about a service."""
         texts = [each.text for each in audit(self.read(service=service)) if each.section == "LMA-service"]
         words = ("home-address-pool", "no mn-ha-spi", "no AAA group", "16 octets", "no mag-peer")
+        words += ("no home-link", "home-address-assignment")
         words += ("without mobile-routers", "prefix to delegate")
         return [next(word for word in words if word in text) for text in texts]
 

@@ -11,6 +11,7 @@ from appliance.facts_hosts import home_agent_facts
 from appliance.facts_words import amount
 from appliance.protocols.diameter.settings import GroupSettings, ServerGroup
 from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.host_settings import Association, HostSettings
 from appliance.protocols.pmipv6.option_settings import (
@@ -57,6 +58,8 @@ OTHER: dict[str, Any] = {
     "mipv6_udp": "always",
     "mipv6_flow_policy": "round-robin",
     "mipv6_associations": (Association(spi=256, key=bytes(16)),),
+    "mipv6_prefix_discovery": "off",
+    "mipv6_agents": (AgentEntry(address=ADDRESS),),
     "unknown_subscriber": "reject",
     "gre": "required",
     "newcall_policy": "reject",
@@ -226,7 +229,7 @@ class HomeAgentFactsTest(SynchronousTestCase):
         base = HomeAgentSettings(name="ha1", context="home", address=ADDRESS, reg_lifetime=600)
         known = {attribute.name for attribute in fields(HomeAgentSettings)}
         names = self.names()
-        names |= {"mipv6_pools", "mipv6_associations"}
+        names |= {"mipv6_pools", "mipv6_associations", "mipv6_agents"}
         self.assertGreater(len(names & known), 20)
         for name in sorted(names & known):
             changed = evolve(base, **{name: other(name, getattr(base, name))})
@@ -235,7 +238,11 @@ class HomeAgentFactsTest(SynchronousTestCase):
     def test_every_host_setting_has_a_line(self) -> None:
         """What is set for hosts in an anchor can be set in a home agent."""
         names = self.names()
-        of_lines = {"mipv6_pools": "mipv6 home-address-pool", "mipv6_associations": "mn-ha-spi"}
+        of_lines = {
+            "mipv6_pools": "mipv6 home-address-pool",
+            "mipv6_associations": "mn-ha-spi",
+            "mipv6_agents": "mipv6 home-agent",
+        }
         for attribute in fields(HostSettings):
             if attribute.name != "mipv6":
                 self.assertIn(of_lines.get(attribute.name, attribute.name), names)

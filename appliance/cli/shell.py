@@ -17,6 +17,7 @@ from appliance.cli import match, output, pipes
 from appliance.cli.commands import (
     aaa,
     accounting,
+    agents,
     base,
     capture,
     configuration,
@@ -44,7 +45,7 @@ from appliance.ports import Operator, SystemPort
 #: Importing these modules registers the Exec commands.
 COMMAND_MODULES = (
     base, session, files, lma, mipv6ha, newcall, mag, diameter, aaa, accounting, monitor, capture, views,
-    congestion,
+    congestion, agents,
 )  # fmt: skip
 
 #: Lines that are pulled out of a handler before others have a turn.

@@ -87,6 +87,9 @@ def _plain(request: HostRequest, status: int, number: int, lifetime: int) -> byt
 def _addressed(mh: bytes, request: HostRequest) -> Send | SendRouted | SendTunnelled:
     """The message on its way, with its checksum."""
     source, destination, home = request.destination, request.source, request.home
+    if not request.by_option and request.protected:
+        # Without a routing header, by the socket that IPsec is required of.
+        return SendRouted(seal(mh, source, destination), source, destination, destination)
     outer = request.outer
     if outer is not None:
         # RFC 5555 section 4.5: the home address is the destination, without a routing header.

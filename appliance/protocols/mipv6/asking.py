@@ -35,7 +35,7 @@ def subject(request: HostRequest, call_id: int) -> Subject:
         mn_id=request.mn_id,
         local=request.destination,
         care_of=request.care_of,
-        home_address=request.home,
+        home_address=request.signed,
         ipv4_address=address if address and any(address) else None,
         service=b"" if request.service is None else request.service.identifier,
         created=request.now.wall if entry is None else entry.created,

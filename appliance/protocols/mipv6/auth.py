@@ -57,7 +57,7 @@ class Authenticator:
             return self._by_key(request, host, first, now)
         if mn_aaa is not None:
             return ASK if self._asks else NO_ANSWER
-        return None if self._trusted(request) else verdicts.NO_OPTION
+        return None if self._trusted(request) or _covered(request) else verdicts.NO_OPTION
 
     def _by_key(
         self, request: HostRequest, host: HostBinding | None, first: bool, now: Now
@@ -72,6 +72,10 @@ class Authenticator:
             return None
         always = self._mode == "mn-aaa-always" or host is None or host.asked_again
         return ASK if first or always else None
+
+    def key_of(self, profile: Profile | None, host: HostBinding, now: Now) -> bytes:
+        """The MN-HA key that a host uses; empty: none."""
+        return b"" if host.spi is None else self._key(profile, host, host.spi, now)
 
     def _key(self, profile: Profile | None, host: HostBinding | None, spi: int, now: Now) -> bytes:
         """RFC 4285 section 5.1: the key of a security association; empty: there is none."""
@@ -96,10 +100,19 @@ class Authenticator:
         )
 
 
+def _covered(request: HostRequest) -> bool:
+    """RFC 6275 section 5.1: an association speaks for a home address; for a name only if that is its own."""
+    profile = request.profile
+    named = request.mn is not None
+    return request.protected and (
+        not named or (profile is not None and request.home in profile.home_addresses)
+    )
+
+
 def right(request: HostRequest, key: bytes) -> bool:
     """Whether the authenticator of the MN-HA option is right."""
     data = rfc4285.covered(request.mh, request.mn_ha_at)
-    wanted = rfc4285.mn_ha_authenticator(key, request.covered, request.home, data)
+    wanted = rfc4285.mn_ha_authenticator(key, request.covered, request.signed, data)
     return rfc4285.same(wanted, request.mn_ha.authenticator)
 
 
@@ -110,7 +123,7 @@ def proof(request: HostRequest) -> MobileProof:
     return MobileProof(
         spi=request.mn_aaa.spi,
         authenticator=request.mn_aaa.authenticator,
-        mac_mobility_data=rfc4285.mac_mobility_data(request.covered, request.home, data),
+        mac_mobility_data=rfc4285.mac_mobility_data(request.covered, request.signed, data),
         timestamp=b"" if mesg_id is None else mesg_id.timestamp.to_bytes(8, "big"),
         mn_ha_spi=None if request.mn_ha is None or request.key else request.mn_ha.spi,
     )

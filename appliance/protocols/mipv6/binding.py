@@ -49,7 +49,10 @@ class CareOf(NamedTuple):
 class HostBinding:
     """The host's part of an entry; kept in ``entry.extras.host``."""
 
-    __slots__ = ("asked_again", "away", "key", "key_ends", "mesg_id", "router", "several", "spi", "spread")
+    __slots__ = (
+        "advertise_at", "asked_again", "away", "key", "key_ends", "mesg_id", "router", "several", "spi",
+        "spread",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         #: SPI of the MN-HA key in use; ``None``: the host is not authenticated by one.
@@ -69,6 +72,8 @@ class HostBinding:
         self.away: Away | None = None
         #: AAA wants to be asked again, at the next update.
         self.asked_again = False
+        #: Mobile prefix discovery: when the next prefix advertisement is due (monotonic seconds); 0: never.
+        self.advertise_at = 0.0
 
     def others(self, first: bytes) -> tuple[bytes, ...]:
         """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""

@@ -6,10 +6,13 @@ ends the processing, or ``None``.
 
 from collections.abc import Callable
 
+from appliance.protocols.mipv6 import discovery_messages
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
 from appliance.protocols.mobility.messages import BU_H, BU_R
+from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCache
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import Verdict
@@ -51,12 +54,33 @@ class HostPolicy:
         return any(number >> shift == prefix for shift, prefix in self.served)
 
 
+    def reserved(self, address: bytes) -> bool:
+        """Whether an address of the home link is no host's (RFC 2526, RFC 4291 section 2.6.1)."""
+        number = int.from_bytes(address, "big")
+        return any(
+            number >> shift == prefix and discovery_messages.reserved(address, 128 - shift)
+            for shift, prefix in self.served
+        )
+
+
 def routable(address: bytes) -> bool:
     """Whether an IPv6 address is a unicast routable one (RFC 6275 section 3.1)."""
     # Global unicast addresses are 2000::/3.
     if address[0] & 0xE0 == 0x20:
         return True
     return is_unicast(address) and not (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
+
+
+def unreadable(policy: HostPolicy, request: HostRequest, faults: tuple[Fault, ...]) -> Verdict | None:
+    """Why an update is not even looked at."""
+    if policy.settings.shutdown:
+        return verdicts.NOT_READY
+    for fault in faults:
+        if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
+            return verdicts.DROP_MALFORMED
+        # RFC 5648 section 6.2 answers this with a status of its own.
+        request.malformed = True
+    return None
 
 
 def _addresses(policy: HostPolicy, request: HostRequest) -> Verdict | None:
@@ -76,6 +100,9 @@ def _shape(policy: HostPolicy, request: HostRequest) -> Verdict | None:
         away = request.by_option or request.outer is not None
         if not (away or request.leaves or any(each.home for each in request.identifiers)):
             return verdicts.DROP_OTHER
+    if request.protected and request.lifetime and not request.alternate:
+        # RFC 6275 section 11.7.1: ESP does not cover the source of the packet.
+        return verdicts.DROP_OTHER
     return None if request.in_order() else verdicts.DROP_MALFORMED
 
 
@@ -110,8 +137,10 @@ def _home_registration(policy: HostPolicy, request: HostRequest) -> Verdict | No
 
 
 def _home_subnet(policy: HostPolicy, request: HostRequest) -> Verdict | None:
-    """RFC 6275 section 10.3.1."""
-    return None if policy.at_home(request.home) else verdicts.NOT_HOME
+    """RFC 6275 section 10.3.1; anycast addresses of the home link are nobody's."""
+    if not policy.at_home(request.home):
+        return verdicts.NOT_HOME
+    return verdicts.NOT_HIS_ADDRESS if request.entry is None and policy.reserved(request.home) else None
 
 
 def _subscriber(policy: HostPolicy, request: HostRequest) -> Verdict | None:
@@ -137,9 +166,11 @@ def _home_address(policy: HostPolicy, request: HostRequest) -> Verdict | None:
             return verdicts.NOT_HIS_ADDRESS
     elif request.home in policy.owners:
         return verdicts.NOT_HIS_ADDRESS
-    if grant is not None and grant.home_address not in (b"", request.home):
-        return verdicts.NOT_HIS_ADDRESS
-    return None
+    granted = b"" if grant is None else grant.home_address
+    # RFC 5778 section 6.5: without an interface identifier it is the prefix of the home address.
+    if granted in (b"", request.home) or (granted[8:] == bytes(8) and granted[:8] == request.home[:8]):
+        return None
+    return verdicts.NOT_HIS_ADDRESS
 
 
 def _care_of(policy: HostPolicy, request: HostRequest) -> Verdict | None:

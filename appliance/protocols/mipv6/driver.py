@@ -17,12 +17,15 @@ from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6 import quiet
 from appliance.protocols.mipv6.addresses import AddressTester
 from appliance.protocols.mipv6.datagrams import DatagramPort
+from appliance.protocols.mipv6.discovery_driver import DiscoveryPort
 from appliance.protocols.mipv6.events import (
     ListenDatagrams,
     OptionsReceived,
+    ProtectedReceived,
     SendAtHome,
     SendDatagram,
     SendHomeFrame,
+    SendOnLink,
     SendRouted,
     SendTunnelled,
     StopTest,
@@ -31,6 +34,7 @@ from appliance.protocols.mipv6.events import (
 )
 from appliance.protocols.mipv6.home_link_driver import HomePort
 from appliance.protocols.mipv6.incoming import carried
+from appliance.protocols.mipv6.ipsec import ProtectedPort
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.mobility.messages import BindingAcknowledgement
@@ -66,8 +70,8 @@ class HostSide:
         engine: Engine | None = None,
         ipv4_address: bytes | None = None,
     ) -> None:
-        """``device``: where tunnels end. ``engine`` with an IPv4 address of the service: hosts may be in IPv4
-        networks (RFC 5555)."""
+        """``device``: where tunnels end, and where anycast addresses are while the home link is virtual.
+        ``engine`` with an IPv4 address of the service: hosts may be in IPv4 networks (RFC 5555)."""
         self._reactor = reactor
         self._address = address
         self._engine = engine
@@ -82,6 +86,8 @@ class HostSide:
         self._tester: AddressTester | None = None
         self._home: HomePort | None = None
         self._silenced = False
+        self._protected: ProtectedPort | None = None
+        self._discovery = DiscoveryPort(reactor, device, tell)
         self._datagrams = DatagramPort(reactor, address, device, tell)
 
     def attach(self, feed: Callable[[Any], None], lost: Callable[[], object]) -> Perform:
@@ -94,6 +100,7 @@ class HostSide:
             SendTunnelled: self._send_inside,
             TestAddress: tester.begin,
             StopTest: tester.end,
+            SendOnLink: self._discovery.send,
             ListenDatagrams: self._listen,
             SendDatagram: self._datagrams.send,
             SendHomeFrame: home.send,
@@ -122,9 +129,19 @@ class HostSide:
         self._open(serves)
         try:
             self._open_port(serves and settings.mipv6_dual_stack)
+            if self._address:
+                self._protect(settings.mipv6 and settings.mipv6_require_ipsec)
+                self._discovery.apply(settings, lambda event: self._feed(event))
         except Exception:
             self.stop()
             raise
+
+    def _protect(self, required: bool) -> None:
+        if required and self._protected is None:
+            self._protected = ProtectedPort(self._reactor, self._address, self._covered)
+        elif not required and self._protected is not None:
+            self._protected.stop()
+            self._protected = None
 
     def _open_port(self, serves: bool) -> None:
         serves = serves and self._engine is not None and self._ipv4_address is not None
@@ -169,6 +186,12 @@ class HostSide:
             self._show(event)
         self._feed(event)
 
+    def _covered(self, event: ProtectedReceived) -> None:
+        if self._probe is not None and event.protocol == MOBILITY_HEADER:
+            packet = PacketReceived(event.data, event.source, event.destination)
+            self._probe.received(lambda _event: None)(packet)
+        self._feed(event)
+
     def _show(self, event: OptionsReceived) -> None:
         """Tell the tap of a mobility message, under the address that its checksum is over."""
         with contextlib.suppress(DecodeError):
@@ -202,9 +225,10 @@ class HostSide:
             self._probe.sent(Send(effect.data, effect.source, effect.destination))
 
     def _send(self, effect: SendRouted) -> None:
-        if self._sender is None or not self._sender.send(effect):
+        sender = self._protected or self._sender
+        if sender is None or not sender.send(effect):
             self._lost()
-        elif self._probe is not None and self._probe.listening:
+        elif self._probe is not None and self._probe.listening and effect.protocol == MOBILITY_HEADER:
             self._probe.sent(Send(effect.data, effect.source, effect.home))
 
     def _send_at_home(self, effect: SendAtHome) -> None:
@@ -219,6 +243,10 @@ class HostSide:
 
     def stop(self) -> None:
         """Close everything; the kernel answers again."""
+        self._discovery.stop()
+        if self._protected is not None:
+            self._protected.stop()
+            self._protected = None
         self._datagrams.stop()
         if self._tester is not None:
             self._tester.stop()

@@ -34,6 +34,19 @@ class OptionsReceived(HostEvent):
 
 
 @define(slots=True)
+class ProtectedReceived(HostEvent):
+    """A message that a security association of the kernel has covered, without the headers before it."""
+
+    data: bytes
+    source: bytes
+    """What upper layers see: the home address, where there was a Home Address option."""
+    destination: bytes
+    care_of: bytes = b""
+    """Source of the packet; empty: there was no Home Address option."""
+    protocol: int = 135
+
+
+@define(slots=True)
 class TunnelledReceived(HostEvent):
     """An IPv6 packet to our address with a Mobility Header, as it came inside UDP (RFC 5555 section 4.1)."""
 
@@ -75,6 +88,8 @@ class SendRouted:
     home: bytes
     port: int = 0
     """As in ``Send``: never UDP."""
+    protocol: int = 135
+    """What ``data`` is: a mobility message, or ICMPv6 (58)."""
 
 
 @define(slots=True)
@@ -132,6 +147,45 @@ class AddressTested(HostEvent):
     token: int
     why: str
     """For the log."""
+
+
+@define(slots=True)
+class IcmpReceived(HostEvent):
+    """An ICMPv6 message for home agents (RFC 6275 section 6.5), or of Neighbor Discovery on the home link."""
+
+    data: bytes
+    """From the type octet on; the kernel has verified the checksum."""
+    source: bytes
+    destination: bytes
+    hop_limit: int
+
+
+@define(slots=True)
+class SendOnLink:
+    """Send an ICMPv6 message on the home link from our link-local address; the kernel makes its checksum."""
+
+    data: bytes
+    destination: bytes
+
+
+@define(slots=True)
+class SwitchHosts(HostEvent):
+    """An operator sends hosts to other home agents (RFC 5142); empty filter fields match every host."""
+
+    mn_id: bytes = b""
+    address: bytes = b""
+    agents: tuple[bytes, ...] = ()
+    """In the order of the message; empty: those of the Home Agents List."""
+    grace: int = 0
+    """Seconds until the bindings will be deleted (Binding Refresh Advice); 0: not said."""
+
+
+@define(slots=True)
+class AskRefresh(HostEvent):
+    """An operator has hosts refresh their bindings now; an empty filter matches every host."""
+
+    mn_id: bytes = b""
+    address: bytes = b""
 
 
 @define(slots=True)

@@ -10,55 +10,44 @@
 Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 """
 
-from ipaddress import ip_address
+from collections.abc import Callable
+from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
-from appliance.protocols.mipv6.answers import acknowledgement, to_link
-from appliance.protocols.mipv6.asking import Asking, proved, question, subject
+from appliance.protocols.mipv6.asking import Asking, proved, question
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
 from appliance.protocols.mipv6.binding import host_of
+from appliance.protocols.mipv6.bootstrapping import Assigner
 from appliance.protocols.mipv6.events import (
     AddressTested,
     HostEvent,
     OptionsReceived,
-    SendRouted,
-    SendTunnelled,
+    ProtectedReceived,
     StopTest,
     TestAddress,
     TunnelledReceived,
 )
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.intake import HostIntake
+from appliance.protocols.mipv6.outcomes import Outcomes
 from appliance.protocols.mipv6.registrations import Registrations
 from appliance.protocols.mipv6.request import HostRequest, Outer
-from appliance.protocols.mipv6.several import Plan, plan
+from appliance.protocols.mipv6.several import plan
 from appliance.protocols.mipv6.views import details
 from appliance.protocols.mipv6.waiting import Waiting, WaitingRoom
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility.aaa import Abandon, Account, Authorized
-from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
+from appliance.protocols.mobility.aaa import Abandon, Authorized
+from appliance.protocols.mobility.codec import Fault
 from appliance.protocols.mobility.messages import BU_L, BindingUpdate
-from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.bce import BindingCacheEntry, Found
-from appliance.protocols.pmipv6.events import PacketReceived, Send
+from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.features import Feature
 from appliance.protocols.pmipv6.lma_aaa import GRACE, NO_ANSWER
 from appliance.protocols.pmipv6.lma_counts import (
-    ACK_DENIED,
-    ACK_DEREGISTERED,
-    ACK_INITIAL,
-    ACK_REGISTERED,
-    DEREGISTRATION,
-    HANDOFF,
-    INITIAL,
-    NOTICES,
-    OTHER_ENDED,
     PENDING,
     QUEUE_FULL,
-    REFRESH,
-    Kind,
 )
 from appliance.protocols.pmipv6.lma_request import Request, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -71,12 +60,10 @@ from appliance.protocols.timers import Now
 TEST_SECONDS = 1.0
 #: Waiting updates that go on in one tick; the rest comes in the next one.
 PER_TICK = 500
-#: Refused like this an update may be discarded instead: there is no key that an answer could be protected by.
-_UNPROTECTED = (verdicts.NO_OPTION, verdicts.UNKNOWN_AAA_SPI, verdicts.UNKNOWN_HA_SPI)
 _LINK_LOCAL = bytes.fromhex("fe80000000000000")
 
 
-class Hosts(Feature):
+class Hosts(Outcomes, Feature):
     """The hosts of one service; its effects go to those of ``sessions``."""
 
     def __init__(
@@ -86,6 +73,7 @@ class Hosts(Feature):
         reports: Reports,
         sessions: Sessions,
         updates: Updates,
+        random_bits: Callable[[int], int],
     ) -> None:
         self._counters = counters
         self._values = counters.values
@@ -99,6 +87,11 @@ class Hosts(Feature):
         self.features = HostFeatures()
         self._registrations = Registrations(settings, sessions, self.features)
         self._intake = HostIntake(counters, reports, sessions, self.features)
+        self._assigner = Assigner(counters, sessions, random_bits)
+        self.features.add(self._assigner)
+        self.features.events[ProtectedReceived] = self._protected
+        #: Some of them (``mipv6.anchor.Parts``), which others ask.
+        self.parts: Any = None
         self._prepare(settings)
 
     def _prepare(self, settings: LmaSettings) -> None:
@@ -165,9 +158,18 @@ class Hosts(Feature):
         self._values[PENDING] -= len(self._room)
         self._values[verdicts.DROPPED] += len(self._room)
 
+    def key_of(self, entry: BindingCacheEntry, now: Now) -> tuple[int, bytes]:
+        """SPI and MN-HA key of a host; an empty key: it has none."""
+        host = host_of(entry)
+        if host is None or host.spi is None:
+            return 0, b""
+        profile = self._policy.profile(entry.mn_id, entry.prefix or b"")
+        return host.spi, self._authenticator.key_of(profile, host, now)
+
     def close(self) -> None:
         """Let go of the features, which refer back to here."""
         self.features.close()
+        self.parts = None
 
     # ---- events
 
@@ -187,7 +189,11 @@ class Hosts(Feature):
             self._values[PENDING] -= 1
             self._sessions.effects.append(StopTest(event.token))
             self._reports.notice("duplicate", f"home address {event.why}", now, self._sessions.effects)
+            self._assigner.avoid(waiting.request.home)
             self._refuse(waiting.request, verdicts.DUPLICATE, now)
+
+    def _protected(self, event: ProtectedReceived, now: Now) -> None:
+        self._intake.protected(event, now, self.update)
 
     def reauthorize(self, entry: BindingCacheEntry) -> None:
         """RFC 5778 section 4.2: only another update of the host can authenticate it again."""
@@ -207,20 +213,17 @@ class Hosts(Feature):
         """Decide about a Binding Update with the P flag clear; ``home``: from the Home Address option,
         ``outer``: the headers round the packet, if it came inside UDP."""
         request = HostRequest(event, message, home, now, outer)
-        if self._settings.shutdown:
-            self._discard(request, verdicts.NOT_READY)
+        if self._settings.mipv6_require_ipsec and not request.protected:
+            self._unprotected(request, now)
             return
-        for fault in faults:
-            if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
-                self._discard(request, verdicts.DROP_MALFORMED)
-                return
-            # RFC 5648 section 6.2 answers this with a status of its own.
-            request.malformed = True
-        for check in checks.BEFORE:
-            verdict = check(self._policy, request)
-            if verdict is not None:
-                self._discard(request, verdict)
-                return
+        verdict = checks.unreadable(self._policy, request, faults)
+        if verdict is None and request.assigned:
+            verdict = self._assigner.propose(request, self._policy)
+        for check in checks.BEFORE if verdict is None else ():
+            verdict = verdict or check(self._policy, request)
+        if verdict is not None:
+            self._refuse(request, verdict, now)
+            return
         verdict = self.features.before(request, now)
         if verdict is not None:
             self._discard(request, verdict)
@@ -240,37 +243,14 @@ class Hosts(Feature):
         else:
             self._authentic(request, now)
 
-    def _congested(self, request: HostRequest, now: Now) -> None:
-        """Give up the update of a new host, as the operator wants it in a congestion; AAA is not asked.
-
-        No other home agent can be named in the answer: ``redirect`` is as ``reject``.
-        """
-        overload = self._updates.overload
-        if overload.settings.congestion_action == "drop":
-            overload.dropped += 1
-            self._discard(request, verdicts.DROP_CONGESTED)
-        else:
-            overload.refused += 1
-            self._refuse(request, verdicts.CONGESTED, now)
-
     def _identify(self, request: HostRequest) -> None:
         """Who it is, and what has the home address now."""
         profile = request.profile = self._policy.profile(request.mn_id, request.home)
         if not request.mn_id:
             # A host without an MN-ID is known by its profile, or by its home address.
-            request.mn_id = (profile.mn_id if profile is not None else b"") or _text(request.home)
+            request.mn_id = (profile.mn_id if profile is not None else b"") or verdicts.name_of(request.home)
         cache = self._sessions.cache
         request.entry = cache.prefixes.get(request.home) or cache.holder(request.home)
-
-    def _kind(self, request: HostRequest) -> Kind:
-        entry = request.entry
-        if request.leaves:
-            return DEREGISTRATION
-        if host_of(entry) is None or entry is None or entry.mn_id != request.mn_id:
-            # Nothing at all, a gateway's session, or what another host has at this home address.
-            return INITIAL
-        several = request.identifiers[0].care_of if request.identifiers else b""
-        return REFRESH if entry.care_of in (request.care_of, several) else HANDOFF
 
     # ---- decisions
 
@@ -318,90 +298,6 @@ class Hosts(Feature):
             self._test(request, now)
         else:
             self._register(request, wanted, lifetime, now)
-
-    def _register(self, request: HostRequest, wanted: Plan, lifetime: int, now: Now) -> None:
-        kind = self._kind(request)
-        verdict = self._registrations.accept(request, wanted, lifetime, now)
-        if verdict is not None:
-            self._refuse(request, verdict, now)
-            return
-        settings, values = self._settings, self._values
-        advice = lifetime * settings.refresh_interval_percent // 100 if settings.refresh_advice_option else 0
-        values[kind.received] += 1
-        values[kind.accepted] += 1
-        values[ACK_REGISTERED] += 1
-        values[ACK_INITIAL] += kind is INITIAL
-        answer = acknowledgement(
-            request,
-            now,
-            wanted.status or request.answer_status,
-            lifetime=lifetime,
-            # RFC 6275 section 6.2.4: less than the lifetime that is granted.
-            refresh=advice if advice < lifetime else 0,
-            statuses=wanted.statuses,
-        )
-        self._answer(answer)
-
-    def _deregister(self, request: HostRequest, wanted: Plan, now: Now) -> None:
-        """RFC 6275 section 10.3.2."""
-        self._registrations.deregister(request, wanted.several, now)
-        values = self._values
-        values[DEREGISTRATION.received] += 1
-        values[DEREGISTRATION.accepted] += 1
-        values[ACK_DEREGISTERED] += 1
-        status = wanted.status or request.answer_status
-        answer = acknowledgement(request, now, status, statuses=wanted.statuses)
-        self._answer(answer)
-
-    def _answer(self, answer: Send | SendRouted | SendTunnelled) -> None:
-        """Send it, on the home link past what we defend there."""
-        link = self._settings.mipv6_home_link
-        at_home = bool(link) and self._policy.at_home(answer.destination)
-        self._sessions.effects.append(to_link(answer, link) if at_home else answer)
-
-    def _discard(self, request: HostRequest, verdict: Verdict) -> None:
-        self._values[verdict.counter] += 1
-
-    def _refuse(self, request: HostRequest, verdict: Verdict, now: Now) -> None:
-        """Answer with the verdict's status, or not at all; the binding stays as it is."""
-        self._unused(request)
-        values = self._values
-        if verdict.status < 0:
-            self._discard(request, verdict)
-            return
-        if verdict in _UNPROTECTED and self._settings.mipv6_unauthenticated == "discard":
-            values[verdicts.DROPPED] += 1
-            return
-        kind = self._kind(request)
-        values[kind.received] += 1
-        values[kind.denied] += 1
-        values[verdict.counter] += 1
-        values[ACK_DENIED] += 1
-        notice = NOTICES.get(verdict)
-        if notice is not None:
-            self._reports.notice(notice[0], notice[1], now, self._sessions.effects)
-        entry = request.entry
-        last = entry.sequence if verdict is verdicts.SEQUENCE and entry is not None else None
-        statuses = tuple((each.bid, 0) for each in request.identifiers)
-        answer = acknowledgement(
-            request,
-            now,
-            verdict.status,
-            sequence=last,
-            statuses=statuses,
-            fresh=verdict is not verdicts.REPLAYED,
-        )
-        self._answer(answer)
-        if kind is INITIAL and request.key and self._reports_denials:
-            # Only of a host that has proved who it is: strangers do not get to write records.
-            call_id = self._sessions.reserve()
-            self._sessions.unreserve(call_id)
-            about = subject(request, call_id)
-            self._sessions.effects.append(Account(what=aaa.DENIED, subject=about, cause=verdict.status))
-        if verdict is verdicts.NO_SERVICE and entry is not None and entry.mn_id == request.mn_id:
-            # RFC 5149 section 3: the binding of a refused service goes.
-            values[OTHER_ENDED] += 1
-            self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
     # ---- waiting
 
@@ -464,6 +360,7 @@ class Hosts(Feature):
             request.grant = answer.grant
             request.token = waiting.token
             request.granted_call = waiting.call_id if waiting.new else 0
+            self._assigner.granted(request, self._policy)
         elif waiting.new:
             self._sessions.unreserve(waiting.call_id)
         self._identify(request)
@@ -484,15 +381,3 @@ class Hosts(Feature):
         call_id = waiting.call_id if waiting.new else 0
         self._sessions.effects.append(Abandon(waiting.token, call_id))
         self._refuse(waiting.request, NO_ANSWER, now)
-
-    def _unused(self, request: HostRequest) -> None:
-        """What AAA has granted for an update that is refused is given back."""
-        if request.granted_call:
-            self._sessions.unreserve(request.granted_call)
-            self._sessions.effects.append(Abandon(request.token, request.granted_call))
-            request.granted_call = 0
-
-
-def _text(address: bytes) -> bytes:
-    """A packed address as the name of a host that has no other."""
-    return str(ip_address(address)).encode()

@@ -46,7 +46,7 @@ def carried(data: bytes, first: int = DESTINATION_OPTIONS) -> Carried:
         if end > len(data):
             raise DecodeError(f"extension header at {offset} runs past the end of the packet")
         if following == DESTINATION_OPTIONS:
-            found = _home_address(data, offset + 2, end)
+            found = home_address(data, offset + 2, end)
             if found is not None and home is not None:
                 raise DecodeError("two Home Address options in one packet")
             home = home or found
@@ -54,7 +54,8 @@ def carried(data: bytes, first: int = DESTINATION_OPTIONS) -> Carried:
     return Carried(home, following, offset)
 
 
-def _home_address(data: bytes, at: int, end: int) -> bytes | None:
+def home_address(data: bytes, at: int, end: int) -> bytes | None:
+    """The address of a Home Address option among the options of a header; ``None``: there is none."""
     home = None
     while at < end:
         if data[at] == 0:

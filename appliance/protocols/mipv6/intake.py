@@ -14,10 +14,15 @@ from appliance.counters import CounterSet
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.checks import routable
-from appliance.protocols.mipv6.events import OptionsReceived, SendTunnelled, TunnelledReceived
+from appliance.protocols.mipv6.events import (
+    OptionsReceived,
+    ProtectedReceived,
+    SendTunnelled,
+    TunnelledReceived,
+)
 from appliance.protocols.mipv6.features import HostFeatures
 from appliance.protocols.mipv6.incoming import Carried, carried
-from appliance.protocols.mipv6.request import Outer
+from appliance.protocols.mipv6.request import UNSPECIFIED, Outer, ProtectedPacket
 from appliance.protocols.mobility.codec import (
     MOBILITY_HEADER,
     PAYLOAD_PROTO,
@@ -75,7 +80,9 @@ class HostIntake:
         except DecodeError:
             # The kernel, which sees the same packet, tells the sender by ICMPv6.
             return
-        if found.home is None or not (routable(found.home) and routable(event.source)):
+        if found.home is None or not routable(event.source):
+            return
+        if not routable(found.home) and (found.home != UNSPECIFIED or found.protocol != MOBILITY_HEADER):
             return
         if found.protocol == MOBILITY_HEADER:
             self._message(event, found, found.home, now, update)
@@ -84,6 +91,24 @@ class HostIntake:
             take = self._features.payloads.get(found.protocol)
             if entry is not None and take is not None:
                 take(event, found.offset, entry, now)
+
+    def protected(self, event: ProtectedReceived, now: Now, update: Update) -> None:
+        """Take a message that IPsec has covered."""
+        source = event.care_of or event.source
+        if not (routable(event.source) and routable(source)):
+            return
+        plain = OptionsReceived(event.data, source, event.destination)
+        home = event.source if event.care_of else None
+        if event.protocol == MOBILITY_HEADER:
+
+            def covered(packet: PacketReceived, *rest: Any) -> None:
+                update(ProtectedPacket(packet.data, packet.source, packet.destination), *rest)
+
+            self._message(plain, Carried(home, MOBILITY_HEADER, 0), event.source, now, covered)
+        elif home is not None:
+            entry, take = self._bound(plain, home, now), self._features.payloads.get(event.protocol)
+            if entry is not None and take is not None:
+                take(plain, 0, entry, now)
 
     def read_tunnelled(self, event: TunnelledReceived, now: Now, update: Update) -> None:
         """The same for a packet inside UDP; without a Home Address option its source is the home address.
@@ -165,6 +190,7 @@ class HostIntake:
             if handler is None or faults:
                 self._discard(0, False)
             else:
+                values[OTHER_RECEIVED] += 1
                 handler.receive(packet, message, home, now)
         elif message.flags & BU_P:
             # RFC 5213 section 8.1: a gateway has no Home Address option.

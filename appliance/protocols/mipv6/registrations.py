@@ -38,7 +38,8 @@ class Registrations:
 
     def reconfigure(self, settings: LmaSettings) -> None:
         """Go on by other settings."""
-        self._most = max(1, settings.reg_lifetime // 4)
+        # RFC 6275 section 10.6.4: no binding outlives its prefix.
+        self._most = max(1, min(settings.reg_lifetime, settings.mipv6_prefix_valid) // 4)
         # RFC 5648 leaves the choice open; it holds from the next registration of a host on.
         self._spread = settings.mipv6_flow_policy == "round-robin"
 

@@ -1,5 +1,6 @@
 """A Binding Update of a host with its options sorted out, and how its checks can end."""
 
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from appliance.counters import LMA
@@ -32,6 +33,7 @@ NO_H_BIT = common.NO_H_BIT
 NO_SUPPORT = common.NOT_PROXY
 NOT_HIS_ADDRESS = _admin("hoa-not-authorized")
 NO_PERMISSION = _admin("no-permission")
+SWITCHED = _admin("other")
 AUTH_FAILED = Verdict(status.MIPV6_AUTH_FAIL)
 NO_MESG_ID = Verdict(status.MIPV6_MESG_ID_REQD)
 REPLAYED = Verdict(status.MIPV6_ID_MISMATCH)
@@ -73,6 +75,21 @@ _BY_TYPE = {
 }
 _AUTHENTICATION = options.Authentication.TYPE
 _PADDING = (0, 1)
+UNSPECIFIED = bytes(16)
+
+
+NO_IPSEC = "binding updates without IPsec are discarded"
+
+
+def name_of(address: bytes) -> bytes:
+    """A packed address as the name of a host that has no other."""
+    return str(ip_address(address)).encode()
+
+
+class ProtectedPacket(PacketReceived):
+    """One that a security association of the kernel has covered."""
+
+    __slots__ = ()
 
 
 class Outer(NamedTuple):
@@ -88,10 +105,11 @@ class HostRequest:
     """One Binding Update of a host on its way through the core."""
 
     __slots__ = (
-        "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered", "destination",
-        "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime", "malformed",
-        "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id", "networks",
-        "nonces", "now", "others", "outer", "profile", "sequence", "service", "source", "spi", "token",
+        "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered",
+        "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime",
+        "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id",
+        "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence", "service",
+        "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +130,8 @@ class HostRequest:
         #: Whether it came with a Home Address option; without one the source is the home address.
         self.by_option = home is not None
         self.home = event.source if home is None else home
+        #: The home address that its authentication options cover; unspecified: the host wants one.
+        self.signed = self.home
         #: IPv6, or where the host is seen in the IPv4 network.
         self.care_of = event.source
         #: What it came in; ``None``: in IPv6.
@@ -138,6 +158,10 @@ class HostRequest:
         #: Call id that AAA knows the binding by which is still to be made; 0: none.
         self.granted_call = 0
         self.token = 0
+        #: A security association of the kernel has covered it.
+        self.protected = event.__class__ is ProtectedPacket
+        #: It has an Alternate Care-of Address option.
+        self.alternate = False
         #: Options that are none of the fields.
         self.others: list[Any] = []
         #: What features add to the answer: options, flags, and a status below 128 other than 0.
@@ -158,7 +182,7 @@ class HostRequest:
             if name is not None:
                 setattr(self, name, item)
             elif item.TYPE == options.AlternateCareOfAddress.TYPE:
-                self.care_of = item.address
+                self.care_of, self.alternate = item.address, True
             elif item.TYPE == options.BindingIdentifier.TYPE:
                 self.identifiers.append(item)
             elif item.TYPE == _AUTHENTICATION and item.subtype in (MN_HA, MN_AAA):
@@ -174,6 +198,16 @@ class HostRequest:
             if item.__class__ is cls:
                 return item
         return None
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the host has no home address of its own, and this is what it may get."""
+        return self.signed == UNSPECIFIED
+
+    def unassign(self) -> None:
+        """It gets none: the answer has no routing header, since there is no home address to put there."""
+        if self.assigned:
+            self.home, self.by_option = self.signed, False
 
     @property
     def said(self) -> bytes | None:

@@ -122,7 +122,7 @@ class RoutedSender:
 
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses."""
-        packet = routed(effect.data, effect.source, effect.destination, effect.home)
+        packet = routed(effect.data, effect.source, effect.destination, effect.home, effect.protocol)
         return self.send_packet(packet, effect.destination)
 
     def send_packet(self, packet: bytes, destination: bytes) -> bool:

@@ -59,9 +59,11 @@ def build_ipv6(packet: MobilityPacket) -> bytes:
     return head + body
 
 
-def routed(mh: bytes, source: bytes, destination: bytes, home: bytes) -> bytes:
+def routed(
+    message: bytes, source: bytes, destination: bytes, home: bytes, protocol: int = MOBILITY_HEADER
+) -> bytes:
     """A packet with a sealed message for a home address in a type 2 routing header (RFC 6275 6.4)."""
-    body = _PREFIX.pack(MOBILITY_HEADER, 2, 2, 1, 0) + home + mh
+    body = _PREFIX.pack(protocol, 2, 2, 1, 0) + home + message
     return _IPV6.pack(6 << 28, len(body), ROUTING, 64, source, destination) + body
 
 

@@ -2,6 +2,7 @@
 
 from attrs import define, field
 
+from appliance.protocols.pmipv6.agent_settings import AgentSettings
 from appliance.protocols.setting_fields import number
 
 #: Care-of addresses of one host where ``simul-bindings`` does not say how many.
@@ -17,7 +18,7 @@ class Association:
 
 
 @define(slots=True, kw_only=True)
-class HostSettings:
+class HostSettings(AgentSettings):
     """Bindings of hosts (RFC 6275, RFC 4285, RFC 5648): the part that both kinds of service have."""
 
     mipv6: bool = False

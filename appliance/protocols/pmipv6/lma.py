@@ -126,7 +126,7 @@ class LocalMobilityAnchor:
         self._updates = Updates(settings, counters, reports, self._sessions, self._features)
         self._bulk = self._updates.bulk = Bulk(settings, counters, self._sessions)
         self._features.add(self._bulk)
-        self._revocation = Revocation(
+        self._revocation = self.revocation = Revocation(
             settings, counters, reports, self._sessions, self._updates, self._bulk, random_bits
         )
         self._features.add(self._revocation, REVOCATION)
@@ -156,7 +156,7 @@ class LocalMobilityAnchor:
         self._features.add(self._heartbeat, HeartbeatMessage.TYPE)
         self._features.add(self.notifications, UpdateNotificationAcknowledgement.TYPE)
         self._features.add(MagParameters(settings, sessions, self._reports))
-        errors = BindingErrors(self._intake.ignored)
+        errors = self.errors = BindingErrors(self._intake.ignored)
         heartbeat = self._heartbeat
         errors.listeners += [
             self._revocation.unknown_there,

@@ -17,12 +17,10 @@ from typing import Any
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import aaa
-from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import (
     BR_G,
     BR_P,
-    BR_V,
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
 )
@@ -46,8 +44,12 @@ from appliance.protocols.pmipv6.lma_subjects import (
     Search,
     Whole,
     always,
+    hears,
     identifier_of,
+    ipv4_names,
     names_of,
+    of_hosts,
+    sparing,
     way_to,
 )
 from appliance.protocols.pmipv6.reports import Reports
@@ -82,14 +84,14 @@ class Revocation(Feature):
         random_bits: Callable[[int], int],
     ) -> None:
         self.rows = br.Rows(counters)
-        self._values = counters.values
+        self.values = counters.values
         self._reports = reports
         self._sessions = sessions
         self._cache = sessions.cache
         self._updates = updates
         self._bulk = bulk
         self._initiator = br.Initiator(sessions, counters, self.rows, random_bits)
-        self._initiator.spared = _sparing(updates)
+        self._initiator.spared = sparing(updates)
         calls = sessions.cache.calls
         self._sweeps = Sweeps(lambda entry: calls.get(entry.call_id) is entry)
         self._revoked = Revoked(settings, counters, self.rows, sessions, updates, bulk, self._sweeps)
@@ -110,6 +112,8 @@ class Revocation(Feature):
         self.on = bool(settings.revocation)
         self._initiator.retries = settings.revocation_max_retransmissions
         self._initiator.timeout = float(settings.revocation_timeout)
+
+    initiator = property(lambda self: self._initiator, doc="Sends indications and takes the answers.")
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
         """Go on by other settings; without the function nobody is waited for any more."""
@@ -136,8 +140,9 @@ class Revocation(Feature):
         subjects = [one.subject for one in self._initiator.open.values()]
         for state in [*subjects, *self._queue]:
             if isinstance(state, Revoking):
-                self._forget(state.entry)
+                self.forget(state.entry)
         self._initiator.open.clear()
+        self._initiator.to_host = br.unprotected
         self._whole.clear()
         self._searches.clear()
         self._asked.clear()
@@ -149,7 +154,7 @@ class Revocation(Feature):
         self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
     ) -> bool:
         """Have a session end when its gateway has answered; False: nobody has to be told."""
-        if not self.on or entry.deleting or self.departing or entry.of_host:
+        if not self.on or entry.deleting or self.departing or (entry.of_host and not hears(entry)):
             return False
         if not self._initiator.reaches(way_to(entry)):
             return False
@@ -159,17 +164,17 @@ class Revocation(Feature):
             # Never twice; but the whole session outdoes its IPv4 home address, and its gateway is told so.
             if ipv4_only or not state.ipv4_only:
                 return True
-            self._forget(entry)
+            self.forget(entry)
         later = self._later.pop(entry.call_id, None)
         if later is not None and not ipv4_only:
             # RFC 6058: the session is at both gateways, so both are told (RFC 5846 section 8.1).
             self._moved(entry, trigger, *later[1:], now)
         state = extras.revocation = Revoking(entry, trigger, cause, ipv4_only, now, self._finish)
         self._queue.append(state)
-        self._pump(now)
+        self.pump(now)
         return True
 
-    def _pump(self, now: Now) -> None:
+    def pump(self, now: Now) -> None:
         """Send what waits, as long as not too many are out (nobody's answers would be in time)."""
         for _ in range(br.PER_TICK):
             if not self._queue or self._initiator.full:
@@ -185,21 +190,19 @@ class Revocation(Feature):
         entry = state.entry
         flags, named = names_of(entry)
         if state.ipv4_only and entry.ipv4_address is not None:
-            flags = BR_P | BR_V
-            address = opt.IPv4HomeAddressRequest(32, entry.ipv4_address)
-            named = [identifier_of(entry.mn_id), address]
+            flags, named = ipv4_names(entry, entry.ipv4_address)
         return self._initiator.send(state.trigger, flags, named, way_to(entry), state, now) is not None
 
     def _finish(self, state: Revoking, status: int, now: Now) -> None:
         self._settle(state, status, now)
-        self._pump(now)
+        self.pump(now)
 
     def _settle(self, state: Revoking, status: int, now: Now) -> None:
         """End a session that was revoked, unless the mobile node is still at its gateway (section 9.1)."""
         if state.gone:
             return
         entry = state.entry
-        self._forget(entry)
+        self.forget(entry)
         if status == codes.REVOCATION_FAILED_MN_IS_ATTACHED and state.trigger in br.HANDOVERS:
             text = "a gateway refuses a revocation: the mobile node is attached to it"
             self._reports.notice("revocation attached", text, now, self._sessions.effects)
@@ -208,10 +211,11 @@ class Revocation(Feature):
             self._updates.release_address(entry, ADMIN_DROPPED, state.cause, now)
             self._updates.wait_longer(entry, now)
         else:
-            self._values[ADMIN_DROPPED] += 1
+            self.values[ADMIN_DROPPED] += 1
             self._updates.end(entry, state.cause, now)
 
-    def _forget(self, entry: BindingCacheEntry) -> None:
+    def forget(self, entry: BindingCacheEntry) -> None:
+        """A session is not being revoked any more."""
         extras = entry.extras
         if extras is not None and extras.revocation is not None:
             extras.revocation.gone = True
@@ -238,7 +242,6 @@ class Revocation(Feature):
                 return br.realm_of(entry.mn_id) == realm
         else:
             trigger = codes.REVOKE_PER_PEER_POLICY
-
             fits = always
         if not self.on:
             self._sweep(Whole(b"", fits, now, self._whole_answered), now)
@@ -252,6 +255,19 @@ class Revocation(Feature):
         if self._searches or search.step(now):
             self._searches.append(search)
             self.schedule(now.mono)
+        if not group:
+            self._each_host(fits, now)
+
+    def _each_host(self, fits: Callable[[BindingCacheEntry], bool], now: Now) -> None:
+        """Hosts are told one by one: the G flag is for gateways (RFC 5846 sections 7 and 8.1)."""
+
+        updates = self._updates
+
+        def end(entry: BindingCacheEntry, now: Now) -> None:
+            updates.drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now)
+
+        self._sweeps.add(Sweep(self._cache.calls.values, of_hosts(fits), now.wall, end))
+        self.schedule(now.mono)
 
     def _revoke_whole(
         self,
@@ -284,11 +300,11 @@ class Revocation(Feature):
         self.rewatch()
         if not self.departing:
             self._sweep(whole, now)
-        self._pump(now)
+        self.pump(now)
 
     def _sweep(self, whole: Whole, now: Now) -> None:
         def end(entry: BindingCacheEntry, now: Now) -> None:
-            self._values[ADMIN_DROPPED] += 1
+            self.values[ADMIN_DROPPED] += 1
             self._updates.end(entry, aaa.ADMINISTRATIVE, now)
 
         self._sweeps.add(Sweep(self._cache.calls.values, whole.fits, whole.wall, end))
@@ -326,7 +342,7 @@ class Revocation(Feature):
         def answered(status: int, now: Now) -> None:
             if served_by(entry) != gateway or self._asked.pop(entry.call_id, None) is None:
                 # The session has moved since.
-                self._pump(now)
+                self.pump(now)
                 return
             if status in _GONE_THERE:
                 self._updates.left(entry, now)
@@ -335,7 +351,7 @@ class Revocation(Feature):
             else:
                 # It does not do as it is asked: what RFC 5213 knows is left.
                 self._updates.wait_longer(entry, now)
-            self._pump(now)
+            self.pump(now)
 
         about = About(entry.mn_id, lambda: self._is_alive(entry), answered)
         flags, named = names_of(entry)
@@ -388,7 +404,7 @@ class Revocation(Feature):
     def accepted(self, request: Request, entry: BindingCacheEntry, before: Before, now: Now) -> None:
         """A newer update ends a revocation; after a handover the former gateway is told."""
         if request.lifetime or entry.deleting:
-            self._forget(entry)
+            self.forget(entry)
             if before.moved(entry):
                 # What the former gateway says of it now is not about the session any more.
                 self._asked.pop(entry.call_id, None)
@@ -403,7 +419,7 @@ class Revocation(Feature):
 
     def ended(self, entry: BindingCacheEntry, now: Now) -> None:
         """It needs no revocation any more."""
-        self._forget(entry)
+        self.forget(entry)
         self._asked.pop(entry.call_id, None)
         if not self.departing:
             # A former gateway that still has a part in it would keep that for its whole lifetime.
@@ -425,13 +441,13 @@ class Revocation(Feature):
         if not self.on:
             self._without(event, message, now)
         elif not self._updates.policy.peers.allowed(event.source):
-            self._values[self.rows.discarded] += 1
+            self.values[self.rows.discarded] += 1
             text = "revocation messages of a node that is no mag-peer are dropped"
             self._reports.notice("revocation stranger", text, now, self._sessions.effects)
         elif isinstance(message, BindingRevocationAcknowledgement):
             ready = not (self.departing or self._settings.shutdown)
             self._initiator.acknowledged(event, message, ready, now)
-            self._pump(now)
+            self.pump(now)
         elif isinstance(message, BindingRevocationIndication):
             # Who sends them knows them.
             self._initiator.deaf.pop((event.source, event.port), None)
@@ -441,30 +457,30 @@ class Revocation(Feature):
 
     def _without(self, event: PacketReceived, message: Message, now: Now) -> None:
         """RFC 5846 section 6.2: a node without the function does not know the type."""
-        self._values[self.rows.ignored] += 1
+        self.values[self.rows.ignored] += 1
         if isinstance(message, BindingRevocationIndication) and self._reports.binding_error(
             event, now, self._sessions.effects
         ):
-            self._values[self.rows.error_sent] += 1
+            self.values[self.rows.error_sent] += 1
 
-    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now, home: bytes = b"") -> bool:
         """A Binding Error status 2 came: was it about an indication? There are no more to that peer then."""
-        found = self._initiator.unknown_there(event, now)
+        found = self._initiator.unknown_there(event, now, home)
         if found:
-            text = "a gateway knows no binding revocation; it is not told of ends of sessions any more"
+            text = "a peer knows no binding revocation; it is not told of ends of sessions any more"
             self._reports.notice("revocation unknown", text, now, self._sessions.effects)
-            self._pump(now)
+            self.pump(now)
         return found
 
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
         """Count a message that cannot be used."""
         data = event.data
         if not self.on or data[2:3] != b"\x10":
-            self._values[self.rows.ignored] += 1
+            self.values[self.rows.ignored] += 1
         elif data[6:7] == b"\1":
-            self._values[self.rows.discarded] += 1
+            self.values[self.rows.discarded] += 1
         else:
-            self._values[self.rows.unusable[why]] += 1
+            self.values[self.rows.unusable[why]] += 1
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -477,17 +493,7 @@ class Revocation(Feature):
     def tick(self, now: Now) -> None:
         """Repeat, give up, and sweep."""
         self._initiator.tick(now)
-        self._pump(now)
+        self.pump(now)
         self._sweeps.tick(now)
         if self._searches and not self._searches[0].step(now):
             self._searches.popleft()
-
-
-def _sparing(updates: Decisions) -> Callable[[bytes], bool]:
-    """Tells which gateways get no indications: a ``mag-peer`` line says that they would stop there."""
-
-    def spared(gateway: bytes) -> bool:
-        peer = updates.policy.peers.find(gateway)
-        return peer is not None and not peer.revocation
-
-    return spared

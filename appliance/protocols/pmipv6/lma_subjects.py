@@ -8,6 +8,7 @@ from appliance.protocols.mobility.messages import BR_P, BR_V
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.extras import served_by
+from appliance.protocols.pmipv6.lma_decisions import Decisions
 from appliance.protocols.pmipv6.sweeps import LOOKED_AT
 from appliance.protocols.timers import Now
 
@@ -24,12 +25,34 @@ def always(*_about: object) -> bool:
 
 
 def names_of(entry: BindingCacheEntry) -> Names:
-    """Flags and options that single out a session (RFC 5846 section 8.1)."""
+    """Flags and options that single out a session (RFC 5846 section 8.1).
+
+    The binding of a host is named by the routing header of the packet (section 7).
+    """
+    if entry.of_host:
+        return 0, []
     mine: list[Any] = [identifier_of(entry.mn_id)]
     if entry.prefix is None and entry.ipv4_address is not None:
         # A session without a prefix has nothing but its IPv4 home address to be named by.
         return BR_P | BR_V, [*mine, opt.IPv4HomeAddressRequest(32, entry.ipv4_address)]
     return BR_P, mine + [opt.HomeNetworkPrefix(length, prefix) for prefix, length in entry.prefixes]
+
+
+def ipv4_names(entry: BindingCacheEntry, address: bytes) -> tuple[int, list[Any]]:
+    """Flags and options for the IPv4 home address of a session alone (RFC 5846 sections 7 and 8.1)."""
+    if entry.of_host:
+        return BR_V, [opt.IPv4HomeAddress(32, 0, address)]
+    return BR_P | BR_V, [identifier_of(entry.mn_id), opt.IPv4HomeAddressRequest(32, address)]
+
+
+def hears(entry: BindingCacheEntry) -> bool:
+    """Whether a host can be told of the end of its binding: by IPv6, and to a home address."""
+    return entry.prefix is not None and len(entry.care_of) == 16
+
+
+def of_hosts(fits: Callable[[BindingCacheEntry], bool]) -> Callable[[BindingCacheEntry], bool]:
+    """Those that hosts have registered themselves."""
+    return lambda entry: entry.of_host and fits(entry)
 
 
 def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
@@ -40,7 +63,9 @@ def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
 
 
 def way_to(entry: BindingCacheEntry) -> br.Way:
-    """To the gateway of a session, from where it knows us (RFC 5846 sections 4 and 8.1)."""
+    """To the gateway of a session, or to the host, from where it knows us (RFC 5846 sections 4, 7, 8.1)."""
+    if entry.of_host:
+        return br.Way(entry.local, entry.care_of, 0, entry.prefix or b"")
     port = entry.extras.port if entry.extras is not None else 0
     return br.way_between(entry.local, entry.care_of, port)
 
@@ -166,3 +191,13 @@ class Whole:
     def covers(self, entry: BindingCacheEntry) -> bool:
         """Whether a session is among them."""
         return entry.updated <= self.wall and self.fits(entry)
+
+
+def sparing(updates: Decisions) -> Callable[[bytes], bool]:
+    """Tells which gateways get no indications: a ``mag-peer`` line says that they would stop there."""
+
+    def spared(gateway: bytes) -> bool:
+        peer = updates.policy.peers.find(gateway)
+        return peer is not None and not peer.revocation
+
+    return spared

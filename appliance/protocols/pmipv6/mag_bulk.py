@@ -25,12 +25,11 @@ from appliance.protocols.mobility.messages import (
     BindingUpdate,
 )
 from appliance.protocols.pmipv6 import revocation as br
-from appliance.protocols.pmipv6.events import PacketReceived, Send
+from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.mag_entry import ACTIVE, DEREG, RENEW, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
 from appliance.protocols.pmipv6.mag_messages import LIFETIME_UNIT, NOT_CHANGED, exchange_rows
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
-from appliance.protocols.pmipv6.pba import sealed
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 
@@ -207,7 +206,7 @@ class MagBulk(MagFeature):
         units = min(65_535, -(-settings.reg_lifetime // LIFETIME_UNIT))
         mh = encode(BindingUpdate(group.sequence, BU_A | BU_H | BU_P, units, found))
         source = sessions.source_of(first)
-        sessions.effects.append(Send(sealed(mh, *source), *source))
+        sessions.effects.append(source.send(source.sealed(mh)))
         sessions.count(exchange_rows(RENEW)[1 if group.attempts else 0])
         group.sent = (*group.sent[-3:], group.sequence)
         group.sent_at = now.mono

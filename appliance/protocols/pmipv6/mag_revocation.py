@@ -28,13 +28,12 @@ from appliance.protocols.mobility.messages import (
 )
 from appliance.protocols.mobility.rows import Message
 from appliance.protocols.pmipv6 import revocation as br
-from appliance.protocols.pmipv6.events import PacketReceived, Send
+from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.mag_entry import DEREGISTERING, BindingUpdateListEntry
 from appliance.protocols.pmipv6.mag_features import MagFeature
 from appliance.protocols.pmipv6.mag_policy import NoticeLimiter
 from appliance.protocols.pmipv6.mag_sessions import MagSessions
-from appliance.protocols.pmipv6.pba import sealed
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.pmipv6.sweeps import Sweep, Sweeps
 from appliance.protocols.timers import Now
@@ -230,7 +229,7 @@ class MagRevocation(MagFeature):
         if isinstance(message, BindingRevocationIndication) and self._errors.allows(event.source, now.mono):
             way = br.Way(event.destination, event.source, event.port)
             mh = encode(BindingError(codes.BE_UNKNOWN_MH_TYPE, bytes(16)))
-            self._sessions.effects.append(Send(sealed(mh, *way), *way))
+            self._sessions.effects.append(way.send(way.sealed(mh)))
             self._values[self.rows.error_sent] += 1
 
     def discarded(self, event: PacketReceived, why: str, now: Now) -> None:

@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from appliance.counters import CounterSet
 from appliance.protocols.mobility import options as opt
@@ -25,11 +25,11 @@ from appliance.protocols.mobility.messages import (
 from appliance.protocols.pmipv6.bce import identity
 from appliance.protocols.pmipv6.events import PacketReceived, Send
 from appliance.protocols.pmipv6.pba import sealed
+from appliance.protocols.pmipv6.ways import Way as Way
+from appliance.protocols.pmipv6.ways import way_between as way_between
 from appliance.protocols.timers import Deadlines, Now
 
 REVOCATION = BindingRevocationIndication.TYPE
-#: UDP port of signalling over IPv4 (RFC 5844 section 4.1.3).
-SIGNALLING_PORT = 5436
 
 HANDOVERS = (
     codes.REVOKE_HANDOVER_SAME_ACCESS,
@@ -59,19 +59,6 @@ PER_TICK = 200
 PEERS = 4096
 #: Answers that are kept for repeated indications, and for how many seconds.
 ANSWERS, ANSWERS_LAST = 1024, 30.0
-
-
-class Way(NamedTuple):
-    """Between which addresses a message goes; ``port``: UDP port of the peer, 0: in IPv6."""
-
-    source: bytes
-    destination: bytes
-    port: int = 0
-
-
-def way_between(ours: bytes, theirs: bytes, port: int) -> Way:
-    """The way to a peer whose messages came from ``port``; over IPv4 there is always one (RFC 5844)."""
-    return Way(ours, theirs, port or (SIGNALLING_PORT if len(theirs) == 4 else 0))
 
 
 class Subject(Protocol):
@@ -150,6 +137,11 @@ class Rows:
     discarded: int
 
 
+def unprotected(message: Any, _way: Way, _now: Now) -> bytes:
+    """The octets of a message as they are."""
+    return encode(message)
+
+
 class Initiator:
     """Sends indications, repeats them, and matches the answers (RFC 5846 sections 6.1.1, 6.2.2, 6.3).
 
@@ -174,6 +166,8 @@ class Initiator:
         # Nothing here refers to the initiator itself: a service that is gone must be freed at once.
         self._deadlines = Deadlines(lambda sequence: opened[sequence].due if sequence in opened else None)
         self.retries, self.timeout = 1, 1.0
+        #: The octets of a message to a host, protected as its updates are; the checksum is still to be made.
+        self.to_host: Callable[[Any, Way, Now], bytes] = unprotected
         #: Told when a tick is wanted.
         self.schedule: Callable[[float], None] = lambda mono: None
 
@@ -198,7 +192,7 @@ class Initiator:
 
     def reaches(self, way: Way) -> bool:
         """Whether there is a peer to send indications to at the end of a way."""
-        return way[1:] not in self.deaf and not self.spared(way.destination)
+        return way.key not in self.deaf and not self.spared(way.destination)
 
     def send(
         self, trigger: int, flags: int, named: list[Any], way: Way, subject: Subject, now: Now
@@ -207,8 +201,9 @@ class Initiator:
         if self.full or not self.reaches(way):
             return None
         one = Outstanding(self._next(), trigger, flags, way, subject)
-        mh = encode(BindingRevocationIndication(trigger, one.sequence, flags, named))
-        one.data = sealed(mh, *way)
+        message = BindingRevocationIndication(trigger, one.sequence, flags, named)
+        mh = self.to_host(message, way, now) if way.home else encode(message)
+        one.data = way.sealed(mh)
         one.timeout = self.timeout
         self.open[one.sequence] = one
         self._values[self._rows.sent] += 1
@@ -217,7 +212,7 @@ class Initiator:
         return one
 
     def _transmit(self, one: Outstanding, now: Now) -> None:
-        self._holder.effects.append(Send(one.data, *one.way))
+        self._holder.effects.append(one.way.send(one.data))
         one.due = now.mono + one.timeout
         self._deadlines.set(one.sequence, one.due)
         self.schedule(one.due)
@@ -246,12 +241,18 @@ class Initiator:
                 one.subject.answered(SILENCE, now)
 
     def acknowledged(
-        self, event: PacketReceived, answer: BindingRevocationAcknowledgement, ready: bool, now: Now
+        self,
+        event: PacketReceived,
+        answer: BindingRevocationAcknowledgement,
+        ready: bool,
+        now: Now,
+        home: bytes = b"",
     ) -> None:
-        """Take an acknowledgement (RFC 5846 section 6.2.2); ``ready``: the service is not about to stop."""
+        """Take an acknowledgement (RFC 5846 section 6.2.2); ``ready``: the service is not about to stop;
+        ``home``: from the Home Address option of a host, which may have moved meanwhile."""
         values, rows = self._values, self._rows
         one = self.open.get(answer.sequence)
-        if one is None or one.way.destination != event.source:
+        if one is None or one.way.peer != (home or event.source):
             values[rows.no_match if ready else rows.not_ready] += 1
             return
         named = Named(answer.options)
@@ -269,17 +270,21 @@ class Initiator:
         self.cancel(one)
         one.subject.answered(answer.status, now)
 
-    def unknown_there(self, event: PacketReceived, now: Now) -> bool:
+    def unknown_there(self, event: PacketReceived, now: Now, home: bytes = b"") -> bool:
         """A Binding Error status 2 came: no indications to this peer any more; whether it was about one."""
         # The error does not say which message it is about (RFC 6275 section 6.1.9).
         peer = event.source, event.port
-        about = [one for one in self.open.values() if one.way[1:] == peer]
+        about = [
+            one
+            for one in self.open.values()
+            if one.way[1:3] == peer or (home and one.way.home == home)
+        ]
         if not about:
             return False
-        while len(self.deaf) >= PEERS:
-            del self.deaf[next(iter(self.deaf))]
-        self.deaf[peer] = None
         for one in about:
+            while len(self.deaf) >= PEERS:
+                del self.deaf[next(iter(self.deaf))]
+            self.deaf[one.way.key] = None
             self.cancel(one)
             if not one.subject.gone:
                 one.subject.answered(DEAF, now)
