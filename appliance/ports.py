@@ -115,7 +115,7 @@ class ServicePort(Protocol):
     """One configured service."""
 
     kind: str
-    """``lma`` or ``mag``."""
+    """``lma``, ``mipv6ha`` or ``mag``."""
     name: str
     context: str
     state: str

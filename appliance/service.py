@@ -1,4 +1,4 @@
-"""What the services of both kinds share: core, sockets, tunnel engine, and a face to the shell.
+"""What the services of all kinds share: core, sockets, tunnel engine, and a face to the shell.
 
 ::
 
@@ -66,7 +66,7 @@ def _say(tell: Tell, label: str, level: str, text: str) -> None:
 
 
 class Service:
-    """What both kinds of service share."""
+    """What all kinds of service share."""
 
     kind = ""
     settings: Any

@@ -37,7 +37,7 @@ class TappedMessage:
     wall: float
     """Seconds since 1970."""
     kind: str
-    """Kind of the service: ``lma`` or ``mag``."""
+    """Kind of the service: ``lma``, ``mipv6ha`` or ``mag``."""
     service: str
     """Name of the service."""
     direction: str

@@ -35,6 +35,11 @@ LMA = (
     "mipv6 mobile-routers", "mipv6 flow-policy round-robin", "mipv6 delegation-lifetime 600",
     "mipv6 dhcpv6-prefix-delegation", "simul-bindings 2",
 )  # fmt: skip
+HOME_AGENT = (
+    "reg-lifetime 500", "no reg-lifetime", "path-mtu 1400", "newcall policy reject", "simul-bindings 2",
+    "home-address-pool P4", "mn-ha-spi spi-number 300 secret abcdefgh", "shutdown", "no aaa accounting",
+    "default subscriber a@example.org", "timestamp-replay-protection", "policy unknown-subscriber reject",
+)  # fmt: skip
 MAG = (
     "lma-address 2001:db8:ffff::1", "lma-address 2001:db8:ffff::2", "reg-lifetime 700", "path-mtu 1380",
     "mag-local-routing", "prefix-delegation dhcpv6", "encapsulation ipip", "access-interface acc0",
@@ -58,7 +63,7 @@ def service(draw: Any, kind: str, name: str, address: str) -> list[str]:
     if draw(st.integers(0, 4)):
         ipv4 = " ipv4-address 192.0.2.1" if address == ADDRESSES[0] and draw(st.booleans()) else ""
         lines.append(f"bind address {address}{ipv4}")
-    return [*lines, *draw(some(LMA if kind == "lma" else MAG)), "exit"]
+    return [*lines, *draw(some({"lma": LMA, "mipv6ha": HOME_AGENT, "mag": MAG}[kind])), "exit"]
 
 
 @st.composite
@@ -82,7 +87,7 @@ def texts(draw: Any) -> str:
         lines += pools if context == "one" else []
         for name in draw(st.lists(st.sampled_from(("a", "b")), max_size=2, unique=True)):
             lines += [f"subscriber name {name}@example.org", *draw(some(SUBSCRIBER, 3)), "exit"]
-        kinds = ("lma", "lma1"), ("lma", "lma2"), ("mag", "mag1")
+        kinds = ("lma", "lma1"), ("lma", "lma2"), ("mipv6ha", "ha1"), ("mag", "mag1")
         for kind, name in kinds if context == "one" else kinds[1:]:
             if draw(st.booleans()) and not any(line.endswith(f"-service {name}") for line in lines):
                 lines += draw(service(kind, name, addresses.pop()))

@@ -327,7 +327,7 @@ class Appliance:
                 "settings": service.settings,
                 "state": service.state,
                 "engine": None if engine is None else (engine.place, engine.values, engine.links),
-                "core": anchor(core) if service.kind == "lma" else gateway(core, service._access),
+                "core": gateway(core, service._access) if service.kind == "mag" else anchor(core),
             }
         return found
 

@@ -271,6 +271,13 @@ _FIELDS: tuple[tuple[str, Callable[[SessionView], str]], ...] = (
     ("Octets To Mobile", lambda view: str(view.octets_out)),
 )
 
+#: What these are called where a host has registered itself.
+_OF_HOSTS = {
+    "Home Network Prefixes": "Home Address",
+    "Proxy Care-of Address": "Care-of Address",
+    "LMA Address": "Home Agent Address",
+}
+
 
 @define(slots=True)
 class SessionFullScreen:
@@ -291,7 +298,7 @@ class SessionFullScreen:
             yield f"Username: {safe(view.username)}"
             for label, show in _FIELDS:
                 if text := show(view):
-                    yield pair(label, text, STEP)
+                    yield pair(_OF_HOSTS.get(label, label) if view.of_host else label, text, STEP)
             for label, text in view.details:
                 yield pair(label, safe(text), STEP)
         if not some:

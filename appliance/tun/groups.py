@@ -199,6 +199,10 @@ class Groups:
         self._members.setdefault(group, {})[call_id] = now + LISTENING
         return members is None
 
+    def every(self) -> list[bytes]:
+        """All groups that somebody wants."""
+        return list(self._members)
+
     def wanting(self, group: bytes) -> list[Session]:
         """Whose tunnels a packet to a group goes into."""
         found = map(self._sessions.get, self._members.get(group, ()))

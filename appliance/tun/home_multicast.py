@@ -81,6 +81,9 @@ class HomeMulticast:
 
     def _membership(self, join: Any, leave: Any) -> None:
         """Have the device be a member, or be one no more."""
+        if self._link is None:
+            # It joins all of them when it is there.
+            return
         for option, changed in ((socket.IPV6_JOIN_GROUP, join), (socket.IPV6_LEAVE_GROUP, leave)):
             for group in changed:
                 try:
@@ -99,6 +102,8 @@ class HomeMulticast:
             return
         self._reader = Reader(self._link.fileno(), self._read)
         self._reactor.addReader(self._reader)
+        # The device may be another one by the same name.
+        self._membership(self.groups.every(), ())
 
     def _shut(self) -> None:
         if self._reader is not None:
@@ -107,6 +112,9 @@ class HomeMulticast:
         if self._link is not None:
             self._link.close()
             self._link = None
+        if self._joined is not None:
+            self._joined.close()
+            self._joined = None
 
     def _read(self) -> None:
         now = self._clock()
@@ -160,9 +168,6 @@ class HomeMulticast:
     def close(self) -> None:
         """Close everything; the memberships of the device go with the socket."""
         self._shut()
-        if self._joined is not None:
-            self._joined.close()
-            self._joined = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -42,10 +42,11 @@ def make_anchor(
         settings: LmaSettings, counters: CounterSet, reports: Reports, sessions: Sessions, updates: Updates
     ) -> Hosts:
         hosts = Hosts(settings, counters, reports, sessions, updates, random_bits)
-        HomeLink(settings, sessions, reports).join(hosts.features)
+        # Before the home link, which has to know who is a mobile router.
         PrefixDelegation(settings, sessions, reports).join(hosts.features)
         # Behind the mobile routers: it adds to the prefixes that they forward.
         hosts.features.add(DualStack(settings, reports, sessions))
+        HomeLink(settings, sessions, reports).join(hosts.features)
         _discovery(hosts, settings, counters, reports, sessions, random_bits)
         return hosts
 

@@ -166,6 +166,10 @@ class HomeLink(HostFeature):
     def _advertise(self, address: bytes, flags: int, destination: bytes, link_destination: bytes) -> None:
         assert self._link is not None
         ours = self._second if ndp.is_link_local(address) else self._link.link_layer
+        host = host_of(self._bound(address))
+        if host is not None and host.router:
+            # RFC 3963 section 6.2: a mobile router would say so itself.
+            flags |= ndp.NA_ROUTER
         message = ndp.NeighborAdvertisement(address, flags, ours)
         self._send(ndp.build(ndp.Received(ours, link_destination, self._link.address, destination, message)))
 

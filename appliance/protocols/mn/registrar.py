@@ -156,12 +156,13 @@ class Registrar:
         """The home agent lets us have the address, or has nothing of ours."""
         shared = self._shared
         self.bindings.clear()
+        if self.stage != AT_HOME:
+            shared.notify("info", "the mobile node is at home")
         self.stage, self.refused = AT_HOME, ""
         self.exchanges.unsure = False
         shared.home_ipv4 = b""
         if shared.named and self._home_link is not None:
             shared.out.append(AtHome(self._home_link.interface, shared.home, advertise=True))
-        shared.notify("info", "the mobile node is at home")
 
     def _go_down(self, now: Now) -> None:
         if self.stage in (LEAVING, STOPPED):

@@ -94,6 +94,20 @@ class HomeAgentTests(SynchronousTestCase):
             request.mn_at = 0
             self.assertEqual(acknowledgement(request, world.now, 0, lifetime=7), short)
 
+    def test_limits(self) -> None:
+        """``max-subscribers`` and ``newcall policy`` are for bindings that are still to be made."""
+        for changes, status in (({"max_subscribers": 1}, 130), ({"newcall_policy": "busyout"}, 130)):
+            world = AgentWorld(**changes)
+            first = world.host()
+            assert first is not None
+            self.assertEqual(first.status, 0 if "max_subscribers" in changes else status)
+            second = world.host(home=HOME2)
+            assert second is not None
+            self.assertEqual(second.status, status)
+            again = world.host()
+            assert again is not None
+            self.assertEqual(again.status, first.status)
+
     def test_congestion(self) -> None:
         """A host without a binding is refused (129) or dropped, one with a binding goes on."""
         for action, row in (

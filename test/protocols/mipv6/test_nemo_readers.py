@@ -8,14 +8,16 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest
+from scapy.layers.inet6 import ICMPv6ND_NA
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from appliance.protocols.access import dhcpv6 as dhcp
 from appliance.protocols.mipv6.events import SendRouted
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6, build_udp, routed
 from appliance.protocols.pmipv6.lma_aaa import subject_of
-from test.protocols.mipv6.fakes import CARE1, HOME
-from test.protocols.mipv6.test_nemo import NET1, NET2, ROUTER, mnp
+from test.protocols.mipv6.fakes import ALICE, CARE1, HOME
+from test.protocols.mipv6.test_home_link import HOME_TEXT, LinkWorld
+from test.protocols.mipv6.test_nemo import NET1, NET2, ROUTER, mnp, profile
 from test.protocols.mipv6.test_nemo_delegation import PREFIXES, DelegationCase
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS
 
@@ -60,6 +62,19 @@ class ReaderTests(DelegationCase):
         packet = build_udp(sent.data, sent.source, sent.home, sent.care_of)
         fields = ("udp.dstport", "dhcpv6.msgtype", "dhcpv6.iaprefix.pref_addr", "dhcpv6.iaprefix.pref_len")
         self.assertEqual(self.tshark([packet], *fields), [["547", "13,7", "2001:db8:e000::", "56"]])
+
+
+class HomeLinkTests(SynchronousTestCase):
+    """On a real home link."""
+
+    def test_the_advertisement_of_a_router(self) -> None:
+        """RFC 3963 section 6.2: the R bit is set, as the router itself would; unasked and asked."""
+        world = LinkWorld(mipv6_mobile_routers=True, profiles=(profile(ALICE, NET1),))
+        world.register(flags=ROUTER)
+        (told,) = world.sent()
+        self.assertEqual((told[ICMPv6ND_NA].R, told[ICMPv6ND_NA].O), (1, 1))
+        (told,) = world.ask(HOME_TEXT)
+        self.assertEqual((told[ICMPv6ND_NA].R, told[ICMPv6ND_NA].S), (1, 1))
 
 
 class LeftTests(DelegationCase):

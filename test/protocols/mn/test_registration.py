@@ -320,6 +320,17 @@ class HomeTest(SynchronousTestCase):
         self.assertEqual(self.node.state, "at home")
         self.assertEqual(self.node.pass_time(10_000), [])
 
+    def test_overtaken(self) -> None:
+        """An update of before that is accepted after the de-registration: once more, whoever says so."""
+        (before,) = [each for each in self.node.of(SendMessage, self.node.history) if each.home]
+        self.node.answer(lifetime=0)
+        self.node.pass_time(2)
+        self.node.answer(sent=before, key=bytes(16))
+        (update,) = self.node.updates()
+        self.assertEqual(update.lifetime, 0)
+        self.node.answer(lifetime=0)
+        self.assertEqual(self.node.effects, [AtHome("eth0", HOME, advertise=True)])
+
     def test_no_binding_there(self) -> None:
         """Status 133 says the same."""
         self.node.answer(codes.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)
