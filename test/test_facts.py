@@ -211,6 +211,7 @@ class HomeAgentFactsTest(SynchronousTestCase):
 
     def names(self) -> set[str]:
         """What lines of the mode set."""
+        self.assertTrue(COMMAND_MODULES, "which have filled the grammar")
         commands = COMMANDS.settings("mipv6ha-service")
         placeholders = {value.name for each in commands for value in each.values()}
         return placeholders | {each.path for each in commands}

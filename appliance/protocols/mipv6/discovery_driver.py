@@ -24,12 +24,12 @@ from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.mipv6.discovery import anycasts
-from appliance.protocols.mipv6.discovery_messages import (
+from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink
+from appliance.protocols.mobility.discovery_messages import (
     DISCOVERY_REQUEST,
     ROUTER_ADVERTISEMENT,
     ROUTER_SOLICITATION,
 )
-from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.rawsock import explain

@@ -27,10 +27,10 @@ from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mipv6.discovery_messages import ICMPV6, PREFIX_SOLICITATION
 from appliance.protocols.mipv6.events import ProtectedReceived, SendRouted
 from appliance.protocols.mipv6.incoming import home_address
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
+from appliance.protocols.mobility.discovery_messages import ICMPV6, PREFIX_SOLICITATION
 from appliance.protocols.rawsock import BATCH, IPV6_CHECKSUM, enlarge_buffers, explain
 
 _log = Logger()
