@@ -13,6 +13,7 @@ from appliance.protocols.pmipv6.driver import MagDriver
 from appliance.protocols.pmipv6.events import ClearSessions, MobileAttached, MobileDetached, Notify
 from appliance.protocols.pmipv6.mag import MobileAccessGateway
 from appliance.protocols.pmipv6.mag_entry import BindingUpdateListEntry
+from appliance.protocols.pmipv6.mag_policy import PolicyTable
 from appliance.protocols.pmipv6.settings import MagSettings
 from appliance.protocols.timers import Now
 from appliance.service import ADMIN_REBOOT, Service, address_text, encapsulation_text
@@ -173,7 +174,9 @@ class MagService(Service):
         if interface not in self._links:
             return f"access interface {interface} is not up in mag-service {self.name}"
         mac = bytes.fromhex(link_layer.replace(":", "").replace("-", ""))
-        self._driver.feed(MobileAttached(interface, mac, mn_id.encode(), handoff))
+        if not mn_id and PolicyTable(self.settings).at(interface, mac) is None:
+            return f"no mobile-node line of mag-service {self.name} is for {link_layer} on {interface}"
+        self._driver.feed(MobileAttached(interface, mac, mn_id.encode(), handoff, by_hand=True))
         return ""
 
     def detach(self, mn_id: str, interface: str, link_layer: str) -> str:

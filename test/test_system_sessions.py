@@ -188,6 +188,18 @@ class SessionTests(SynchronousTestCase):
 
         with_pair(story)
 
+    def test_attached_by_hand(self):
+        """Who has no line at the gateway is refused to the operator, not only in the log."""
+
+        async def story(pair: Pair) -> None:
+            gateway = pair.service("mag")
+            gateway._links.add("acc0")
+            refusal = gateway.attach("", "acc0", "02:00:5e:10:00:07", 4)
+            self.assertIn("no mobile-node line of mag-service mag1 is for 02:00:5e:10:00:07", refusal)
+            self.assertEqual(gateway.attach("", "acc0", "02:00:5e:10:00:01", 4), "")
+
+        with_pair(story)
+
     def test_gateway_restarts(self) -> None:
         """The mobile nodes are still on their links: they are registered anew without asking."""
 

@@ -275,6 +275,8 @@ class MobileAttached:
     """Given by an operator's trigger; empty: look it up in the policy table."""
     handoff: int = 4
     """Handoff Indicator to send (RFC 5213 section 8.4); 4: unknown."""
+    by_hand: bool = False
+    """An operator says so: the anchor is asked again although it has refused before."""
 
 
 @define(slots=True)

@@ -233,10 +233,10 @@ class MobileAccessGateway:
 
     def _attached(self, event: MobileAttached, now: Now, wants_ipv4: bool = False) -> None:
         """Take up a mobile node (RFC 5213 section 6.9.1.1), or note that it is still there."""
-        by_operator = bool(event.mn_id)
-        policy = self._policies.of(event.mn_id) if by_operator else None
+        by_operator = event.by_hand or bool(event.mn_id)
+        policy = self._policies.of(event.mn_id) if event.mn_id else None
         policy = policy or self._policies.at(event.interface, event.link_layer)
-        if by_operator and (policy is None or policy.mn_id != event.mn_id):
+        if event.mn_id and (policy is None or policy.mn_id != event.mn_id):
             policy = MobilePolicy(link_layer=event.link_layer, mn_id=event.mn_id)
         if policy is None:
             self._sessions.count("access-links/unknown-mobile")

@@ -55,6 +55,14 @@ class DenialTests(MagTestCase):
             self.answer(self.request([effect]), status, hnp=ANY)
             self.assertEqual([when for when, _ in self.until(197)][:1], [96.5])
 
+    def test_asked_again_by_hand(self):
+        """An operator who names a mobile node by its place has the anchor asked at once; a frame has not."""
+        self.denied(129)
+        self.assertEqual(self.feed(ATTACH), [])
+        message = self.request(self.feed(MobileAttached("acc0", MN, by_hand=True)))
+        self.answer(message)
+        self.assertEqual(self.entry().state, "active")
+
     def test_refresh_denied(self):
         """A denied refresh ends the session: nothing is forwarded or advertised any more (item 11)."""
         self.session()
