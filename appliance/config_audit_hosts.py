@@ -21,6 +21,8 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     if not settings.mipv6_pools:
         text = f"{name} serves hosts, but has no home-address-pool: each of them gets status 132"
         yield Finding(section, ERROR, text)
+    if settings.ipv4_address and not settings.address:
+        yield Finding(section, ERROR, f"{name} serves no hosts: it is bound to IPv4 alone")
     yield from _routers(settings, section, name)
     wants_aaa = settings.mipv6_authentication in ("mn-aaa-initial", "mn-aaa-always")
     asks_aaa = settings.aaa is not None and bool(settings.aaa.authentication.endpoint)

@@ -85,13 +85,15 @@ class HostLineTests(SynchronousTestCase):
         lines += "\nmipv6 mobile-routers"
         self.assertEqual(self.found(f"{lines}\nmipv6 dhcpv6-prefix-delegation"), ["prefix to delegate"])
         self.assertEqual(self.found(lines), [])
+        alone = f"no bind address\nbind ipv4-address 192.0.2.1\n{lines}"
+        self.assertEqual(self.found(alone), ["IPv4 alone"])
 
     def found(self, service: str) -> list[str]:
         """Words of the findings about a service."""
         texts = [each.text for each in audit(self.read(service=service)) if each.section == "LMA-service"]
         words = ("home-address-pool", "no mn-ha-spi", "no AAA group", "16 octets", "no mag-peer")
         words += ("no home-link", "home-address-assignment")
-        words += ("without mobile-routers", "prefix to delegate")
+        words += ("without mobile-routers", "prefix to delegate", "IPv4 alone")
         return [next(word for word in words if word in text) for text in texts]
 
     def test_keys_are_masked(self) -> None:

@@ -58,8 +58,10 @@ class PrefixDelegation(HostFeature):
 
     @property
     def _serves(self) -> bool:
+        """Not without an IPv6 address: a service that is bound to IPv4 alone serves no hosts."""
         settings = self._settings
-        return settings.mipv6 and settings.mipv6_mobile_routers and settings.mipv6_prefix_delegation
+        wanted = settings.mipv6 and settings.mipv6_mobile_routers and settings.mipv6_prefix_delegation
+        return wanted and bool(settings.address)
 
     @property
     def deadline(self) -> float | None:

@@ -151,6 +151,12 @@ class ExchangeTests(DelegationCase):
         self.by_option(self.datagram(self.message(dhcp.SOLICIT)))
         self.assertEqual(self.sent(), [])
 
+    def test_bound_to_ipv4_alone(self) -> None:
+        """No hosts are served then, and there is no address to listen at."""
+        self.world.lma.receive(Reconfigure(evolve(self.world.settings, address=b"")), self.world.now)
+        self.world.pass_time(0.1)
+        self.assertEqual(self.heard, [])
+
     @property
     def heard(self) -> list[ListenDatagrams]:
         """What is to be listened to by the last effects."""
