@@ -25,6 +25,7 @@ from typing import NamedTuple
 from appliance.protocols.mipv6 import dsmip_prefixes as networks
 from appliance.protocols.mipv6.binding import Away, HostBinding
 from appliance.protocols.mipv6.features import HostFeature
+from appliance.protocols.mipv6.nemo import swallowed
 from appliance.protocols.mipv6.request import DROP_OTHER, FORCE_REFUSED, FORCE_REFUSED_144, HostRequest
 from appliance.protocols.mobility.messages import BU_F, BU_R
 from appliance.protocols.mobility.options import (
@@ -112,6 +113,9 @@ class DualStack(HostFeature):
             return None
         if request.flags & BU_R:
             request.networks += networks.choose(request, self._sessions.delegated)
+            lost = swallowed(request)
+            if lost is not None:
+                return lost
         if not request.flags & BU_F:
             return None
         if request.outer is not None and (_forced(request, self._settings) or _nat(request)):

@@ -147,6 +147,18 @@ class HostIntake:
         self._error(packet, home, BE_UNKNOWN_BINDING, now)
         return None
 
+    def _placed(self, home: bytes, outer: Outer) -> bool:
+        """Whether what is no update comes from where its host is bound: the inner source tells nothing."""
+        entry = self._sessions.cache.prefixes.get(home)
+        host = host_of(entry)
+        if entry is None or host is None:
+            return False
+        places = [(care.address, care.away) for care in (host.several or {}).values()]
+        return any(
+            away is not None and (address, away.port) == (outer.address, outer.port)
+            for address, away in (*places, (entry.care_of, host.away))
+        )
+
     def _error(self, packet: PacketReceived, home: bytes, status: int, now: Now) -> None:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):
             self._counters.values[ERROR_SENT] += 1
@@ -187,7 +199,7 @@ class HostIntake:
             self._discard(0, False)
         elif not isinstance(message, BindingUpdate):
             handler: Any = self._features.handlers.get(message.TYPE)
-            if handler is None or faults:
+            if handler is None or faults or not (outer is None or self._placed(home, outer)):
                 self._discard(0, False)
             else:
                 values[OTHER_RECEIVED] += 1

@@ -52,6 +52,17 @@ def proper(prefix: bytes, length: int) -> bool:
     return 0 < prefix[0] < 0xFE
 
 
+def swallowed(request: HostRequest) -> Verdict | None:
+    """A care-of address in a network behind the router itself: its tunnel would end in itself.
+
+    In another router's network it may be (nested mobility).
+    """
+    named = [request.care_of, *(each.care_of for each in request.identifiers)]
+    ends = [(each, 8 * len(each)) for each in named]
+    lost = any(inside(end, network) for end in ends for network in request.networks)
+    return verdicts.BAD_CARE_OF if lost else None
+
+
 class MobileRouters(HostFeature):
     """The mobile routers of one service."""
 
@@ -101,18 +112,7 @@ class MobileRouters(HostFeature):
             verdict = self._explicit(request, profile, prefixes, now)
         else:
             verdict = self._implicit(request, profile, now)
-        return verdict or self._swallowed(request)
-
-    @staticmethod
-    def _swallowed(request: HostRequest) -> Verdict | None:
-        """A care-of address in a network behind the router itself: its tunnel would end in itself.
-
-        In another router's network it may be (nested mobility).
-        """
-        named = [request.care_of, *(each.care_of for each in request.identifiers)]
-        ends = [(each, 128) for each in named if len(each) == 16]
-        lost = any(inside(end, network) for end in ends for network in request.networks)
-        return verdicts.BAD_CARE_OF if lost else None
+        return verdict or swallowed(request)
 
     def _authorized(self, request: HostRequest, profile: Profile) -> tuple[Prefix, ...]:
         """The prefix table of RFC 3963 section 6.1.2, as far as it is about this router."""

@@ -63,6 +63,12 @@ class PrefixTests(DualStackCase):
         self.assertEqual(made.ipv4_address, packed("203.0.113.10"))
         self.assertEqual(self.networks()[1:], [(packed("198.18.0.0"), 29)])
 
+    def test_a_care_of_address_inside_it(self) -> None:
+        """174: its tunnel would end in itself."""
+        answer = self.world.inside(outer="198.18.0.3", extra=[wish("198.18.0.0", 29, 1)], flags=R)
+        assert answer is not None
+        self.assertEqual((answer.status, self.world.lma.session_count), (174, 0))
+
     def test_statuses(self) -> None:
         """132 none left, 130 another's or not a prefix, 133 no router, or one that may have none."""
         bob = {"mn": BOB, "home": HOME2}
