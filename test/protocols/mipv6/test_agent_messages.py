@@ -21,8 +21,8 @@ from appliance.protocols.mobility.messages import (
     HomeAgentSwitch,
 )
 from appliance.protocols.mobility.options import Authentication, BindingRefreshAdvice
-from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
+from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.events import ClearSessions, Reconfigure, Send
 from appliance.protocols.pmipv6.settings import Association, PrefixPool, Profile
 from test.protocols.mipv6.fakes import (

@@ -163,6 +163,15 @@ class AskedTest(SynchronousTestCase):
         self.assertEqual(node.effects, [])
         self.assertEqual(node.value("mobility-messages-ignored/binding-error"), 1)
 
+    def test_what_cannot_be(self) -> None:
+        """Who has bound us knows Binding Updates, whoever says the contrary in its name."""
+        node = Told(home_agents=(AGENT2,))
+        node.links(WLAN2)
+        node.tell(msg.BindingError(codes.BE_UNKNOWN_MH_TYPE, HOME, []), key=None)
+        self.assertEqual(node.updates(), [])
+        node.answer()
+        self.assertEqual(node.node.report(node.now).home_agent, AGENT)
+
     def test_no_home_agent(self) -> None:
         """RFC 6275 section 11.3.5: it does not know the Mobility Header, and quotes our update."""
         node = Node(home_agents=(AGENT2,))
