@@ -202,6 +202,8 @@ Check = Callable[[HostPolicy, HostRequest], Verdict | None]
 BEFORE: tuple[Check, ...] = (_addresses, _shape)
 #: Those that hold at the moment of arrival; a request that has waited skips them.
 FRESHNESS: tuple[Check, ...] = (_sequence,)
+#: Those whose end no AAA server can change, so that it is not asked; they are among the following.
+UNASKED: tuple[Check, ...] = (_home_subnet, _subscriber)
 AFTER: tuple[Check, ...] = (
     _type,
     _home_registration,

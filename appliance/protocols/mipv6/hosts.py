@@ -337,6 +337,8 @@ class Hosts(Outcomes, Feature):
             verdict = verdicts.DROP_PENDING
         elif verdict is None and not bound:
             verdict = sessions.room(request.mn_id, self._room.new)
+        for check in checks.UNASKED:
+            verdict = verdict or check(self._policy, request)
         if verdict is not None:
             self._refuse(request, verdict, now)
             return

@@ -1,5 +1,6 @@
 """What a home agent says to hosts by itself: another home agent, refresh, revocation; and home addresses."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import evolve
@@ -409,6 +410,16 @@ class AssignmentTests(MessageCase):
         self.world.host(mn=ALICE, home=packed("2001:db8:100::9"))
         answer = self.world.host(mn=b"carol@example.org", home=NOWHERE)
         self.assertEqual(answer.status, 130)
+
+    def test_searches(self) -> None:
+        """A small pool is searched from end to end a few times a second only, whoever asks for it."""
+        assigner = self.world.lma.hosts._assigner
+        request = SimpleNamespace(mn_id=b"somebody", now=self.world.now)
+        tried = [len(list(assigner._candidates(request, HOSTS.prefix, 120))) for _ in range(30)]
+        self.assertEqual(tried, 20 * [64 + 256] + 10 * [64])
+        self.world.mono += 1
+        request.now = self.world.now
+        self.assertEqual(len(list(assigner._candidates(request, HOSTS.prefix, 120))), 64 + 256)
 
     def test_reserved(self) -> None:
         """No host registers the anycast address of the home agents, or of the routers."""

@@ -32,7 +32,7 @@ from test.protocols.mipv6.fakes import (
 )
 from test.protocols.mipv6.test_hosts import ADMIN, DENY, REFRESH, HostCase
 from test.protocols.pmipv6.aaa_fakes import AUTH, group
-from test.protocols.pmipv6.lma_fakes import option
+from test.protocols.pmipv6.lma_fakes import option, packed
 
 PLAIN = Profile(name="alice", mn_id=ALICE)
 OTHER_KEY = bytes(reversed(KEY))
@@ -269,6 +269,15 @@ class AaaTests(HostCase):
         self.assertEqual([each.token for each in self.world.of_kind(Abandon)], [question.token])
         self.assertIsNone(self.reply(question, key=KEY))
         self.assertEqual(self.world.value("binding-updates-received/pending"), 0)
+
+    def test_what_no_server_can_change(self) -> None:
+        """Made-up home addresses and names cost the server nothing."""
+        far = packed("2001:db8:7::1")
+        self.assertEqual(self.world.host(home=far, aaa=b"A" * 20).status, 132)
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(PLAIN,), unknown_subscriber="reject")
+        self.assertEqual(self.world.host(mn=BOB, aaa=b"A" * 20).status, 133)
+        self.assertEqual(self.world.value(f"{AUTH}attempts"), 0)
+        self.assertEqual(self.ask().subject.mn_id, ALICE)
 
     def test_a_stranger_asks(self) -> None:
         """He keeps nobody out meanwhile, and nothing that AAA says to him is about another's binding."""
