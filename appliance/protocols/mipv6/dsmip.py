@@ -48,8 +48,6 @@ SUCCESS, UNSPECIFIED, PROHIBITED, INCORRECT, INVALID, NOT_AVAILABLE, NO_PREFIX =
 )  # fmt: skip
 #: Bits of an IPv4 address.
 WHOLE = 32
-#: Options of one kind that are answered.
-MOST = 8
 
 
 def _nat(request: HostRequest) -> bool:
@@ -144,7 +142,7 @@ class DualStack(HostFeature):
             return
         answers, given = [], False
         mine = networks.had(entry)
-        for option in asked[:MOST]:
+        for option in asked[: networks.MOST]:
             if option.prefix_length and networks.is_network(option):
                 answers.append(_network(request, option, mine))
                 continue
@@ -197,7 +195,7 @@ class DualStack(HostFeature):
                 IPv4AddressAcknowledgement(SUCCESS, WHOLE, entry.ipv4_address or each.address)
                 for each in request.others
                 if each.__class__ is IPv4HomeAddress
-            ][:MOST]
+            ][: networks.MOST]
 
     def details(self, entry: BindingCacheEntry, host: HostBinding) -> list[tuple[str, str]]:
         """Where it is in the IPv4 network."""
