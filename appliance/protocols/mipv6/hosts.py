@@ -96,6 +96,7 @@ class Hosts(Outcomes, Feature):
 
     def _prepare(self, settings: LmaSettings) -> None:
         self.enabled = settings.mipv6
+        self._intake.ipsec = settings.mipv6_require_ipsec
         self._settings = settings
         self._policy = checks.HostPolicy(settings, self._sessions.cache, self._sessions.pools)
         self._authenticator = Authenticator(settings)

@@ -67,6 +67,14 @@ class SeveralTests(HostCase):
         self.world.host(bids=[bid(1, CARE1)])
         self.denied(130, SIMUL, HANDOFF, care_of=CARE2, bids=[bid(2, CARE2)])
 
+    def test_too_many(self) -> None:
+        """What no answer has room for is not answered, and raises nothing."""
+        for number in (65, 339):
+            options = [bid(each + 1) for each in range(number)]
+            self.assertIsNone(self.world.inside(bids=options, own=None, key=None, mn=None))
+            self.assertEqual(self.world.moved(), {"binding-updates-discard-reasons/decode-failure": 1})
+        self.assertEqual(self.world.host(bids=[bid(each + 1) for each in range(64)]).status, 167)
+
     def test_wrong_length(self) -> None:
         """RFC 5648 section 6.2: 164 and no silence, once it is known whose update it is."""
         known = Profile(name="a", mn_id=ALICE, home_addresses=(HOME,))
