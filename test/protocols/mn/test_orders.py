@@ -109,6 +109,31 @@ class RevocationTest(SynchronousTestCase):
         self.assertEqual(node.revoke(1, 0, opt.BindingIdentifier(9, 0, 0)), codes.BINDING_DOES_NOT_EXIST)
 
 
+    def test_recorded(self) -> None:
+        """An older revocation that somebody sends again does not take the new binding away."""
+        node = Told()
+        first = self.indication(node, 1)
+        self.assertEqual(node.state, "registering")
+        for sequence in (2, 3):
+            node.pass_time(100)
+            node.answer()
+            self.assertEqual(node.state, "registered")
+            self.indication(node, sequence)
+        node.pass_time(100)
+        node.answer()
+        node.feed(first)
+        self.assertEqual((node.state, len(node.of(SendMessage))), ("registered", 1))
+
+    @staticmethod
+    def indication(node: Node, sequence: int) -> MessageReceived:
+        """Revoke, and give what was sent."""
+        mh = encode(msg.BindingRevocationIndication(1, sequence, 0, [opt.Authentication(1, SPI, bytes(12))]))
+        mh = mh[:-12] + mn_ha(mh, NET1, HOME, KEY)
+        sent = MessageReceived(seal(mh, AGENT, HOME), AGENT, NET1, HOME)
+        node.feed(sent)
+        return sent
+
+
 class SwitchTest(SynchronousTestCase):
     """RFC 5142."""
 
