@@ -74,8 +74,8 @@ class Forwarding(Table):
         self._answers: list[Answer] = []
         #: (shift, number) of the networks of a home link.
         self._home: tuple[tuple[int, int], ...] = ()
-        #: Takes packets to groups that come out of tunnels; arguments: outer source, packet, now.
-        self.members: Callable[[bytes, bytes, float], bool] | None = None
+        #: Takes packets to groups that come out of tunnels: outer source, packet, now, port if to 4191.
+        self.members: Callable[[bytes, bytes, float, int], bool] | None = None
         self._limit = RateLimit()
         index = counters.table.index
         self._values = counters.values
@@ -303,9 +303,10 @@ class Forwarding(Table):
             session = self._keys.get((source, key))
             if session is not None and not session.owns(mobile):
                 session = None
-        members = self.members
         # RFC 6275 section 10.4.3: reports come from a link-local address.
-        if session is None and members is not None and other[0] == 0xFF and members(source, packet, now):
+        if session is None and self.members is not None and other[0] == 0xFF and (
+            self.members(source, packet, now, port if of_host else 0)
+        ):  # fmt: skip
             return None
         # RFC 5213 section 5.6.2 (LMA: from the registered Proxy-CoA only) and 6.10.5.
         way = session

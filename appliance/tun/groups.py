@@ -152,24 +152,27 @@ class Groups:
             del self._members[group]
         return not members
 
-    def _who(self, peer: bytes, source: bytes) -> int | None:
-        """The host of a report: the one at that care-of address; of several, by its interface identifier."""
-        found = self._peers.get(peer, ())
-        if len(found) == 1:
-            return found[0]
-        for call_id in found:
-            session = self._sessions.get(call_id)
-            if session is not None and session.some_address()[8:] == source[8:]:
-                return call_id
-        return None
+    def _who(self, peer: bytes, source: bytes, port: int) -> int | None:
+        """The host of a report: the one at that care-of address; of several, by its interface identifier.
 
-    def heard(self, peer: bytes, packet: bytes, now: float) -> tuple[list[bytes], list[bytes]] | None:
+        RFC 5555 section 4.2: behind a NAT it is the port that tells hosts apart.
+        """
+        there = filter(None, map(self._sessions.get, self._peers.get(peer, ())))
+        found = [each for each in there if (each.by_host_port(peer, port) if port else not each.path.udp)]
+        if len(found) == 1:
+            return found[0].call_id
+        mine = (each.call_id for each in found if each.some_address()[8:] == source[8:])
+        return next(mine, None)
+
+    def heard(
+        self, peer: bytes, packet: bytes, now: float, port: int = 0
+    ) -> tuple[list[bytes], list[bytes]] | None:
         """A packet to a group out of the tunnel from ``peer``: the groups to join and to leave on the link.
 
-        ``None``: it is no MLD message of a host.
+        ``port``: from which it came to port 4191; 0: not in UDP. ``None``: it is no MLD message of a host.
         """
         said = reported(packet)
-        call_id = None if said is None else self._who(peer, packet[8:24])
+        call_id = None if said is None else self._who(peer, packet[8:24], port)
         if said is None or call_id is None:
             return None
         join, leave = [], []

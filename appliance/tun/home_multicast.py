@@ -69,9 +69,9 @@ class HomeMulticast:
         """A session is gone."""
         self._membership((), self.groups.went(session))
 
-    def heard(self, peer: bytes, packet: bytes, now: float) -> bool:
-        """Whether a packet to a group, out of a tunnel, was an MLD message of a host."""
-        found = self.groups.heard(peer, packet, now)
+    def heard(self, peer: bytes, packet: bytes, now: float, port: int = 0) -> bool:
+        """Whether a packet to a group, out of a tunnel, was an MLD message of a host; ``port``: see there."""
+        found = self.groups.heard(peer, packet, now, port)
         if found is None:
             return False
         self._membership(*found)

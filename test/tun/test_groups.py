@@ -108,11 +108,12 @@ class MembershipTests(SynchronousTestCase):
         self.bind(1, CARE)
         self.bind(2, CARE2)
 
-    def bind(self, number: int, peer: bytes) -> None:
+    def bind(self, number: int, peer: bytes, **more: object) -> None:
         """A host is at a care-of address."""
         before = self.table.sessions.get(number)
         home = HOMES[number - 1]
-        made = self.table.install(session(number, prefixes=((home, 128),), ipv4_address=None, peer=peer))
+        place = {"prefixes": ((home, 128),), "ipv4_address": None, "peer": peer, **more}
+        made = self.table.install(session(number, **place))
         self.assertTrue(self.table.is_at_home(made))
         self.groups.came(made, None if before is None else before.peer)
 
@@ -145,6 +146,17 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(self.hears(), [2])
         self.assertIsNone(self.groups.heard(SHARED, report((4, "ff1e::1234", 0), source="fe80::7"), 0.0))
         self.assertIsNone(self.groups.heard(CARE, report((4, "ff1e::1234", 0)), 0.0))
+
+    def test_behind_a_nat(self) -> None:
+        """The port tells: who sits behind the same NAT, or says so, chooses no groups for others."""
+        nat = octets("192.0.2.200")
+        for number, port in ((1, 40001), (2, 40002)):
+            self.bind(number, nat, udp=True, host_port=port, gateway=bytes((number,)))
+        join = report((4, "ff1e::1234", 0), source="fe80::6")
+        for port in (0, 40003):
+            self.assertIsNone(self.groups.heard(nat, join, 0.0, port))
+        self.groups.heard(nat, join, 0.0, 40001)
+        self.assertEqual(self.hears(), [1])
 
     def test_a_host_moves_and_ends(self) -> None:
         """Its groups go with it to the next care-of address, and end with its binding."""

@@ -76,18 +76,32 @@ class Voice:
         return SendRouted(seal(mh, entry.local, home), entry.local, entry.care_of, home)
 
     def genuine(self, mh: bytes, message: Any, source: bytes, home: bytes, now: Now) -> bool:
-        """Whether a message of a host is not of somebody else: an MN-HA option that it has is right."""
+        """Whether a message of a host is not of somebody else: it has a right MN-HA option.
+
+        RFC 5846 section 6: it is protected as updates are. Where those have no such option, the message has
+        none either, and comes from where the host is bound (RFC 6275 section 9.3.1).
+        """
         entry = self._cache.prefixes.get(home)
-        option = next((each for each in message.options if isinstance(each, Authentication)), None)
-        if option is None or entry is None:
+        if entry is None:
             return True
+        option = next((each for each in message.options if isinstance(each, Authentication)), None)
         spi, key = self._key_of(entry, now)
+        if option is None:
+            return not key and self.placed(source, home)
         mh = mh[: 8 * mh[1] + 8]
         end = len(mh) - rfc4285.MN_HA_OCTETS
         if (option.subtype, option.spi) != (MN_HA, spi) or not key or mh[end:] != option.authenticator:
             return False
         wanted = rfc4285.mn_ha_authenticator(key, source, home, _covered(mh[:end]))
         return rfc4285.same(wanted, option.authenticator)
+
+    def placed(self, source: bytes, home: bytes) -> bool:
+        """Whether a message comes from where its host is bound, or from its home address (in a tunnel)."""
+        entry = self._cache.prefixes.get(home)
+        host = host_of(entry)
+        if entry is None or host is None:
+            return False
+        return source in (home, entry.care_of, *host.others(entry.care_of))
 
 
 def _covered(mh: bytes) -> bytes:

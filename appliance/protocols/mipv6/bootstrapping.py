@@ -23,11 +23,14 @@ from appliance.protocols.mobility.discovery_messages import reserved
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.lma_request import POOL_EMPTY, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.reports import Budget
 from appliance.protocols.pmipv6.settings import PrefixPool, Profile
 from appliance.protocols.timers import Now
 
 #: Interface identifiers that are tried before a pool counts as full; all of them in a pool of few bits.
 TRIES, FEW_BITS = 64, 12
+#: Pools of few bits that are searched from end to end in a second, and at once: strangers can have it done.
+SEARCHES, AT_ONCE = 20.0, 20.0
 #: Addresses that other nodes of the home link have, so that they are not tried again.
 REMEMBERED = 1024
 ASSIGNED = LMA.index("messages-to-hosts/home-addresses-assigned")
@@ -42,6 +45,7 @@ class Assigner(HostFeature):
         self._random_bits = random_bits
         self._secret = b""
         self._taken: dict[bytes, None] = {}
+        self._searches = Budget(SEARCHES, AT_ONCE)
 
     def propose(self, request: HostRequest, policy: HostPolicy) -> Verdict | None:
         """Put a home address into an update from the unspecified one; or why it is discarded.
@@ -61,7 +65,7 @@ class Assigner(HostFeature):
             return
         request.home = grant.home_address
         if grant.home_address[8:] == bytes(8):
-            found = self._free(request.mn_id, grant.home_address, 64, policy)
+            found = self._free(request, grant.home_address, 64, policy)
             request.home = found or UNSPECIFIED
 
     def avoid(self, address: bytes) -> None:
@@ -89,19 +93,19 @@ class Assigner(HostFeature):
         if profile is not None and profile.home_addresses:
             return profile.home_addresses[0]
         for pool in _pools(policy, profile):
-            found = self._free(request.mn_id, pool.prefix, pool.prefix_length, policy)
+            found = self._free(request, pool.prefix, pool.prefix_length, policy)
             if found is not None:
                 return found
         return None
 
-    def _free(self, mn_id: bytes, prefix: bytes, length: int, policy: HostPolicy) -> bytes | None:
-        for address in self._candidates(mn_id, prefix, length):
+    def _free(self, request: HostRequest, prefix: bytes, length: int, policy: HostPolicy) -> bytes | None:
+        for address in self._candidates(request, prefix, length):
             used = address in self._cache.prefixes or address in policy.owners or address in self._taken
             if not used and not reserved(address, length) and address != policy.settings.address:
                 return address
         return None
 
-    def _candidates(self, mn_id: bytes, prefix: bytes, length: int) -> Iterator[bytes]:
+    def _candidates(self, request: HostRequest, prefix: bytes, length: int) -> Iterator[bytes]:
         """Addresses that nobody can guess who does not know the secret (in the manner of RFC 7217)."""
         if not self._secret:
             self._secret = self._random_bits(128).to_bytes(16, "big")
@@ -109,10 +113,12 @@ class Assigner(HostFeature):
         network = int.from_bytes(prefix, "big") >> bits << bits
         first = 0
         for number in range(TRIES):
-            seed = self._secret + prefix + number.to_bytes(1, "big") + mn_id
+            seed = self._secret + prefix + number.to_bytes(1, "big") + request.mn_id
             first = int.from_bytes(hashlib.sha256(seed).digest()[:16], "big") & ((1 << bits) - 1)
             yield (network | first).to_bytes(16, "big")
-        for number in range(1 << bits if bits <= FEW_BITS else 0):
+        if bits > FEW_BITS or not self._searches.spend(request.now.mono):
+            return
+        for number in range(1 << bits):
             yield (network | (first + number) & ((1 << bits) - 1)).to_bytes(16, "big")
 
 

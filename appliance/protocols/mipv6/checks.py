@@ -19,6 +19,9 @@ from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.pools import HomePools
 from appliance.protocols.pmipv6.settings import LmaSettings, Profile
 
+#: Binding Identifier options of one update: each is answered, and an answer has 2048 octets at most.
+MOST_IDENTIFIERS = 64
+
 
 class HostPolicy:
     """What the checks need to know of a service, prepared for look-up."""
@@ -75,6 +78,8 @@ def unreadable(policy: HostPolicy, request: HostRequest, faults: tuple[Fault, ..
     """Why an update is not even looked at."""
     if policy.settings.shutdown:
         return verdicts.NOT_READY
+    if len(request.identifiers) > MOST_IDENTIFIERS:
+        return verdicts.DROP_MALFORMED
     for fault in faults:
         if fault.kind != OPTION_LENGTH or request.mh[fault.offset] != BindingIdentifier.TYPE:
             return verdicts.DROP_MALFORMED
@@ -202,6 +207,8 @@ Check = Callable[[HostPolicy, HostRequest], Verdict | None]
 BEFORE: tuple[Check, ...] = (_addresses, _shape)
 #: Those that hold at the moment of arrival; a request that has waited skips them.
 FRESHNESS: tuple[Check, ...] = (_sequence,)
+#: Those whose end no AAA server can change, so that it is not asked; they are among the following.
+UNASKED: tuple[Check, ...] = (_home_subnet, _subscriber)
 AFTER: tuple[Check, ...] = (
     _type,
     _home_registration,

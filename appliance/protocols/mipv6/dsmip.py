@@ -25,6 +25,7 @@ from typing import NamedTuple
 from appliance.protocols.mipv6 import dsmip_prefixes as networks
 from appliance.protocols.mipv6.binding import Away, HostBinding
 from appliance.protocols.mipv6.features import HostFeature
+from appliance.protocols.mipv6.nemo import swallowed
 from appliance.protocols.mipv6.request import DROP_OTHER, FORCE_REFUSED, FORCE_REFUSED_144, HostRequest
 from appliance.protocols.mobility.messages import BU_F, BU_R
 from appliance.protocols.mobility.options import (
@@ -47,8 +48,6 @@ SUCCESS, UNSPECIFIED, PROHIBITED, INCORRECT, INVALID, NOT_AVAILABLE, NO_PREFIX =
 )  # fmt: skip
 #: Bits of an IPv4 address.
 WHOLE = 32
-#: Options of one kind that are answered.
-MOST = 8
 
 
 def _nat(request: HostRequest) -> bool:
@@ -112,6 +111,9 @@ class DualStack(HostFeature):
             return None
         if request.flags & BU_R:
             request.networks += networks.choose(request, self._sessions.delegated)
+            lost = swallowed(request)
+            if lost is not None:
+                return lost
         if not request.flags & BU_F:
             return None
         if request.outer is not None and (_forced(request, self._settings) or _nat(request)):
@@ -140,7 +142,7 @@ class DualStack(HostFeature):
             return
         answers, given = [], False
         mine = networks.had(entry)
-        for option in asked[:MOST]:
+        for option in asked[: networks.MOST]:
             if option.prefix_length and networks.is_network(option):
                 answers.append(_network(request, option, mine))
                 continue
@@ -193,7 +195,7 @@ class DualStack(HostFeature):
                 IPv4AddressAcknowledgement(SUCCESS, WHOLE, entry.ipv4_address or each.address)
                 for each in request.others
                 if each.__class__ is IPv4HomeAddress
-            ][:MOST]
+            ][: networks.MOST]
 
     def details(self, entry: BindingCacheEntry, host: HostBinding) -> list[tuple[str, str]]:
         """Where it is in the IPv4 network."""

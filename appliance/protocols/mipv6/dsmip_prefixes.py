@@ -15,6 +15,8 @@ from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes, Prefix
 from appliance.protocols.pmipv6.settings import Profile
 
 FAMILY = 4
+#: Options of one update that are looked at; so a router has no more prefixes than that.
+MOST = 8
 #: Bits of an address.
 WHOLE = 32
 
@@ -43,7 +45,8 @@ def choose(request: HostRequest, prefixes: DelegatedPrefixes) -> tuple[Prefix, .
     if profile is None or not entitled(request):
         return ()
     mine, found = had(request.entry), []
-    for option in filter(is_network, request.others):
+    asked = [each for each in request.others if each.__class__ is IPv4HomeAddress]
+    for option in filter(is_network, asked[:MOST]):
         prefix = _one(option, mine, profile, prefixes)
         if prefix is not None and prefix not in found:
             found.append(prefix)

@@ -95,6 +95,9 @@ class HostRevocation(HostFeature):
 
     def _unknown(self, event: PacketReceived, home: bytes, now: Now) -> bool:
         """A host does not know what it was sent; whether that was one of these messages."""
+        if not self._voice.placed(event.source, home):
+            # RFC 6275 section 9.3.1: a Home Address option is believed from where the host is bound only.
+            return False
         return self._revocation.unknown_there(event, now, home) or self._switch.unknown_there(home)
 
     def elsewhere(self, event: PacketReceived, now: Now) -> bool:

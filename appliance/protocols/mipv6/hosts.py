@@ -96,6 +96,7 @@ class Hosts(Outcomes, Feature):
 
     def _prepare(self, settings: LmaSettings) -> None:
         self.enabled = settings.mipv6
+        self._intake.ipsec = settings.mipv6_require_ipsec
         self._settings = settings
         self._policy = checks.HostPolicy(settings, self._sessions.cache, self._sessions.pools)
         self._authenticator = Authenticator(settings)
@@ -230,10 +231,11 @@ class Hosts(Outcomes, Feature):
             return
         self._identify(request)
         waiting = self._room.about(request.home)
-        if waiting is not None and not waiting.tested:
+        verdict = self._authenticator.check(request, now)
+        if verdict is not None and waiting is not None and not waiting.tested:
+            # Anybody can have AAA asked about an address: whose own proof is right goes before.
             self._discard(request, verdicts.DROP_PENDING)
             return
-        verdict = self._authenticator.check(request, now)
         if self._updates.overload.refusing and verdict in (None, ASK) and request.entry is None:
             self._congested(request, now)
         elif verdict is ASK:
@@ -303,8 +305,8 @@ class Hosts(Outcomes, Feature):
 
     def _test(self, request: HostRequest, now: Now) -> None:
         """RFC 6275 section 10.3.1: nobody on the home link may have the address."""
-        if self._room.full:
-            self._refuse(request, QUEUE_FULL, now)
+        if self._room.full or self._room.about(request.home) is not None:
+            self._refuse(request, QUEUE_FULL if self._room.full else verdicts.DROP_PENDING, now)
             return
         waiting = self._room.test(request, now.mono + TEST_SECONDS)
         self._values[PENDING] += 1
@@ -328,13 +330,16 @@ class Hosts(Outcomes, Feature):
     def _ask(self, request: HostRequest, now: Now) -> None:
         """Let the update wait until AAA has answered about it."""
         entry, sessions = request.entry, self._sessions
-        bound = host_of(entry) is not None and entry is not None
+        # What another host has at this address is not to be asked about as his.
+        bound = host_of(entry) is not None and entry is not None and entry.mn_id == request.mn_id
         verdict: Verdict | None = QUEUE_FULL if self._room.full else None
         tested = self._room.about(request.home)
         if tested is not None:
             verdict = verdicts.DROP_PENDING
         elif verdict is None and not bound:
             verdict = sessions.room(request.mn_id, self._room.new)
+        for check in checks.UNASKED:
+            verdict = verdict or check(self._policy, request)
         if verdict is not None:
             self._refuse(request, verdict, now)
             return

@@ -60,7 +60,7 @@ _HIDDEN = (44, 50, 51)
 class HostIntake:
     """Reads the packets of one service."""
 
-    __slots__ = ("_counters", "_features", "_reports", "_sessions")
+    __slots__ = ("_counters", "_features", "_reports", "_sessions", "ipsec")
 
     def __init__(
         self, counters: CounterSet, reports: Reports, sessions: Sessions, features: HostFeatures
@@ -69,6 +69,8 @@ class HostIntake:
         self._features = features
         self._reports = reports
         self._sessions = sessions
+        #: IPsec is required: nothing but an update is looked at that it has not covered.
+        self.ipsec = False
 
     def read(self, event: OptionsReceived, now: Now, update: Update) -> None:
         """Take a packet apart, and give a Binding Update to ``update``.
@@ -86,7 +88,7 @@ class HostIntake:
             return
         if found.protocol == MOBILITY_HEADER:
             self._message(event, found, found.home, now, update)
-        elif found.protocol not in _HIDDEN:
+        elif found.protocol not in _HIDDEN and not self.ipsec:
             entry = self._bound(event, found.home, now)
             take = self._features.payloads.get(found.protocol)
             if entry is not None and take is not None:
@@ -104,7 +106,8 @@ class HostIntake:
             def covered(packet: PacketReceived, *rest: Any) -> None:
                 update(ProtectedPacket(packet.data, packet.source, packet.destination), *rest)
 
-            self._message(plain, Carried(home, MOBILITY_HEADER, 0), event.source, now, covered)
+            found = Carried(home, MOBILITY_HEADER, 0)
+            self._message(plain, found, event.source, now, covered, protected=True)
         elif home is not None:
             entry, take = self._bound(plain, home, now), self._features.payloads.get(event.protocol)
             if entry is not None and take is not None:
@@ -147,6 +150,18 @@ class HostIntake:
         self._error(packet, home, BE_UNKNOWN_BINDING, now)
         return None
 
+    def _placed(self, home: bytes, outer: Outer) -> bool:
+        """Whether what is no update comes from where its host is bound: the inner source tells nothing."""
+        entry = self._sessions.cache.prefixes.get(home)
+        host = host_of(entry)
+        if entry is None or host is None:
+            return False
+        places = [(care.address, care.away) for care in (host.several or {}).values()]
+        return any(
+            away is not None and (address, away.port) == (outer.address, outer.port)
+            for address, away in (*places, (entry.care_of, host.away))
+        )
+
     def _error(self, packet: PacketReceived, home: bytes, status: int, now: Now) -> None:
         if self._reports.binding_error(packet, now, self._sessions.effects, status, home):
             self._counters.values[ERROR_SENT] += 1
@@ -160,6 +175,7 @@ class HostIntake:
         update: Update,
         outer: Outer | None = None,
         first: int = DESTINATION_OPTIONS,
+        protected: bool = False,
     ) -> None:
         values = self._counters.values
         data = event.data[found.offset :]
@@ -187,7 +203,10 @@ class HostIntake:
             self._discard(0, False)
         elif not isinstance(message, BindingUpdate):
             handler: Any = self._features.handlers.get(message.TYPE)
-            if handler is None or faults:
+            believed = protected or not self.ipsec
+            if outer is not None:
+                believed = believed and self._placed(home, outer)
+            if handler is None or faults or not believed:
                 self._discard(0, False)
             else:
                 values[OTHER_RECEIVED] += 1

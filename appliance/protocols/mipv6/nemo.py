@@ -52,6 +52,17 @@ def proper(prefix: bytes, length: int) -> bool:
     return 0 < prefix[0] < 0xFE
 
 
+def swallowed(request: HostRequest) -> Verdict | None:
+    """A care-of address in a network behind the router itself: its tunnel would end in itself.
+
+    In another router's network it may be (nested mobility).
+    """
+    named = [request.care_of, *(each.care_of for each in request.identifiers)]
+    ends = [(each, 8 * len(each)) for each in named]
+    lost = any(inside(end, network) for end in ends for network in request.networks)
+    return verdicts.BAD_CARE_OF if lost else None
+
+
 class MobileRouters(HostFeature):
     """The mobile routers of one service."""
 
@@ -98,8 +109,10 @@ class MobileRouters(HostFeature):
         named = [option for option in request.others if option.__class__ is MobileNetworkPrefix]
         if named:
             prefixes = tuple(dict.fromkeys((each.prefix, each.prefix_length) for each in named))
-            return self._explicit(request, profile, prefixes, now)
-        return self._implicit(request, profile, now)
+            verdict = self._explicit(request, profile, prefixes, now)
+        else:
+            verdict = self._implicit(request, profile, now)
+        return verdict or swallowed(request)
 
     def _authorized(self, request: HostRequest, profile: Profile) -> tuple[Prefix, ...]:
         """The prefix table of RFC 3963 section 6.1.2, as far as it is about this router."""

@@ -7,13 +7,13 @@ option is answered with. Making one changes nothing.
 from typing import NamedTuple
 
 from appliance.protocols.mipv6.binding import Away, CareOf, HostBinding, primary
+from appliance.protocols.mipv6.checks import routable
 from appliance.protocols.mipv6.dsmip import away_of
 from appliance.protocols.mipv6.request import MCOA, HostRequest
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_O
 from appliance.protocols.mobility.options import BindingIdentifier
 from appliance.protocols.pmipv6.host_settings import CARE_OF_ADDRESSES
-from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.settings import LmaSettings
 
@@ -101,7 +101,8 @@ def _register(
     bid: int = option.bid
     address: bytes = option.care_of
     at_home = bool(option.home)
-    if not bid or (address and not is_unicast(address)):
+    # Section 6.2: a unicast routable address; the end of a tunnel of ours is nobody's care-of address.
+    if not bid or (address and (not routable(address) or address == request.destination)):
         return codes.MCOA_MALFORMED
     away: Away | None = None
     if len(address) == 4:

@@ -440,7 +440,9 @@ class Correspondents:
         entry = self.all.get(event.source)
         if entry is None or message.home_address not in (self._shared.home, bytes(16)):
             return False
-        waits = entry.state in (TESTING, BINDING, LEAVING)
+        # Who has given a token, or taken a binding, knows these messages, whoever says the contrary.
+        knows = entry.bound is not None or entry.home.token or entry.care.token
+        waits = entry.state in (TESTING, BINDING, LEAVING) and not knows
         if message.status == codes.BE_UNKNOWN_MH_TYPE and waits:
             self._refuse(entry, now)
         elif message.status == codes.BE_UNKNOWN_BINDING and entry.bound is not None:

@@ -27,6 +27,8 @@ from appliance.protocols.mobility.codec import encode
 from appliance.protocols.timers import Now
 
 _IGNORED = "mobility-messages-ignored/"
+#: Revocations that are remembered: who has recorded one must not take a newer binding away by it.
+REMEMBERED = 32
 #: Global triggers (RFC 5846 section 6.1); a mobile node has one binding to revoke.
 _GLOBAL = 128
 
@@ -39,8 +41,8 @@ class Orders:
     def __init__(self, shared: Shared, registrar: Registrar) -> None:
         self._shared = shared
         self._registrar = registrar
-        #: The last revocation and its answer: it is repeated if that was lost.
-        self._last: tuple[bytes, SendMessage] | None = None
+        #: The last revocations and their answers, which are repeated if they were lost.
+        self._last: dict[bytes, SendMessage] = {}
 
     def _bound(self) -> list[Slot]:
         return [slot for slot in self._registrar.bindings.ordered() if slot.bound is not None]
@@ -89,9 +91,10 @@ class Orders:
     def revoked(self, event: MessageReceived, message: msg.BindingRevocationIndication, now: Now) -> None:
         """RFC 5846 section 10."""
         shared = self._shared
-        if self._last is not None and self._last[0] == event.data:
+        said = self._last.get(event.data)
+        if said is not None:
             shared.count("binding-revocation/acknowledgement-sent")
-            shared.out.append(self._last[1])
+            shared.out.append(said)
             return
         if not self._for_us(event) or not self._bound() or not self._authentic(event, message):
             shared.count(_IGNORED + "binding-revocation-indication")
@@ -103,7 +106,9 @@ class Orders:
             shared.count("binding-revocation/refused")
         answer = self._answer(event, message, status, bids)
         shared.out.append(answer)
-        self._last = event.data, answer
+        while len(self._last) >= REMEMBERED:
+            del self._last[next(iter(self._last))]
+        self._last[event.data] = answer
         if status >= codes.BINDING_DOES_NOT_EXIST:
             return
         name = codes.TRIGGER_NAMES.get(message.trigger, str(message.trigger))

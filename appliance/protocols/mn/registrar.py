@@ -467,7 +467,9 @@ class Registrar:
         self.refresh(now)
 
     def unsupported(self, now: Now) -> None:
-        """The home agent does not know the Mobility Header."""
+        """The home agent does not know the Mobility Header; of one that has bound us nobody believes it."""
+        if self.bindings.bound:
+            return
         if self.stage != AWAY or not any(each.kind == REGISTER for each in self.exchanges.all):
             return
         self._shared.notice("foreign", "the home agent does not know Mobile IPv6", now)

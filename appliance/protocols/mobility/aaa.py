@@ -121,7 +121,7 @@ class Grant:
     session_timeout: int | None = None
     """Seconds that the whole session may last."""
     services: tuple[bytes, ...] = ()
-    key: bytes = b""
+    key: bytes = field(default=b"", repr=False)
     """MN-HA key (MIP-MN-HA-MSA); empty: none."""
     key_spi: int = 0
     key_lifetime: int | None = None

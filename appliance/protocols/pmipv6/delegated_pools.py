@@ -39,6 +39,9 @@ class DelegatedPrefixes:
         self.owners: dict[Prefix, Any] = {}
         #: How many prefixes of a family (octets) and length are held: to find one round another.
         self._lengths: dict[tuple[int, int], int] = {}
+        #: By family and a shorter length that was asked about: how many prefixes are held inside each number.
+        #: Lengths come from pools, profiles and AAA, so there are few of them.
+        self._around: dict[tuple[int, int], dict[int, int]] = {}
         self._set_up(settings)
 
     def _set_up(self, settings: LmaSettings) -> None:
@@ -78,7 +81,7 @@ class DelegatedPrefixes:
     def free_for(self, profile: Profile, prefix: Prefix) -> bool:
         """Whether a prefix that is asked for may be given: it is the profile's own, or free in a pool."""
         fixed = prefix in profile.delegated
-        # The look-up below may go through all that is held: only for what could be given at all.
+        # The look-up below may have to count all that is held once: only for what could be given at all.
         if not fixed and all(numbers.length != _wide(*prefix)[1] for _, numbers in self._pools):
             return False
         if self.taken(prefix):
@@ -98,13 +101,28 @@ class DelegatedPrefixes:
             if not count or family != len(octets):
                 continue
             if held > length:
-                if any(inside(owned, prefix) for owned in self.owners):
+                if number >> (bits - length) in self._inner(family, length):
                     return True
                 continue
             shift = bits - held
             if ((number >> shift << shift).to_bytes(family, "big"), held) in self.owners:
                 return True
         return False
+
+    def _inner(self, family: int, length: int) -> dict[int, int]:
+        """The numbers of this length that longer prefixes are held inside of."""
+        found = self._around.get((family, length))
+        if found is None:
+            found = self._around[family, length] = {}
+            for owned in self.owners:
+                _note(found, family, length, owned, 1)
+        return found
+
+    def _count(self, prefix: Prefix, by: int) -> None:
+        key = len(prefix[0]), prefix[1]
+        self._lengths[key] = self._lengths.get(key, 0) + by
+        for (family, length), numbers in self._around.items():
+            _note(numbers, family, length, prefix, by)
 
     def own_of(self, profile: Profile, family: int) -> tuple[Prefix, ...]:
         """The free fixed prefixes of a mobile node, of one family."""
@@ -147,14 +165,26 @@ class DelegatedPrefixes:
         if not taken:
             self._claim(prefix, "")
         self.owners[prefix] = owner
-        key = len(prefix[0]), prefix[1]
-        self._lengths[key] = self._lengths.get(key, 0) + 1
+        self._count(prefix, 1)
 
     def release(self, prefix: Prefix) -> None:
         """Its owner does not have it any more."""
         if self.owners.pop(prefix, None) is not None:
-            self._lengths[len(prefix[0]), prefix[1]] -= 1
+            self._count(prefix, -1)
             self._give_back(prefix)
+
+
+def _note(numbers: dict[int, int], family: int, length: int, prefix: Prefix, by: int) -> None:
+    """Count a prefix in or out if it is inside one of this family and length."""
+    octets, own = prefix
+    if len(octets) != family or own <= length:
+        return
+    number = int.from_bytes(octets, "big") >> (8 * family - length)
+    left = numbers.get(number, 0) + by
+    if left:
+        numbers[number] = left
+    else:
+        del numbers[number]
 
 
 def _as_home_pool(pool: DelegationPool) -> PrefixPool:

@@ -1,5 +1,6 @@
 """What a home agent says to hosts by itself: another home agent, refresh, revocation; and home addresses."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import evolve
@@ -21,6 +22,7 @@ from appliance.protocols.mobility.messages import (
     HomeAgentSwitch,
 )
 from appliance.protocols.mobility.options import Authentication, BindingRefreshAdvice
+from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.events import ClearSessions, Reconfigure, Send
 from appliance.protocols.pmipv6.settings import Association, PrefixPool, Profile
@@ -193,11 +195,12 @@ class RevocationTests(MessageCase):
         self.world._before = self.world.counters.snapshot()
         message = BindingRevocationAcknowledgement(status, sequence, flags, what.get("options", []))
         mh = encode(message)
-        if what.get("key"):
+        home, care_of, key = what.get("home", HOME), what.get("care_of", CARE1), what.get("key", KEY)
+        if key is not None:
             message.options.append(Authentication(1, SPI, bytes(12)))
             mh = encode(message)
-            mh = mh[:-12] + mn_ha(mh, CARE1, HOME, what["key"])
-        self.world.carry(mh, what.get("home", HOME), what.get("care_of", CARE1))
+            mh = mh[:-12] + mn_ha(mh, care_of, home, key)
+        self.world.carry(mh, home, care_of)
 
     def test_cleared(self) -> None:
         """P clear, no options but the authenticator; the binding ends with the answer."""
@@ -258,8 +261,10 @@ class RevocationTests(MessageCase):
         self.acknowledge(sent.sequence + 1)
         self.assertEqual(self.world.value("binding-revocation-ack-discarded/matching-request-not-found"), 2)
         self.acknowledge(sent.sequence, key=b"x" * 16)
+        # RFC 5846 section 6: protected as the updates are.
+        self.acknowledge(sent.sequence, key=None)
         self.acknowledge(sent.sequence, flags=0x8000)
-        self.assertEqual(self.world.value("binding-revocation-ack-discarded/badly-formed-request"), 2)
+        self.assertEqual(self.world.value("binding-revocation-ack-discarded/badly-formed-request"), 3)
         self.assertEqual(self.world.lma.session_count, 2)
         self.acknowledge(sent.sequence, care_of=CARE2)
         self.assertEqual(self.world.lma.session_count, 1)
@@ -275,6 +280,31 @@ class RevocationTests(MessageCase):
         self.assertEqual(self.world.lma.session_count, 0)
         self.world.host()
         self.assertEqual(self.told(self.feed(ClearSessions(mn_id=ALICE))), [])
+        self.assertEqual(self.world.lma.session_count, 0)
+
+    def test_a_strangers_error(self) -> None:
+        """RFC 6275 section 9.3.1: who is bound elsewhere, or not at all, speaks for no host."""
+        self.world.host()
+        (sent,) = self.told(self.feed(ClearSessions(mn_id=ALICE)))
+        error = encode(BindingError(2, NOWHERE, []))
+        self.world.carry(error, HOME, CARE2)
+        self.world.tunnelled(build_ipv6(MobilityPacket(HOME, LMA_ADDRESS, error)))
+        self.assertEqual(self.world.lma.session_count, 1)
+        self.acknowledge(sent.sequence)
+        self.world.host()
+        self.assertEqual(len(self.told(self.feed(ClearSessions(mn_id=ALICE)))), 1)
+
+    def test_without_keys(self) -> None:
+        """There the answer comes from where the host is bound."""
+        known = evolve(PROFILE, associations=(), home_addresses=(HOME,))
+        self.world = HostWorld(mipv6_authentication="optional", profiles=(known,), **self.CHANGES)
+        self.world.host(key=None)
+        sent = [each for each in self.feed(ClearSessions(mn_id=ALICE)) if isinstance(each, SendRouted)]
+        message, _ = decode(sent[0].data)
+        assert isinstance(message, BindingRevocationIndication)
+        self.acknowledge(message.sequence, key=None, care_of=CARE2)
+        self.assertEqual(self.world.lma.session_count, 1)
+        self.acknowledge(message.sequence, key=None)
         self.assertEqual(self.world.lma.session_count, 0)
 
     def test_accepted_meanwhile(self) -> None:
@@ -380,6 +410,16 @@ class AssignmentTests(MessageCase):
         self.world.host(mn=ALICE, home=packed("2001:db8:100::9"))
         answer = self.world.host(mn=b"carol@example.org", home=NOWHERE)
         self.assertEqual(answer.status, 130)
+
+    def test_searches(self) -> None:
+        """A small pool is searched from end to end a few times a second only, whoever asks for it."""
+        assigner = self.world.lma.hosts._assigner
+        request = SimpleNamespace(mn_id=b"somebody", now=self.world.now)
+        tried = [len(list(assigner._candidates(request, HOSTS.prefix, 120))) for _ in range(30)]
+        self.assertEqual(tried, 20 * [64 + 256] + 10 * [64])
+        self.world.mono += 1
+        request.now = self.world.now
+        self.assertEqual(len(list(assigner._candidates(request, HOSTS.prefix, 120))), 64 + 256)
 
     def test_reserved(self) -> None:
         """No host registers the anycast address of the home agents, or of the routers."""

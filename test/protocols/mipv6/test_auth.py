@@ -17,10 +17,22 @@ from appliance.protocols.mobility.options import (
 )
 from appliance.protocols.pmipv6.host_settings import Association
 from appliance.protocols.pmipv6.settings import Profile
-from test.protocols.mipv6.fakes import AAA_KEY, ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI, HostWorld
+from test.protocols.mipv6.fakes import (
+    AAA_KEY,
+    ALICE,
+    BOB,
+    CARE1,
+    CARE2,
+    CARE3,
+    HOME,
+    HOME2,
+    KEY,
+    SPI,
+    HostWorld,
+)
 from test.protocols.mipv6.test_hosts import ADMIN, DENY, REFRESH, HostCase
 from test.protocols.pmipv6.aaa_fakes import AUTH, group
-from test.protocols.pmipv6.lma_fakes import option
+from test.protocols.pmipv6.lma_fakes import option, packed
 
 PLAIN = Profile(name="alice", mn_id=ALICE)
 OTHER_KEY = bytes(reversed(KEY))
@@ -257,6 +269,45 @@ class AaaTests(HostCase):
         self.assertEqual([each.token for each in self.world.of_kind(Abandon)], [question.token])
         self.assertIsNone(self.reply(question, key=KEY))
         self.assertEqual(self.world.value("binding-updates-received/pending"), 0)
+
+    def test_what_no_server_can_change(self) -> None:
+        """Made-up home addresses and names cost the server nothing."""
+        far = packed("2001:db8:7::1")
+        self.assertEqual(self.world.host(home=far, aaa=b"A" * 20).status, 132)
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(PLAIN,), unknown_subscriber="reject")
+        self.assertEqual(self.world.host(mn=BOB, aaa=b"A" * 20).status, 133)
+        self.assertEqual(self.world.value(f"{AUTH}attempts"), 0)
+        self.assertEqual(self.ask().subject.mn_id, ALICE)
+
+    def test_a_stranger_asks(self) -> None:
+        """He keeps nobody out meanwhile, and nothing that AAA says to him is about another's binding."""
+        own = Profile(name="alice", mn_id=ALICE, associations=(Association(spi=SPI, key=KEY),))
+        bob = Profile(name="bob", mn_id=BOB)
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(own, bob))
+        stranger = {"mn": BOB, "care_of": CARE2, "key": None}
+        question = self.ask(**stranger)
+        self.assertEqual(self.world.host().status, 0)
+        self.assertEqual(self.reply(question, key=OTHER_KEY, key_spi=SPI).status, 134)
+        (entry,) = self.world.lma.sessions()
+        question = self.ask(**stranger)
+        self.assertNotEqual(question.subject.call_id, entry.call_id)
+        self.assertEqual(self.world.host(care_of=CARE3).status, 0)
+        self.assertEqual(self.reply(question, key=OTHER_KEY, key_spi=SPI).status, 134)
+        self.assertEqual([each.call_id for each in self.world.of_kind(Abandon)], [question.subject.call_id])
+        self.assertEqual((entry.mn_id, entry.care_of, self.world.lma.session_count), (ALICE, CARE3, 1))
+        self.assertTrue(self.world.balanced())
+
+    def test_a_stranger_asks_while_an_address_is_tested(self) -> None:
+        """An address is not tested on the home link while AAA is asked about it."""
+        own = Profile(name="alice", mn_id=ALICE, associations=(Association(spi=SPI, key=KEY),))
+        bob = Profile(name="bob", mn_id=BOB)
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(own, bob), mipv6_home_link="lan0")
+        question = self.ask(mn=BOB, key=None)
+        self.discarded("initial-auth-pending")
+        self.assertEqual(self.reply(question, aaa.BAD_CREDENTIALS).status, 146)
+        self.assertIsNone(self.world.host())
+        self.world.pass_time(2)
+        self.assertEqual(self.world.lma.session_count, 1)
 
     def test_replay_is_checked_after_the_server(self) -> None:
         """Section 6: first the proof, then the timestamp."""

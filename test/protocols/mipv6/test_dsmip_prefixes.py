@@ -63,6 +63,21 @@ class PrefixTests(DualStackCase):
         self.assertEqual(made.ipv4_address, packed("203.0.113.10"))
         self.assertEqual(self.networks()[1:], [(packed("198.18.0.0"), 29)])
 
+    def test_no_more_than_are_answered(self) -> None:
+        """One update does not empty the pool."""
+        pool = DelegationPool(name="LAN4", prefix=POOL.prefix, prefix_length=20, delegated_length=29)
+        alice = router(ALICE, network_prefixes=((NETWORK6, 48),))
+        self.with_settings(mipv6_mobile_routers=True, delegation_pools=(pool,), profiles=(alice,))
+        wishes = [wish(f"198.18.{number}.0", 29, 1) for number in range(16)]
+        self.world.inside(extra=wishes, flags=R)
+        self.assertEqual(len(self.networks()), 1 + 8)
+
+    def test_a_care_of_address_inside_it(self) -> None:
+        """174: its tunnel would end in itself."""
+        answer = self.world.inside(outer="198.18.0.3", extra=[wish("198.18.0.0", 29, 1)], flags=R)
+        assert answer is not None
+        self.assertEqual((answer.status, self.world.lma.session_count), (174, 0))
+
     def test_statuses(self) -> None:
         """132 none left, 130 another's or not a prefix, 133 no router, or one that may have none."""
         bob = {"mn": BOB, "home": HOME2}

@@ -8,7 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mipv6.events import ProtectedReceived, SendRouted
 from appliance.protocols.mobility import discovery_messages as icmp
-from appliance.protocols.mobility.codec import seal
+from appliance.protocols.mobility.codec import decode, encode, seal
+from appliance.protocols.mobility.messages import (
+    BindingError,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+)
+from appliance.protocols.pmipv6.events import ClearSessions
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, HOME, HOME2, HostWorld
 from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS
@@ -74,6 +80,21 @@ class IpsecTests(SynchronousTestCase):
         self.assertEqual(self.world.moved(), {DISCARD: 1})
         self.assertIsNone(self.world.plain(self.world.update(key=None, care_of=HOME, lifetime=0), HOME))
         self.assertEqual(self.world.moved(), {})
+
+    def test_unprotected_messages(self) -> None:
+        """RFC 5846 section 6: what no association covers says nothing, wherever it seems to come from."""
+        self.world = HostWorld(mipv6_require_ipsec=True, revocation=True, profiles=(OWN,))
+        self.protected()
+        self.world.lma.receive(ClearSessions(mn_id=ALICE), self.world.now)
+        (sent,) = [each for each in self.world.lma.take() + self.world.pass_time(0) if hasattr(each, "home")]
+        message, _ = decode(sent.data)
+        assert isinstance(message, BindingRevocationIndication)
+        answer = encode(BindingRevocationAcknowledgement(0, message.sequence, 0, []))
+        for mh in (answer, encode(BindingError(2, bytes(16), []))):
+            self.world.carry(mh, HOME, CARE1)
+            self.assertEqual(self.world.lma.session_count, 1)
+        self.bring(seal(answer, HOME, LMA_ADDRESS), HOME, CARE1)
+        self.assertEqual(self.world.lma.session_count, 0)
 
     def test_prefixes(self) -> None:
         """A protected solicitation is answered."""

@@ -11,7 +11,7 @@ from appliance.protocols.mobility.messages import BA_R, BU_A, BU_H, BU_R
 from appliance.protocols.mobility.options import MobileNetworkPrefix
 from appliance.protocols.pmipv6.events import Install, Notify, Reconfigure, Remove
 from appliance.protocols.pmipv6.settings import Association, Profile
-from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI
+from test.protocols.mipv6.fakes import ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI, bid
 from test.protocols.mipv6.test_hosts import DENY, HANDOFF, INITIAL, REFRESH, HostCase
 from test.protocols.pmipv6.lma_fakes import packed
 
@@ -104,6 +104,14 @@ class ExplicitTests(RouterCase):
         self.router(mnp(NET1))
         self.refused(142, f"{DENY}/other", HANDOFF, mnp(NET3), care_of=CARE2)
         self.assertEqual(self.networks(), (NET1,))
+
+    def test_a_care_of_address_in_its_own_network(self) -> None:
+        """174: each packet would go round in tunnels until it is too big; in another's network it may be."""
+        inside, other = NET1[:15] + b"\7", f"{DENY}/other"
+        self.refused(174, other, INITIAL, mnp(NET1), care_of=inside)
+        self.refused(174, other, INITIAL, care_of=inside)
+        self.refused(174, other, INITIAL, mnp(NET1), bids=[bid(1, CARE1), bid(2, inside)])
+        self.assertEqual(self.router(mnp(NET1), care_of=NET3[:15] + b"\7").status, 0)
 
 
 class ImplicitTests(RouterCase):

@@ -6,7 +6,7 @@ from appliance.protocols.pmipv6.events import Install, Remove
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, CARE3, HOME, HostWorld, bid
 from test.protocols.mipv6.test_hosts import DENY, HANDOFF, INITIAL, LEAVE, REFRESH, HostCase
-from test.protocols.pmipv6.lma_fakes import packed
+from test.protocols.pmipv6.lma_fakes import LMA_ADDRESS, packed
 
 SIMUL = "update-denied-insufficient-resource-reasons/simul-bindings-exceeded"
 OVERWRITE = BU_A | BU_H | BU_O
@@ -55,6 +55,9 @@ class SeveralTests(HostCase):
         self.denied(164, f"{DENY}/other", bids=[bid(0, CARE1)])
         self.denied(164, f"{DENY}/other", bids=[bid(1, packed("ff02::1"))])
         self.denied(169, f"{DENY}/other", bids=[bid(1, b"", 1)])
+        # RFC 5648 section 6.2: unicast routable; and none of the home agent's own.
+        for address in (packed("fe80::1"), packed("::1"), LMA_ADDRESS):
+            self.denied(164, f"{DENY}/other", bids=[bid(1, address)])
         self.world.host()
         self.denied(165, f"{DENY}/other", REFRESH, bids=[bid(1, CARE1)])
         self.with_settings(mipv6_multiple="prohibited")
@@ -63,6 +66,14 @@ class SeveralTests(HostCase):
         self.denied(168, f"{DENY}/other", bids=[bid(1, CARE1), bid(2, CARE2)])
         self.world.host(bids=[bid(1, CARE1)])
         self.denied(130, SIMUL, HANDOFF, care_of=CARE2, bids=[bid(2, CARE2)])
+
+    def test_too_many(self) -> None:
+        """What no answer has room for is not answered, and raises nothing."""
+        for number in (65, 339):
+            options = [bid(each + 1) for each in range(number)]
+            self.assertIsNone(self.world.inside(bids=options, own=None, key=None, mn=None))
+            self.assertEqual(self.world.moved(), {"binding-updates-discard-reasons/decode-failure": 1})
+        self.assertEqual(self.world.host(bids=[bid(each + 1) for each in range(64)]).status, 167)
 
     def test_wrong_length(self) -> None:
         """RFC 5648 section 6.2: 164 and no silence, once it is known whose update it is."""

@@ -109,6 +109,31 @@ class RevocationTest(SynchronousTestCase):
         self.assertEqual(node.revoke(1, 0, opt.BindingIdentifier(9, 0, 0)), codes.BINDING_DOES_NOT_EXIST)
 
 
+    def test_recorded(self) -> None:
+        """An older revocation that somebody sends again does not take the new binding away."""
+        node = Told()
+        first = self.indication(node, 1)
+        self.assertEqual(node.state, "registering")
+        for sequence in (2, 3):
+            node.pass_time(100)
+            node.answer()
+            self.assertEqual(node.state, "registered")
+            self.indication(node, sequence)
+        node.pass_time(100)
+        node.answer()
+        node.feed(first)
+        self.assertEqual((node.state, len(node.of(SendMessage))), ("registered", 1))
+
+    @staticmethod
+    def indication(node: Node, sequence: int) -> MessageReceived:
+        """Revoke, and give what was sent."""
+        mh = encode(msg.BindingRevocationIndication(1, sequence, 0, [opt.Authentication(1, SPI, bytes(12))]))
+        mh = mh[:-12] + mn_ha(mh, NET1, HOME, KEY)
+        sent = MessageReceived(seal(mh, AGENT, HOME), AGENT, NET1, HOME)
+        node.feed(sent)
+        return sent
+
+
 class SwitchTest(SynchronousTestCase):
     """RFC 5142."""
 
@@ -162,6 +187,15 @@ class AskedTest(SynchronousTestCase):
         node.tell(msg.BindingError(codes.BE_UNKNOWN_BINDING, HOME, []), key=None, source=AGENT2)
         self.assertEqual(node.effects, [])
         self.assertEqual(node.value("mobility-messages-ignored/binding-error"), 1)
+
+    def test_what_cannot_be(self) -> None:
+        """Who has bound us knows Binding Updates, whoever says the contrary in its name."""
+        node = Told(home_agents=(AGENT2,))
+        node.links(WLAN2)
+        node.tell(msg.BindingError(codes.BE_UNKNOWN_MH_TYPE, HOME, []), key=None)
+        self.assertEqual(node.updates(), [])
+        node.answer()
+        self.assertEqual(node.node.report(node.now).home_agent, AGENT)
 
     def test_no_home_agent(self) -> None:
         """RFC 6275 section 11.3.5: it does not know the Mobility Header, and quotes our update."""

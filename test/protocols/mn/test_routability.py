@@ -390,3 +390,12 @@ class RefusalTest(SynchronousTestCase):
         node.seen()
         node.give(msg.BindingError(codes.BE_UNKNOWN_MH_TYPE, bytes(16), []), NET1)
         self.assertEqual(node.node.report(node.now).correspondents[0].state, "tunnel")
+
+    def test_unknown_type_of_one_that_knows(self) -> None:
+        """Who has sent a token knows these messages: the error is a stranger's."""
+        node = Roaming()
+        node.seen()
+        (care,) = node.sent(2)
+        node.give(msg.CareOfTest(1, care.data[8:16], bytes(8), []), NET1)
+        node.give(msg.BindingError(codes.BE_UNKNOWN_MH_TYPE, bytes(16), []), NET1)
+        self.assertEqual(node.node.report(node.now).correspondents[0].state, "testing")
