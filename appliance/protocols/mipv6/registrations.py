@@ -67,7 +67,7 @@ class Registrations:
         host = host_of(entry)
         assert host is not None
         # What is in force now, as long as it is; a binding that is being deleted has no tunnel.
-        before = None if first or entry.deleting else self._sessions.forwarding(entry)
+        before = None if first or entry.deleting else self._shape(entry, host)
         peer = b"" if first else entry.care_of
         self._authenticated(request, entry, host, now)
         host.several = plan.several
@@ -87,14 +87,28 @@ class Registrations:
         self._schedule(entry, host, now.mono + 4 * lifetime)
         moved = not first and peer != entry.care_of
         entry.handoffs += moved
-        after = self._sessions.forwarding(entry)
-        if before != after and entry.grant is None:
-            self._sessions.effects.append(after)
-        elif before != after:
-            # What AAA has given may need a route of its own.
+        if before is None or before != self._shape(entry, host):
             self._sessions.install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
+
+    def _shape(self, entry: BindingCacheEntry, host: HostBinding) -> tuple[object, ...]:
+        """All that the Install of a binding is made from (``forwarding_of``), for less than one costs."""
+        extras = entry.extras
+        assert extras is not None
+        return (
+            entry.care_of,
+            entry.local,
+            entry.udp,
+            host.away,
+            host.spread,
+            host.several and [(care.address, care.away, care.at_home) for care in host.several.values()],
+            entry.prefix,
+            entry.more_prefixes,
+            entry.ipv4_address,
+            extras.delegated,
+            self._sessions.rates(entry),
+        )
 
     def _create(self, request: HostRequest, now: Now) -> Verdict | None:
         sessions, profile = self._sessions, request.profile or _NO_PROFILE
