@@ -13,7 +13,6 @@ from appliance.protocols.mipv6.several import Plan, Several
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import Remove
-from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.settings import LmaSettings, Profile
@@ -94,8 +93,6 @@ class Registrations:
 
     def _shape(self, entry: BindingCacheEntry, host: HostBinding) -> tuple[object, ...]:
         """All that the Install of a binding is made from (``forwarding_of``), for less than one costs."""
-        extras = entry.extras
-        assert extras is not None
         return (
             entry.care_of,
             entry.local,
@@ -106,7 +103,7 @@ class Registrations:
             entry.prefix,
             entry.more_prefixes,
             entry.ipv4_address,
-            extras.delegated,
+            host.delegated,
             self._sessions.rates(entry),
         )
 
@@ -124,7 +121,7 @@ class Registrations:
         entry.created = now.wall
         entry.prefixes = ((request.home, WHOLE),)
         entry.fingerprint = _NOBODYS
-        extras_of(entry).host = HostBinding()
+        entry.extras = HostBinding()
         sessions.cache.add(entry)
         return None
 
