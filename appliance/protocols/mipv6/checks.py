@@ -51,7 +51,7 @@ class HostPolicy:
     def at_home(self, address: bytes) -> bool:
         """Whether an address is on the home link."""
         number = int.from_bytes(address, "big")
-        for shift, prefix in self.served:
+        for shift, prefix in self.served:  # noqa: SIM110 (half the time of a generator)
             if number >> shift == prefix:
                 return True
         return False

@@ -107,9 +107,9 @@ class HostRequest:
     __slots__ = (
         "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered",
         "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "leaves",
-        "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id",
-        "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence", "service",
-        "signed", "source", "spi", "token",
+        "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at",
+        "mn_id", "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence",
+        "service", "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
