@@ -169,7 +169,7 @@ class ShapeTests(SynchronousTestCase):
         several = {1: CareOf(CARE2, 9.0), 2: CareOf(CARE1, 9.0), 3: CareOf(CARE1, 9.0, away=away)}
         changes: list[tuple[Any, str, Any]] = [
             (entry, "care_of", CARE2), (entry, "local", CARE1), (entry, "ipv4_address", bytes(4)),
-            (host, "delegated", ((HOME2, 128),)), (host, "away", away), (entry, "udp", True),
+            (host, "delegated", ((HOME2, 128),)), (entry, "udp", True), (host, "away", away),
             (host, "several", {1: CareOf(CARE2, 9.0)}), (host, "several", several), (host, "spread", True),
             (entry, "prefix", HOME2),
         ]  # fmt: skip
