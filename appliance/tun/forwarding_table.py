@@ -101,8 +101,8 @@ class Table:
     def _session(self, effect: Install, old: Session | None) -> Session:
         outer = 6 if len(effect.peer) == 16 else 4
         path = self._path(effect, old)
-        row6, row4 = (choose(outer, effect.gre, effect.udp, inner, effect.tlv) for inner in (6, 4))
-        session = Session(effect, path, row6, row4)
+        gre, udp, tlv = effect.gre, effect.udp, effect.tlv
+        session = Session(effect, path, choose(outer, gre, udp, 6, tlv), choose(outer, gre, udp, 4, tlv))
         if effect.local in self._others:
             session.local = effect.local
         return session

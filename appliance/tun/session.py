@@ -81,11 +81,9 @@ class Session:
         self.ipv4_router = effect.ipv4_router
         self.interface = effect.interface
         self.link_layer = effect.link_layer
-        keys = [prefix_key(prefix, length) for prefix, length in effect.prefixes]
-        # Delegated IPv4 prefixes (RFC 7148) are among the odd ones, with minus the octets of the family.
-        heads = tuple(key for _, _, key in keys if isinstance(key, bytes))
-        self.heads: bytes | tuple[bytes, ...] = heads[0] if len(heads) == 1 else heads
-        self.odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
+        self.heads: bytes | tuple[bytes, ...]
+        self.odd: tuple[tuple[int, int, int], ...]
+        self.heads, self.odd = sorted_keys(effect.prefixes)
         self.packets_up = self.octets_up = self.packets_down = self.octets_down = 0
         self.last_activity = -1.0
         #: Its bit rates and its traffic class; ``None``: it has none.
@@ -102,11 +100,15 @@ class Session:
 
     def places(self) -> list[tuple[int, int, bytes | int]]:
         """Where the forwarding table has this session: (octets, shift, key) of each prefix."""
-        heads = (self.heads,) if isinstance(self.heads, bytes) else self.heads
+        if isinstance(self.heads, bytes):
+            return [(len(self.heads), 0, self.heads), *self.odd]
+        heads = self.heads
         return [*((len(head), 0, head) for head in heads), *self.odd]
 
     def ways(self) -> list[tuple[bytes, int]]:
         """Peers and GRE keys that packets from them have."""
+        if self.second is None and self.receive_key is None:
+            return []
         ways = (self,) if self.second is None else (self, self.second)
         return [(way.peer, way.receive_key) for way in ways if way.receive_key is not None]
 
@@ -261,9 +263,24 @@ def prefix_key(prefix: bytes, length: int) -> tuple[int, int, bytes | int]:
     """
     if len(prefix) == 4:
         return IPV4, 32 - length, int.from_bytes(prefix, "big") >> (32 - length)
+    if length == 128:
+        return 16, 0, prefix
     octets, shift = -(-length // 8), -length % 8
     head = prefix[:octets]
     return octets, shift, int.from_bytes(head, "big") >> shift if shift else head
+
+
+def sorted_keys(
+    prefixes: tuple[tuple[bytes, int], ...],
+) -> tuple[bytes | tuple[bytes, ...], tuple[tuple[int, int, int], ...]]:
+    """The keys of prefixes: those of whole octets, and the others. One alone is the rule."""
+    keys = [prefix_key(prefix, length) for prefix, length in prefixes]
+    if len(keys) == 1 and isinstance(keys[0][2], bytes):
+        return keys[0][2], ()
+    # Delegated IPv4 prefixes (RFC 7148) are among the odd ones, with minus the octets of the family.
+    heads = tuple(key for _, _, key in keys if isinstance(key, bytes))
+    odd = tuple((octets, shift, key) for octets, shift, key in keys if isinstance(key, int))
+    return heads[0] if len(heads) == 1 else heads, odd
 
 
 #: Sessions by their prefixes, in tables by length: (octets, bits too many, table), longest prefix first.

@@ -55,7 +55,7 @@ class Assigner(HostFeature):
         if not policy.settings.mipv6_assign or not request.mn_id or not request.lifetime:
             # A host that has no name cannot be told from others, one that leaves knows its address.
             return verdicts.DROP_OTHER
-        request.home = self._known(request.mn_id) or self._chosen(request, policy) or UNSPECIFIED
+        request.assign(self._known(request.mn_id) or self._chosen(request, policy) or UNSPECIFIED)
         return None if request.home != UNSPECIFIED else POOL_EMPTY
 
     def granted(self, request: HostRequest, policy: HostPolicy) -> None:
@@ -63,10 +63,10 @@ class Assigner(HostFeature):
         grant = request.grant
         if not request.assigned or grant is None or not grant.home_address or self._known(request.mn_id):
             return
-        request.home = grant.home_address
+        request.assign(grant.home_address)
         if grant.home_address[8:] == bytes(8):
             found = self._free(request, grant.home_address, 64, policy)
-            request.home = found or UNSPECIFIED
+            request.assign(found or UNSPECIFIED)
 
     def avoid(self, address: bytes) -> None:
         """Another node of the home link has this one."""

@@ -163,7 +163,7 @@ class HostSide:
             return
         try:
             self._sender = RoutedSender()
-            self._socket = OptionsSocket(self._reactor, self._address, self._received)
+            self._socket = OptionsSocket(self._reactor, self._address, self._received, self._batch)
         except Exception:
             self.stop()
             raise
@@ -180,6 +180,16 @@ class HostSide:
                 "on a kernel without CONFIG_IPV6_MIP6 hosts get an error beside each acknowledgement"
             )
             self._tell(Notify("warning", text))
+
+    def _batch(self, begins: bool) -> None:
+        """One system call for the answers to all packets of a batch; whoever watches sees them one by one."""
+        if self._sender is None:
+            return
+        if not begins:
+            for _ in range(self._sender.release()):
+                self._lost()
+        elif self._probe is None or not self._probe.listening:
+            self._sender.hold()
 
     def _received(self, event: OptionsReceived) -> None:
         if self._probe is not None and self._probe.listening:

@@ -190,6 +190,10 @@ class HostIntake:
             self._discard(verdicts.DROP_CHECKSUM.counter, is_update)
             return
         message, faults = decode(data)
+        if message.__class__ is BindingUpdate and not faults and not message.flags & BU_P:
+            # What nearly all of them are.
+            update(packet, message, faults, home if found.home is not None else None, now, outer)
+            return
         kinds = {fault.kind for fault in faults} if faults else _NONE
         if UNKNOWN_TYPE in kinds:
             values[OTHER_RECEIVED] += 1

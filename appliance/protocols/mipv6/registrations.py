@@ -13,7 +13,6 @@ from appliance.protocols.mipv6.several import Plan, Several
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import Remove
-from appliance.protocols.pmipv6.extras import extras_of
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.settings import LmaSettings, Profile
@@ -67,7 +66,7 @@ class Registrations:
         host = host_of(entry)
         assert host is not None
         # What is in force now, as long as it is; a binding that is being deleted has no tunnel.
-        before = None if first or entry.deleting else self._sessions.forwarding(entry)
+        before = None if first or entry.deleting else self._shape(entry, host)
         peer = b"" if first else entry.care_of
         self._authenticated(request, entry, host, now)
         host.several = plan.several
@@ -87,14 +86,26 @@ class Registrations:
         self._schedule(entry, host, now.mono + 4 * lifetime)
         moved = not first and peer != entry.care_of
         entry.handoffs += moved
-        after = self._sessions.forwarding(entry)
-        if before != after and entry.grant is None:
-            self._sessions.effects.append(after)
-        elif before != after:
-            # What AAA has given may need a route of its own.
+        if before is None or before != self._shape(entry, host):
             self._sessions.install(entry)
         self._sessions.tell(aaa.START if first else aaa.HANDOFF if moved else aaa.REFRESH, entry)
         return None
+
+    def _shape(self, entry: BindingCacheEntry, host: HostBinding) -> tuple[object, ...]:
+        """All that the Install of a binding is made from (``forwarding_of``), for less than one costs."""
+        return (
+            entry.care_of,
+            entry.local,
+            entry.udp,
+            host.away,
+            host.spread,
+            host.several and [(care.address, care.away, care.at_home) for care in host.several.values()],
+            entry.prefix,
+            entry.more_prefixes,
+            entry.ipv4_address,
+            host.delegated,
+            self._sessions.rates(entry),
+        )
 
     def _create(self, request: HostRequest, now: Now) -> Verdict | None:
         sessions, profile = self._sessions, request.profile or _NO_PROFILE
@@ -110,7 +121,7 @@ class Registrations:
         entry.created = now.wall
         entry.prefixes = ((request.home, WHOLE),)
         entry.fingerprint = _NOBODYS
-        extras_of(entry).host = HostBinding()
+        entry.extras = HostBinding()
         sessions.cache.add(entry)
         return None
 

@@ -106,10 +106,10 @@ class HostRequest:
 
     __slots__ = (
         "alternate", "answer_flags", "answer_options", "answer_status", "by_option", "care_of", "covered",
-        "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "lifetime",
-        "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at", "mn_id",
-        "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence", "service",
-        "signed", "source", "spi", "token",
+        "destination", "entry", "flags", "grant", "granted_call", "home", "identifiers", "key", "leaves",
+        "lifetime", "malformed", "mesg_id", "mh", "mn", "mn_aaa", "mn_aaa_at", "mn_at", "mn_ha", "mn_ha_at",
+        "mn_id", "networks", "nonces", "now", "others", "outer", "profile", "protected", "sequence",
+        "service", "signed", "source", "spi", "token",
     )  # fmt: skip
 
     def __init__(
@@ -175,6 +175,8 @@ class HostRequest:
         if outer is not None:
             self.covered = covered_care_of(self.said or b"", self.care_of)
             self.care_of = outer.address
+        #: It is a de-registration: lifetime 0, or the host is at home (RFC 6275 section 9.5.1).
+        self.leaves = not self.lifetime or (self.care_of == self.home and not self.identifiers)
 
     def _sort(self, items: list[Any]) -> None:
         for item in items:
@@ -204,10 +206,16 @@ class HostRequest:
         """Whether the host has no home address of its own, and this is what it may get."""
         return self.signed == UNSPECIFIED
 
+    def assign(self, home: bytes) -> None:
+        """Have this home address, as far as nobody objects."""
+        self.home = home
+        self.leaves = not self.lifetime or (self.care_of == home and not self.identifiers)
+
     def unassign(self) -> None:
         """It gets none: the answer has no routing header, since there is no home address to put there."""
         if self.assigned:
-            self.home, self.by_option = self.signed, False
+            self.assign(self.signed)
+            self.by_option = False
 
     @property
     def said(self) -> bytes | None:
@@ -221,11 +229,6 @@ class HostRequest:
             if item.__class__ is options.BindingIdentifier and len(item.care_of) == 4:
                 return bytes(item.care_of)
         return None
-
-    @property
-    def leaves(self) -> bool:
-        """Whether it is a de-registration: lifetime 0, or the host is at home (RFC 6275 section 9.5.1)."""
-        return not self.lifetime or (self.care_of == self.home and not self.identifiers)
 
     def in_order(self) -> bool:
         """Whether the authentication options stand where RFC 4285 section 5 and RFC 4283 section 3 want them.

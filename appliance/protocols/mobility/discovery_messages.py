@@ -10,6 +10,7 @@
 A message is all of the ICMPv6 part of a packet, from its type octet on.
 """
 
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -64,17 +65,24 @@ class Router(NamedTuple):
     prefixes: tuple[Prefix, ...]
 
 
+@lru_cache
+def _anycast_identifier(bits: int) -> int | None:
+    """The last ``bits`` of the anycast address of home agents."""
+    if bits < _ANYCAST_BITS + 1:
+        return None
+    identifier = (1 << bits) - 1 - ((1 << _ANYCAST_BITS) - 1) + _HOME_AGENTS
+    return identifier & ~(1 << 57) if bits == 64 else identifier
+
+
 def anycast(prefix: bytes, length: int) -> bytes | None:
     """The Mobile IPv6 Home-Agents anycast address of a subnet (RFC 2526 section 2); ``None``: it has none.
 
     A prefix of 64 bits has interface identifiers in EUI-64 format, whose universal/local bit is 0 in it.
     """
     bits = 128 - length
-    if bits < _ANYCAST_BITS + 1:
+    identifier = _anycast_identifier(bits)
+    if identifier is None:
         return None
-    identifier = (1 << bits) - 1 - ((1 << _ANYCAST_BITS) - 1) + _HOME_AGENTS
-    if bits == 64:
-        identifier &= ~(1 << 57)
     network = int.from_bytes(prefix, "big") >> bits << bits
     return (network | identifier).to_bytes(16, "big")
 
@@ -83,12 +91,11 @@ def reserved(address: bytes, length: int) -> bool:
     """Whether an address of a subnet is no host's: that of its routers (RFC 4291 section 2.6.1), or one of
     the 128 of RFC 2526."""
     bits = 128 - length
-    identifier = int.from_bytes(address, "big") & ((1 << bits) - 1)
-    first = anycast(address, length)
-    if first is None:
+    agents = _anycast_identifier(bits)
+    if agents is None:
         return False
-    last = (int.from_bytes(first, "big") & ((1 << bits) - 1)) | ((1 << _ANYCAST_BITS) - 1)
-    return not identifier or last >> _ANYCAST_BITS == identifier >> _ANYCAST_BITS
+    identifier = int.from_bytes(address, "big") & ((1 << bits) - 1)
+    return not identifier or agents >> _ANYCAST_BITS == identifier >> _ANYCAST_BITS
 
 
 def sealed(message: bytes, source: bytes, destination: bytes) -> bytes:

@@ -61,12 +61,14 @@ class Gateway:
 class Extras:
     """The rare parts of a binding cache entry; it stays with its session once it was made."""
 
+    #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
+    host: Any = None
+
     __slots__ = (
         "anchor_group",
         "delegated",
         "gateway",
         "gateway_group",
-        "host",
         "network",
         "qos",
         "qos_profile",
@@ -92,8 +94,6 @@ class Extras:
         self.qos: Any = None
         #: The gateway that it still has beside the serving one (RFC 6058); see ``lma_transient``.
         self.transient: Any = None
-        #: What makes this the binding of a host (``mipv6/binding.py``); ``None``: a session of a gateway.
-        self.host: Any = None
         #: Where the tunnel ends here, if not at the address that signalling goes to (RFC 7389).
         self.user_plane = b""
         #: Delegated mobile network prefixes, of 16 or 4 octets (RFC 7148).

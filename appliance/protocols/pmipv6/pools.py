@@ -420,10 +420,13 @@ class HomePools:
 
     def admit_prefix(self, prefix: bytes, length: int) -> bool:
         """Take a prefix that AAA has assigned: a free one of a pool, or one outside of pools and profiles."""
-        around = [pool for pool in self.prefixes if pool.covers(prefix)]
-        if around:
-            return any(pool.claim(prefix, length) for pool in around)
-        if (prefix, length) in self._fixed:
+        covered = False
+        for pool in self.prefixes:
+            if pool.covers(prefix):
+                covered = True
+                if pool.claim(prefix, length):
+                    return True
+        if covered or (prefix, length) in self._fixed:
             return False
         shift = 128 - length
         top = int.from_bytes(prefix, "big") >> shift

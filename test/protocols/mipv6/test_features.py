@@ -4,13 +4,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from appliance.protocols.mipv6.binding import Away, CareOf, HostBinding
 from appliance.protocols.mipv6.events import HostEvent, SendRouted
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import TOO_MANY
 from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import BindingError, BindingRefreshRequest
 from appliance.protocols.mobility.options import LinkLayerAddress, MobileNetworkPrefix
-from test.protocols.mipv6.fakes import CARE1, CARE2, HOME, HostWorld
+from test.protocols.mipv6.fakes import CARE1, CARE2, HOME, HOME2, HostWorld
 
 
 class Own(HostEvent):
@@ -147,3 +148,38 @@ class FeatureTests(SynchronousTestCase):
         world.mono += 1
         world.lma.tick(world.now)
         self.assertEqual(self.said(), ["tick"])
+
+
+class ShapeTests(SynchronousTestCase):
+    """What tells whether a registration has changed a tunnel."""
+
+    def test_as_the_effect(self) -> None:
+        """It changes when the Install of the binding does, and only then."""
+        world = HostWorld()
+        world.host()
+        hosts = world.lma.hosts
+        (entry,) = world.lma.sessions()
+        host = entry.extras
+        assert isinstance(host, HostBinding)
+
+        def look() -> tuple[Any, Any]:
+            return hosts._registrations._shape(entry, host), hosts._sessions.forwarding(entry)
+
+        away = Away(bytes(4), 4191, udp=True, nat=True, own=b"")
+        several = {1: CareOf(CARE2, 9.0), 2: CareOf(CARE1, 9.0), 3: CareOf(CARE1, 9.0, away=away)}
+        changes: list[tuple[Any, str, Any]] = [
+            (entry, "care_of", CARE2), (entry, "local", CARE1), (entry, "ipv4_address", bytes(4)),
+            (host, "delegated", ((HOME2, 128),)), (entry, "udp", True), (host, "away", away),
+            (host, "several", {1: CareOf(CARE2, 9.0)}), (host, "several", several), (host, "spread", True),
+            (entry, "prefix", HOME2),
+        ]  # fmt: skip
+        for owner, name, value in changes:
+            shape, effect = look()
+            setattr(owner, name, value)
+            self.assertNotEqual(look()[0], shape, name)
+            if name != "several" or value is several:
+                self.assertNotEqual(look()[1], effect, name)
+        before = look()
+        entry.lifetime, entry.due, host.mesg_id, entry.sequence = 7, 8.0, 9, 10
+        host.several = {bid: care._replace(due=99.0) for bid, care in several.items()}
+        self.assertEqual(look(), before)
