@@ -1,5 +1,6 @@
 """Settings of ``mn-client`` out of a configuration tree, and what contradicts itself in them."""
 
+import ipaddress
 from collections.abc import Callable, Iterator
 
 from attrs import AttrsInstance
@@ -13,6 +14,13 @@ from appliance.protocols.mn.settings import MnSettings, MobileInterface
 #: Clients of one process, as many as the routing rules have room for.
 MOST_CLIENTS = 100
 _TITLE = "mn-client {}"
+#: Lines with addresses that a node or its home agent has, and their fields.
+_OF_NODES = (
+    ("home_agent", ("home_agent", "home_agent_ipv4")),
+    ("home-agent alternate", ("address",)),
+    ("home_address", ("home_address",)),
+    ("ipv4-home-address", ("address",)),
+)
 
 
 def make_client(
@@ -61,6 +69,12 @@ def _faults(section: Section, title: str) -> Iterator[Fault]:
     prefix = section.entries("home-prefix")
     if home and prefix and not _inside(home[0].args["home_address"], *prefix[0].args["prefix"]):
         yield home[0].line, f"{title}: the home address is not in the home prefix"
+    for path, names in _OF_NODES:
+        for entry in section.entries(path):
+            for address in (entry.args.get(name) for name in names):
+                if address is not None and not _unicast(address):
+                    number = ipaddress.ip_address(address)
+                    yield entry.line, f"{title}: {number} is no unicast address of a network"
     bids: dict[int, str] = {}
     for entry in section.entries("mn-interface"):
         bid, name = entry.args.get("bid", 0), entry.args["name"]
@@ -77,6 +91,17 @@ def _faults(section: Section, title: str) -> Iterator[Fault]:
                 )
             elif len(secret_octets(key)) < LEAST_KEY:
                 yield entry.line, f"{title}: a key of {noun} has {LEAST_KEY} octets at least"
+
+
+def _unicast(address: bytes) -> bool:
+    number = ipaddress.ip_address(address)
+    return not (
+        number.is_multicast
+        or number.is_unspecified
+        or number.is_loopback
+        or number.is_link_local
+        or address == b"\xff" * 4
+    )
 
 
 def _inside(address: bytes, prefix: bytes, length: int) -> bool:

@@ -15,6 +15,7 @@ from appliance.facts_words import (
     endpoint,
     listing,
     network,
+    revocation_facts,
     status,
     switch,
     traffic_class,
@@ -48,17 +49,6 @@ def _heartbeat(interval: int, timeout: int, retransmissions: int) -> Facts:
         ("Heartbeat Interval", str(interval)),
         ("Heartbeat Retransmission Timeout", str(timeout)),
         ("Heartbeat Max Retransmissions", str(retransmissions)),
-    ]
-
-
-def _revocation(settings: LmaSettings | MagSettings) -> Facts:
-    """Whether bindings are revoked, and how often it is said."""
-    if not settings.revocation:
-        return [("Revocation", "Disabled")]
-    return [
-        ("Revocation", "Enabled"),
-        ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
-        ("Revocation Retransmission Timeout", amount(settings.revocation_timeout, "second")),
     ]
 
 
@@ -147,7 +137,7 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("AAA Authentication Endpoint", endpoint(settings, accounting=False)),
         ("AAA Accounting Endpoint", endpoint(settings, accounting=True)),
         ("Bulk Binding Update", "Accepted" if settings.accept_bulk else "Refused"),
-        *_revocation(settings),
+        *revocation_facts(settings),
     ]
     if settings.revocation:
         facts.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
@@ -227,7 +217,7 @@ def mag_facts(settings: MagSettings, state: str) -> Facts:
         ("Path MTU", str(settings.path_mtu)),
         ("Tunnel Traffic Class", traffic_class(settings.tunnel_traffic_class)),
         ("Bulk Binding Update", "Requested" if settings.request_bulk else "Not Requested"),
-        *_revocation(settings),
+        *revocation_facts(settings),
     ]
     if settings.revocation:
         facts += [

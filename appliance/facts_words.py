@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
-from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 Facts = list[tuple[str, str]]
 
@@ -35,6 +35,17 @@ def traffic_class(value: int | None) -> str:
 def listing(label: str, entries: list[str]) -> Facts:
     """One fact an entry; ``None`` when there is none."""
     return [(label, entry) for entry in entries] or [(label, "None")]
+
+
+def revocation_facts(settings: LmaSettings | MagSettings) -> Facts:
+    """Whether bindings are revoked, and how often it is said."""
+    if not settings.revocation:
+        return [("Revocation", "Disabled")]
+    return [
+        ("Revocation", "Enabled"),
+        ("Revocation Max Retransmissions", str(settings.revocation_max_retransmissions)),
+        ("Revocation Retransmission Timeout", amount(settings.revocation_timeout, "second")),
+    ]
 
 
 def status(settings: LmaSettings, state: str) -> str:

@@ -231,7 +231,9 @@ class HomeAgentFactsTest(SynchronousTestCase):
 
     def test_every_setting_is_shown(self) -> None:
         """Changing any setting that a line of the mode sets changes the screen."""
-        base = HomeAgentSettings(name="ha1", context="home", address=ADDRESS, reg_lifetime=600)
+        base = HomeAgentSettings(
+            name="ha1", context="home", address=ADDRESS, reg_lifetime=600, revocation=True
+        )
         known = {attribute.name for attribute in fields(HomeAgentSettings)}
         names = self.names()
         names |= {"mipv6_pools", "mipv6_associations", "mipv6_agents"}

@@ -92,6 +92,10 @@ class SettingsTests(SynchronousTestCase):
         for line, wanted in (
             ("home-address 2001:db8:2::5", "the home address is not in the home prefix"),
             ("interface lan0 bid 7", "interface wwan0 has binding identifier 7 already"),
+            ("home-address ff02::1", "ff02::1 is no unicast address of a network"),
+            ("home-agent address 2001:db8::1 ipv4-address 224.0.0.1", "224.0.0.1 is no unicast address"),
+            ("home-agent alternate fe80::1", "fe80::1 is no unicast address"),
+            ("ipv4-home-address 255.255.255.255", "255.255.255.255 is no unicast address"),
             ("mn-aaa secret 0x123", "has pairs of hexadecimal digits"),
             ("mn-ha-spi spi-number 257 secret abc", "has 4 octets at least"),
         ):

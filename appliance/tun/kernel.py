@@ -63,6 +63,8 @@ class Rule:
     """Only for packets of sockets with this mark."""
     no_default: bool = False
     """A default route of the table is passed over."""
+    target: str = ""
+    """Only for packets to this network."""
 
 
 class Kernel:
@@ -212,17 +214,17 @@ class Kernel:
         everywhere, index = "::/0" if family == 6 else "0.0.0.0/0", self._index(device)
         return await self._in_table(family, table, dst=everywhere, oif=index, prefsrc=str(ip_address(source)))
 
-    async def add_table_throw(self, family: int, table: int, network: bytes, length: int) -> bool:
-        """Let a table not know a network (packed), so that the next rule is tried; raises ResourceError.
+    async def add_table_unreachable(self, family: int, table: int, network: bytes, length: int) -> bool:
+        """Let a network (packed) be unreachable by a table; raises ResourceError.
 
         Nobody looks into the table of an ended process.
         """
-        return await self._in_table(family, table, dst=f"{ip_address(network)}/{length}", type="throw")
+        return await self._in_table(family, table, dst=f"{ip_address(network)}/{length}", type="unreachable")
 
-    async def remove_table_throw(self, family: int, table: int, network: bytes, length: int) -> None:
+    async def remove_table_unreachable(self, family: int, table: int, network: bytes, length: int) -> None:
         """Take that back; raises ResourceError."""
         text = f"{ip_address(network)}/{length}"
-        await self._in_table(family, table, "del", dst=text, type="throw")
+        await self._in_table(family, table, "del", dst=text, type="unreachable")
 
     async def _in_table(self, family: int, table: int, what: str = "replace", **route: Any) -> bool:
         number = socket.AF_INET6 if family == 6 else socket.AF_INET
@@ -395,6 +397,9 @@ def _rule_fields(entry: dict[str, Any]) -> dict[str, Any]:
     fields |= {"priority": entry["priority"], "table": entry["table"]}
     if entry.get("source"):
         fields |= {"src": entry["source"], "src_len": 128 if entry["family"] == 6 else 32}
+    if entry.get("target"):
+        address, _, length = entry["target"].partition("/")
+        fields |= {"dst": address, "dst_len": int(length)}
     if entry.get("mark"):
         fields["fwmark"] = entry["mark"]
     if entry.get("no_default"):

@@ -149,7 +149,7 @@ def _links() -> None:
         "mobile-network-prefix <prefix:IPV6/LEN>",
         "prefix",
         **{
-            "mobile-network-prefix": "A network behind the router; without one the home agent knows them",
+            "mobile-network-prefix": "A network behind the router; packets of no such line are not tunnelled",
             "prefix": "IPv6 prefix",
         },
     )

@@ -1,9 +1,9 @@
-"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602) in LMA and MAG services.
+"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602) in services.
 
 ``revocation enable``, ``max-retransmission`` and ``retransmission-timeout`` are StarOS words.
 """
 
-from appliance.cli.commands.configuration import LMA, MAG, WORDS, choice, number, toggle
+from appliance.cli.commands.configuration import HOME_AGENT, LMA, MAG, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
 
 HELP = {
@@ -14,13 +14,12 @@ HELP = {
 }
 
 
-def _both(mode: str) -> None:
-    toggle(
-        mode,
-        "revocation",
-        "revocation enable",
-        "Peers tell each other of sessions that end; without it nothing is sent or answered",
-    )
+PEERS = "Peers tell each other of sessions that end; without it nothing is sent or answered"
+HOSTS = "Hosts are told of bindings that the home agent ends; without it nothing is sent"
+
+
+def _both(mode: str, text: str) -> None:
+    toggle(mode, "revocation", "revocation enable", text)
     number(
         mode,
         "revocation max-retransmission <revocation_max_retransmissions:NUMBER>",
@@ -40,7 +39,7 @@ def _lma() -> None:
         "bulk-binding-update",
         "Groups of sessions that one update extends (AcceptBulkBindingUpdateReqForMobilitySession)",
     )
-    _both(LMA)
+    _both(LMA, PEERS)
     choice(
         LMA,
         "revocation pending-updates <revocation_pending:accept|discard>",
@@ -63,7 +62,7 @@ def _mag() -> None:
         "bulk-binding-update",
         "One update for all mobile nodes of a link (RequestBulkBindingUpdateSupportForMobilitySession)",
     )
-    _both(MAG)
+    _both(MAG, PEERS)
     toggle(
         MAG,
         "revocation_global",
@@ -82,3 +81,4 @@ def _mag() -> None:
 
 for _declare in (_lma, _mag):
     _declare()
+_both(HOME_AGENT, HOSTS)

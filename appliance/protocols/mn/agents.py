@@ -74,12 +74,15 @@ class Agents:
 
     def reset(self) -> None:
         """Go back to what is configured."""
-        settings = self._shared.settings
-        first = (settings.home_agent,) if settings.home_agent else ()
-        self._known = list(dict.fromkeys(first + settings.home_agents))
+        self._known = self._configured()
         self._at = 0
         self._search = None
         self._choose()
+
+    def _configured(self) -> list[bytes]:
+        settings = self._shared.settings
+        first = (settings.home_agent,) if settings.home_agent else ()
+        return list(dict.fromkeys(first + settings.home_agents))
 
     def _choose(self) -> None:
         shared = self._shared
@@ -103,12 +106,15 @@ class Agents:
         return True
 
     def replace(self, addresses: list[bytes]) -> None:
-        """Go by another list (RFC 5142 section 6.2: those with our home prefix first); empty: discover."""
+        """Go by another list (RFC 5142 section 6.2: those with our home prefix first); empty: discover.
+
+        Behind them come the configured ones, for the case that none of the new ones answers.
+        """
         shared = self._shared
         found = [each for each in dict.fromkeys(addresses) if _unicast(each)][:MOST]
         found.sort(key=lambda address: not shared.at_home(address))
         before = self.current
-        self._known, self._at = found, 0
+        self._known, self._at = found and list(dict.fromkeys(found + self._configured())), 0
         self._search = None
         self._choose()
         if self.current is not before:

@@ -2,7 +2,6 @@
 
 import socket
 import struct
-from pathlib import Path
 
 from appliance.protocols.mn.ends import MARK, SO_MARK
 
@@ -24,8 +23,15 @@ def advertisement(address: bytes, link_layer: bytes) -> bytes:
 
 def announce(interface: str, address: bytes) -> None:
     """Tell all nodes of a link that an address is here (RFC 6275 section 11.5.5). Raises OSError."""
-    text = Path(f"/sys/class/net/{interface}/address").read_text().strip()
-    _send(interface, ALL_NODES, advertisement(address, bytes.fromhex(text.replace(":", ""))))
+    _send(interface, ALL_NODES, advertisement(address, _link_layer(interface)))
+
+
+def _link_layer(interface: str) -> bytes:
+    """Its address there. Raises OSError; /sys is no good: it shows the namespace that it was mounted in."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+        sock.bind((interface, 0))
+        address: bytes = sock.getsockname()[4]
+    return address
 
 
 def solicit(interface: str) -> None:

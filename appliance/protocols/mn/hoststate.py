@@ -72,7 +72,11 @@ def items(state: HomeState, device: str, number: int) -> Iterator[Item]:
         yield "default", (family, table, device, address)
         for network, bits in state.networks:
             if len(network) == len(address):
-                yield "throw", (family, table, network, bits)
+                # Whoever has this home address reaches hosts of the network; what is no host's goes nowhere,
+                # since by the network that we are in it would come back through the tunnel.
+                name = f"{ip_address(network)}/{bits}"
+                yield "rule", (Rule(family, first + 1, MAIN_TABLE, no_default=True, target=name),)
+                yield "unreachable", (family, table, network, bits)
         yield "rule", (Rule(family, first, MAIN_TABLE, mark=MARK),)
         for source in sorted(state.sources):
             if len(source) == len(address) and state.tunnel:
@@ -144,7 +148,7 @@ class HostState:
             "address": kernel.add_address,
             "rule": kernel.add_rule,
             "default": kernel.add_table_default,
-            "throw": kernel.add_table_throw,
+            "unreachable": kernel.add_table_unreachable,
         }
         call = made[what]
         return bool(await call(*values))  # type: ignore[misc]
@@ -155,6 +159,6 @@ class HostState:
             await kernel.remove_address(*values)  # type: ignore[arg-type]
         elif what == "rule":
             await kernel.remove_rule(*values)  # type: ignore[arg-type]
-        elif what == "throw":
-            await kernel.remove_table_throw(*values)  # type: ignore[arg-type]
+        elif what == "unreachable":
+            await kernel.remove_table_unreachable(*values)  # type: ignore[arg-type]
         # A default route goes with the address that it prefers.

@@ -75,7 +75,8 @@ def update(
     mesg_id = clock.stamp(shared, now) if settings.mesg_id or agent.mesg_id else 0
     if mesg_id:
         options.append(opt.MessageIdentification(mesg_id))
-    first = exchange.name == "initial" or agent.prove
+    # A repetition too: a home agent that has forgotten us cannot sign its denial with a key that AAA gave it.
+    first = exchange.name == "initial" or agent.prove or exchange.backoff.tries > 0
     mn_ha, mn_aaa = authentication(shared, first)
     if mn_ha is not None:
         options.append(opt.Authentication(AUTH_MN_HA, mn_ha.spi, bytes(rfc4285.MN_HA_OCTETS)))

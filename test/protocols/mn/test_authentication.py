@@ -27,6 +27,10 @@ class AuthenticationTest(SynchronousTestCase):
         node.links(WLAN2)
         subtypes = [each.subtype for each in node.updates()[0].options if isinstance(each, AUTH)]
         self.assertEqual(subtypes, [1])
+        # The home agent may have lost its bindings, and with them the key that AAA gave it.
+        node.pass_time(2)
+        subtypes = [each.subtype for each in node.updates()[0].options if isinstance(each, AUTH)]
+        self.assertEqual(subtypes, [1, 2])
 
     def test_none(self) -> None:
         """Without authentication an answer needs none."""

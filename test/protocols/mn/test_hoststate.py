@@ -49,14 +49,14 @@ class FakeKernel:
         self.there.append(("default", *route))
         return True
 
-    async def add_table_throw(self, *route: Any) -> bool:
+    async def add_table_unreachable(self, *route: Any) -> bool:
         """As the kernel."""
-        self.there.append(("throw", *route))
+        self.there.append(("unreachable", *route))
         return True
 
-    async def remove_table_throw(self, *route: Any) -> None:
+    async def remove_table_unreachable(self, *route: Any) -> None:
         """As the kernel."""
-        self.there.remove(("throw", *route))
+        self.there.remove(("unreachable", *route))
 
 
 class HostStateTests(SynchronousTestCase):
@@ -104,11 +104,18 @@ class HostStateTests(SynchronousTestCase):
         self.assertEqual(sources, [("", True), ("2001:db8:1::5", False)])
 
     def test_both_families_and_networks(self) -> None:
-        """IPv4 has rules of its own; a mobile router's networks are not looked up in its table."""
+        """IPv4 has rules of its own; what is no host of a mobile router's networks goes nowhere, not back."""
         network = (CARE_OF[:8] + bytes(8), 64)
         there = self.run_states(HomeState(home=HOME, ipv4=V4, networks=(network,), tunnel=True), number=3)
         self.assertEqual({rule.family for rule in there if isinstance(rule, Rule)}, {4, 6})
-        self.assertIn(("throw", 6, FIRST_TABLE + 3, *network), there)
+        self.assertIn(("unreachable", 6, FIRST_TABLE + 3, *network), there)
+        inside = [each for each in there if isinstance(each, Rule) and each.target]
+        self.assertEqual(
+            [(each.target, each.table, each.no_default) for each in inside],
+            [("2001:db8:a::/64", MAIN_TABLE, True)],
+        )
+        home = next(each for each in there if isinstance(each, Rule) and each.source == "2001:db8:1::5")
+        self.assertLess(inside[0].priority, home.priority)
         self.assertEqual(self.kernel.there, [])
 
     def test_home(self) -> None:

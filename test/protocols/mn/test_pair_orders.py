@@ -62,6 +62,14 @@ class OrdersTest(SynchronousTestCase):
         pair.run(5)
         self.assertIsNone(pair.bound)
         self.assertEqual(pair.of(SendMessage, pair.history)[-1].destination, AGENT2)
+        self.assertEqual(pair.node.report(pair.now).home_agents, (AGENT2, AGENT))
+
+    def test_switch_to_nobody(self) -> None:
+        """The other one does not answer: the configured home agent is asked again."""
+        pair = self.pair()
+        pair.order(agent.SwitchHosts(mn_id=ALICE, agents=(AGENT2,)))
+        pair.run(300)
+        self.assertEqual((pair.state, pair.node.report(pair.now).home_agent), ("registered", AGENT))
 
     def test_refresh_request(self) -> None:
         """RFC 6275 section 11.7.4."""
