@@ -1,9 +1,9 @@
-"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602) in LMA and MAG services.
+"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602): LMA, home agent and MAG services.
 
 ``revocation enable``, ``max-retransmission`` and ``retransmission-timeout`` are StarOS words.
 """
 
-from appliance.cli.commands.configuration import LMA, MAG, WORDS, choice, number, toggle
+from appliance.cli.commands.configuration import HOME_AGENT, LMA, MAG, WORDS, choice, number, toggle
 from appliance.cli.grammar import setting
 
 HELP = {
@@ -33,6 +33,15 @@ def _both(mode: str) -> None:
     )
 
 
+def _revoker(mode: str) -> None:
+    _both(mode)
+    choice(
+        mode,
+        "revocation pending-updates <revocation_pending:accept|discard>",
+        "Updates of a session that is being revoked",
+    )
+
+
 def _lma() -> None:
     toggle(
         LMA,
@@ -40,12 +49,7 @@ def _lma() -> None:
         "bulk-binding-update",
         "Groups of sessions that one update extends (AcceptBulkBindingUpdateReqForMobilitySession)",
     )
-    _both(LMA)
-    choice(
-        LMA,
-        "revocation pending-updates <revocation_pending:accept|discard>",
-        "Updates of a session that is being revoked",
-    )
+    _revoker(LMA)
     setting(
         LMA,
         "revocation global-peer",
@@ -82,3 +86,4 @@ def _mag() -> None:
 
 for _declare in (_lma, _mag):
     _declare()
+_revoker(HOME_AGENT)
