@@ -7,13 +7,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.counting import decode
+from scripts.counting import decode, statuses
 from scripts.counting.cases import CASES, Case, Moves, expected, plus
-from scripts.counting.table import COUNTERS, STAGES, WAITING
+from scripts.counting.table import AGENT_COUNTERS, AGENT_WAITING, COUNTERS, STAGES, WAITING
 from scripts.counting.world import World
 from scripts.labnet import Lab, LabError
 
@@ -56,8 +56,7 @@ class Outcome:
 def perform(case: Case, world: World) -> Outcome:
     """Run one case."""
     outcome = Outcome(case)
-    for gateway in (world.mag1, world.mag2):
-        gateway.drain()
+    world.drain()
     deed = case.deed(world)
     try:
         next(deed)
@@ -71,6 +70,7 @@ def perform(case: Case, world: World) -> Outcome:
             raise LabError("the case yields twice")
         outcome.wanted = expected(plus(case.moves, more or {}))
         settle(outcome, world)
+        outcome.problem = outcome.problem or statuses.silent(case.statuses, world.heard)
     except (LabError, OSError) as failure:
         outcome.problem = str(failure) or repr(failure)
     return outcome
@@ -139,7 +139,15 @@ class Run:
                 self.errors.append(f"stage {world.stage.name}: {line}")
 
 
-def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+def of_kind(outcomes: Iterable[Outcome], kind: str) -> list[Outcome]:
+    """Those of stages that have such a service."""
+    names = {stage.name for stage in STAGES if stage.kind == kind}
+    return [outcome for outcome in outcomes if outcome.case.stage in names]
+
+
+def rows(
+    outcomes: Iterable[Outcome], counters: Iterable[str] = COUNTERS, waiting: Mapping[str, str] = WAITING
+) -> list[dict[str, Any]]:
     """A row for each counter of the screen: the case that shows it, or why there is none."""
     shown: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
@@ -155,9 +163,9 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
         if outcome.problem:
             failed.setdefault(key, f"{outcome.case.name}: {outcome.problem}")
     found: list[dict[str, Any]] = []
-    for key in COUNTERS:
+    for key in counters:
         if key not in shown:
-            reason = WAITING.get(key, "no case has been run")
+            reason = waiting.get(key, "no case has been run")
             found.append({"counter": key, "what": reason, "before": None, "after": None, "ok": None})
             continue
         outcome = shown[key]
@@ -173,6 +181,18 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
         if key in failed:
             found[-1]["problem"] = failed[key]
     return found
+
+
+def moving(found: Iterable[dict[str, Any]]) -> int:
+    """How many counters moved as they should."""
+    return sum(row["ok"] is True for row in found)
+
+
+def still(found: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """The other ones, with the reason."""
+    return [
+        {"counter": row["counter"], "reason": row.get("problem", row["what"])} for row in found if not row["ok"]
+    ]
 
 
 def report(found: list[dict[str, Any]], say: Any) -> None:
@@ -195,7 +215,7 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
         for case in CASES
         if any(
             fnmatch.fnmatchcase(name, pattern)
-            for name in (*case.counters, case.name, case.stage)
+            for name in (*case.counters, *case.statuses, case.name, case.stage)
             for pattern in patterns
         )
     ]
@@ -207,13 +227,21 @@ def count(lab: Lab, work: Path, options: argparse.Namespace, say: Any = print) -
     run = Run(lab, work, chosen(options.only), say)
     run.stages()
     reading = decode.read(run.captures, work, run.wrong) if run.captures else decode.Reading()
-    found = rows(run.outcomes)
-    say("")
-    report([row for row in found if row["ok"] is not None or not options.only], say)
+    found = rows(of_kind(run.outcomes, "lma"))
+    of_agent = rows(of_kind(run.outcomes, "mipv6ha"), AGENT_COUNTERS, AGENT_WAITING)
+    answers = statuses.rows(run.outcomes)
+    for table, tell in ((found, report), (of_agent, report), (answers, statuses.report)):
+        say("")
+        tell([row for row in table if row["ok"] is not None or not options.only], say)
     bad = [outcome for outcome in run.outcomes if outcome.problem]
-    moved = sum(row["ok"] is True for row in found)
+    moved, by_agent = moving(found), moving(of_agent)
+    told = statuses.figures(answers)
     say("")
-    say(f"{moved} of {len(found)} counters moved as they should, by {len(run.outcomes)} cases")
+    say(
+        f"{moved} of {len(found)} counters of the anchor, {by_agent} of {len(of_agent)} of the home agent and "
+        f"{told['statuses_moved']} of {told['statuses_total']} statuses came as they should, "
+        f"by {len(run.outcomes)} cases"
+    )
     say(
         f"{reading.messages} mobility messages were read by tshark; {reading.wrong} frames are malformed "
         f"on purpose, {len(reading.complaints)} are though they should not be"
@@ -225,11 +253,11 @@ def count(lab: Lab, work: Path, options: argparse.Namespace, say: Any = print) -
     return {
         "moved": moved,
         "total": len(found),
-        "not_moved": [
-            {"counter": row["counter"], "reason": row.get("problem", row["what"])}
-            for row in found
-            if not row["ok"]
-        ],
+        "not_moved": still(found),
+        "agent_moved": by_agent,
+        "agent_total": len(of_agent),
+        "agent_not_moved": still(of_agent),
+        **told,
         "cases": len(run.outcomes),
         "cases_not_ok": [{"case": outcome.case.name, "problem": outcome.problem} for outcome in bad],
         "messages": reading.messages,
@@ -238,6 +266,7 @@ def count(lab: Lab, work: Path, options: argparse.Namespace, say: Any = print) -
         "log": run.errors,
         "seconds": round(time.monotonic() - begun, 1),
         "rows": found,
+        "agent_rows": of_agent,
     }
 
 

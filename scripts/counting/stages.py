@@ -26,6 +26,9 @@ class Stage:
     config: str
     #: Makes what there has to be beside the anchor, before it starts; ``World.extra`` is what it returns.
     opens: Callable[[Any], object] | None = None
+    #: Kind and name of the service that is counted.
+    kind: str = "lma"
+    service: str = "lma1"
 
 
 def anchor(service: tuple[str, ...] = (), context: tuple[str, ...] = (), bind: str = "") -> str:
@@ -46,6 +49,22 @@ def anchor(service: tuple[str, ...] = (), context: tuple[str, ...] = (), bind: s
         "min-delay-before-bce-delete 0",
         # The laboratory shares its processors: a late message is not a wrong clock.
         "timestamp-validity-window 3000",
+        *service,
+        "exit",
+        "exit",
+        "end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def home_agent(service: tuple[str, ...], context: tuple[str, ...]) -> str:
+    """A configuration with a ``mipv6ha-service`` and these lines in it and in its context."""
+    lines = [
+        "config",
+        "context anchor",
+        *context,
+        "mipv6ha-service ha1",
+        f"bind address {LMA_ADDRESS} ipv4-address 198.51.100.1",
         *service,
         "exit",
         "exit",
