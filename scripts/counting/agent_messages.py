@@ -1,11 +1,14 @@
 """What a home agent and its hosts say beside updates: revocations (RFC 5846), home agents and prefixes
 (RFC 6275 sections 10.5 and 10.6), Home Agent Switch (RFC 5142), refresh requests, Binding Errors."""
 
+import socket
+
 from scripts.counting import wire
 from scripts.counting.agent import LINK, bound, newcomer
 from scripts.counting.cases import (
-    ADMIN, DISCARD, ENDED, OTHER, REVOCATION, Steps, accepted, case, denied, dropped, plus,
+    ADMIN, BRA_DISCARD, DISCARD, ENDED, OTHER, REVOCATION, Measured, Steps, accepted, case, denied, dropped, plus,
 )  # fmt: skip
+from scripts.counting.gateway import inside
 from scripts.counting.hosts import KEY, PLAIN, SPI, Host
 from scripts.counting.revocations import (
     ACKNOWLEDGEMENT, DROPPED, HEARD, INDICATION, LAST_RETRY, answered, discarded, sent,
@@ -213,6 +216,19 @@ def agent_bra_too_long(world: World) -> Steps:
     acknowledge(one, number)
 
 
+@case("agent", plus(HEARD, {f"{BRA_DISCARD}/hamgr-not-ready": 1}))
+def agent_bra_when_shut_down(world: World) -> Steps:
+    """A host's acknowledgement that nothing waits for, while the operator has shut the home agent down"""
+    one = bound(world)
+    world.configure("shutdown")
+    key = f"{BRA_DISCARD}/hamgr-not-ready"
+    before = world.counters()[key]
+    yield
+    acknowledge(one, 7)
+    world.until("it is counted", lambda: world.counters()[key] > before)
+    world.configure("no shutdown")
+
+
 def _wrong(world: World, one: Host, mh: bytes) -> None:
     """Send what is not meant to be readable."""
     world.mag1.wrong.append(mh)
@@ -274,6 +290,27 @@ def agent_discovery_wrong(world: World) -> Steps:
     one = newcomer(world)
     yield
     _ask(world, one, code=1)
+
+
+@case("agent", shows=(f"{AGENTS}/router-advertisements-sent", f"{AGENTS}/router-advertisements-received"))
+def agent_advertises(world: World) -> Measured:
+    """The home agent advertises itself on a real home link, and hears another home agent there"""
+    keys = [f"{AGENTS}/router-advertisements-{each}" for each in ("sent", "received")]
+    before = world.counters()
+    with inside(world.lab, "cn"):
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, wire.ICMP6)
+        # RFC 4861 section 6.1.2: the hop limit is 255.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        device = socket.if_nametoindex("cn0")
+    yield
+    world.configure("home-link cn0", "router-advertisement")
+    world.until("the home agent advertises itself", lambda: world.counters().get(keys[0], 0) > 0)
+    sock.sendto(wire.home_agent_advertisement(ELSEWHERE), ("ff02::1", 0, 0, device))
+    sock.close()
+    world.until("the other one is heard", lambda: world.counters().get(keys[1], 0) > 0)
+    world.configure("no router-advertisement", "no home-link")
+    after = world.counters()
+    return {key: after.get(key, 0) - before.get(key, 0) for key in keys}
 
 
 @case("agent", {f"{PREFIXES}/solicitations-received": 1, f"{PREFIXES}/solicited-sent": 1})

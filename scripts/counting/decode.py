@@ -22,6 +22,7 @@ MISREAD = ("12",)
 #: Remarks of tshark that say nothing about the form of a message.
 REMARKS = (
     "Connection ",
+    "Duplicate IP address",
     "This frame ",
     "Header checksum",
     "No response seen",

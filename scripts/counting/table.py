@@ -40,7 +40,10 @@ OF_HOSTS = [
     "other-mobility-messages/binding-error-sent",
     *(
         f"home-agent-discovery/{each}"
-        for each in ("requests-received", "replies-sent", "discarded")
+        for each in (
+            "requests-received", "replies-sent", "router-advertisements-received",
+            "router-advertisements-sent", "discarded",
+        )
     ),
     *(
         f"mobile-prefix-discovery/{each}"
@@ -68,6 +71,7 @@ AGENT_COUNTERS = [
 ]
 _PROXY = "only a proxy binding update can be refused or dropped so, and each of those gets status 152"
 _TEN_MINUTES = "an unasked advertisement comes after ten minutes at the earliest (RFC 6275 section 10.6.2)"
+_GLOBAL = "global triggers are for gateways: hosts are told one by one (RFC 5846 sections 7 and 8.1)"
 #: Of those, what no packet moves in a laboratory, and why.
 AGENT_WAITING = {
     "binding-update-deny-reasons/not-lma-for-mobile": _PROXY,
@@ -77,8 +81,8 @@ AGENT_WAITING = {
         "10,000 updates would have to wait for AAA at a time",
     "binding-revocation/rcvd": "only gateways are revoked by, and none is served (RFC 5846 section 10)",
     "binding-revocation/ack-sent": "only gateways are revoked by, and none is served (RFC 5846 section 10)",
-    "sent-revocation-trigger-reasons/per-peer-policy": "global triggers are for gateways",
-    "sent-revocation-trigger-reasons/revoking-node-local-policy": "global triggers are for gateways",
+    "sent-revocation-trigger-reasons/per-peer-policy": _GLOBAL,
+    "sent-revocation-trigger-reasons/revoking-node-local-policy": _GLOBAL,
     "mobile-prefix-discovery/unsolicited-sent": _TEN_MINUTES,
     "mobile-prefix-discovery/retries-sent": _TEN_MINUTES,
     "mobile-prefix-discovery/not-acknowledged": _TEN_MINUTES,

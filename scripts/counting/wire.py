@@ -140,6 +140,12 @@ def icmp6(kind: int, identifier: int, source: bytes, target: bytes, code: int = 
     return plain[:2] + checksum(source, target, ICMP6, plain).to_bytes(2, "big") + plain[4:]
 
 
+def home_agent_advertisement(address: str) -> bytes:
+    """A Router Advertisement with the H flag (RFC 6275 section 7), of a home agent with this address."""
+    prefix = struct.pack(">BBBBIII", 3, 4, 64, 0xE0, 9000, 9000, 0) + packed(address)
+    return struct.pack(">BBHBBHII", 134, 0, 0, 64, 0x20, 1800, 0, 0) + prefix
+
+
 def options_of(data: bytes, start: int) -> list[Option]:
     """The options of a message from ``start`` on, without padding."""
     found: list[Option] = []
