@@ -22,6 +22,7 @@ from appliance.config_hosts import (
 )
 from appliance.config_management import make_management, management_faults
 from appliance.config_memory import Memory
+from appliance.config_mn import client_faults, make_client
 from appliance.config_options import (
     access_networks,
     collocate,
@@ -47,6 +48,7 @@ from appliance.config_tree import (
 from appliance.management import Management
 from appliance.protocols.diameter.settings import EndpointSettings, GroupSettings
 from appliance.protocols.mipv6.settings import LONGEST, HomeAgentSettings
+from appliance.protocols.mn.settings import MnSettings
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import DelegationPool, ServiceProfile
 from appliance.protocols.pmipv6.settings import (
@@ -114,6 +116,7 @@ class Configuration:
     home_agents: tuple[HomeAgentSettings, ...] = ()
     """Filled in likewise."""
     mag_services: tuple[MagSettings, ...] = ()
+    mn_clients: tuple[MnSettings, ...] = ()
     endpoints: tuple[EndpointSettings, ...] = ()
     aaa_servers: tuple[AaaServerSettings, ...] = ()
     dictionaries: tuple[str, ...] = ()
@@ -164,7 +167,7 @@ class Builder:
             *diameter_faults(found),
             *management_faults(tree),
         ]
-        faults += host_faults(found)
+        faults += [*host_faults(found), *client_faults(found)]
         if faults:
             return sorted(faults), None
         configuration = Configuration(tree=tree, management=make_management(tree))
@@ -186,6 +189,9 @@ class Builder:
             )
             configuration.mag_services += tuple(
                 _mag(each, context, memory) for each in outline.all("mag-service")
+            )
+            configuration.mn_clients += tuple(
+                make_client(each, context.name, _assign) for each in outline.all("mn-client")
             )
             configuration.endpoints += tuple(
                 make_endpoint(each, context.name) for each in outline.all("diameter-endpoint")

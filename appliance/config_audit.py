@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from appliance.config import Configuration
 from appliance.config_audit_aaa import AAA, DIAMETER, diameter_findings
 from appliance.config_audit_hosts import HOME_AGENT, host_findings
+from appliance.config_audit_mn import SECTION as MOBILE_NODE
+from appliance.config_audit_mn import client_findings
 from appliance.config_audit_options import option_findings
 from appliance.config_findings import ERROR, INFO, WARNING, Finding
 from appliance.protocols.pmipv6.controlled import fault_of
@@ -15,7 +17,9 @@ from appliance.protocols.pmipv6.settings import LmaSettings, MagSettings
 
 RULE = "#" * 86
 
-SECTIONS = ("LMA-service", HOME_AGENT, "MAG-service", DIAMETER, AAA, "Local Subscriber", "Administrator")
+SECTIONS = (
+    "LMA-service", HOME_AGENT, "MAG-service", MOBILE_NODE, DIAMETER, AAA, "Local Subscriber", "Administrator"
+)  # fmt: skip
 #: Sections whose heading ends in other words.
 HEADINGS = {DIAMETER: "Diameter Configuration errors", AAA: "Global AAA-configuration errors"}
 
@@ -30,7 +34,7 @@ def audit(configuration: Configuration) -> list[Finding]:
         found += [*_anchor(agent, HOME_AGENT), *host_findings(agent)]
     for mag in configuration.mag_services:
         found += _mag(mag)
-    found += option_findings(configuration)
+    found += [*client_findings(configuration), *option_findings(configuration)]
     found += diameter_findings(configuration)
     found += _subscribers(configuration)
     found += _operators(configuration)

@@ -16,6 +16,7 @@ from appliance.cli.commands import (
     configuration_health,
     configuration_home_link,
     configuration_hosts,
+    configuration_mn,
     configuration_nemo,
     configuration_policy,
     configuration_quality,
@@ -48,6 +49,7 @@ COMMAND_MODULES = (
     configuration_congestion,
     configuration_quality,
     configuration_policy,
+    configuration_mn,
     management,
 )
 ROOT = configuration.ROOT

@@ -25,6 +25,7 @@ from appliance.protocols.diameter.settings import (
     ServerGroup,
 )
 from appliance.protocols.mipv6.settings import HomeAgentSettings
+from appliance.protocols.mn.settings import MnSettings, MobileInterface
 from appliance.protocols.pmipv6.congestion_settings import Congestion
 from appliance.protocols.pmipv6.option_settings import ServiceProfile
 from appliance.protocols.pmipv6.settings import (
@@ -152,6 +153,8 @@ SETTINGS: dict[str, type] = {
     "lma-service": LmaSettings,
     "mipv6ha-service": HomeAgentSettings,
     "mag-service": MagSettings,
+    "mn-client": MnSettings,
+    "mn-interface": MobileInterface,
     "subscriber": Profile,
     "service-profile": ServiceProfile,
     "ipv6 pool": PrefixPool,

@@ -30,6 +30,10 @@ from appliance.protocols.driver import Core
 from appliance.protocols.mipv6 import events as mipv6_events
 from appliance.protocols.mipv6 import settings as mipv6_settings
 from appliance.protocols.mipv6.anchor import make_anchor
+from appliance.protocols.mn import events as mn_events
+from appliance.protocols.mn import settings as mn_settings
+from appliance.protocols.mn.node import MobileNode
+from appliance.protocols.mn.settings import MnSettings
 from appliance.protocols.mobility import aaa
 from appliance.protocols.pmipv6 import events as pmipv6_events
 from appliance.protocols.pmipv6 import settings as pmipv6_settings
@@ -40,14 +44,23 @@ from appliance.protocols.timers import Now
 VERSION = 1
 #: A stranger's messages must not fill the disk.
 LIMIT = 256 * 1024 * 1024
+_MOBILE_NODE = "appliance.protocols.mn."
+
+
+def name_of(kind: type) -> str:
+    """The name of an event in a recording; a mobile node has events of the same names as an anchor."""
+    return f"mn.{kind.__name__}" if kind.__module__.startswith(_MOBILE_NODE) else kind.__name__
+
+
 EVENTS: dict[str, type] = {
-    name: found
+    name_of(found): found
     for module in (
-        pmipv6_events, mipv6_events, access_events, pmipv6_settings, mipv6_settings, diameter_settings, aaa
+        pmipv6_events, mipv6_events, access_events, mn_events, pmipv6_settings, mipv6_settings, mn_settings,
+        diameter_settings, aaa,
     )
-    for name, found in vars(module).items()
+    for found in vars(module).values()
     if isinstance(found, type) and attrs.has(found)
-}
+}  # fmt: skip
 
 Sink = Callable[[Any, Now], None]
 
@@ -60,7 +73,7 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if attrs.has(type(value)):
         fields = {field.name: to_json(getattr(value, field.name)) for field in attrs.fields(type(value))}
-        return {"event": type(value).__name__, **fields}
+        return {"event": name_of(type(value)), **fields}
     return value
 
 
@@ -126,12 +139,15 @@ class Recorder:
             self._file = None
 
 
-def make_cores(settings: LmaSettings | MagSettings, seed: int) -> dict[tuple[str, str], Core]:
+def make_cores(settings: LmaSettings | MagSettings | MnSettings, seed: int) -> dict[tuple[str, str], Core]:
     """The cores of a service by (service, core), as the services make them."""
     if isinstance(settings, LmaSettings):
         service = f"{settings.kind} {settings.name}"
         anchor = make_anchor(settings, CounterSet(counters.LMA), chance(seed, service))
         return {(service, settings.kind): anchor}
+    if isinstance(settings, MnSettings):
+        service = f"mn {settings.name}"
+        return {(service, "mn"): MobileNode(settings, CounterSet(counters.MN), chance(seed, service))}
     service = f"mag {settings.name}"
     values = CounterSet(counters.MAG)
     gateway = MobileAccessGateway(settings, values, chance(seed, service))
@@ -157,6 +173,8 @@ def replay(configuration: Configuration, path: str) -> Iterator[dict[str, Any]]:
                         cores |= make_cores(anchor, seed)
                     for mag in configuration.mag_services:
                         cores |= make_cores(mag, seed)
+                    for client in configuration.mn_clients:
+                        cores |= make_cores(client, seed)
                     continue
                 if "begin" in line:
                     cores |= make_cores(from_json(line["begin"]), seed)

@@ -24,12 +24,16 @@ from appliance.host import Host
 from appliance.lma_service import LmaService
 from appliance.mag_service import MagService
 from appliance.mipv6ha_service import HomeAgentService
+from appliance.mn_desk import MnDesk
+from appliance.mn_service import MnService
 from appliance.ports import CapturePort, FilePort, HostPort, LogPort, Operator, ServicePort, TapPort
 from appliance.ports_aaa import AaaPort
+from appliance.ports_mn import MobilePort
 from appliance.protocols.diameter.client.auth_sessions import SessionIds
 from appliance.protocols.diameter.client.counted import Exchanges
 from appliance.protocols.diameter.settings import EndpointSettings
 from appliance.protocols.mipv6.settings import HomeAgentSettings
+from appliance.protocols.mn.settings import MnSettings
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 from appliance.record import Recorder
@@ -97,7 +101,7 @@ class System:
         self._started = clock()
         self.kernel = Kernel(configuration.state_directory)
         tap = Tap()
-        watch = Watch(tap, self.services, lambda: [each.name for each in self.configuration.endpoints])
+        watch = Watch(tap, self.services, self._watched)
         self._captures = Captures(watch, self.tell, clock, reactor.callLater, reactor.callFromThread)
         self.tap: TapPort = watch
         self.captures: CapturePort = self._captures
@@ -125,7 +129,9 @@ class System:
         self.running: dict[Key, AnyService] = {}
         self.aaa: AaaPort = self._aaa_views(clock, random_bits)
         self._links: dict[str, tuple[bool, bool]] = {}
-        self._managers: list[Manage] = [self._desk.manage, self._aaa.manage]
+        self._mobile = MnDesk(self._make_client, lambda: clock().mono, self.tell)
+        self.mobile: MobilePort = self._mobile
+        self._managers: list[Manage] = [self._desk.manage, self._aaa.manage, self._mobile.manage]
         self._changing = asyncio.Lock()
         self._ready = self._stopping = False
 
@@ -137,6 +143,11 @@ class System:
         )
         exchanges: Exchanges = self._tools["exchanges"]
         return AaaViews(self._aaa, lambda: self.configuration, self._clients, exchanges, tester)
+
+    def _watched(self) -> list[str]:
+        """Names of what has messages beside the services."""
+        found = [each.name for each in self.configuration.endpoints]
+        return found + [each.name for each in self.configuration.mn_clients]
 
     def _clients(self) -> list[AaaClient]:
         clients = (getattr(service, "aaa", None) for service in self.running.values())
@@ -168,7 +179,7 @@ class System:
         await self.kernel.start()
         await self.kernel.recover()
         boot = compare(Configuration(control_socket=self.configuration.control_socket), self.configuration)
-        await Change(self, boot, [self._aaa.manage]).make()
+        await Change(self, boot, [self._aaa.manage, self._mobile.manage]).make()
         for service in self.services():
             if service.state != "Started":
                 self.tell("warning", f"{service.kind} {service.name}: no bind address, not started")
@@ -204,6 +215,14 @@ class System:
         tools = {name: self._tools[name] for name in ("reactor", "clock", "random_bits", "tell")}
         return AaaService(settings, node, state_directory=self.configuration.state_directory, **tools)
 
+    def _make_client(self, settings: MnSettings, number: int) -> MnService:
+        names = ("reactor", "clock", "random_bits", "tell", "tap", "recorder")
+        tools = {name: self._tools[name] for name in names}
+        client = MnService(settings, number, kernel=self.kernel, **tools)
+        if self._recorder is not None and self._ready:
+            self._recorder.begin(client.label, settings)
+        return client
+
     def require_addresses(self, service: AnyService) -> None:
         """Say what to do about an address that this host lacks before any socket does."""
         _require((service.kind, service.name), service.settings, local_addresses())
@@ -226,6 +245,8 @@ class System:
             self._host.stop()
             await self._desk.stop()
             await self._captures.stop()
+            # Before the services: one of them may be the home agent.
+            await self._mobile.stop()
             await asyncio.gather(*(service.farewell() for service in self.running.values()))
             for service in reversed(self.running.values()):
                 service.stop()
@@ -254,6 +275,7 @@ class System:
         """Name the started services in one line."""
         started = (service for service in self.services() if service.state == "Started")
         names = [f"{service.kind}-service {service.name}" for service in started]
+        names += [f"mn-client {each.name}" for each in self._mobile.clients() if each.state == "Started"]
         names += [f"diameter endpoint {name}" for name in self._aaa.endpoints]
         names += [f"aaa-server {name}" for name in self._aaa.servers]
         return ", ".join(names) or "no services"

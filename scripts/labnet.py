@@ -267,7 +267,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/lab",
         description="Build and use the laboratory.",
-        epilog="With a laboratory of their own: scripts/lab counters --help, scripts/lab mag-load --help.",
+        epilog="With a laboratory of their own: counters, mag-load and mobile; scripts/lab mobile --help.",
     )
     parser.add_argument("--prefix", default="lab", help="in front of the namespace names (default: lab)")
     commands = parser.add_subparsers(dest="action", required=True)

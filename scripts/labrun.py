@@ -175,7 +175,10 @@ class Ping:
         self.process = lab.popen(role, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def finish(self) -> dict[str, float]:
-        """Stop it; returns sent, received, lost (numbers of packets) and gap_s (longest silence, seconds)."""
+        """Stop it; returns sent, received, lost (numbers of packets) and gap_s (longest silence, seconds).
+
+        ``missed``: the lost ones before the last answer; what is on its way when it stops is not lost.
+        """
         stop(self.process, signal.SIGINT)
         assert self.process.stdout is not None
         return self.read(self.process.stdout.read())
@@ -194,13 +197,16 @@ class Ping:
         times = [moment for moment, _ in replies]
         gap = max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
         sent, received = int(summary[1]), int(summary[2])
-        return {"sent": sent, "received": received, "lost": sent - received, "gap_s": round(gap, 3)}
+        missed = replies[-1][1] - len(replies) if replies else sent
+        lost = sent - received
+        return {"sent": sent, "received": received, "lost": lost, "missed": missed, "gap_s": round(gap, 3)}
 
 
 class LineConnection:
     """The numbered-lines connection from the mobile node to the correspondent."""
 
     def __init__(self, lab: Lab, source: str, work: Path) -> None:
+        self._answered = 0
         self.progress = work / "progress"
         self.progress.write_text("0")
         program = (sys.executable, "-m", "scripts.tcplines")
@@ -216,8 +222,10 @@ class LineConnection:
 
     def answered(self) -> int:
         """How many lines have come back so far."""
+        # Empty for a moment while the client writes it.
         text = self.progress.read_text()
-        return int(text) if text else 0
+        self._answered = int(text) if text else self._answered
+        return self._answered
 
     def wait_lines(self, more: int, timeout: float) -> int:
         """Wait until ``more`` further lines have come back; returns the count then."""

@@ -46,6 +46,7 @@ TITLES = {
     configuration.LMA: "LMA service configuration mode",
     configuration.HOME_AGENT: "MIPv6 HA service configuration mode",
     configuration.MAG: "MAG service configuration mode",
+    configuration.MN: "Mobile node configuration mode",
     configuration.ENDPOINT: "Diameter endpoint configuration mode",
     configuration.GROUP: "AAA group configuration mode",
     configuration.SERVER: "AAA server configuration mode",

@@ -6,6 +6,7 @@ from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.cli.grammar import COMMANDS
+from appliance.config_text import COMMAND_MODULES
 from appliance.facts import lma_facts, mag_facts
 from appliance.facts_hosts import home_agent_facts
 from appliance.facts_words import amount
@@ -35,6 +36,9 @@ from appliance.protocols.pmipv6.settings import (
     Profile,
     QosWish,
 )
+
+# Without them the grammar is empty when this file runs alone.
+assert COMMAND_MODULES
 
 ADDRESS = bytes.fromhex("20010db8ffff00000000000000000001")
 V4 = bytes((198, 51, 100, 1))
@@ -207,6 +211,7 @@ class HomeAgentFactsTest(SynchronousTestCase):
 
     def names(self) -> set[str]:
         """What lines of the mode set."""
+        self.assertTrue(COMMAND_MODULES, "which have filled the grammar")
         commands = COMMANDS.settings("mipv6ha-service")
         placeholders = {value.name for each in commands for value in each.values()}
         return placeholders | {each.path for each in commands}

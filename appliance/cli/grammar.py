@@ -39,6 +39,7 @@ VOCABULARY: dict[str, str] = {
     "lma-service": "Local mobility anchor service",
     "mag-service": "Mobile access gateway service",
     "mipv6ha-service": "Home agent of hosts (Mobile IPv6)",
+    "mn-client": "Mobile node",
     "no": "Disables or removes a setting",
     "show": "Displays information",
     "statistics": "Counters",

@@ -147,6 +147,8 @@ TECH_SUPPORT = (
     "show lma-service statistics", "show lma-service heartbeat", "show mipv6ha-service all",
     "show mipv6ha-service statistics", "show congestion-control",
     "show mag-service all", "show mag-service statistics", "show mag-service heartbeat",
+    "show mn-client all", "show mn-client session", "show mn-client bindings full",
+    "show mn-client statistics",
     "show configuration errors verbose",
     "show diameter endpoint all", "show diameter peers verbose", "show diameter routes",
     "show diameter statistics", "show diameter aaa-statistics", "show aaa group", "show aaa clients",

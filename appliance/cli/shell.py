@@ -27,6 +27,7 @@ from appliance.cli.commands import (
     lma,
     mag,
     mipv6ha,
+    mn,
     monitor,
     newcall,
     session,
@@ -44,7 +45,7 @@ from appliance.ports import Operator, SystemPort
 
 #: Importing these modules registers the Exec commands.
 COMMAND_MODULES = (
-    base, session, files, lma, mipv6ha, newcall, mag, diameter, aaa, accounting, monitor, capture, views,
+    base, session, files, lma, mipv6ha, newcall, mag, mn, diameter, aaa, accounting, monitor, capture, views,
     congestion, agents,
 )  # fmt: skip
 

@@ -29,12 +29,13 @@ T = TypeVar("T", bound=Dated)
 class Wheel(Generic[T]):
     """Sessions by the time when something has to be done about them (their ``due`` field)."""
 
-    __slots__ = ("_buckets", "_order", "_latest")
+    __slots__ = ("_buckets", "_latest", "_order", "_recent")
 
     def __init__(self) -> None:
         self._buckets: dict[int, set[T]] = {}
         self._order: list[int] = []
         self._latest: dict[int, float] = {}
+        self._recent = -1
 
     def put(self, entry: T) -> None:
         """Note ``entry.due`` (monotonic seconds); costs next to nothing when it only became later."""
@@ -43,7 +44,10 @@ class Wheel(Generic[T]):
             return
         if entry.bucket > number:
             self._buckets[entry.bucket].discard(entry)
-        entry.bucket = number
+        if number == self._recent:
+            # One number object for all that come due together: 32 octets less for each.
+            number = self._recent
+        entry.bucket = self._recent = number
         bucket = self._buckets.get(number)
         if bucket is None:
             self._buckets[number] = {entry}

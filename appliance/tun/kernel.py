@@ -1,4 +1,4 @@
-"""Addresses, routes and forwarding of the host by netlink, undone when the process ends.
+"""Addresses, routes, routing rules and forwarding of the host by netlink, undone when the process ends.
 
 ::
 
@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from attrs import asdict, define
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -35,6 +36,7 @@ FORWARDING = {
 NEEDED = {
     "address": {"interface", "address", "length"},
     "route": {"route", "device"},
+    "rule": {"family", "priority", "table"},
     "sysctl": {"path", "old"},
 }
 RTMGRP_LINK = 1
@@ -44,6 +46,23 @@ _GONE = frozenset((errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL,
 _NO_DAD = 0x02
 
 LinkCallback = Callable[[str, bool, bool], None]
+
+
+@define(slots=True, frozen=True)
+class Rule:
+    """Which table a packet's route is looked up in."""
+
+    family: int
+    """IP version, 4 or 6."""
+    priority: int
+    """Rules are tried from the lowest on."""
+    table: int
+    source: str = ""
+    """Only for packets from this address."""
+    mark: int = 0
+    """Only for packets of sockets with this mark."""
+    no_default: bool = False
+    """A default route of the table is passed over."""
 
 
 class Kernel:
@@ -176,6 +195,45 @@ class Kernel:
             entry, what, self._netlink.route, dst=text, oif=index, family=family, **extra
         )
 
+    async def add_rule(self, rule: Rule) -> bool:
+        """Have routes looked up by a rule; False: it was there. Raises ResourceError."""
+        entry = _rule(rule)
+        return await self._change(entry, _title(entry), self._netlink.rule, **_rule_fields(entry))
+
+    async def remove_rule(self, rule: Rule) -> bool:
+        """Take a rule away that :meth:`add_rule` made; False: we did not. Raises ResourceError."""
+        return await self._take_back(_rule(rule))
+
+    async def add_table_default(self, family: int, table: int, device: str, source: bytes) -> bool:
+        """Lead everything in a table to a device, with a source (packed); raises ResourceError.
+
+        It goes with the source or the device, and needs no journal.
+        """
+        everywhere, index = "::/0" if family == 6 else "0.0.0.0/0", self._index(device)
+        return await self._in_table(family, table, dst=everywhere, oif=index, prefsrc=str(ip_address(source)))
+
+    async def add_table_throw(self, family: int, table: int, network: bytes, length: int) -> bool:
+        """Let a table not know a network (packed), so that the next rule is tried; raises ResourceError.
+
+        Nobody looks into the table of an ended process.
+        """
+        return await self._in_table(family, table, dst=f"{ip_address(network)}/{length}", type="throw")
+
+    async def remove_table_throw(self, family: int, table: int, network: bytes, length: int) -> None:
+        """Take that back; raises ResourceError."""
+        text = f"{ip_address(network)}/{length}"
+        await self._in_table(family, table, "del", dst=text, type="throw")
+
+    async def _in_table(self, family: int, table: int, what: str = "replace", **route: Any) -> bool:
+        number = socket.AF_INET6 if family == 6 else socket.AF_INET
+        try:
+            await self._netlink.route(what, family=number, table=table, **route)
+        except NetlinkError as error:
+            if what == "del" and error.code in _GONE:
+                return True
+            raise _explain(error.code, f"route {route['dst']} in table {table}") from None
+        return True
+
     async def remove_address(self, interface: str, address: bytes, plen: int) -> bool:
         """Take an address away that :meth:`add_address` made; False: we did not. Raises ResourceError."""
         return await self._take_back(_address(interface, address, plen))
@@ -266,6 +324,9 @@ class Kernel:
             if entry["do"] == "sysctl":
                 Path(entry["path"]).write_text(entry["old"])
                 return
+            if entry["do"] == "rule":
+                await self._netlink.rule("del", **_rule_fields(entry))
+                return
             name = entry.get("interface") or entry["device"]
             try:
                 index = socket.if_nametoindex(name)
@@ -323,8 +384,28 @@ def _address(interface: str, address: bytes, plen: int) -> dict[str, Any]:
     return {"do": "address", "interface": interface, "address": str(ip_address(address)), "length": plen}
 
 
+def _rule(rule: Rule) -> dict[str, Any]:
+    """The journal entry of a rule."""
+    return {"do": "rule", **asdict(rule)}
+
+
+def _rule_fields(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same as pyroute2 wants it."""
+    fields: dict[str, Any] = {"family": socket.AF_INET6 if entry["family"] == 6 else socket.AF_INET}
+    fields |= {"priority": entry["priority"], "table": entry["table"]}
+    if entry.get("source"):
+        fields |= {"src": entry["source"], "src_len": 128 if entry["family"] == 6 else 32}
+    if entry.get("mark"):
+        fields["fwmark"] = entry["mark"]
+    if entry.get("no_default"):
+        fields["FRA_SUPPRESS_PREFIXLEN"] = 0
+    return fields
+
+
 def _title(entry: dict[str, Any]) -> str:
     """What a journal entry has changed, in words."""
+    if entry["do"] == "rule":
+        return f"IPv{entry['family']} routing rule {entry['priority']}"
     if entry["do"] == "address":
         return f"address {entry['address']}/{entry['length']} on {entry['interface']}"
     if entry["do"] == "route":

@@ -18,6 +18,7 @@ from appliance.ports import (
 from appliance.ports_health import HeartbeatView
 from appliance.ports_load import CongestionView
 from test.cli.fake_aaa import FakeAaa
+from test.cli.fake_mobile import FakeMobile
 from test.cli.fakes import FakeHost, FakeLog
 
 
@@ -149,6 +150,7 @@ class FakeSystem:
         self.host = FakeHost()
         self.log = FakeLog()
         self.aaa = FakeAaa()
+        self.mobile = FakeMobile()
         self.people: list[Operator] = []
         self.boot_file = "/etc/appliance/appliance.conf"
 

@@ -28,6 +28,7 @@ from appliance.ports import (
     SessionView,
 )
 from test.cli.fake_aaa import FakeAaa
+from test.cli.fake_mobile import FakeMobile
 
 
 @define
@@ -285,6 +286,7 @@ class FakeSystem:
     host: FakeHost = field(factory=FakeHost)
     log: FakeLog = field(factory=FakeLog)
     aaa: FakeAaa = field(factory=FakeAaa)
+    mobile: FakeMobile = field(factory=FakeMobile)
     people: list[Operator] = field(factory=list)
     boot_file: str = ""
 

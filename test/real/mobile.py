@@ -164,7 +164,8 @@ def acknowledgement(
         "authentic": None,
     }
     at = 12
-    found["router"] = bool(mh[7] & 0x40)
+    if mh[7] & 0x40:
+        found["router"] = True
     while at < len(mh):
         if mh[at] == 0:
             at += 1

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.errors import ResourceError
 from appliance.tun import kernel
-from appliance.tun.kernel import JOURNAL, Kernel
+from appliance.tun.kernel import JOURNAL, Kernel, Rule
 
 
 class HostTestCase(SynchronousTestCase):
@@ -184,6 +184,27 @@ class TakingBackTests(HostTestCase):
         self.run_(self.kernel.restore_forwarding(6), self.kernel.remove_route(nine, 128, "lo"))
         self.assertEqual((self.left(), self.values()), (["::a"], ["0", "0"]))
         self.assertEqual(self.calls[-2:], [("del", "address", "::9"), ("del", "route", "::9/128")])
+
+    def test_rules(self) -> None:
+        """A rule is journalled with all that tells it from others, and so found again by the next process."""
+        asked: list[dict[str, Any]] = []
+
+        async def rule(action: str, **what: Any) -> None:
+            asked.append({"action": action, **what})
+
+        self.kernel._netlink.rule = rule
+        plain, of = Rule(6, 14_190, 254, no_default=True), Rule(4, 14_191, 77, source="192.0.2.1", mark=5)
+        self.run_(self.kernel.add_rule(plain), self.kernel.add_rule(of), self.kernel.remove_rule(plain))
+        (entry,) = map(json.loads, self.journal.read_text().splitlines())
+        self.assertEqual((entry["do"], entry["source"], entry["mark"]), ("rule", "192.0.2.1", 5))
+        again = Kernel(str(self.state))
+        again._netlink = self.kernel._netlink
+        self.run_(again.recover())
+        self.assertEqual([each["action"] for each in asked], ["add", "add", "del", "del"])
+        self.assertEqual({**asked[1], "action": "del"}, asked[3])
+        self.assertEqual({**asked[0], "action": "del"}, asked[2])
+        self.assertEqual(asked[1]["src_len"], 32)
+        self.assertFalse(self.journal.exists())
 
     def test_not_ours(self) -> None:
         """What was there before, has another length or another device is left alone."""

@@ -17,6 +17,7 @@ OUTSIDE, ROOT, CONTEXT, INTERFACE = "outside", "config", "context", "interface"
 SUBSCRIBER, LMA, MAG, SSHD = "subscriber", "lma-service", "mag-service", "sshd"
 HOME_AGENT = "mipv6ha-service"
 SERVICE_PROFILE = "service-profile"
+MN = "mn-client"
 ENDPOINT, GROUP, SERVER, USER = "diameter-endpoint", "aaa-group", "aaa-server", "aaa-user"
 
 PREFIX_POOL = SETTINGS["ipv6 pool"]
@@ -31,6 +32,7 @@ PROMPTS = {
     LMA: "config-lma-service",
     MAG: "config-mag-service",
     HOME_AGENT: "config-mipv6ha-service",
+    MN: "config-mn-client",
     SSHD: "config-sshd",
     ENDPOINT: "config-ctx-diameter",
     GROUP: "config-aaa-group",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from appliance.protocols.mipv6.checks import routable
-from appliance.protocols.mipv6.discovery_messages import Router
+from appliance.protocols.mobility.discovery_messages import Router
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
 
 #: Routers of a link that are remembered, and addresses of each: anyone on the link can make some up.

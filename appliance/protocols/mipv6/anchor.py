@@ -6,7 +6,6 @@ from typing import NamedTuple
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6.agent_messages import HostSwitch, RefreshRequests, Voice
 from appliance.protocols.mipv6.discovery import Discovery
-from appliance.protocols.mipv6.discovery_messages import ICMPV6
 from appliance.protocols.mipv6.dsmip import DualStack
 from appliance.protocols.mipv6.events import AskRefresh, IcmpReceived, SwitchHosts
 from appliance.protocols.mipv6.home_link import HomeLink
@@ -14,6 +13,7 @@ from appliance.protocols.mipv6.host_revocation import HostRevocation
 from appliance.protocols.mipv6.hosts import Hosts
 from appliance.protocols.mipv6.nemo_delegation import PrefixDelegation
 from appliance.protocols.mipv6.prefixes import PrefixDiscovery
+from appliance.protocols.mobility.discovery_messages import ICMPV6
 from appliance.protocols.mobility.messages import BindingError
 from appliance.protocols.pmipv6.lma import LocalMobilityAnchor
 from appliance.protocols.pmipv6.lma_sessions import Sessions

@@ -17,9 +17,9 @@ from appliance.counters import LMA, CounterSet
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.checks import HostPolicy
-from appliance.protocols.mipv6.discovery_messages import reserved
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import UNSPECIFIED, HostRequest
+from appliance.protocols.mobility.discovery_messages import reserved
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.lma_request import POOL_EMPTY, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions

@@ -6,10 +6,10 @@ ends the processing, or ``None``.
 
 from collections.abc import Callable
 
-from appliance.protocols.mipv6 import discovery_messages
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.binding import host_of
 from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mobility import discovery_messages
 from appliance.protocols.mobility.codec import OPTION_LENGTH, Fault
 from appliance.protocols.mobility.messages import BU_H, BU_R
 from appliance.protocols.mobility.options import BindingIdentifier

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mipv6 import discovery_messages as icmp
 from appliance.protocols.mipv6.agents import HomeAgents
 from appliance.protocols.mipv6.checks import routable
-from appliance.protocols.mipv6.discovery_messages import Prefix
 from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink
 from appliance.protocols.mipv6.features import HostFeature
+from appliance.protocols.mobility import discovery_messages as icmp
+from appliance.protocols.mobility.discovery_messages import Prefix
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.events import SendIcmp
 from appliance.protocols.pmipv6.lma_sessions import Sessions

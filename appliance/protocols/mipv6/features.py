@@ -96,16 +96,28 @@ class _NestedAgenda(Agenda):
 class HostFeatures(Group[HostFeature]):
     """All features of one home agent. ``handlers`` are :class:`HostHandler`, by MH type."""
 
-    __slots__ = ("events", "payloads")
+    __slots__ = ("_accepting", "_checking", "_early", "events", "payloads")
 
     def __init__(self) -> None:
         super().__init__()
         self.agenda: _NestedAgenda = _NestedAgenda()
+        #: Those that have a part in every update, by the hook: most have not.
+        self._early: tuple[HostFeature, ...] = ()
+        self._checking: tuple[HostFeature, ...] = ()
+        self._accepting: tuple[HostFeature, ...] = ()
         #: Who takes events of a class of its own (a ``HostEvent``), called with the event and ``now``.
         self.events: dict[type, Callable[[Any, Now], None]] = {}
         #: Who takes what a bound host has sent with a Home Address option that is no mobility message, by
         #: protocol number; called with the packet, where the payload begins, the binding and ``now``.
         self.payloads: dict[int, Callable[[OptionsReceived, int, BindingCacheEntry, Now], None]] = {}
+
+    def add(self, feature: HostFeature, *types: int) -> None:
+        """As of :class:`Group`."""
+        super().add(feature, *types)
+        kind = type(feature)
+        self._early += (feature,) * (kind.before is not HostFeature.before)
+        self._checking += (feature,) * (kind.check is not HostFeature.check)
+        self._accepting += (feature,) * (kind.accepted is not HostFeature.accepted)
 
     def nest(self, agenda: Agenda) -> None:
         """Have them ticked with the features of the anchor."""
@@ -115,7 +127,7 @@ class HostFeatures(Group[HostFeature]):
 
     def close(self) -> None:
         """Let go of all features, which refer back to the core."""
-        self.all = ()
+        self.all = self._early = self._checking = self._accepting = ()
         self.handlers, self.events, self.payloads = {}, {}, {}
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
@@ -125,7 +137,7 @@ class HostFeatures(Group[HostFeature]):
 
     def before(self, request: HostRequest, now: Now) -> Verdict | None:
         """The first verdict."""
-        for feature in self.all:
+        for feature in self._early:
             verdict = feature.before(request, now)
             if verdict is not None:
                 return verdict
@@ -133,7 +145,7 @@ class HostFeatures(Group[HostFeature]):
 
     def check(self, request: HostRequest, now: Now) -> Verdict | None:
         """The first verdict."""
-        for feature in self.all:
+        for feature in self._checking:
             verdict = feature.check(request, now)
             if verdict is not None:
                 return verdict
@@ -143,7 +155,7 @@ class HostFeatures(Group[HostFeature]):
         self, request: HostRequest, entry: BindingCacheEntry, host: HostBinding, first: bool, now: Now
     ) -> Verdict | None:
         """Let all take part, or up to the first one that refuses."""
-        for feature in self.all:
+        for feature in self._accepting:
             verdict = feature.accepted(request, entry, host, first, now)
             if verdict is not None:
                 return verdict

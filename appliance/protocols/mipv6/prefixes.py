@@ -13,12 +13,12 @@ from itertools import islice
 
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mipv6 import discovery_messages as icmp
 from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.discovery import home_prefixes
 from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mobility import discovery_messages as icmp
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived

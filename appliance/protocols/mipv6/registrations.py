@@ -50,7 +50,8 @@ class Registrations:
             ends = now.mono + min(request.grant.lifetime or inf, request.grant.session_timeout or inf)
         elif request.entry is not None and request.entry.ends is not None:
             ends = request.entry.ends
-        granted = min(request.lifetime, self._most)
+        # Of two equal numbers ours: it is kept once for all bindings.
+        granted = min(self._most, request.lifetime)
         return granted if ends - now.mono >= 4 * granted else max(1, int(ends - now.mono) // 4)
 
     def accept(self, request: HostRequest, plan: Plan, lifetime: int, now: Now) -> Verdict | None:

@@ -7,9 +7,9 @@
 """
 
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mn import icmp
 from appliance.protocols.mn.events import IcmpReceived, SendIcmp
 from appliance.protocols.mn.state import Backoff, Rate, Shared
+from appliance.protocols.mobility import discovery_messages as icmp
 from appliance.protocols.timers import Now
 
 #: RFC 6275 section 12.

@@ -35,6 +35,7 @@ from appliance.protocols.mn.settings import MnSettings
 from appliance.protocols.mn.state import Shared
 from appliance.protocols.mn.tunnels import Surroundings
 from appliance.protocols.mobility import messages as msg
+from appliance.protocols.mobility.discovery_messages import DISCOVERY_REPLY, PREFIX_ADVERTISEMENT
 from appliance.protocols.timers import Now
 
 #: Settings of which a change means another mobile node.
@@ -203,9 +204,9 @@ class MobileNode:
         """Section 11.3.5, 11.4."""
         shared = self._shared
         kind = event.data[0] if event.data else -1
-        if kind == icmp.DISCOVERY_REPLY:
+        if kind == DISCOVERY_REPLY:
             self._agents.replied(event)
-        elif kind == icmp.PREFIX_ADVERTISEMENT:
+        elif kind == PREFIX_ADVERTISEMENT:
             self._prefixes.advertised(event, now)
         elif kind == icmp.PARAMETER_PROBLEM:
             try:

@@ -3,10 +3,10 @@
 from math import inf
 
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mn import icmp
 from appliance.protocols.mn.events import IcmpReceived, SendIcmp
 from appliance.protocols.mn.registrar import Registrar
 from appliance.protocols.mn.state import Backoff, Shared
+from appliance.protocols.mobility import discovery_messages as icmp
 from appliance.protocols.timers import Now
 
 #: RFC 6275 sections 12 and 11.8.

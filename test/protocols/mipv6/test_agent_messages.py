@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.mipv6.discovery_messages import reserved
 from appliance.protocols.mipv6.events import AddressTested, AskRefresh, SendRouted, SwitchHosts, TestAddress
 from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.aaa import Authorize, Authorized, Grant, SessionEnds
 from appliance.protocols.mobility.codec import decode, encode, seal, verify
+from appliance.protocols.mobility.discovery_messages import reserved
 from appliance.protocols.mobility.messages import (
     BindingError,
     BindingRefreshRequest,

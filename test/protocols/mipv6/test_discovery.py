@@ -10,11 +10,11 @@ from scapy.layers import inet6
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.bits import DecodeError
-from appliance.protocols.mipv6 import discovery_messages as icmp
 from appliance.protocols.mipv6.agents import ROUTERS, HomeAgents
 from appliance.protocols.mipv6.discovery import ALL_NODES
-from appliance.protocols.mipv6.discovery_messages import Prefix, Router
 from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink, SendRouted
+from appliance.protocols.mobility import discovery_messages as icmp
+from appliance.protocols.mobility.discovery_messages import Prefix, Router
 from appliance.protocols.mobility.packet import routed
 from appliance.protocols.pmipv6.agent_settings import AgentEntry
 from appliance.protocols.pmipv6.events import ClearSessions, Reconfigure, Send, SendIcmp

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from appliance.protocols.mipv6 import discovery_messages as icmp
 from appliance.protocols.mipv6.events import ProtectedReceived, SendRouted
+from appliance.protocols.mobility import discovery_messages as icmp
 from appliance.protocols.mobility.codec import seal
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, CARE1, CARE2, HOME, HOME2, HostWorld

@@ -6,7 +6,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.bits import internet_checksum, pseudo_header
-from appliance.protocols.mn import icmp
 from appliance.protocols.mn.events import IcmpReceived, MessageReceived, RemoveTunnel, SendIcmp, SendMessage
 from appliance.protocols.mobility import messages as msg
 from appliance.protocols.mobility import options as opt
@@ -281,5 +280,5 @@ class PrefixTest(SynchronousTestCase):
         node = Told(prefix_discovery=True)
         node.links(WLAN2)
         node.answer()
-        self.advertise(node, icmp.DISCOVERY_REPLY)
+        self.advertise(node, 145)
         self.assertEqual(node.value("discovery/prefix-advertisements"), 1)
