@@ -18,6 +18,7 @@ from appliance.protocols.pmipv6 import lma_checks, lma_sessions
 from appliance.protocols.pmipv6.lma_request import Verdict
 from scripts.counting import statuses, wire
 from scripts.counting.cases import CASES
+from scripts.counting.runner import LABS
 from scripts.counting.table import AGENT_COUNTERS, AGENT_WAITING, STAGES
 
 #: Where an anchor and a home agent decide by the same code, and the functions of it that hosts get to.
@@ -142,14 +143,23 @@ class StatusTests(SynchronousTestCase):
 
     def test_said(self) -> None:
         """What a message says, read by hand."""
-        mh = wire.message(
-            wire.ACKNOWLEDGEMENT, b"\4\0\0\1\0\2", [(wire.BID, b"\0\1\xa4\0"), (wire.IPV4_ACK, b"\x82\0" + bytes(4))]
-        )
+        options = [(wire.BID, b"\0\1\xa4\0"), (wire.IPV4_ACK, b"\x82\0" + bytes(4))]
+        mh = wire.message(wire.ACKNOWLEDGEMENT, b"\4\0\0\1\0\2", options)
         wanted = [f"{statuses.ACK}/4", f"{statuses.BINDING}/164", f"{statuses.IPV4}/130"]
         self.assertEqual(statuses.said(mh), wanted)
-        self.assertEqual(statuses.said(wire.message(wire.ERROR, b"\2\0" + bytes(16))), [f"{statuses.ERROR}/2"])
+        error = wire.message(wire.ERROR, b"\2\0" + bytes(16))
+        self.assertEqual(statuses.said(error), [f"{statuses.ERROR}/2"])
         self.assertEqual(statuses.silent(wanted, [mh]), "")
         self.assertIn("no answer", statuses.silent(["binding-error/1"], [mh]))
+
+
+class LabTests(SynchronousTestCase):
+    """The laboratories that stand side by side."""
+
+    def test_all_stages(self) -> None:
+        """Each stage is done in one of them."""
+        found = [name for names in LABS.values() for name in names]
+        self.assertEqual(sorted(found), sorted(stage.name for stage in STAGES))
 
 
 class AgentTableTests(SynchronousTestCase):

@@ -6,12 +6,31 @@ import socket
 from scripts.counting import wire
 from scripts.counting.agent import LINK, bound, newcomer
 from scripts.counting.cases import (
-    ADMIN, BRA_DISCARD, DISCARD, ENDED, OTHER, REVOCATION, Measured, Steps, accepted, case, denied, dropped, plus,
+    ADMIN,
+    BRA_DISCARD,
+    DISCARD,
+    ENDED,
+    OTHER,
+    REVOCATION,
+    Measured,
+    Steps,
+    accepted,
+    case,
+    denied,
+    dropped,
+    plus,
 )  # fmt: skip
 from scripts.counting.gateway import inside
 from scripts.counting.hosts import KEY, PLAIN, SPI, Host
 from scripts.counting.revocations import (
-    ACKNOWLEDGEMENT, DROPPED, HEARD, INDICATION, LAST_RETRY, answered, discarded, sent,
+    ACKNOWLEDGEMENT,
+    DROPPED,
+    HEARD,
+    INDICATION,
+    LAST_RETRY,
+    answered,
+    discarded,
+    sent,
 )  # fmt: skip
 from scripts.counting.statuses import ERROR
 from scripts.counting.world import MOBILE_PORT, PORT, World
@@ -36,7 +55,11 @@ def indicated(one: Host, trigger: int) -> int:
 
 
 def acknowledge(
-    one: Host, sequence: int, status: int = 0, kind: int = ACKNOWLEDGEMENT, options: tuple[wire.Option, ...] = ()
+    one: Host,
+    sequence: int,
+    status: int = 0,
+    kind: int = ACKNOWLEDGEMENT,
+    options: tuple[wire.Option, ...] = (),
 ) -> None:
     """Answer an indication, by Home Address option."""
     one.signal(wire.revocation(kind, status, sequence, 0, options))

@@ -6,12 +6,14 @@ from scripts.counting.cases import (
     AAA,
     ADMIN,
     DISCARD,
+    RESOURCE,
     UNSPECIFIED,
     Steps,
     accepted,
     case,
     denied,
     dropped,
+    times,
 )
 from scripts.counting.hosts import KEY, PLAIN, SPI
 from scripts.counting.world import World
@@ -120,3 +122,25 @@ def agent_repeated_meanwhile(world: World) -> Steps:
     world.sleep(2.1)
     if one.answer().status != 128:
         raise LabError("answered with another status than 128")
+
+
+@case(
+    "agent", times(2, ASKED), {f"{AAA}/misc-auth-failures": 1, f"{AAA}/success": 1}, accepted("initial"),
+    denied("initial", f"{RESOURCE}/input-q-exceeded"), denied("initial", f"{UNSPECIFIED}/other"),
+)  # fmt: skip
+def agent_queue_full(world: World) -> Steps:
+    """Binding Update while as many as `max-pending` allows wait for the AAA server; later there is room"""
+    first, second = newcomer(world), newcomer(world)
+    known = server(world)
+    known.verdicts[first.nai] = SILENCE
+    world.configure("max-pending 1")
+    yield
+    asked = known.asked
+    first.update(600, PLAIN, [], MN_AAA)
+    world.until("the AAA server has been asked", lambda: known.asked > asked)
+    second.register(proofs=MN_AAA, status=130)
+    world.sleep(2.1)
+    if first.answer().status != 128:
+        raise LabError("answered with another status than 128")
+    second.register(proofs=MN_AAA)
+    world.configure("default max-pending")

@@ -1,4 +1,4 @@
-"""Packets of hosts through their tunnels, to and from a correspondent, in every encapsulation of a home agent."""
+"""Packets of hosts through their tunnels, both ways, in every encapsulation that a home agent has."""
 
 from scripts.counting import wire
 from scripts.counting.agent import bound, newcomer

@@ -1,4 +1,4 @@
-"""``scripts/lab counters``: makes every counter of an anchor rise by real packets, and tells of each."""
+"""``scripts/lab counters``: makes every counter rise and every status be answered, and tells of each."""
 
 import argparse
 import fnmatch
@@ -21,8 +21,8 @@ from scripts.labnet import Lab, LabError
 
 #: Until the counters must stand where they should, and how long they then must stay there (seconds).
 PATIENCE, SETTLING = 3.0, 0.03
-#: Kinds of services, each with what is behind the prefix of its laboratory.
-KINDS = {"lma": "", "mipv6ha": "-ha"}
+#: The stages of each laboratory, by what is behind the prefix in its name.
+LABS = {"": ("plain", "ipv4"), "-b": ("revocation", "hosts", "routers", "aaa"), "-ha": ("agent",)}
 
 
 class Outcome:
@@ -99,7 +99,9 @@ def settle(outcome: Outcome, world: World) -> None:
 class Run:
     """One run over stages, in a laboratory of its own."""
 
-    def __init__(self, lab: Lab, stages: Sequence[Stage], work: Path, cases: Sequence[Case], say: Any) -> None:
+    def __init__(
+        self, lab: Lab, stages: Sequence[Stage], work: Path, cases: Sequence[Case], say: Any
+    ) -> None:
         self.lab, self.work, self.say = lab, work, say
         self._stages, self.cases = stages, cases
         self._over = threading.Event()
@@ -209,7 +211,9 @@ def moving(found: Iterable[dict[str, Any]]) -> int:
 def still(found: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
     """The other ones, with the reason."""
     return [
-        {"counter": row["counter"], "reason": row.get("problem", row["what"])} for row in found if not row["ok"]
+        {"counter": row["counter"], "reason": row.get("problem", row["what"])}
+        for row in found
+        if not row["ok"]
     ]
 
 
@@ -255,13 +259,13 @@ def together(runs: Sequence[Run]) -> None:
 
 
 def count(labs: Sequence[Lab], work: Path, options: argparse.Namespace, say: Any = print) -> dict[str, Any]:
-    """Run what ``options`` ask for, in one laboratory for each kind of service; returns the figures, and
-    prints as it goes."""
+    """Run what ``options`` ask for, in several laboratories at a time; returns the figures, and prints as
+    it goes."""
     begun = time.monotonic()
     cases = chosen(options.only)
     runs = [
-        Run(lab, [stage for stage in STAGES if stage.kind == kind], work, cases, say)
-        for lab, kind in zip(labs, KINDS, strict=True)
+        Run(lab, [stage for stage in STAGES if stage.name in names], work, cases, say)
+        for lab, names in zip(labs, LABS.values(), strict=True)
     ]
     for run in runs:
         if run.wanted:
@@ -283,8 +287,8 @@ def count(labs: Sequence[Lab], work: Path, options: argparse.Namespace, say: Any
     told = statuses.figures(answers)
     say("")
     say(
-        f"{moved} of {len(found)} counters of the anchor, {by_agent} of {len(of_agent)} of the home agent and "
-        f"{told['statuses_moved']} of {told['statuses_total']} statuses came as they should, "
+        f"{moved} of {len(found)} counters of the anchor, {by_agent} of {len(of_agent)} of the home agent "
+        f"and {told['statuses_moved']} of {told['statuses_total']} statuses came as they should, "
         f"by {len(outcomes)} cases"
     )
     say(
@@ -326,7 +330,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--prefix", default="counters", help="in front of the namespaces' names")
     parser.add_argument("--keep", metavar="DIRECTORY", help="leave captures and logs there")
     options = parser.parse_args(argv)
-    labs = [Lab(options.prefix + suffix) for suffix in KINDS.values()]
+    labs = [Lab(options.prefix + suffix) for suffix in LABS]
     work = Path(options.keep or tempfile.mkdtemp(prefix="appliance-counters-"))
     try:
         work.mkdir(parents=True, exist_ok=True)

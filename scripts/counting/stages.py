@@ -18,6 +18,10 @@ FEATURES = (
 FEATURES_CONTEXT = ("ipv6 pool HOSTS prefix 2001:db8:100::/64 delegated-length 128 static",)
 
 
+#: The laboratory shares its processors: a late process is not a congested one.
+PATIENT = "congestion-control threshold loop-lag 10000"
+
+
 @dataclass
 class Stage:
     """One configuration."""
@@ -35,6 +39,7 @@ def anchor(service: tuple[str, ...] = (), context: tuple[str, ...] = (), bind: s
     """A configuration with more lines for the service and for its context."""
     lines = [
         "config",
+        PATIENT,
         "context anchor",
         f"ipv6 pool HOME prefix {HOME_POOL}",
         f"ip pool HOME4 {HOME_POOL_4} default-router 203.0.113.1",
@@ -61,6 +66,7 @@ def home_agent(service: tuple[str, ...], context: tuple[str, ...]) -> str:
     """A configuration with a ``mipv6ha-service`` and these lines in it and in its context."""
     lines = [
         "config",
+        PATIENT,
         "context anchor",
         *context,
         "mipv6ha-service ha1",

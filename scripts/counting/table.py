@@ -48,8 +48,8 @@ OF_HOSTS = [
     *(
         f"mobile-prefix-discovery/{each}"
         for each in (
-            "solicitations-received", "solicited-sent", "unsolicited-sent", "retries-sent", "not-acknowledged",
-            "discarded",
+            "solicitations-received", "solicited-sent", "unsolicited-sent", "retries-sent",
+            "not-acknowledged", "discarded",
         )
     ),
     "messages-to-hosts/binding-refresh-requests-sent",
@@ -77,8 +77,6 @@ AGENT_WAITING = {
     "binding-update-deny-reasons/not-lma-for-mobile": _PROXY,
     "update-denied-admin-prohibited-reasons/bad-request": _PROXY,
     "binding-updates-discard-reasons/session-not-found": _PROXY,
-    "update-denied-insufficient-resource-reasons/input-q-exceeded":
-        "10,000 updates would have to wait for AAA at a time",
     "binding-revocation/rcvd": "only gateways are revoked by, and none is served (RFC 5846 section 10)",
     "binding-revocation/ack-sent": "only gateways are revoked by, and none is served (RFC 5846 section 10)",
     "sent-revocation-trigger-reasons/per-peer-policy": _GLOBAL,

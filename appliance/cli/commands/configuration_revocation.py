@@ -1,4 +1,4 @@
-"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602): LMA, home agent and MAG services.
+"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602), of all services.
 
 ``revocation enable``, ``max-retransmission`` and ``retransmission-timeout`` are StarOS words.
 """

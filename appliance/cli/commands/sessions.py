@@ -56,7 +56,7 @@ HELP = {
     "bulk-group": "Sessions of a bulk group of the anchor, by one message to each gateway (RFC 6602)",
     "group": "Number of the group; 1 is all that are in a group at all",
     "ipv4-only": "Only their IPv4 home addresses go; sessions that have a prefix go on",
-    "revocation-trigger": "What gateways or hosts are told, if revocation is enabled; otherwise: administrative",
+    "revocation-trigger": "What gateways and hosts are told, if revocation is on; otherwise: administrative",
     "unspecified": "No reason is told (0)",
     "administrative": "The operator wants it so (1)",
     "handoff-same-access": "The mobile node is at another gateway of the same access technology (2)",

@@ -201,7 +201,7 @@ class HostIntake:
             update(packet, message, faults, home if found.home is not None else None, now, outer)
 
     def _unusable(self, packet: PacketReceived, verdict: Verdict, why: str, now: Now) -> None:
-        """Count one that cannot be used: an update by ``verdict``, another by ``why`` where it has a handler."""
+        """Count one that cannot be used: an update by ``verdict``, another by ``why`` if it has a handler."""
         values, data = self._counters.values, packet.data
         if len(data) < 3 or data[2] == BindingUpdate.TYPE:
             values[verdict.counter] += 1

@@ -268,7 +268,7 @@ class RevocationTests(MessageCase):
         self.assertEqual(self.step(5), [])
 
     def test_unusable(self) -> None:
-        """What cannot be read counts by its reason, as of a gateway; while revocation is off it is ignored."""
+        """What cannot be read counts by its reason, as of a gateway; with revocation off it is ignored."""
         self.world.host()
         good = encode(BindingRevocationAcknowledgement(0, 7, 0, []))
         cut = good[:1] + b"\5" + good[2:]

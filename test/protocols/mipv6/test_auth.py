@@ -20,7 +20,7 @@ from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import AAA_KEY, ALICE, BOB, CARE1, CARE2, HOME, HOME2, KEY, SPI, HostWorld
 from test.protocols.mipv6.test_hosts import ADMIN, DENY, REFRESH, HostCase
 from test.protocols.pmipv6.aaa_fakes import AUTH, group
-from test.protocols.pmipv6.lma_fakes import option
+from test.protocols.pmipv6.lma_fakes import option, packed
 
 PLAIN = Profile(name="alice", mn_id=ALICE)
 OTHER_KEY = bytes(reversed(KEY))
@@ -209,6 +209,17 @@ class AaaTests(HostCase):
         self.assertEqual((started.what, started.subject.home_address), (aaa.START, HOME))
         self.assertEqual(self.world.host(care_of=CARE2).status, 0)
         self.assertEqual(self.world.value("binding-updates-received/pending"), 0)
+
+    def test_max_pending(self) -> None:
+        """As many wait as the operator allows; one more gets 130, and there is room again later."""
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(PLAIN,), max_pending=1)
+        question = self.ask()
+        other = packed("2001:db8:100::77")
+        self.assertEqual(self.world.host(aaa=b"A" * 20, home=other).status, 130)
+        row = "update-denied-insufficient-resource-reasons/input-q-exceeded"
+        self.assertEqual(self.world.moved()[row], 1)
+        self.assertEqual(self.reply(question, key=KEY, key_spi=SPI).status, 0)
+        self.ask(home=other)
 
     def test_the_digest(self) -> None:
         """MAC_Mobility_Data by hashlib."""
