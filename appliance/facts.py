@@ -16,6 +16,7 @@ from appliance.facts_words import (
     listing,
     network,
     revocation_facts,
+    revoker_facts,
     status,
     switch,
     traffic_class,
@@ -137,10 +138,9 @@ def lma_facts(settings: LmaSettings, state: str) -> Facts:
         ("AAA Authentication Endpoint", endpoint(settings, accounting=False)),
         ("AAA Accounting Endpoint", endpoint(settings, accounting=True)),
         ("Bulk Binding Update", "Accepted" if settings.accept_bulk else "Refused"),
-        *revocation_facts(settings),
+        *revoker_facts(settings),
     ]
     if settings.revocation:
-        facts.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
         peers = [_global_peer(peer) for peer in settings.global_peers]
         facts += listing("Revocation Global Peer", peers)
     facts += _heartbeat(

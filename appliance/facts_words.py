@@ -48,6 +48,14 @@ def revocation_facts(settings: LmaSettings | MagSettings) -> Facts:
     ]
 
 
+def revoker_facts(settings: LmaSettings) -> Facts:
+    """The same of who decides about updates."""
+    found = revocation_facts(settings)
+    if settings.revocation:
+        found.append(("Revocation Pending Updates", settings.revocation_pending.capitalize()))
+    return found
+
+
 def status(settings: LmaSettings, state: str) -> str:
     """Service Status of an anchor; ``state`` as in ``ServicePort.state``."""
     return "Shutdown" if settings.shutdown and state == "Started" else state

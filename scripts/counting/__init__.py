@@ -1,1 +1,1 @@
-"""``scripts/lab counters`` and its relatives: an anchor counted from outside, by real packets."""
+"""``scripts/lab counters`` and its relatives: anchor and home agent counted from outside, by real packets."""

@@ -16,9 +16,14 @@ DESTINATION_HOST, DESTINATION_REALM = 293, 283
 SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, RESULT, EXPERIMENTAL = 263, 264, 296, 268, 297
 EXPERIMENTAL_CODE, VENDOR, AUTH_APPLICATION, REQUEST_TYPE, USER = 298, 266, 258, 274, 1
 ERROR_REPORTING_HOST = 294
+#: RFC 4004 section 7.3: the home address, which a MIP6-Answer repeats too (RFC 5778 section 6).
+MOBILE_NODE_ADDRESS = 333
 ACCOUNTING_APPLICATION, VENDOR_APPLICATION, RECORD_TYPE, RECORD_NUMBER = 259, 260, 480, 485
 #: AVPs of a request that its answer repeats.
-_REPEATED = (SESSION_ID, AUTH_APPLICATION, REQUEST_TYPE, ACCOUNTING_APPLICATION, RECORD_TYPE, RECORD_NUMBER)
+_REPEATED = (
+    SESSION_ID, AUTH_APPLICATION, REQUEST_TYPE, ACCOUNTING_APPLICATION, RECORD_TYPE, RECORD_NUMBER,
+    MOBILE_NODE_ADDRESS,
+)  # fmt: skip
 SUCCESS, SILENCE = 2001, 0
 VENDOR_3GPP = 10_415
 
@@ -164,7 +169,7 @@ REFUSED = plus(ASKED, {f"{AAA}/actual-auth-failures": 1})
 
 def server(world: World) -> Server:
     """The scripted server, once the anchor has come to it."""
-    found: Server = world.extra
+    found: Server = getattr(world.extra, "server", world.extra)
     if not found.connected.wait(10):
         raise LabError("the anchor has not connected to the AAA server")
     return found

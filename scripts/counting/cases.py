@@ -132,6 +132,8 @@ class Case:
     #: Counters whose row of the table shows this case even if an earlier one moves them too, and those that
     #: it moves by what only shows when it is done.
     shows: tuple[str, ...]
+    #: What the answers say that it gets, as in :mod:`scripts.counting.statuses`.
+    statuses: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -153,11 +155,13 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(stage: str, *moves: Moves, shows: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+def case(
+    stage: str, *moves: Moves, shows: tuple[str, ...] = (), statuses: tuple[str, ...] = ()
+) -> Callable[[Any], Any]:
     """Enter a function into the table."""
 
     def enter(deed: Any) -> Any:
-        CASES.append(Case(stage, plus(*moves), deed, shows))
+        CASES.append(Case(stage, plus(*moves), deed, shows, statuses))
         return deed
 
     return enter

@@ -17,9 +17,12 @@ WRONG_COMPLAINTS = (
     "MAG IPv6 Address (with option length = 18 bytes; should be 16)",
     "IE data not dissected yet",
 )
+#: MH types whose options tshark 4.0 looks for six octets too early: Home Agent Switch.
+MISREAD = ("12",)
 #: Remarks of tshark that say nothing about the form of a message.
 REMARKS = (
     "Connection ",
+    "Duplicate IP address",
     "This frame ",
     "Header checksum",
     "No response seen",
@@ -88,6 +91,8 @@ def read(captures: Iterable[Path], work: Path, wrong: Iterable[bytes]) -> Readin
         reading.messages += bool(kind)
         if any(octets in frame for octets in meant):
             reading.wrong += 1
+            continue
+        if kind in MISREAD:
             continue
         for mark in ",".join(text for text in marks if text).split(","):
             if mark and mark not in WRONG_COMPLAINTS and not mark.startswith(REMARKS):

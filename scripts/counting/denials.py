@@ -3,6 +3,7 @@
 from scripts.counting import wire
 from scripts.counting.cases import ADMIN, DENY, RESOURCE, Steps, case, denied
 from scripts.counting.world import World
+from scripts.labnet import LabError
 
 
 def _without(options: list[wire.Option], *kinds: int) -> list[wire.Option]:
@@ -223,3 +224,13 @@ def address_of_another(world: World) -> Steps:
     thief.address = owner.address
     yield
     world.mag1.register(thief, ipv6=False, ipv4=True, status=171)
+
+
+@case("plain", denied("initial", f"{DENY}/other"), statuses=("binding-acknowledgement/131",))
+def no_hosts(world: World) -> Steps:
+    """Binding Update of a host where the operator has not enabled hosts"""
+    yield
+    options = [wire.nai("host@example.org")]
+    world.mag1.send(world.mag1.seal(wire.update(1, wire.A | wire.H, 600, options)))
+    if world.mag1.answer().status != 131:
+        raise LabError("answered with another status than 131")

@@ -82,6 +82,8 @@ class Gateway:
         self.anchor, self.anchor4 = wire.packed(anchor), wire.packed(anchor4)
         #: Messages that are meant to be malformed: no reader need like them.
         self.wrong: list[bytes] = []
+        #: What it has read.
+        self.heard: list[bytes] = []
         with inside(lab, role):
             self.mh = self.raw(address, wire.MH)
             self.mh.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
@@ -140,6 +142,7 @@ class Gateway:
                 break
             data = sock.recv(4096)
             if len(data) > 2 and data[2] == kind:
+                self.heard.append(data)
                 return data
         raise LabError(f"no message of MH type {kind} came within {timeout:g} s")
 

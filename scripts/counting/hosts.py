@@ -20,8 +20,8 @@ from scripts.labnet import LMA_ADDRESS, LabError, run
 KEY = bytes(range(16))
 SPI = 256
 CARE_OF = "2001:db8:ffff::c1"
+SECOND = "2001:db8:ffff::c2"
 HOME_LINK = "2001:db8:100::"
-ROUTING, DESTINATION_OPTIONS = 43, 60
 PLAIN = wire.A | wire.H
 
 STAGE = Stage(
@@ -48,23 +48,37 @@ class Cable:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
             self.socket.bind(("backhaul", 0))
         world.on_close(self.socket.close)
+        world.drains.append(self.drain)
+        self.heard = world.heard
         shown = run("ip", "-n", world.lab.name("mag1"), "-br", "link", "show", "dev", "backhaul")
         mac = shown.split()[2]
-        world.lab.ip("lma", f"neigh replace {CARE_OF} lladdr {mac} dev backhaul nud permanent")
+        for address in (CARE_OF, SECOND):
+            world.lab.ip("lma", f"neigh replace {address} lladdr {mac} dev backhaul nud permanent")
 
-    def answer(self, care_of: bytes, timeout: float = PATIENCE) -> Answer:
-        """The next Binding Acknowledgement to a care-of address."""
-        until = time.monotonic() + timeout
+    def drain(self) -> None:
+        """Throw away what has come."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.socket.recv(4096)
+
+    def payload(self, care_of: bytes, protocol: int, kind: int | None = None) -> bytes:
+        """What the next packet of a protocol carries behind its routing header; ``kind``: of an MH type."""
+        until = time.monotonic() + PATIENCE
         while (left := until - time.monotonic()) > 0:
             if not select.select([self.socket], [], [], left)[0]:
                 break
             packet = self.socket.recv(4096)[14:]
-            following, mh = packet[6], packet[40:]
-            if following == ROUTING:
-                following, mh = mh[0], mh[8 + 8 * mh[1] :]
-            if packet[24:40] == care_of and following == wire.MH and mh[2] == wire.ACKNOWLEDGEMENT:
-                return Gateway.read_answer(mh)
-        raise LabError(f"no acknowledgement came to the host within {timeout:g} s")
+            following, body = packet[6], packet[40:]
+            if following == wire.ROUTING:
+                following, body = body[0], body[8 + 8 * body[1] :]
+            if packet[24:40] == care_of and following == protocol and kind in (None, body[2]):
+                return body
+        raise LabError(f"no packet of protocol {protocol} came to the host within {PATIENCE:g} s")
+
+    def message(self, care_of: bytes, kind: int) -> bytes:
+        """The next message of an MH type."""
+        mh = self.payload(care_of, wire.MH, kind)
+        self.heard.append(mh)
+        return mh
 
 
 @dataclass
@@ -76,16 +90,40 @@ class Host:
     home: bytes
     care_of: bytes
     sequence: int = 100
+    address: bytes = b""
+    """IPv4 home address."""
+    covered: bytes = b""
+    """The care-of address that its authenticators cover, where it names another than that of its packets."""
+
+    @property
+    def cable(self) -> Cable:
+        """What hears for it."""
+        found: Cable = self.world.extra
+        return found
+
+    @property
+    def host(self) -> bytes:
+        """The address that its packets have, as for mobile nodes of gateways."""
+        return self.home
+
+    def send(self, protocol: int, body: bytes) -> None:
+        """Send a packet with a Home Address option."""
+        packet = wire.by_home_address(self.care_of, self.home, self.world.mag1.anchor, protocol, body)
+        self.world.mag1.any6.sendto(packet, (LMA_ADDRESS, 0))
+
+    def signal(self, mh: bytes) -> None:
+        """Send a mobility message; the checksum is made here."""
+        self.send(wire.MH, wire.sealed(mh, self.home, self.world.mag1.anchor))
 
     def update(self, seconds: int, flags: int, options: list[wire.Option], proofs: list[Any]) -> None:
         """Send a Binding Update; ``proofs`` are (subtype, SPI, key) of authentication options."""
         self.sequence += 1
         mh = wire.update(self.sequence, flags, seconds, [wire.nai(self.nai), *options])
-        mh = wire.authenticated(mh, proofs, self.care_of, self.home)
-        mh = wire.sealed(mh, self.home, self.world.mag1.anchor)
-        header = bytes((wire.MH, 2, 1, 2, 0, 0, 0xC9, 16)) + self.home
-        packet = wire.ip_packet(self.care_of, self.world.mag1.anchor, DESTINATION_OPTIONS, header + mh)
-        self.world.mag1.any6.sendto(packet, (LMA_ADDRESS, 0))
+        self.signal(wire.authenticated(mh, proofs, self.covered or self.care_of, self.home))
+
+    def answer(self) -> Answer:
+        """The next Binding Acknowledgement."""
+        return Gateway.read_answer(self.cable.message(self.care_of, wire.ACKNOWLEDGEMENT))
 
     def register(
         self,
@@ -100,16 +138,19 @@ class Host:
         if proofs is None:
             proofs = [(1, SPI, KEY)]
         self.update(seconds, flags, options or [], proofs)
-        answer: Answer = self.world.extra.answer(self.care_of)
+        answer = self.answer()
         if answer.status != status:
             raise LabError(f"{self.nai}: answered with status {answer.status}, not {status}")
+        given = answer.options.get(wire.IPV4_ACK)
+        if given is not None and not given[0] and given[1] == 32 << 2:
+            self.address = given[2:]
         return answer
 
 
-def host(world: World) -> Host:
+def host(world: World, name: str = "", link: str = HOME_LINK) -> Host:
     """A host that the anchor has not seen before, with a home address of its own."""
-    mobile = world.mobile()
-    home = wire.packed(HOME_LINK)[:8] + (0x1000 + mobile.number).to_bytes(8, "big")
+    mobile = world.mobile(name)
+    home = wire.packed(link)[:8] + (0x1000 + mobile.number).to_bytes(8, "big")
     return Host(world, mobile.nai, home, wire.packed(CARE_OF))
 
 

@@ -4,16 +4,13 @@ None of them has a counter of its own but that for an unknown care-of address; t
 among the others.
 """
 
-import struct
-
 from scripts.counting import wire
 from scripts.counting.cases import DENY, Steps, accepted, case, denied, plus, times
-from scripts.counting.hosts import HOME_LINK, KEY, PLAIN, SPI, Cable, host, registered
+from scripts.counting.hosts import HOME_LINK, KEY, PLAIN, SECOND, SPI, Cable, host, registered
 from scripts.counting.stages import Stage, anchor
 from scripts.counting.world import World
 
 ROUTER = PLAIN | wire.R
-SECOND = wire.packed("2001:db8:ffff::c2")
 NETWORK = "2001:db8:1:f000::"
 OTHER = f"{DENY}/other"
 AT_HOME = 0x80
@@ -35,16 +32,6 @@ STAGE = Stage(
 )
 
 
-def network(length: int = 56) -> wire.Option:
-    """A Mobile Network Prefix option (RFC 3963 section 4.3)."""
-    return wire.NETWORK, bytes((0, length)) + wire.packed(NETWORK)
-
-
-def bid(number: int, care_of: bytes = b"", flags: int = 0) -> wire.Option:
-    """A Binding Identifier option (RFC 5648 section 4.1)."""
-    return wire.BID, struct.pack(">HBB", number, 0, flags) + care_of
-
-
 @case("routers", accepted("initial"))
 def router_registers(world: World) -> Steps:
     """Binding Update of a mobile router that names its network"""
@@ -53,7 +40,7 @@ def router_registers(world: World) -> Steps:
         f"subscriber name {one.nai}", "permission pmipv6", f"mobile-network-prefix {NETWORK}/56", "exit"
     )
     yield
-    one.register(flags=ROUTER, options=[network()])
+    one.register(flags=ROUTER, options=[wire.network(NETWORK, 56)])
 
 
 @case("routers", times(4, denied("initial", OTHER)))
@@ -61,9 +48,9 @@ def router_refused(world: World) -> Steps:
     """Binding Updates of a mobile router that get the statuses 140, 141, 142 and 143"""
     one = host(world)
     yield
-    one.register(flags=wire.A | wire.R, options=[network()], status=140)
-    one.register(flags=ROUTER, options=[network(0)], status=141)
-    one.register(flags=ROUTER, options=[network()], status=142)
+    one.register(flags=wire.A | wire.R, options=[wire.network(NETWORK, 56)], status=140)
+    one.register(flags=ROUTER, options=[wire.network(NETWORK, 0)], status=141)
+    one.register(flags=ROUTER, options=[wire.network(NETWORK, 56)], status=142)
     one.register(flags=ROUTER, status=143)
 
 
@@ -72,8 +59,8 @@ def several_in_part(world: World) -> Steps:
     """Binding Identifiers of which one is at home (status 5), and of which one is not known (status 4)"""
     one = host(world)
     yield
-    one.register(options=[bid(1, one.care_of), bid(2, b"", AT_HOME)], status=5)
-    one.register(options=[bid(1, one.care_of), bid(3)], status=4)
+    one.register(options=[wire.bid(1, one.care_of), wire.bid(2, b"", AT_HOME)], status=5)
+    one.register(options=[wire.bid(1, one.care_of), wire.bid(3)], status=4)
 
 
 @case("routers", times(2, denied("initial", OTHER)), denied("refresh", OTHER))
@@ -81,9 +68,9 @@ def several_refused(world: World) -> Steps:
     """Binding Identifiers that get the statuses 164, 169 and 165"""
     one, plain = host(world), registered(world)
     yield
-    one.register(options=[bid(0, one.care_of)], status=164)
-    one.register(options=[bid(1, b"", AT_HOME)], status=169)
-    plain.register(options=[bid(1, plain.care_of)], status=165)
+    one.register(options=[wire.bid(0, one.care_of)], status=164)
+    one.register(options=[wire.bid(1, b"", AT_HOME)], status=169)
+    plain.register(options=[wire.bid(1, plain.care_of)], status=165)
 
 
 @case("routers", times(2, denied("initial", OTHER)))
@@ -92,7 +79,7 @@ def several_not_wanted(world: World) -> Steps:
     one = host(world)
     yield
     world.configure("mipv6 multiple-care-of-addresses single")
-    one.register(options=[bid(1, one.care_of), bid(2, SECOND)], status=168)
+    one.register(options=[wire.bid(1, one.care_of), wire.bid(2, wire.packed(SECOND))], status=168)
     world.configure("mipv6 multiple-care-of-addresses prohibited")
-    one.register(options=[bid(1, one.care_of)], status=166)
+    one.register(options=[wire.bid(1, one.care_of)], status=166)
     world.configure("default mipv6 multiple-care-of-addresses")

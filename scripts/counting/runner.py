@@ -1,4 +1,4 @@
-"""``scripts/lab counters``: makes every counter of an anchor rise by real packets, and tells of each."""
+"""``scripts/lab counters``: makes every counter rise and every status be answered, and tells of each."""
 
 import argparse
 import fnmatch
@@ -6,19 +6,23 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.counting import decode
+from scripts.counting import decode, statuses
 from scripts.counting.cases import CASES, Case, Moves, expected, plus
-from scripts.counting.table import COUNTERS, STAGES, WAITING
+from scripts.counting.stages import Stage
+from scripts.counting.table import AGENT_COUNTERS, AGENT_WAITING, COUNTERS, STAGES, WAITING
 from scripts.counting.world import World
 from scripts.labnet import Lab, LabError
 
 #: Until the counters must stand where they should, and how long they then must stay there (seconds).
 PATIENCE, SETTLING = 3.0, 0.03
+#: The stages of each laboratory, by what is behind the prefix in its name.
+LABS = {"": ("plain", "ipv4"), "-b": ("revocation", "hosts", "routers", "aaa"), "-ha": ("agent",)}
 
 
 class Outcome:
@@ -56,8 +60,7 @@ class Outcome:
 def perform(case: Case, world: World) -> Outcome:
     """Run one case."""
     outcome = Outcome(case)
-    for gateway in (world.mag1, world.mag2):
-        gateway.drain()
+    world.drain()
     deed = case.deed(world)
     try:
         next(deed)
@@ -71,6 +74,7 @@ def perform(case: Case, world: World) -> Outcome:
             raise LabError("the case yields twice")
         outcome.wanted = expected(plus(case.moves, more or {}))
         settle(outcome, world)
+        outcome.problem = outcome.problem or statuses.silent(case.statuses, world.heard)
     except (LabError, OSError) as failure:
         outcome.problem = str(failure) or repr(failure)
     return outcome
@@ -93,20 +97,34 @@ def settle(outcome: Outcome, world: World) -> None:
 
 
 class Run:
-    """One run over the stages."""
+    """One run over stages, in a laboratory of its own."""
 
-    def __init__(self, lab: Lab, work: Path, cases: Sequence[Case], say: Any) -> None:
-        self.lab, self.work, self.cases, self.say = lab, work, cases, say
+    def __init__(
+        self, lab: Lab, stages: Sequence[Stage], work: Path, cases: Sequence[Case], say: Any
+    ) -> None:
+        self.lab, self.work, self.say = lab, work, say
+        self._stages, self.cases = stages, cases
+        self._over = threading.Event()
         self.outcomes: list[Outcome] = []
         self.captures: list[Path] = []
         self.wrong: list[bytes] = []
         self.errors: list[str] = []
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to do."""
+        names = {case.stage for case in self.cases}
+        return any(stage.name in names for stage in self._stages)
+
+    def stop(self) -> None:
+        """Do no further case."""
+        self._over.set()
+
     def stages(self) -> None:
         """All cases, stage by stage."""
-        for stage in STAGES:
+        for stage in self._stages:
             cases = [case for case in self.cases if case.stage == stage.name]
-            if not cases:
+            if not cases or self._over.is_set():
                 continue
             begun = time.monotonic()
             done: list[Outcome] = []
@@ -114,6 +132,8 @@ class Run:
                 with World(self.lab, stage, self.work) as world:
                     self.captures.append(world.capture)
                     for case in cases:
+                        if self._over.is_set():
+                            raise LabError("it was interrupted")
                         done.append(perform(case, world))
                         self._tell(done[-1])
                     self.wrong += world.mag1.wrong + world.mag2.wrong
@@ -139,7 +159,15 @@ class Run:
                 self.errors.append(f"stage {world.stage.name}: {line}")
 
 
-def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+def of_kind(outcomes: Iterable[Outcome], kind: str) -> list[Outcome]:
+    """Those of stages that have such a service."""
+    names = {stage.name for stage in STAGES if stage.kind == kind}
+    return [outcome for outcome in outcomes if outcome.case.stage in names]
+
+
+def rows(
+    outcomes: Iterable[Outcome], counters: Iterable[str] = COUNTERS, waiting: Mapping[str, str] = WAITING
+) -> list[dict[str, Any]]:
     """A row for each counter of the screen: the case that shows it, or why there is none."""
     shown: dict[str, Outcome] = {}
     failed: dict[str, str] = {}
@@ -155,9 +183,9 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
         if outcome.problem:
             failed.setdefault(key, f"{outcome.case.name}: {outcome.problem}")
     found: list[dict[str, Any]] = []
-    for key in COUNTERS:
+    for key in counters:
         if key not in shown:
-            reason = WAITING.get(key, "no case has been run")
+            reason = waiting.get(key, "no case has been run")
             found.append({"counter": key, "what": reason, "before": None, "after": None, "ok": None})
             continue
         outcome = shown[key]
@@ -173,6 +201,20 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
         if key in failed:
             found[-1]["problem"] = failed[key]
     return found
+
+
+def moving(found: Iterable[dict[str, Any]]) -> int:
+    """How many counters moved as they should."""
+    return sum(row["ok"] is True for row in found)
+
+
+def still(found: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """The other ones, with the reason."""
+    return [
+        {"counter": row["counter"], "reason": row.get("problem", row["what"])}
+        for row in found
+        if not row["ok"]
+    ]
 
 
 def report(found: list[dict[str, Any]], say: Any) -> None:
@@ -195,49 +237,85 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
         for case in CASES
         if any(
             fnmatch.fnmatchcase(name, pattern)
-            for name in (*case.counters, case.name, case.stage)
+            for name in (*case.counters, *case.statuses, case.name, case.stage)
             for pattern in patterns
         )
     ]
 
 
-def count(lab: Lab, work: Path, options: argparse.Namespace, say: Any = print) -> dict[str, Any]:
-    """Run what ``options`` ask for; returns the figures, and prints as it goes."""
+def together(runs: Sequence[Run]) -> None:
+    """Do them side by side, each in a thread: what they do most of the time is wait."""
+    threads = [threading.Thread(target=run.stages) for run in runs]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for run in runs:
+            run.stop()
+        for thread in threads:
+            thread.join()
+
+
+def count(labs: Sequence[Lab], work: Path, options: argparse.Namespace, say: Any = print) -> dict[str, Any]:
+    """Run what ``options`` ask for, in several laboratories at a time; returns the figures, and prints as
+    it goes."""
     begun = time.monotonic()
-    run = Run(lab, work, chosen(options.only), say)
-    run.stages()
-    reading = decode.read(run.captures, work, run.wrong) if run.captures else decode.Reading()
-    found = rows(run.outcomes)
+    cases = chosen(options.only)
+    runs = [
+        Run(lab, [stage for stage in STAGES if stage.name in names], work, cases, say)
+        for lab, names in zip(labs, LABS.values(), strict=True)
+    ]
+    for run in runs:
+        if run.wanted:
+            run.lab.up()
+    together(runs)
+    outcomes, captures, wrong, errors = (
+        [each for run in runs for each in getattr(run, name)]
+        for name in ("outcomes", "captures", "wrong", "errors")
+    )
+    reading = decode.read(captures, work, wrong) if captures else decode.Reading()
+    found = rows(of_kind(outcomes, "lma"))
+    of_agent = rows(of_kind(outcomes, "mipv6ha"), AGENT_COUNTERS, AGENT_WAITING)
+    answers = statuses.rows(outcomes)
+    for table, tell in ((found, report), (of_agent, report), (answers, statuses.report)):
+        say("")
+        tell([row for row in table if row["ok"] is not None or not options.only], say)
+    bad = [outcome for outcome in outcomes if outcome.problem]
+    moved, by_agent = moving(found), moving(of_agent)
+    told = statuses.figures(answers)
     say("")
-    report([row for row in found if row["ok"] is not None or not options.only], say)
-    bad = [outcome for outcome in run.outcomes if outcome.problem]
-    moved = sum(row["ok"] is True for row in found)
-    say("")
-    say(f"{moved} of {len(found)} counters moved as they should, by {len(run.outcomes)} cases")
+    say(
+        f"{moved} of {len(found)} counters of the anchor, {by_agent} of {len(of_agent)} of the home agent "
+        f"and {told['statuses_moved']} of {told['statuses_total']} statuses came as they should, "
+        f"by {len(outcomes)} cases"
+    )
     say(
         f"{reading.messages} mobility messages were read by tshark; {reading.wrong} frames are malformed "
         f"on purpose, {len(reading.complaints)} are though they should not be"
     )
     for complaint in reading.complaints:
         say(f"  {complaint}")
-    for line in run.errors:
+    for line in errors:
         say(f"  {line}")
     return {
         "moved": moved,
         "total": len(found),
-        "not_moved": [
-            {"counter": row["counter"], "reason": row.get("problem", row["what"])}
-            for row in found
-            if not row["ok"]
-        ],
-        "cases": len(run.outcomes),
+        "not_moved": still(found),
+        "agent_moved": by_agent,
+        "agent_total": len(of_agent),
+        "agent_not_moved": still(of_agent),
+        **told,
+        "cases": len(outcomes),
         "cases_not_ok": [{"case": outcome.case.name, "problem": outcome.problem} for outcome in bad],
         "messages": reading.messages,
         "malformed_on_purpose": reading.wrong,
         "malformed": reading.complaints,
-        "log": run.errors,
+        "log": errors,
         "seconds": round(time.monotonic() - begun, 1),
         "rows": found,
+        "agent_rows": of_agent,
     }
 
 
@@ -252,17 +330,17 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--prefix", default="counters", help="in front of the namespaces' names")
     parser.add_argument("--keep", metavar="DIRECTORY", help="leave captures and logs there")
     options = parser.parse_args(argv)
-    lab = Lab(options.prefix)
+    labs = [Lab(options.prefix + suffix) for suffix in LABS]
     work = Path(options.keep or tempfile.mkdtemp(prefix="appliance-counters-"))
     try:
         work.mkdir(parents=True, exist_ok=True)
-        lab.up()
-        figures = count(lab, work, options)
+        figures = count(labs, work, options)
     except LabError as failure:
         print(f"scripts/lab counters: {failure}", file=sys.stderr)
         return 2
     finally:
-        lab.down()
+        for lab in labs:
+            lab.down()
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
     if options.json:

@@ -18,6 +18,10 @@ FEATURES = (
 FEATURES_CONTEXT = ("ipv6 pool HOSTS prefix 2001:db8:100::/64 delegated-length 128 static",)
 
 
+#: The laboratory shares its processors: a late process is not a congested one.
+PATIENT = "congestion-control threshold loop-lag 10000"
+
+
 @dataclass
 class Stage:
     """One configuration."""
@@ -26,12 +30,16 @@ class Stage:
     config: str
     #: Makes what there has to be beside the anchor, before it starts; ``World.extra`` is what it returns.
     opens: Callable[[Any], object] | None = None
+    #: Kind and name of the service that is counted.
+    kind: str = "lma"
+    service: str = "lma1"
 
 
 def anchor(service: tuple[str, ...] = (), context: tuple[str, ...] = (), bind: str = "") -> str:
     """A configuration with more lines for the service and for its context."""
     lines = [
         "config",
+        PATIENT,
         "context anchor",
         f"ipv6 pool HOME prefix {HOME_POOL}",
         f"ip pool HOME4 {HOME_POOL_4} default-router 203.0.113.1",
@@ -46,6 +54,23 @@ def anchor(service: tuple[str, ...] = (), context: tuple[str, ...] = (), bind: s
         "min-delay-before-bce-delete 0",
         # The laboratory shares its processors: a late message is not a wrong clock.
         "timestamp-validity-window 3000",
+        *service,
+        "exit",
+        "exit",
+        "end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def home_agent(service: tuple[str, ...], context: tuple[str, ...]) -> str:
+    """A configuration with a ``mipv6ha-service`` and these lines in it and in its context."""
+    lines = [
+        "config",
+        PATIENT,
+        "context anchor",
+        *context,
+        "mipv6ha-service ha1",
+        f"bind address {LMA_ADDRESS} ipv4-address 198.51.100.1",
         *service,
         "exit",
         "exit",

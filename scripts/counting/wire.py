@@ -13,20 +13,23 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 MH, IPV6, IPIP, GRE, UDP, ICMP6 = 135, 41, 4, 47, 17, 58
-UPDATE, ACKNOWLEDGEMENT, HEARTBEAT, REVOCATION = 5, 6, 13, 16
-SIGNALLING_PORT, DATA_PORT = 5436, 5437
+REFRESH_REQUEST, UPDATE, ACKNOWLEDGEMENT, ERROR, SWITCH, HEARTBEAT, REVOCATION = 0, 5, 6, 7, 12, 13, 16
+#: Of gateways (RFC 5844, RFC 5845), and of hosts (RFC 5555).
+SIGNALLING_PORT, DATA_PORT, HOST_PORT = 5436, 5437, 4191
+ROUTING, DESTINATION_OPTIONS, HOME_ADDRESS = 43, 60, 0xC9
 
 A, H, L, K, R, P, F, T, B = 0x8000, 0x4000, 0x2000, 0x1000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0040
 
 MN_ID, ALTERNATE, NONCES, NETWORK, AUTHENTICATION, MESSAGE_ID, SERVICE = 8, 3, 4, 6, 9, 10, 20
 PREFIX, INDICATOR, TECHNOLOGY, LINK_LAYER, LINK_LOCAL, TIMESTAMP = 22, 23, 24, 25, 26, 27
+IPV4_HOME, IPV4_ACK, IPV4_CARE_OF = 29, 30, 32
 NAT_DETECTION, GRE_KEY, BID, IPV4_REQUEST, IPV4_REPLY, GROUP = 31, 33, 35, 36, 37, 50
 
 #: Where the type octet of an option has to stand: (multiple, rest).
 _PLACES = {
     2: (2, 0), 3: (8, 6), 4: (2, 0), 6: (8, 4), 9: (4, 1), 10: (8, 2), 19: (4, 2), 22: (8, 4), 25: (4, 0),
-    26: (8, 6), 27: (8, 2), 28: (4, 2), 29: (4, 0), 31: (4, 0), 33: (4, 0), 35: (2, 0), 36: (4, 0),
-    46: (4, 0), 50: (4, 0), 52: (4, 0), 58: (4, 0),
+    26: (8, 6), 27: (8, 2), 28: (4, 2), 29: (4, 0), 31: (4, 0), 32: (4, 0), 33: (4, 0), 35: (2, 0),
+    36: (4, 0), 46: (4, 0), 50: (4, 0), 52: (4, 0), 58: (4, 0),
 }  # fmt: skip
 
 Option = tuple[int, bytes]
@@ -108,6 +111,39 @@ def prefix_option(text: str = "", length: int = 0) -> Option:
 def ipv4_request(text: str = "0.0.0.0", length: int = 0) -> Option:
     """An IPv4 Home Address Request option (RFC 5844 section 3.3.1)."""
     return IPV4_REQUEST, struct.pack(">H", length << 10) + packed(text)
+
+
+def bid(number: int, care_of: bytes = b"", flags: int = 0) -> Option:
+    """A Binding Identifier option (RFC 5648 section 4.1)."""
+    return BID, struct.pack(">HBB", number, 0, flags) + care_of
+
+
+def network(text: str, length: int) -> Option:
+    """A Mobile Network Prefix option (RFC 3963 section 4.3)."""
+    return NETWORK, bytes((0, length)) + packed(text)
+
+
+def ipv4_home(text: str = "0.0.0.0", length: int = 32, prefix: bool = False) -> Option:
+    """An IPv4 Home Address option (RFC 5555 section 3.1.1); ``prefix``: it is about one."""
+    return IPV4_HOME, bytes((length << 2 | prefix << 1, 0)) + packed(text)
+
+
+def by_home_address(care_of: bytes, home: bytes, target: bytes, protocol: int, body: bytes) -> bytes:
+    """A packet with a Home Address option (RFC 6275 section 6.3)."""
+    header = bytes((protocol, 2, 1, 2, 0, 0, HOME_ADDRESS, 16)) + home
+    return ip_packet(care_of, target, DESTINATION_OPTIONS, header + body)
+
+
+def icmp6(kind: int, identifier: int, source: bytes, target: bytes, code: int = 0) -> bytes:
+    """A discovery message of RFC 6275 sections 6.5 and 6.7, with its checksum."""
+    plain = struct.pack(">BBHHH", kind, code, 0, identifier, 0)
+    return plain[:2] + checksum(source, target, ICMP6, plain).to_bytes(2, "big") + plain[4:]
+
+
+def home_agent_advertisement(address: str) -> bytes:
+    """A Router Advertisement with the H flag (RFC 6275 section 7), of a home agent with this address."""
+    prefix = struct.pack(">BBBBIII", 3, 4, 64, 0xE0, 9000, 9000, 0) + packed(address)
+    return struct.pack(">BBHBBHII", 134, 0, 0, 64, 0x20, 1800, 0, 0) + prefix
 
 
 def options_of(data: bytes, start: int) -> list[Option]:

@@ -68,6 +68,10 @@ class World:
         self.anchor = Appliance(lab, "lma", config, self.work)
         self.capture = self.work / "backhaul.pcap"
         self._mobiles = 0
+        #: Called before each case, to throw away what has come and was not read.
+        self.drains: list[Callable[[], object]] = []
+        #: Mobility messages that hosts and gateways have read, since the case began.
+        self.heard: list[bytes] = []
         self._closers: list[Callable[[], object]] = []
         self._line: Connection | None = None
 
@@ -85,6 +89,9 @@ class World:
         self._closers.append(self.mag1.close)
         self.mag2 = Gateway(self.lab, "mag2", *BACKHAUL["mag2"], anchor, anchor4)
         self._closers.append(self.mag2.close)
+        for gateway in (self.mag1, self.mag2):
+            gateway.heard = self.heard
+            self.drains.append(gateway.drain)
         self.cn = Correspondent(self.lab)
         self._closers.append(self.cn.close)
         self._watch()
@@ -113,6 +120,12 @@ class World:
         line = process.stderr.readline()
         if "listening" not in line:
             raise LabError(f"tcpdump: {line.strip()}")
+
+    def drain(self) -> None:
+        """Begin anew: nothing that came before is read, or was heard."""
+        for drain in self.drains:
+            drain()
+        self.heard.clear()
 
     def on_close(self, closer: Callable[[], object]) -> None:
         """Have something called at the end."""
@@ -157,7 +170,8 @@ class World:
 
     def configure(self, *lines: str) -> None:
         """Configure the service while it runs."""
-        self.type("configure", "context anchor", "lma-service lma1", *lines, "end")
+        service = f"{self.stage.kind}-service {self.stage.service}"
+        self.type("configure", "context anchor", service, *lines, "end")
 
     def configure_context(self, *lines: str) -> None:
         """Configure the context of the service while it runs."""
@@ -177,7 +191,7 @@ class World:
 
     def counters(self) -> dict[str, int]:
         """What the screen says now."""
-        found: dict[str, int] = self.show("lma-service statistics")
+        found: dict[str, int] = self.show(f"{self.stage.kind}-service statistics")
         return found
 
     def settled(self) -> dict[str, int]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scripts.counting.runner import LABS
+from scripts.counting.table import AGENT_WAITING
 from scripts.labnet import Lab
 from scripts.labrun import ROOT, environment
 from test.real.common import SKIP
@@ -25,7 +27,8 @@ class ToolTests(SynchronousTestCase):
     def run_tool(self, module: str, name: str, *options: str) -> tuple[int, dict[str, Any], str]:
         """Run a tool: its exit status, the object on its last line, and all that it has printed."""
         prefix = f"t{os.getpid()}{name.replace('-', '')}"
-        self.addCleanup(Lab(prefix).down)
+        for suffix in LABS:
+            self.addCleanup(Lab(prefix + suffix).down)
         done = subprocess.run(
             [sys.executable, "-m", module, name, "--json", "--prefix", prefix, *options],
             capture_output=True,
@@ -48,7 +51,13 @@ class ToolTests(SynchronousTestCase):
         self.assertEqual(figures["log"], [])
         self.assertEqual(figures["not_moved"], [])
         self.assertEqual((figures["moved"], figures["total"]), (161, 161))
-        self.assertGreater(figures["messages"], 100)
+        self.assertEqual(figures["statuses_not_moved"], [])
+        self.assertEqual(figures["statuses_moved"], figures["statuses_total"])
+        # What is left of a home agent's is said, with the reason.
+        reasons = {each["counter"]: each["reason"] for each in figures["agent_not_moved"]}
+        self.assertEqual(reasons, AGENT_WAITING)
+        self.assertEqual(figures["agent_moved"] + len(reasons), figures["agent_total"])
+        self.assertGreater(figures["messages"], 500)
 
     def test_load_of_scripted_gateways(self) -> None:
         """What 300 mobile nodes have seen is what the anchor has counted."""

@@ -1,4 +1,4 @@
-"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602) in services.
+"""Configuration of binding revocation (RFC 5846) and bulk bindings (RFC 6602), of all services.
 
 ``revocation enable``, ``max-retransmission`` and ``retransmission-timeout`` are StarOS words.
 """
@@ -32,6 +32,15 @@ def _both(mode: str, text: str) -> None:
     )
 
 
+def _revoker(mode: str, text: str) -> None:
+    _both(mode, text)
+    choice(
+        mode,
+        "revocation pending-updates <revocation_pending:accept|discard>",
+        "Updates of a session that is being revoked",
+    )
+
+
 def _lma() -> None:
     toggle(
         LMA,
@@ -39,12 +48,7 @@ def _lma() -> None:
         "bulk-binding-update",
         "Groups of sessions that one update extends (AcceptBulkBindingUpdateReqForMobilitySession)",
     )
-    _both(LMA, PEERS)
-    choice(
-        LMA,
-        "revocation pending-updates <revocation_pending:accept|discard>",
-        "Updates of a session that is being revoked",
-    )
+    _revoker(LMA, PEERS)
     setting(
         LMA,
         "revocation global-peer",
@@ -81,4 +85,4 @@ def _mag() -> None:
 
 for _declare in (_lma, _mag):
     _declare()
-_both(HOME_AGENT, HOSTS)
+_revoker(HOME_AGENT, HOSTS)

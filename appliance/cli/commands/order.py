@@ -43,7 +43,7 @@ ORDER = {
     user_plane user_plane_domain_wide
     mobile-node access-network qos-request prefix-delegation vendor-option
     """,
-    HOME_AGENT: _ANCHOR,
+    HOME_AGENT: f"{_ANCHOR} revocation revocation_timeout revocation_max_retransmissions revocation_pending",
 }
 """By mode, the places where lines store (``+`` for a blank); ``show configuration`` sorts by them."""
 

@@ -11,6 +11,7 @@ from appliance.cli.commands.sessions import (
     CHOICES,
     FILTERS,
     GROUP_CHOICE,
+    HOST_REVOCATION,
     REVOCATION,
     clear,
     views,
@@ -128,7 +129,8 @@ def declare(kind: str, registry: Registry = COMMANDS) -> None:
     def drop_statistics(shell: Any, args: dict[str, Any]) -> list[str]:
         return clear_statistics(shell.system, kind, args.get("service", ""))
 
-    told, how = (GROUP_CHOICE, REVOCATION) if kind == "lma" else ("", "")
+    told = GROUP_CHOICE if kind == "lma" else ""
+    how = {"lma": REVOCATION, "mipv6ha": HOST_REVOCATION}.get(kind, "")
 
     @command(
         "exec",

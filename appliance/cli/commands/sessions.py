@@ -37,6 +37,9 @@ TRIGGERS = {
 #: More of anchors' clear commands: a group of RFC 6602, and what gateways are told.
 GROUP_CHOICE = " | bulk-group <group:NUMBER 1-4294967295>"
 REVOCATION = f" [ ipv4-only ] [ revocation-trigger {{ {' | '.join(TRIGGERS)} }} ]"
+#: The same of home agents: nothing is told to all hosts at once.
+_OF_ONE = [word for word in TRIGGERS if word not in ("per-peer-policy", "local-policy")]
+HOST_REVOCATION = f" [ revocation-trigger {{ {' | '.join(_OF_ONE)} }} ]"
 
 HELP = {
     "all": "All of them",
@@ -53,7 +56,7 @@ HELP = {
     "bulk-group": "Sessions of a bulk group of the anchor, by one message to each gateway (RFC 6602)",
     "group": "Number of the group; 1 is all that are in a group at all",
     "ipv4-only": "Only their IPv4 home addresses go; sessions that have a prefix go on",
-    "revocation-trigger": "What gateways are told, if revocation is enabled; otherwise: administrative",
+    "revocation-trigger": "What gateways and hosts are told, if revocation is on; otherwise: administrative",
     "unspecified": "No reason is told (0)",
     "administrative": "The operator wants it so (1)",
     "handoff-same-access": "The mobile node is at another gateway of the same access technology (2)",

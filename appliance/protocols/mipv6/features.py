@@ -34,6 +34,9 @@ class HostHandler(Protocol):
         """Take one that could be read without a fault, with its checksum right; its source is the care-of
         address."""
 
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Count one that cannot be used, as of an anchor's handler."""
+
 
 class HostFeature(Acting):
     """Base of all of them; each hook does nothing.

@@ -81,6 +81,10 @@ class HostRevocation(HostFeature):
             # RFC 5846 section 10: only its home agent revokes a host's binding.
             values[rows.discarded if self._revocation.on else rows.ignored] += 1
 
+    def discarded(self, event: PacketReceived, why: str, now: Now) -> None:
+        """Count one that cannot be used, as of a gateway."""
+        self._revocation.discarded(event, why, now)
+
     def _acknowledged(
         self, event: PacketReceived, message: BindingRevocationAcknowledgement, home: bytes, now: Now
     ) -> None:

@@ -101,6 +101,7 @@ class Hosts(Outcomes, Feature):
         self._policy = checks.HostPolicy(settings, self._sessions.cache, self._sessions.pools)
         self._authenticator = Authenticator(settings)
         self._registrations.reconfigure(settings)
+        self._room.most = settings.max_pending
         group = settings.aaa
         self._reports_denials = group is not None and settings.aaa_accounting and group.event_on_denial
 

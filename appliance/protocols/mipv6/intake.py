@@ -38,6 +38,7 @@ from appliance.protocols.mobility.status import BE_UNKNOWN_BINDING, BE_UNKNOWN_M
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived, Send, SendIcmp
+from appliance.protocols.pmipv6.features import CHECKSUM, LENGTH, reason
 from appliance.protocols.pmipv6.lma_counts import (
     ERROR_SENT,
     OTHER_IGNORED,
@@ -45,13 +46,14 @@ from appliance.protocols.pmipv6.lma_counts import (
     OTHER_UNKNOWN,
     PROBLEM_SENT,
 )
+from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
 from appliance.protocols.pmipv6.reports import Reports
 from appliance.protocols.timers import Now
 
 Update = Callable[[PacketReceived, BindingUpdate, tuple[Fault, ...], bytes | None, Now, Outer | None], None]
 _IPV6_HEADER, _ICMPV6 = 40, 58
-_NONE: frozenset[str] = frozenset()
+_NONE: set[str] = set()
 #: Fragment (a part tells nothing of the whole), Encapsulating Security Payload, Authentication Header: the
 #: kernel sees first what is behind them.
 _HIDDEN = (44, 50, 51)
@@ -181,13 +183,12 @@ class HostIntake:
         data = event.data[found.offset :]
         packet = PacketReceived(data, event.source, event.destination)
         size = len(data)
-        is_update = size < 3 or data[2] == BindingUpdate.TYPE
         if size < 8 or (data[1] + 1) * 8 > size:
-            self._discard(verdicts.DROP_LENGTH.counter, is_update)
+            self._unusable(packet, verdicts.DROP_LENGTH, LENGTH, now)
             return
         # RFC 6275 section 6.1.1: the home address stands for the source.
         if not verify(data, home, event.destination):
-            self._discard(verdicts.DROP_CHECKSUM.counter, is_update)
+            self._unusable(packet, verdicts.DROP_CHECKSUM, CHECKSUM, now)
             return
         message, faults = decode(data)
         if message.__class__ is BindingUpdate and not faults and not message.flags & BU_P:
@@ -201,33 +202,39 @@ class HostIntake:
             self._error(packet, home, BE_UNKNOWN_MH_TYPE, now)
         elif kinds & {PAYLOAD_PROTO, TOO_SHORT}:
             short = TOO_SHORT in kinds and PAYLOAD_PROTO not in kinds
-            self._discard((verdicts.DROP_LENGTH if short else verdicts.DROP_MALFORMED).counter, is_update)
+            verdict = verdicts.DROP_LENGTH if short else verdicts.DROP_MALFORMED
+            self._unusable(packet, verdict, reason(kinds), now)
             self._problem(event.data[: found.offset], first, packet, faults, now)
-        elif message is None:
-            self._discard(0, False)
+        elif message is None or (faults and not isinstance(message, BindingUpdate)):
+            self._unusable(packet, verdicts.DROP_MALFORMED, reason(kinds), now)
         elif not isinstance(message, BindingUpdate):
+            values[OTHER_RECEIVED] += 1
             handler: Any = self._features.handlers.get(message.TYPE)
             believed = protected or not self.ipsec
             if outer is not None:
                 believed = believed and self._placed(home, outer)
-            if handler is None or faults or not believed:
-                self._discard(0, False)
+            if handler is None or not believed:
+                values[OTHER_IGNORED] += 1
             else:
-                values[OTHER_RECEIVED] += 1
                 handler.receive(packet, message, home, now)
         elif message.flags & BU_P:
             # RFC 5213 section 8.1: a gateway has no Home Address option.
-            self._discard(verdicts.DROP_OTHER.counter, True)
+            values[verdicts.DROP_OTHER.counter] += 1
         else:
             update(packet, message, faults, home if found.home is not None else None, now, outer)
 
-    def _discard(self, counter: int, is_update: bool) -> None:
-        values = self._counters.values
-        if is_update:
-            values[counter] += 1
-        else:
-            values[OTHER_RECEIVED] += 1
+    def _unusable(self, packet: PacketReceived, verdict: Verdict, why: str, now: Now) -> None:
+        """Count one that cannot be used: an update by ``verdict``, another by ``why`` if it has a handler."""
+        values, data = self._counters.values, packet.data
+        if len(data) < 3 or data[2] == BindingUpdate.TYPE:
+            values[verdict.counter] += 1
+            return
+        values[OTHER_RECEIVED] += 1
+        handler: Any = self._features.handlers.get(data[2])
+        if handler is None:
             values[OTHER_IGNORED] += 1
+        else:
+            handler.discarded(packet, why, now)
 
     def _problem(
         self,

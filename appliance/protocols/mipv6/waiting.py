@@ -10,9 +10,6 @@ from itertools import islice
 from appliance.protocols.mipv6.events import FIRST_TOKEN
 from appliance.protocols.mipv6.request import HostRequest
 
-#: Updates that may wait at one time.
-WAITING = 10_000
-
 
 class Waiting:
     """One update that waits."""
@@ -34,13 +31,15 @@ class Waiting:
 class WaitingRoom:
     """All updates of a service that wait."""
 
-    __slots__ = ("_asking", "_homes", "_testing", "_token", "new")
+    __slots__ = ("_asking", "_homes", "_testing", "_token", "most", "new")
 
     def __init__(self) -> None:
         self._homes: dict[bytes, Waiting] = {}
         self._asking: OrderedDict[int, Waiting] = OrderedDict()
         self._testing: OrderedDict[int, Waiting] = OrderedDict()
         self._token = FIRST_TOKEN
+        #: Updates that may wait at one time (``max-pending``).
+        self.most = 1
         #: How many bindings are still to be made that AAA is asked about.
         self.new = 0
 
@@ -50,7 +49,7 @@ class WaitingRoom:
     @property
     def full(self) -> bool:
         """Whether no more may wait."""
-        return len(self._homes) >= WAITING
+        return len(self._homes) >= self.most
 
     def about(self, home: bytes) -> Waiting | None:
         """The update that waits for a home address."""

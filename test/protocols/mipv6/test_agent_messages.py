@@ -272,6 +272,26 @@ class RevocationTests(MessageCase):
         self.assertIsNotNone(self.world.host(mn=BOB, home=HOME2, lifetime=0))
         self.assertEqual(self.step(5), [])
 
+    def test_unusable(self) -> None:
+        """What cannot be read counts by its reason, as of a gateway; with revocation off it is ignored."""
+        self.world.host()
+        good = encode(BindingRevocationAcknowledgement(0, 7, 0, []))
+        cut = good[:1] + b"\5" + good[2:]
+        spoilt = {
+            "invalid-buffer-length": cut,
+            "invalid-message-type": good[:6] + b"\3" + good[7:],
+            "decode-error": good[:1] + b"\2" + good[2:] + b"\x08\x63\1abcde",
+        }
+        for reason, mh in spoilt.items():
+            self.world.carry(mh, HOME, CARE1)
+            self.assertEqual(self.world.value(f"binding-revocation-ack-discarded/{reason}"), 1, reason)
+        self.assertEqual(self.world.value("other-mobility-messages/received"), 3)
+        self.world.settings = evolve(self.world.settings, revocation=False)
+        self.feed(Reconfigure(self.world.settings))
+        self.world.carry(cut, HOME, CARE1)
+        self.assertEqual(self.world.value("binding-revocation-ack-discarded/total"), 3)
+        self.assertEqual(self.world.value("other-mobility-messages/ignored"), 1)
+
     def test_unknown_there(self) -> None:
         """A host that knows no revocation is not told again; its binding ends."""
         self.world.host()

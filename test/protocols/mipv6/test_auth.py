@@ -222,6 +222,17 @@ class AaaTests(HostCase):
         self.assertEqual(self.world.host(care_of=CARE2).status, 0)
         self.assertEqual(self.world.value("binding-updates-received/pending"), 0)
 
+    def test_max_pending(self) -> None:
+        """As many wait as the operator allows; one more gets 130, and there is room again later."""
+        self.with_settings(aaa=group(), aaa_group="g", profiles=(PLAIN,), max_pending=1)
+        question = self.ask()
+        other = packed("2001:db8:100::77")
+        self.assertEqual(self.world.host(aaa=b"A" * 20, home=other).status, 130)
+        row = "update-denied-insufficient-resource-reasons/input-q-exceeded"
+        self.assertEqual(self.world.moved()[row], 1)
+        self.assertEqual(self.reply(question, key=KEY, key_spi=SPI).status, 0)
+        self.ask(home=other)
+
     def test_the_digest(self) -> None:
         """MAC_Mobility_Data by hashlib."""
         mh = self.world.update(aaa=b"A" * 20)
