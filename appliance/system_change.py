@@ -55,6 +55,8 @@ class Change:
         self._managers = managers
         self._undo: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._lost: list[str] = []
+        #: Services without a bind address whose place others have taken.
+        self._replaced: list[AnyService] = []
         self._counters: dict[Key, CounterSet] = {}
         self._mobiles: dict[Key, list[MobileSeen]] = {}
 
@@ -111,6 +113,10 @@ class Change:
         self._show_links()
         # What was ready to come back must not be kept in memory.
         self._undo.clear()
+        while self._replaced:
+            former = self._replaced.pop()
+            await former.farewell(ADMINISTRATIVE)
+            former.stop()
 
     async def undo(self) -> str:
         """Put everything back; says what could not be put back, empty if all is as before."""
@@ -199,6 +205,8 @@ class Change:
         values = former.counters if former is not None else self._counters.get(change.key)
         service = self._host.make(change.new, values)
         self._host.running[change.key] = service
+        if former is not None:
+            self._replaced.append(former)
 
         async def back() -> None:
             await service.farewell(ADMINISTRATIVE)

@@ -311,6 +311,23 @@ class SessionTests(SynchronousTestCase):
 
         run(load(TEXT, "test"), story)
 
+    def test_an_unbound_one_is_freed(self) -> None:
+        """What waited for its bind address is gone as soon as one that has it takes its place."""
+        bind = "   bind address 2001:db8:ffff::1\n"
+
+        async def story(pair: Pair) -> None:
+            await pair.change((bind, ""))
+            watched = weakref.ref(pair.service("lma")._core)
+            gc.collect()
+            gc.disable()
+            try:
+                await pair.change()
+                self.assertIsNone(watched())
+            finally:
+                gc.enable()
+
+        with_pair(story)
+
     def test_nothing_stays_in_memory(self) -> None:
         """A service that is gone is freed at once: full garbage collections are rare by intention."""
 
