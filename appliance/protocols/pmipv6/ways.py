@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from appliance.protocols.mipv6.events import SendRouted, SendTunnelled
+from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.pmipv6.events import Send
 from appliance.protocols.pmipv6.pba import sealed
 
@@ -41,15 +42,15 @@ class Way(NamedTuple):
         """A message with its checksum, if it has one."""
         return sealed(mh, self.source, self.peer, 0 if self.home else self.port)
 
-    def send(self, data: bytes) -> Send | SendRouted | SendTunnelled:
+    def send(self, data: bytes, protocol: int = MOBILITY_HEADER) -> Send | SendRouted | SendTunnelled:
         """The effect that sends a sealed message; to a host by a routing header (RFC 5846 section 7).
 
         Inside UDP its home address is the destination (RFC 5555 section 4.5), as of an acknowledgement.
         """
         if self.home and self.port:
-            return SendTunnelled(data, self.source, self.home, self.destination, self.port)
+            return SendTunnelled(data, self.source, self.home, self.destination, self.port, protocol)
         if self.home:
-            return SendRouted(data, self.source, self.destination, self.home)
+            return SendRouted(data, self.source, self.destination, self.home, protocol=protocol)
         return Send(data, self.source, self.destination, self.port)
 
 

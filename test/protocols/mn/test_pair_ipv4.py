@@ -5,12 +5,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.mipv6 import events as agent
-from appliance.protocols.mn.events import Link, SendMessage
+from appliance.protocols.mn.events import IcmpReceived, Link, SendIcmp, SendMessage
+from appliance.protocols.mn.packets import home_packet
 from appliance.protocols.mobility.codec import decode
 from appliance.protocols.mobility.options import Authentication
 from appliance.protocols.pmipv6 import events as anchor
-from test.protocols.mipv6.fakes import ALICE
-from test.protocols.mn.fakes import AGENT2, LTE4, NET1, V4A, WLAN1, WLAN4
+from test.protocols.mipv6.fakes import ALICE, HostWorld
+from test.protocols.mn.fakes import AGENT2, AGENT4, LTE4, NET1, V4A, WLAN1, WLAN4
 from test.protocols.mn.test_pair import DUAL, NAT, DualPair
 from test.protocols.mn.test_pair_orders import TalkingPair
 
@@ -20,10 +21,19 @@ class NatPair(TalkingPair, DualPair):
 
     nat = NAT
 
+    def inward(self, sent: Any) -> Any:
+        """ICMPv6 inside UDP too."""
+        if not isinstance(sent, SendIcmp) or not sent.outer:
+            return super().inward(sent)
+        return agent.TunnelledReceived(home_packet(58, sent), *self.nat, AGENT4)
+
     def outward(self, effect: Any) -> Any:
         """Back through the NAT."""
-        if isinstance(effect, agent.SendTunnelled) and (effect.address, effect.port) != self.nat:
-            return None
+        if isinstance(effect, agent.SendTunnelled):
+            if (effect.address, effect.port) != self.nat:
+                return None
+            if effect.protocol == 58:
+                return IcmpReceived(effect.data, effect.source, effect.destination, effect.destination)
         return super().outward(effect)
 
 
@@ -99,6 +109,29 @@ class OrdersTest(SynchronousTestCase):
         pair.order(agent.AskRefresh(mn_id=ALICE))
         pair.run(5)
         self.assertEqual(len(pair.updates(pair.history)), before + 1)
+
+    def test_prefixes(self) -> None:
+        """RFC 5555 section 2.2: a solicitation inside UDP, is answered if it comes from where its host is."""
+        pair = self.pair(prefix_discovery=True)
+        (prefix,) = pair.node.report(pair.now).prefixes
+        self.assertEqual(prefix[1], 64)
+        self.assertEqual(pair.world.value("mobile-prefix-discovery/solicited-sent"), 1)
+        (asked,) = pair.of(SendIcmp, pair.history)
+        pair.run(2)
+        pair.order(agent.TunnelledReceived(home_packet(58, asked), NAT[0], NAT[1] + 1, AGENT4))
+        self.assertEqual(pair.world.value("mobile-prefix-discovery/solicitations-received"), 1)
+
+    def test_prefixes_unasked(self) -> None:
+        """RFC 6275 section 10.6.2: what is new on the home link is told, and makes the host ask."""
+        pair = NatPair(agent={"mipv6_prefix_discovery": "unsolicited", "profiles": (DUAL,)})
+        pair.links(WLAN4)
+        pair.run(10)
+        changed = {"mipv6_prefix_preferred": 5_000, "mipv6_prefix_discovery": "unsolicited"}
+        pair.order(anchor.Reconfigure(HostWorld(profiles=(DUAL,), **changed).settings))
+        pair.run(6_000)
+        told = pair.world.value("mobile-prefix-discovery/unsolicited-sent")
+        self.assertGreater(told, 0)
+        self.assertEqual(pair.world.value("mobile-prefix-discovery/solicited-sent"), told)
 
     def test_several(self) -> None:
         """RFC 5648: what is said goes to the first care-of address, of whichever family it is."""
