@@ -50,17 +50,17 @@ class Voice:
     ``key_of(entry, now)`` gives SPI and key; an empty key: the host has none, or IPsec.
     """
 
-    __slots__ = ("_cache", "_key_of")
+    __slots__ = ("_key_of", "cache")
 
     def __init__(
         self, sessions: Sessions, key_of: Callable[[BindingCacheEntry, Now], tuple[int, bytes]]
     ) -> None:
-        self._cache = sessions.cache
+        self.cache = sessions.cache
         self._key_of = key_of
 
     def octets(self, message: Any, home: bytes, now: Now) -> bytes:
         """A message to the host with this home address; the checksum is still to be made."""
-        entry = self._cache.prefixes.get(home)
+        entry = self.cache.prefixes.get(home)
         host = host_of(entry)
         spi, key = (0, b"") if entry is None else self._key_of(entry, now)
         if entry is None or host is None or not key:
@@ -79,7 +79,7 @@ class Voice:
 
     def genuine(self, mh: bytes, message: Any, source: bytes, home: bytes, now: Now) -> bool:
         """Whether a message of a host is not of somebody else: an MN-HA option that it has is right."""
-        entry = self._cache.prefixes.get(home)
+        entry = self.cache.prefixes.get(home)
         option = next((each for each in message.options if isinstance(each, Authentication)), None)
         if option is None or entry is None:
             return True

@@ -60,6 +60,23 @@ class OrdersTest(SynchronousTestCase):
         pair.run(70)
         self.assertEqual(pair.state, "registered")
 
+    def test_service_stops(self) -> None:
+        """Hosts are told, behind a NAT or not; then only their answers count, and nothing is begun."""
+        for links in ((WLAN4,), (WLAN1,)):
+            pair = self.pair(*links)
+            self.assertTrue(pair.world.lma.departed)
+            pair.world.lma.dissolve()
+            pair.order(anchor.Depart())
+            self.assertFalse(pair.world.lma.departed)
+            pair.run(0.5)
+            self.assertTrue(pair.world.lma.departed)
+            self.assertEqual(pair.value("registration/revoked"), 1)
+            self.assertEqual(pair.world.value("binding-revocation/ack-rcvd"), 1)
+            refused = pair.world.value("binding-updates-discard-reasons/hamgr-not-ready")
+            pair.run(100)
+            late = pair.world.value("binding-updates-discard-reasons/hamgr-not-ready")
+            self.assertGreater(late, refused)
+
     def test_ipv4_home_address(self) -> None:
         """RFC 5846 section 7, V flag: only the IPv4 home address goes."""
         pair = self.pair()
