@@ -20,7 +20,7 @@ from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.asking import Asking, proved, question
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
-from appliance.protocols.mipv6.binding import host_of
+from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.bootstrapping import Assigner
 from appliance.protocols.mipv6.events import (
     AddressTested,
@@ -158,6 +158,11 @@ class Hosts(Outcomes, Feature):
     def outlives(self, entry: BindingCacheEntry, now: Now) -> bool:
         """Whether a binding that is due goes on by some of its care-of addresses."""
         return self._registrations.outlives(entry, now)
+
+    @property
+    def keep(self) -> Callable[[BindingCacheEntry, HostBinding, Any], None]:
+        """Lets a binding go on with some of its care-of addresses (``Registrations.keep``)."""
+        return self._registrations.keep
 
     def dissolve(self) -> None:
         """Count what waits as discarded, before the core is thrown away."""

@@ -7,8 +7,10 @@ from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.messages import BR_P, BR_V
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.coverage import in_ipv4
 from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_decisions import Decisions
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.pmipv6.sweeps import LOOKED_AT
 from appliance.protocols.timers import Now
 
@@ -48,6 +50,11 @@ def ipv4_names(entry: BindingCacheEntry, address: bytes) -> tuple[int, list[Any]
 def hears(entry: BindingCacheEntry) -> bool:
     """Whether a host can be told of the end of its binding: by IPv6 or inside UDP, and to a home address."""
     return entry.prefix is not None and (len(entry.care_of) == 16 or bool(_port_of(entry)))
+
+
+def deaf(entry: BindingCacheEntry, settings: LmaSettings) -> bool:
+    """Whether it is a host that cannot, or not any more: the port of RFC 5555 is closed."""
+    return entry.of_host and (not hears(entry) or bool(_port_of(entry) and not in_ipv4(settings)))
 
 
 def _port_of(entry: BindingCacheEntry) -> int:
