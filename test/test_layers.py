@@ -89,6 +89,7 @@ LAYERS: tuple[tuple[str, int], ...] = (
     ("appliance.protocols.mipv6.sockets", 4),
     ("appliance.protocols.mipv6.quiet", 4),
     ("appliance.protocols.mipv6.datagrams", 4),
+    ("appliance.protocols.socket_reader", 4),
     ("appliance.protocols.mipv6.addresses", 4),
     ("appliance.protocols.mipv6.link_socket", 4),
     ("appliance.protocols.mipv6.home_link_driver", 4),

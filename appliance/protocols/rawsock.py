@@ -19,14 +19,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReadWriteDescriptor
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from appliance.errors import ResourceError
 from appliance.protocols.pmipv6.events import PacketReceived
+from appliance.protocols.socket_reader import SocketReader
 from appliance.protocols.triage import Judge, Triage
-
-_log = Logger()
 
 #: RFC 6275 section 6.1: Next Header value of the Mobility Header.
 IPPROTO_MH = 135
@@ -40,8 +38,6 @@ CACHE_LIMIT = 8192
 LARGEST_MESSAGE = 4096
 #: Asked for in both directions, so that a burst of a few thousand messages survives a pause.
 BUFFER_OCTETS = 8 * 1024 * 1024
-#: Seconds between two log lines about messages that raised an exception.
-SILENCE = 10.0
 # Absent from the socket module; values of <linux/in6.h> and <asm-generic/socket.h>.
 IPV6_CHECKSUM = 7
 SO_SNDBUFFORCE = 32
@@ -90,7 +86,7 @@ def claim(text: str) -> socket.socket:
 
 
 @implementer(IReadWriteDescriptor)
-class MobilitySocket:
+class MobilitySocket(SocketReader):
     """One bound socket for mobility messages.
 
     ``address`` is the packed local address: 16 octets give a raw IPv6 socket for Next Header
@@ -106,24 +102,23 @@ class MobilitySocket:
         on_packet: Callable[[PacketReceived], None],
         on_lost: Callable[[], object] = lambda: None,
     ) -> None:
-        self._reactor = reactor
         self._address = address
         self._on_packet = on_packet
         self._on_lost = on_lost
         self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._packed: dict[str, bytes] = {}
         self._text: dict[bytes, str] = {}
-        self._silent_until = 0.0
         self._triage: Triage | None = None
         self._v6 = len(address) == 16
         self._family = socket.AF_INET6 if self._v6 else socket.AF_INET
         text = socket.inet_ntop(self._family, address)
         self._claim: socket.socket | None = None
-        self._name = f"mobility raw socket on {text}" if self._v6 else f"UDP port {PMIPV6_UDP_PORT} on {text}"
+        name = f"mobility raw socket on {text}" if self._v6 else f"UDP port {PMIPV6_UDP_PORT} on {text}"
         try:
-            self._socket = self._open(text)
+            sock = self._open(text)
         except OSError as error:
-            raise ResourceError(explain(error, self._name)) from error
+            raise ResourceError(explain(error, name)) from error
+        super().__init__(reactor, sock, name)
 
     def _open(self, text: str) -> socket.socket:
         if not self._v6:
@@ -150,24 +145,15 @@ class MobilitySocket:
         """While more comes in than can be dealt with, let ``judge`` say what goes first; see ``triage``."""
         self._triage = Triage(self._reactor, self._socket, self._address, judge, self._on_packet, feed)
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._reactor.addReader(self)
-
     def stop(self) -> None:
         """Stop reading and writing and close the socket."""
-        self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         if self._triage is not None:
             self._triage.stop()
         self._queue.clear()
-        self._socket.close()
+        super().stop()
         if self._claim is not None:
             self._claim.close()
-
-    def fileno(self) -> int:
-        """Return the file descriptor."""
-        return self._socket.fileno()
 
     @property
     def address(self) -> bytes:
@@ -175,22 +161,9 @@ class MobilitySocket:
         return self._address
 
     @property
-    def socket(self) -> socket.socket:
-        """The socket, to ask the kernel how it is doing."""
-        return self._socket
-
-    @property
     def waiting(self) -> int:
         """How many messages wait here to be sent."""
         return len(self._queue)
-
-    def logPrefix(self) -> str:
-        """Return the name used by the reactor when something goes wrong here."""
-        return self._name
-
-    def connectionLost(self, reason: Any) -> None:
-        """Close on the reactor's word."""
-        self.stop()
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` messages and hand each over."""
@@ -199,7 +172,7 @@ class MobilitySocket:
             try:
                 triage.read()
             except Exception:  # noqa: BLE001
-                self._stumbled()
+                self.stumbled()
             return
         receive, packed, destination = self._socket.recvfrom, self._packed, self._address
         for _ in range(BATCH):
@@ -222,16 +195,9 @@ class MobilitySocket:
             except Exception:  # noqa: BLE001
                 # An exception that leaves doRead makes the reactor close the socket: one message must not
                 # end the service for everybody.
-                self._stumbled()
+                self.stumbled()
         if triage is not None:
             triage.consider()
-
-    def _stumbled(self) -> None:
-        """Log the exception being handled, seldom enough that messages cannot flood the log."""
-        now = self._reactor.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + SILENCE
-            _log.failure("{name}: a message could not be dealt with", name=self._name)
 
     def send(self, data: bytes, destination: bytes, port: int = 0) -> bool:
         """Send one message; ``port`` is the UDP port, 0 for IPv6.

@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from appliance.protocols.pmipv6.events import PacketReceived
-from appliance.protocols.rawsock import SILENCE, MobilitySocket, claim, explain
+from appliance.protocols.rawsock import MobilitySocket, claim, explain
+from appliance.protocols.socket_reader import SILENCE
 
 ADDRESS = "127.53.12.7"
 

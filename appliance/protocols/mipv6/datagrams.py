@@ -15,54 +15,34 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
-
 from appliance.protocols.mipv6.events import DatagramReceived, ListenDatagrams, SendDatagram
 from appliance.protocols.mobility.packet import build_udp
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.rawsock import BATCH
+from appliance.protocols.socket_reader import SocketReader
 
 WHOLE_PACKETS = 255
 LARGEST = 8192
 
 
-@implementer(IReadDescriptor)
-class _Socket:
+class _Socket(SocketReader):
     """One bound UDP socket; raises OSError."""
 
     def __init__(
         self, reactor: Any, address: bytes, port: int, device: str, feed: Callable[[DatagramReceived], None]
     ) -> None:
-        self._reactor = reactor
         self._address = address
         self._port = port
         self._feed = feed
-        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._socket.bind((str(ip_address(address)), port))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            sock.bind((str(ip_address(address)), port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         except OSError:
-            self._socket.close()
+            sock.close()
             raise
-        reactor.addReader(self)
-
-    def stop(self) -> None:
-        """Close it."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return f"UDP port {self._port} for mobile routers"
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
+        super().__init__(reactor, sock, f"UDP port {port} for mobile routers")
+        self.start()
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` datagrams."""
@@ -72,7 +52,7 @@ class _Socket:
             except OSError:
                 return
             source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-            self._feed(DatagramReceived(data, source, self._address, self._port))
+            self.hand(self._feed, DatagramReceived(data, source, self._address, self._port))
 
 
 class DatagramPort:

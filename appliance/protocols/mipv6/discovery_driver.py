@@ -18,10 +18,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
-from zope.interface import implementer
-
 from appliance.errors import ResourceError
 from appliance.protocols.mipv6.discovery import anycasts
 from appliance.protocols.mipv6.events import IcmpReceived, SendOnLink
@@ -33,8 +29,7 @@ from appliance.protocols.mobility.discovery_messages import (
 from appliance.protocols.pmipv6.events import Notify
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.rawsock import explain
-
-_log = Logger()
+from appliance.protocols.socket_reader import SocketReader
 
 # <linux/in6.h>, <linux/icmpv6.h>
 ICMP_FILTER, JOIN_ANYCAST, LEAVE_ANYCAST = 1, 27, 28
@@ -44,55 +39,33 @@ _ALL_ROUTERS = bytes.fromhex("ff020000000000000000000000000002")
 _V6 = socket.IPPROTO_IPV6
 #: Messages read in one go, and the longest one.
 BATCH, LARGEST = 32, 2048
-#: Seconds between two log lines about messages that raised an exception.
-SILENCE = 10.0
 
 Tell = Callable[[Notify], None]
 Feed = Callable[[IcmpReceived], None]
 
 
-@implementer(IReadDescriptor)
-class IcmpSocket:
+class IcmpSocket(SocketReader):
     """Reads ICMPv6 messages of some types; ``device`` empty: from any. Raises OSError."""
 
     def __init__(self, reactor: Any, kinds: tuple[int, ...], device: str, feed: Feed) -> None:
-        self._reactor = reactor
         self._feed = feed
-        self._silent_until = 0.0
-        self._name = f"ICMPv6 types {', '.join(map(str, kinds))}"
         blocked = bytearray(b"\xff" * 32)
         for kind in kinds:
             word = struct.unpack_from("=I", blocked, kind // 32 * 4)[0] & ~(1 << kind % 32)
             struct.pack_into("=I", blocked, kind // 32 * 4, word)
-        self.socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         try:
-            self.socket.setsockopt(socket.IPPROTO_ICMPV6, ICMP_FILTER, bytes(blocked))
-            self.socket.setsockopt(_V6, RECEIVE_PACKET_INFO, 1)
-            self.socket.setsockopt(_V6, RECEIVE_HOP_LIMIT, 1)
-            self.socket.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP_FILTER, bytes(blocked))
+            sock.setsockopt(_V6, RECEIVE_PACKET_INFO, 1)
+            sock.setsockopt(_V6, RECEIVE_HOP_LIMIT, 1)
+            sock.setblocking(False)
             if device:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         except OSError:
-            self.socket.close()
+            sock.close()
             raise
-        reactor.addReader(self)
-
-    def stop(self) -> None:
-        """Stop reading and close the socket."""
-        self._reactor.removeReader(self)
-        self.socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self.socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return self._name
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
+        super().__init__(reactor, sock, f"ICMPv6 types {', '.join(map(str, kinds))}")
+        self.start()
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` messages and hand each over."""
@@ -108,17 +81,7 @@ class IcmpSocket:
                 elif level == _V6 and kind == HOP_LIMIT:
                     hops = struct.unpack("=i", value[:4])[0]
             source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-            try:
-                self._feed(IcmpReceived(data, source, destination, hops))
-            except Exception:  # noqa: BLE001
-                # One message must not make the reactor close the socket for everybody.
-                self._stumbled()
-
-    def _stumbled(self) -> None:
-        now = self._reactor.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + SILENCE
-            _log.failure("{name}: a message could not be dealt with", name=self._name)
+            self.hand(self._feed, IcmpReceived(data, source, destination, hops))
 
 
 class DiscoveryPort:

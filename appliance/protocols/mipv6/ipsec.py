@@ -21,10 +21,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
-from zope.interface import implementer
-
 from appliance.errors import ResourceError
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.events import ProtectedReceived, SendRouted
@@ -32,8 +28,7 @@ from appliance.protocols.mipv6.incoming import home_address
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.mobility.discovery_messages import ICMPV6, PREFIX_SOLICITATION
 from appliance.protocols.rawsock import BATCH, IPV6_CHECKSUM, enlarge_buffers, explain
-
-_log = Logger()
+from appliance.protocols.socket_reader import SocketReader
 
 # <linux/xfrm.h>, <linux/in6.h>
 _XFRM, _REQUEST_ACK, _CREATE = 6, 5, 0x400
@@ -51,8 +46,6 @@ _ESP, _DESTINATION_OPTIONS = 50, 60
 #: SPI of the state that is only made to see whether there can be one.
 _TRIAL_SPI = 0x4D_49_50_36
 LARGEST = 8192
-#: Seconds between two log lines about messages that raised an exception.
-SILENCE = 10.0
 
 _SELECTOR = struct.pack("=32x8xHBBBxxxiI", socket.AF_INET6, 0, 0, 0, 0, 0)
 _LIMITS = struct.pack("=8Q", *[_ANY_AMOUNT] * 4, *[0] * 4)
@@ -141,22 +134,19 @@ def _policy(direction: int) -> bytes:
     return head + struct.pack("=IIBBBB4x", 0, 0, direction, _ALLOW, 0, 0) + templates
 
 
-@implementer(IReadDescriptor)
-class ProtectedSocket:
+class ProtectedSocket(SocketReader):
     """A raw socket for protocol 135, or for Mobile Prefix Solicitations (58); raises ResourceError."""
 
     def __init__(
         self, reactor: Any, address: bytes, protocol: int, on_packet: Callable[[ProtectedReceived], None]
     ) -> None:
-        self._reactor = reactor
         self._address = address
         self._protocol = protocol
         self._on_packet = on_packet
-        self._silent_until = 0.0
-        self._name = f"IPsec-protected raw socket for protocol {protocol} on {ip_address(address)}"
+        name = f"IPsec-protected raw socket for protocol {protocol} on {ip_address(address)}"
         sock = None
         try:
-            sock = self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, protocol)
             sock.setblocking(False)
             enlarge_buffers(sock)
             if protocol == MOBILITY_HEADER:
@@ -170,28 +160,8 @@ class ProtectedSocket:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise ResourceError(explain(error, self._name)) from error
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._reactor.addReader(self)
-
-    def stop(self) -> None:
-        """Stop reading and close the socket."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return self._name
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
+            raise ResourceError(explain(error, name)) from error
+        super().__init__(reactor, sock, name)
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` messages and hand each over."""
@@ -208,18 +178,9 @@ class ProtectedSocket:
             for level, kind, value in ancillary:
                 if level == _V6 and kind == _OPTIONS:
                     care_of = care_of or _care_of(value)
-            event = ProtectedReceived(data, home, self._address, care_of, self._protocol)
-            try:
-                self._on_packet(event)
-            except Exception:  # noqa: BLE001
-                # One message must not make the reactor close the socket for everybody.
-                self._stumbled()
-
-    def _stumbled(self) -> None:
-        now = self._reactor.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + SILENCE
-            _log.failure("{name}: a message could not be dealt with", name=self._name)
+            self.hand(
+                self._on_packet, ProtectedReceived(data, home, self._address, care_of, self._protocol)
+            )
 
     def send(self, effect: SendRouted) -> bool:
         """Send one; False when the host refuses, for one because there is no security association."""

@@ -6,9 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
-
+from appliance.protocols.socket_reader import SocketReader
 from appliance.tun.native import attach_filter
 
 # <linux/if_packet.h>
@@ -56,8 +54,7 @@ def mobility(destination: bytes) -> Program:
     return [*program, _TAKE, _LEAVE]
 
 
-@implementer(IReadDescriptor)
-class LinkSocket:
+class LinkSocket(SocketReader):
     """Reads and writes frames of IPv6 on one device; raises OSError when it cannot be had.
 
     ``on_frame(interface, frame)`` gets those that ``program`` lets through; ``second`` is one more link-layer
@@ -73,11 +70,11 @@ class LinkSocket:
         second: Callable[[bytes], bytes] | None = None,
         unicast: bool = False,
     ) -> None:
-        self._reactor = reactor
         self.interface = interface
         self._on_frame = on_frame
         self._unicast = unicast
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        super().__init__(reactor, sock, f"home link {interface}")
         try:
             # Bound to no protocol it hears nothing yet, but knows the device's address.
             self._socket.bind((interface, 0))
@@ -94,7 +91,7 @@ class LinkSocket:
         except OSError:
             self._socket.close()
             raise
-        reactor.addReader(self)
+        self.start()
 
     @property
     def link_layer(self) -> bytes:
@@ -105,23 +102,6 @@ class LinkSocket:
     def send(self, frame: bytes) -> None:
         """Send a frame; raises OSError."""
         self._socket.send(frame)
-
-    def stop(self) -> None:
-        """Close the socket."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return f"home link {self.interface}"
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
 
     def doRead(self) -> None:
         """Read at most ``BATCH`` frames."""

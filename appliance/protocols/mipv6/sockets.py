@@ -11,26 +11,19 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
-from zope.interface import implementer
-
 from appliance.errors import ResourceError
 from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
 from appliance.protocols.mobility.packet import routed
 from appliance.protocols.rawsock import enlarge_buffers, explain
 from appliance.protocols.smallbatch import HEAD, NAME, SmallBatch
+from appliance.protocols.socket_reader import SocketReader
 from appliance.tun.native import attach_filter
-
-_log = Logger()
 
 DESTINATION_OPTIONS, WHOLE_PACKETS = 60, 255
 #: Where the address is in ``struct sockaddr_in6``.
 _ADDRESS = 8
 #: Text forms remembered for destinations; strangers can fill it, so it is emptied when full.
 REMEMBERED = 4096
-#: Seconds between two log lines about packets that raised an exception.
-SILENCE = 10.0
 # A Home Address option needs 24 octets, so a header of 8 or 16 is none, unless another one follows: tunnel
 # packets with an encapsulation limit (RFC 2473 section 4.1.1) stay out.
 # ldb [1]; jge 2; ldb [0]; jeq 60; jeq 43; ret.
@@ -40,17 +33,14 @@ _FILTER = [
 ]  # fmt: skip
 
 
-@implementer(IReadDescriptor)
-class OptionsSocket:
+class OptionsSocket(SocketReader):
     """Reads packets to ``address`` (packed) that begin with Destination Options; raises ResourceError."""
 
     def __init__(self, reactor: Any, address: bytes, on_packet: Callable[[OptionsReceived], None]) -> None:
-        self._reactor = reactor
         self._address = address
         self._on_packet = on_packet
-        self._silent_until = 0.0
         self._batch = SmallBatch()
-        self._name = f"raw socket for destination options on {ip_address(address)}"
+        name = f"raw socket for destination options on {ip_address(address)}"
         sock = None
         try:
             sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, DESTINATION_OPTIONS)
@@ -61,29 +51,8 @@ class OptionsSocket:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise ResourceError(explain(error, self._name)) from error
-        self._socket = sock
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._reactor.addReader(self)
-
-    def stop(self) -> None:
-        """Stop reading and close the socket."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """The name used by the reactor when something goes wrong here."""
-        return self._name
-
-    def connectionLost(self, reason: object) -> None:
-        """Close on the reactor's word."""
-        self.stop()
+            raise ResourceError(explain(error, name)) from error
+        super().__init__(reactor, sock, name)
 
     def doRead(self) -> None:
         """Read one batch of packets and hand each over."""
@@ -95,17 +64,7 @@ class OptionsSocket:
         for number, size in enumerate(sizes):
             data = heads[number * HEAD : number * HEAD + size] if size <= HEAD else batch.whole(number)
             at = number * NAME + _ADDRESS
-            try:
-                self._on_packet(OptionsReceived(data, names[at : at + 16], address))
-            except Exception:  # noqa: BLE001
-                # One packet must not make the reactor close the socket for everybody.
-                self._stumbled()
-
-    def _stumbled(self) -> None:
-        now = self._reactor.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + SILENCE
-            _log.failure("{name}: a packet could not be dealt with", name=self._name)
+            self.hand(self._on_packet, OptionsReceived(data, names[at : at + 16], address))
 
 
 class RoutedSender:
