@@ -38,6 +38,9 @@ def host_findings(settings: LmaSettings) -> Iterator[Finding]:
     if settings.mipv6_assign and settings.mipv6_require_ipsec:
         text = f"{name}: home-address-assignment is of no use, since hosts with IPsec have a home address"
         yield Finding(section, WARNING, text)
+    if settings.mipv6_require_ipsec and settings.mipv6_dual_stack and settings.ipv4_address is not None:
+        text = f"{name}: hosts in IPv4 networks cannot register: IPsec is required, and is not inside UDP"
+        yield Finding(section, WARNING, text)
     keys = list(settings.mipv6_associations)
     keys += [one for each in settings.profiles for one in each.associations]
     odd = sum(len(one.key) != KEY_OCTETS for one in keys)

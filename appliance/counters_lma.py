@@ -247,7 +247,7 @@ _DENIED = (
         extra(
             "Other",
             "Dropped for another reason: unknown peer with silent policy, no unicast source, denied a moment "
-            "ago (quiet-denials).",
+            "ago (quiet-denials), without the IPsec that is required.",
         ),
     ),
 )

@@ -14,16 +14,17 @@ from typing import Any
 from appliance.counters import LMA, CounterSet
 from appliance.protocols.mipv6.agents import HomeAgents
 from appliance.protocols.mipv6.binding import HostBinding, host_of
-from appliance.protocols.mipv6.events import AskRefresh, SendRouted, SwitchHosts
+from appliance.protocols.mipv6.events import AskRefresh, SwitchHosts
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import MN_HA, SWITCHED, HostRequest
 from appliance.protocols.mobility import rfc4285
-from appliance.protocols.mobility.codec import encode, seal
+from appliance.protocols.mobility.codec import encode
 from appliance.protocols.mobility.messages import BindingRefreshRequest, HomeAgentSwitch
 from appliance.protocols.mobility.options import Authentication, BindingRefreshAdvice
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_subjects import hears, way_to
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Deadlines, Now
 
@@ -43,37 +44,38 @@ SWITCH_SENT, SWITCH_REPEATED, SWITCH_DONE, SWITCH_UNKNOWN = (
 
 
 class Voice:
-    """Makes messages to hosts: by routing header, and protected by the key that their updates are (RFC 4285).
+    """Makes messages to hosts: by routing header or inside UDP, protected by the key that their updates are
+    (RFC 4285).
 
     ``key_of(entry, now)`` gives SPI and key; an empty key: the host has none, or IPsec.
     """
 
-    __slots__ = ("_cache", "_key_of")
+    __slots__ = ("_key_of", "cache")
 
     def __init__(
         self, sessions: Sessions, key_of: Callable[[BindingCacheEntry, Now], tuple[int, bytes]]
     ) -> None:
-        self._cache = sessions.cache
+        self.cache = sessions.cache
         self._key_of = key_of
 
     def octets(self, message: Any, home: bytes, now: Now) -> bytes:
         """A message to the host with this home address; the checksum is still to be made."""
-        entry = self._cache.prefixes.get(home)
+        entry = self.cache.prefixes.get(home)
+        host = host_of(entry)
         spi, key = (0, b"") if entry is None else self._key_of(entry, now)
-        if entry is None or not key:
+        if entry is None or host is None or not key:
             return encode(message)
         message.options.append(Authentication(MN_HA, spi, bytes(rfc4285.MN_HA_OCTETS)))
         mh = encode(message)
         end = len(mh) - rfc4285.MN_HA_OCTETS
-        return mh[:end] + rfc4285.mn_ha_authenticator(key, entry.care_of, home, _covered(mh[:end]))
+        return mh[:end] + rfc4285.mn_ha_authenticator(key, host.covered(entry), home, _covered(mh[:end]))
 
-    def to_host(self, message: Any, entry: BindingCacheEntry, now: Now) -> SendRouted | None:
+    def to_host(self, message: Any, entry: BindingCacheEntry, now: Now) -> Any:
         """The effect that sends a message to a host that is away; ``None``: it cannot be reached so."""
-        home = entry.prefix
-        if home is None or len(entry.care_of) != 16 or entry.deleting:
+        if not hears(entry) or entry.deleting:
             return None
-        mh = self.octets(message, home, now)
-        return SendRouted(seal(mh, entry.local, home), entry.local, entry.care_of, home)
+        way = way_to(entry)
+        return way.send(way.sealed(self.octets(message, way.home, now)))
 
     def genuine(self, mh: bytes, message: Any, source: bytes, home: bytes, now: Now) -> bool:
         """Whether a message of a host is not of somebody else: it has a right MN-HA option.
@@ -81,7 +83,7 @@ class Voice:
         RFC 5846 section 6: it is protected as updates are. Where those have no such option, the message has
         none either, and comes from where the host is bound (RFC 6275 section 9.3.1).
         """
-        entry = self._cache.prefixes.get(home)
+        entry = self.cache.prefixes.get(home)
         if entry is None:
             return True
         option = next((each for each in message.options if isinstance(each, Authentication)), None)
@@ -92,12 +94,15 @@ class Voice:
         end = len(mh) - rfc4285.MN_HA_OCTETS
         if (option.subtype, option.spi) != (MN_HA, spi) or not key or mh[end:] != option.authenticator:
             return False
-        wanted = rfc4285.mn_ha_authenticator(key, source, home, _covered(mh[:end]))
-        return rfc4285.same(wanted, option.authenticator)
+        places, host = {source}, host_of(entry)
+        if source == home and host is not None:
+            places |= host.covered_ones(entry)
+        made = (rfc4285.mn_ha_authenticator(key, each, home, _covered(mh[:end])) for each in places)
+        return any(rfc4285.same(wanted, option.authenticator) for wanted in made)
 
     def placed(self, source: bytes, home: bytes) -> bool:
         """Whether a message comes from where its host is bound, or from its home address (in a tunnel)."""
-        entry = self._cache.prefixes.get(home)
+        entry = self.cache.prefixes.get(home)
         host = host_of(entry)
         if entry is None or host is None:
             return False

@@ -45,7 +45,7 @@ def make_anchor(
         # Before the home link, which has to know who is a mobile router.
         PrefixDelegation(settings, sessions, reports).join(hosts.features)
         # Behind the mobile routers: it adds to the prefixes that they forward.
-        hosts.features.add(DualStack(settings, reports, sessions))
+        hosts.features.add(DualStack(settings, reports, sessions, hosts.keep, updates.drop))
         HomeLink(settings, sessions, reports).join(hosts.features)
         _discovery(hosts, settings, counters, reports, sessions, random_bits)
         return hosts

@@ -6,6 +6,7 @@ host are sent to: the only one, or that of the lowest binding identifier (RFC 56
 
 from typing import NamedTuple
 
+from appliance.protocols.mobility.rfc4285 import covered_care_of
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import Install
 from appliance.protocols.pmipv6.extras import Extras
@@ -82,6 +83,17 @@ class HostBinding(Extras):
         """Itself: this is the binding of a host."""
         return self
 
+    def covered(self, entry: BindingCacheEntry) -> bytes:
+        """The care-of address that authenticators of messages to the host cover."""
+        return _covered(entry.care_of, self.away, entry.prefix or b"")
+
+    def covered_ones(self, entry: BindingCacheEntry) -> set[bytes]:
+        """Those that its own may cover when they come inside UDP, which does not say where it is."""
+        home = entry.prefix or b""
+        several = self.several.values() if self.several is not None else ()
+        places = [(entry.care_of, self.away), *((care.address, care.away) for care in several)]
+        return {_covered(address, away, home) for address, away in places if away is not None}
+
     def others(self, first: bytes) -> tuple[bytes, ...]:
         """The further ends of the tunnel that packets may come from (RFC 5648 section 6.5)."""
         several = self.several.values() if self.several is not None else ()
@@ -109,6 +121,11 @@ class HostBinding(Extras):
         effect.spread = self.spread and bool(further)
         if effect.spread or mixed:
             effect.lanes = tuple(_lane(effect, local, home, *each) for each in further)
+
+
+def _covered(address: bytes, away: Away | None, home: bytes) -> bytes:
+    """RFC 4285 section 5.1; in an IPv4 network what the host says of itself counts (``rfc4285``)."""
+    return address if away is None else covered_care_of(away.own, home)
 
 
 def _lane(effect: Install, local: bytes, home: bytes, address: bytes, away: Away | None) -> Install:

@@ -37,6 +37,7 @@ from appliance.protocols.mipv6.incoming import carried
 from appliance.protocols.mipv6.ipsec import ProtectedPort
 from appliance.protocols.mipv6.sockets import OptionsSocket, RoutedSender
 from appliance.protocols.mobility.codec import MOBILITY_HEADER
+from appliance.protocols.mobility.discovery_messages import ICMPV6
 from appliance.protocols.mobility.messages import BindingAcknowledgement
 from appliance.protocols.pmipv6.events import Notify, PacketReceived, Send
 from appliance.protocols.pmipv6.probe import Perform, Probe
@@ -211,14 +212,16 @@ class HostSide:
                 self._probe.came(PacketReceived(data, found.home, event.destination))
 
     def _heard_inside(self, packet: bytes, address: bytes, port: int) -> bool:
-        """Take a packet to ourselves out of UDP; False: it is no mobility message but data."""
+        """Take a packet to ourselves out of UDP; False: it is no mobility message, or ICMPv6 with a Home
+        Address option, but data."""
         try:
             found = carried(packet[_IPV6_HEADER:], packet[6])
         except DecodeError:
             return False
-        if found.protocol != MOBILITY_HEADER or not length_fits(packet):
+        is_control = found.protocol == ICMPV6 and found.home is not None
+        if not (found.protocol == MOBILITY_HEADER or is_control) or not length_fits(packet):
             return False
-        if self._probe is not None:
+        if self._probe is not None and not is_control:
             source, data = found.home or packet[8:24], packet[_IPV6_HEADER + found.offset :]
             self._probe.received(_ignore)(PacketReceived(data, source, self._address))
         self._feed(TunnelledReceived(packet, address, port, self._ipv4_address or b""))

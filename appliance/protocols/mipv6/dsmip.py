@@ -19,14 +19,18 @@ lifetime. Where the text of the RFC leaves a choice:
 * IPv4 prefixes (P flag) are for mobile routers (``dsmip_prefixes``); who is none gets status 133.
 """
 
+from collections import deque
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.protocols.mipv6 import dsmip_prefixes as networks
-from appliance.protocols.mipv6.binding import Away, HostBinding
+from appliance.protocols.mipv6.binding import Away, HostBinding, host_of
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.nemo import swallowed
 from appliance.protocols.mipv6.request import DROP_OTHER, FORCE_REFUSED, FORCE_REFUSED_144, HostRequest
+from appliance.protocols.mobility import aaa
+from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BU_F, BU_R
 from appliance.protocols.mobility.options import (
     IPv4AddressAcknowledgement,
@@ -34,6 +38,7 @@ from appliance.protocols.mobility.options import (
     NatDetection,
 )
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.coverage import in_ipv4, stranded
 from appliance.protocols.pmipv6.lma_checks import is_unicast
 from appliance.protocols.pmipv6.lma_request import POOL_EMPTY, Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
@@ -48,6 +53,12 @@ SUCCESS, UNSPECIFIED, PROHIBITED, INCORRECT, INVALID, NOT_AVAILABLE, NO_PREFIX =
 )  # fmt: skip
 #: Bits of an IPv4 address.
 WHOLE = 32
+#: Bindings that are looked at in one tick.
+LOOKED_AT = 500
+
+#: ``Registrations.keep`` and ``Decisions.drop``.
+Keep = Callable[[BindingCacheEntry, HostBinding, Any], None]
+Drop = Callable[[BindingCacheEntry, int, int, Now, bool], None]
 
 
 def _nat(request: HostRequest) -> bool:
@@ -80,14 +91,47 @@ class _Wanted(NamedTuple):
 class DualStack(HostFeature):
     """What one service does for them."""
 
-    def __init__(self, settings: LmaSettings, reports: Reports, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: LmaSettings, reports: Reports, sessions: Sessions, keep: Keep, drop: Drop
+    ) -> None:
         self._settings = settings
+        self._keep, self._drop = keep, drop
+        #: Bindings that may have something of IPv4 when that is served no more.
+        self._suspects: deque[BindingCacheEntry] = deque()
         self._reports = reports
         self._sessions = sessions
 
     def reconfigure(self, settings: LmaSettings, now: Now) -> None:
-        """Go on by other settings; bindings take them over at their next update."""
-        self._settings = settings
+        """Go on by other settings; bindings take them over at their next update.
+
+        Without the function what they have of IPv4 goes at once, and those that are nowhere else end
+        (:mod:`pmipv6.coverage`).
+        """
+        before, self._settings = self._settings, settings
+        if in_ipv4(before) and not in_ipv4(settings):
+            self._suspects.extend(self._sessions.cache.calls.values())
+            self.schedule(now.mono)
+
+    @property
+    def deadline(self) -> float | None:
+        """At once while there are bindings to look at."""
+        return 0.0 if self._suspects else None
+
+    def tick(self, now: Now) -> None:
+        """Take from some more bindings what they have of IPv4."""
+        for _ in range(min(LOOKED_AT, len(self._suspects))):
+            entry = self._suspects.popleft()
+            host = host_of(entry)
+            alive = self._sessions.cache.calls.get(entry.call_id) is entry
+            if host is None or not alive or entry.deleting or stranded(entry):
+                continue
+            several = host.several or {}
+            left = {bid: care for bid, care in several.items() if care.away is None}
+            if len(left) < len(several):
+                self._keep(entry, host, left)
+                self._sessions.tell(aaa.REFRESH, entry)
+            if entry.ipv4_address is not None:
+                self._drop(entry, codes.REVOKE_ADMINISTRATIVE, aaa.ADMINISTRATIVE, now, True)
 
     # ---- where the host is
 

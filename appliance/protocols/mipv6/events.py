@@ -60,6 +60,10 @@ class TunnelledReceived(HostEvent):
     """Our IPv4 address that it came to."""
 
 
+#: What comes from hosts themselves.
+MESSAGES = (OptionsReceived, ProtectedReceived, TunnelledReceived)
+
+
 @define(slots=True)
 class SendTunnelled:
     """Send a message to a host in an IPv4 network: IPv6 inside UDP (RFC 5555 section 4.2)."""

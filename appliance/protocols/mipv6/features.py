@@ -77,6 +77,15 @@ class HostFeature(Acting):
         """What an operator is shown of a binding: labels and texts."""
         return []
 
+    def depart(self, now: Now) -> bool:
+        """The service is about to stop; False: it has nothing to say, and does nothing any more."""
+        return False
+
+    @property
+    def departed(self) -> bool:
+        """Whether all is said, and answered, since :meth:`depart`."""
+        return True
+
 
 class _NestedAgenda(Agenda):
     """Tells the anchor's agenda too; that one knows nobody, so nothing refers to itself by it."""
@@ -170,6 +179,16 @@ class HostFeatures(Group[HostFeature]):
         """Tell all of them."""
         for feature in self.all:
             feature.ended(entry, host, now)
+
+    def depart(self, now: Now) -> None:
+        """From now on only those are left that have something to say."""
+        self.all = tuple(feature for feature in self.all if feature.depart(now))
+        self.payloads = {}
+
+    @property
+    def departed(self) -> bool:
+        """Whether all of them are done."""
+        return all(feature.departed for feature in self.all)
 
     def details(self, entry: BindingCacheEntry, host: HostBinding) -> list[tuple[str, str]]:
         """What all of them have to show."""

@@ -68,6 +68,8 @@ class HomeLink(HostFeature):
         self._all_due = 0.0
         #: By the lower half, whose link-local addresses are defended too.
         self._link_locals: dict[bytes, BindingCacheEntry] = {}
+        #: The same the other way round, by call id: a binding that has ended has no home address any more.
+        self._halves: dict[int, bytes] = {}
         #: Call ids of those that have de-registered something since they were announced.
         self._left: set[int] = set()
         self._listening = Listening()
@@ -104,6 +106,7 @@ class HomeLink(HostFeature):
             self._left.discard(entry.call_id)
             if request.flags & BU_L:
                 self._link_locals[request.home[8:]] = entry
+                self._halves[entry.call_id] = request.home[8:]
             self._announce(entry, ANNOUNCEMENTS, now)
         return None
 
@@ -115,9 +118,9 @@ class HomeLink(HostFeature):
     def ended(self, entry: BindingCacheEntry, host: HostBinding, now: Now) -> None:
         """Nothing is kept of it."""
         self._left.discard(entry.call_id)
-        home = entry.prefix
-        if home is not None and self._link_locals.get(home[8:]) is entry:
-            del self._link_locals[home[8:]]
+        half = self._halves.pop(entry.call_id, b"")
+        if self._link_locals.get(half) is entry:
+            del self._link_locals[half]
 
     def details(self, entry: BindingCacheEntry, host: HostBinding) -> list[tuple[str, str]]:
         """Where it is defended."""

@@ -4,14 +4,17 @@
 
     operator, AAA, policy ─▶ pmipv6 Revocation ──BRI, P clear, routing header──▶ host
                                      └──BRA with Home Address option, or silence ─▶ the binding ends
+    the service stops ─▶ depart ──BRI to each host, in slices──▶ BRA, silence, or no more time
 """
 
+from collections import deque
 from typing import Any
 
 from appliance.protocols.mipv6.agent_messages import HostSwitch, Voice
 from appliance.protocols.mipv6.binding import HostBinding
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import HostRequest
+from appliance.protocols.mobility import status as codes
 from appliance.protocols.mobility.messages import BindingError, BindingRevocationAcknowledgement
 from appliance.protocols.mobility.rows import Message
 from appliance.protocols.mobility.status import BE_UNKNOWN_MH_TYPE
@@ -19,7 +22,8 @@ from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.lma_request import DROP_REVOCATION, Verdict
 from appliance.protocols.pmipv6.lma_revocation import Revocation
-from appliance.protocols.pmipv6.revocation import Way
+from appliance.protocols.pmipv6.lma_subjects import About, always, hears, names_of, way_to
+from appliance.protocols.pmipv6.revocation import PER_TICK, Way
 from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.timers import Now
 
@@ -34,6 +38,8 @@ class HostRevocation(HostFeature):
         self._values, self._rows = revocation.values, revocation.rows
         self._voice = voice
         self._switch = switch
+        #: Hosts that are still to be told that the service stops.
+        self._parting: deque[BindingCacheEntry] = deque()
         self._prepare(settings)
 
         def to_host(message: Any, way: Way, now: Now) -> bytes:
@@ -69,6 +75,48 @@ class HostRevocation(HostFeature):
         if not host.several:
             self._revocation.forget(entry)
 
+    # ---- the service stops
+
+    def depart(self, now: Now) -> bool:
+        """Tell each host: a message for all of them there is not (RFC 5846 section 7)."""
+        revocation = self._revocation
+        if revocation.on:
+            every = self._voice.cache.calls.values()
+            self._parting.extend(each for each in every if each.of_host and hears(each) and not each.deleting)
+            self._tell(now)
+        return True
+
+    def _tell(self, now: Now) -> None:
+        initiator = self._revocation.initiator
+        for _ in range(min(PER_TICK, len(self._parting))):
+            if initiator.full:
+                break
+            entry = self._parting.popleft()
+            initiator.send(
+                codes.REVOKE_ADMINISTRATIVE, *names_of(entry), way_to(entry), About(entry.mn_id, always), now
+            )
+        if self._parting and not initiator.full:
+            self.schedule(now.mono)
+
+    @property
+    def departed(self) -> bool:
+        """Whether all have been told; who waits for their answers is asked elsewhere."""
+        return not self._parting
+
+    @property
+    def deadline(self) -> float | None:
+        """While there are hosts to be told: as soon as there is room for another indication."""
+        if not self._parting:
+            return None
+        initiator = self._revocation.initiator
+        return initiator.deadline if initiator.full else 0.0
+
+    def tick(self, now: Now) -> None:
+        """Tell some more hosts that the service stops."""
+        self._tell(now)
+
+    # ---- what hosts say
+
     def receive(self, event: PacketReceived, message: Message, home: bytes, now: Now) -> None:
         """Take an acknowledgement, or a Binding Error; an indication is not for hosts to send."""
         values, rows = self._values, self._rows
@@ -92,8 +140,10 @@ class HostRevocation(HostFeature):
         if not revocation.on:
             self._values[self._rows.ignored] += 1
         elif self._voice.genuine(event.data, message, event.source, home, now):
-            revocation.initiator.acknowledged(event, message, self._ready, now, home)
+            ready = self._ready and not revocation.departing
+            revocation.initiator.acknowledged(event, message, ready, now, home)
             revocation.pump(now)
+            self._tell(now)
         else:
             self._values[self._rows.badly_formed] += 1
 

@@ -13,12 +13,14 @@ Every update ends in exactly one of: accepted, denied, discarded, or waiting.
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
+
 from appliance.counters import CounterSet
 from appliance.protocols.mipv6 import checks
 from appliance.protocols.mipv6 import request as verdicts
 from appliance.protocols.mipv6.asking import Asking, proved, question
 from appliance.protocols.mipv6.auth import ASK, Authenticator, Replays
-from appliance.protocols.mipv6.binding import host_of
+from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.bootstrapping import Assigner
 from appliance.protocols.mipv6.events import (
     AddressTested,
@@ -90,6 +92,7 @@ class Hosts(Outcomes, Feature):
         self._assigner = Assigner(counters, sessions, random_bits)
         self.features.add(self._assigner)
         self.features.events[ProtectedReceived] = self._protected
+        self._departing = False
         #: Some of them (``mipv6.anchor.Parts``), which others ask.
         self.parts: Any = None
         self._prepare(settings)
@@ -135,13 +138,16 @@ class Hosts(Outcomes, Feature):
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is wanted next, in monotonic seconds."""
-        waiting, features = self._room.deadline, self.features.agenda.deadline
+        features = self.features.agenda.deadline
+        waiting = None if self._departing else self._room.deadline
         return waiting if features is None or (waiting is not None and waiting < features) else features
 
     def tick(self, now: Now) -> None:
         """Go on with what has waited long enough."""
         self._replays.forget(now)
         self.features.tick(now)
+        if self._departing:
+            return
         for waiting in self._room.due(now.mono, PER_TICK):
             self._values[PENDING] -= 1
             waiting.request.now = now
@@ -155,10 +161,24 @@ class Hosts(Outcomes, Feature):
         """Whether a binding that is due goes on by some of its care-of addresses."""
         return self._registrations.outlives(entry, now)
 
+    @property
+    def keep(self) -> Callable[[BindingCacheEntry, HostBinding, Any], None]:
+        """Lets a binding go on with some of its care-of addresses (``Registrations.keep``)."""
+        return self._registrations.keep
+
     def dissolve(self) -> None:
         """Count what waits as discarded, before the core is thrown away."""
         self._values[PENDING] -= len(self._room)
         self._values[verdicts.DROPPED] += len(self._room)
+        self._room = WaitingRoom()
+
+    def depart(self, now: Now) -> None:
+        """The service is about to stop: hosts are told; all that they say but their answers is discarded."""
+        self._departing = True
+        self._policy = checks.HostPolicy(
+            evolve(self._settings, shutdown=True), self._sessions.cache, self._sessions.pools
+        )
+        self.features.depart(now)
 
     def key_of(self, entry: BindingCacheEntry, now: Now) -> tuple[int, bytes]:
         """SPI and MN-HA key of a host; an empty key: it has none."""

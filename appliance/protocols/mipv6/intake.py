@@ -129,7 +129,11 @@ class HostIntake:
         except DecodeError:
             return
         home = found.home or source
-        if found.protocol != MOBILITY_HEADER or not (routable(home) and routable(source)):
+        if not (routable(home) and routable(source)):
+            return
+        if found.protocol == _ICMPV6 and found.home == source:
+            self._control(OptionsReceived(body, source, destination), found, event, now)
+        if found.protocol != MOBILITY_HEADER:
             return
         effects = self._sessions.effects
         mark = len(effects)
@@ -137,6 +141,18 @@ class HostIntake:
         self._message(OptionsReceived(body, source, destination), found, home, now, update, outer, first)
         for place in range(mark, len(effects)):
             effects[place] = _inside(effects[place], source, outer)
+
+    def _control(self, packet: OptionsReceived, found: Carried, event: TunnelledReceived, now: Now) -> None:
+        """RFC 5555 section 2.2: what is no update has to come from where its host is bound."""
+        entry = self._sessions.cache.prefixes.get(packet.source)
+        host, take = host_of(entry), self._features.payloads.get(found.protocol)
+        if entry is None or host is None or entry.deleting or take is None:
+            return
+        places = [(care.address, care.away) for care in (host.several or {}).values()]
+        for address, away in (*places, (entry.care_of, host.away)):
+            if away is not None and (address, away.port) == (event.address, event.port):
+                take(packet, found.offset, entry, now)
+                return
 
     def _bound(self, event: OptionsReceived, home: bytes, now: Now) -> BindingCacheEntry | None:
         """RFC 6275 section 9.3.1, RFC 5648 section 6.5: only a host that is bound may send so."""

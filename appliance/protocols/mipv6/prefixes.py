@@ -15,7 +15,7 @@ from appliance.counters import LMA, CounterSet
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mipv6.binding import HostBinding, host_of
 from appliance.protocols.mipv6.discovery import home_prefixes
-from appliance.protocols.mipv6.events import OptionsReceived, SendRouted
+from appliance.protocols.mipv6.events import OptionsReceived
 from appliance.protocols.mipv6.features import HostFeature
 from appliance.protocols.mipv6.request import HostRequest
 from appliance.protocols.mobility import discovery_messages as icmp
@@ -24,7 +24,9 @@ from appliance.protocols.pmipv6.bce import BindingCacheEntry
 from appliance.protocols.pmipv6.events import PacketReceived
 from appliance.protocols.pmipv6.lma_request import Verdict
 from appliance.protocols.pmipv6.lma_sessions import Sessions
+from appliance.protocols.pmipv6.lma_subjects import hears, way_to
 from appliance.protocols.pmipv6.settings import LmaSettings
+from appliance.protocols.pmipv6.ways import Way
 from appliance.protocols.timers import Deadlines, Now
 
 #: RFC 6275 section 12 and 13: seconds.
@@ -174,14 +176,13 @@ class PrefixDiscovery(HostFeature):
             values[DISCARDED] += 1
             return
         values[ADVERTISED] += 1
-        self._send(entry, home, packet.source, identifier, now)
+        # RFC 5555 section 2.2: inside UDP the home address is the source.
+        here = way_to(entry) if packet.source == home else Way(entry.local, packet.source, 0, home)
+        self._send(entry, here, identifier, now)
 
-    def _send(
-        self, entry: BindingCacheEntry, home: bytes, destination: bytes, identifier: int, now: Now
-    ) -> None:
-        data = icmp.advertisement(identifier, self._prefixes, entry.local, home)
-        effect = SendRouted(data, entry.local, destination, home, protocol=icmp.ICMPV6)
-        self._sessions.effects.append(effect)
+    def _send(self, entry: BindingCacheEntry, way: Way, identifier: int, now: Now) -> None:
+        data = icmp.advertisement(identifier, self._prefixes, entry.local, way.home)
+        self._sessions.effects.append(way.send(data, icmp.ICMPV6))
         self._recent.pop(entry.call_id, None)
         while len(self._recent) >= REMEMBERED:
             self._recent.popitem(last=False)
@@ -241,10 +242,9 @@ class PrefixDiscovery(HostFeature):
             self._values[UNANSWERED] += 1
             delivery.due = None
             return
-        elif len(entry.care_of) == 16:
+        elif hears(entry):
             self._values[REPEATED if delivery.attempts else UNSOLICITED] += 1
-            home = entry.prefix or bytes(16)
-            self._send(entry, home, entry.care_of, delivery.identifier, now)
+            self._send(entry, way_to(entry), delivery.identifier, now)
             delivery.attempts += 1
             due += delivery.timeout
             delivery.timeout *= 2

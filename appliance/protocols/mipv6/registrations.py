@@ -159,7 +159,7 @@ class Registrations:
         self._stamp(request, entry, host, now)
         self._features.left(request, entry, host, now)
         if several:
-            self._keep(entry, host, several)
+            self.keep(entry, host, several)
             self._sessions.tell(aaa.REFRESH, entry)
             return
         host.several = None
@@ -169,7 +169,8 @@ class Registrations:
         self._sessions.tell(aaa.PAUSE, entry)
         self._sessions.effects.append(Remove(entry.call_id))
 
-    def _keep(self, entry: BindingCacheEntry, host: HostBinding, several: Several) -> None:
+    def keep(self, entry: BindingCacheEntry, host: HostBinding, several: Several) -> None:
+        """Let a binding go on with these of its care-of addresses."""
         host.several = several
         host.settle(entry)
         self._schedule(entry, host, entry.due)
@@ -183,5 +184,5 @@ class Registrations:
         left = {bid: care for bid, care in host.several.items() if care.due > now.mono}
         if not left or not primary(left):
             return False
-        self._keep(entry, host, left)
+        self.keep(entry, host, left)
         return True

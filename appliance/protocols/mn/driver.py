@@ -215,8 +215,11 @@ class MnDriver:
             self.feed(IcmpReceived(data, source, destination, home))
 
     def _from_tunnel(self, packet: bytes, outer: bytes, port: int) -> None:
-        """A packet with a Mobility Header out of UDP port 4191 or out of the tunnel."""
+        """A mobility message or prefix advertisement out of UDP port 4191 or out of the tunnel."""
         source, destination = ip.addresses(packet)
+        if packet[6] == ip.ICMP6:
+            self._icmp(packet[40:], source, destination, destination)
+            return
         self._received(MessageReceived(packet[40:], source, destination, b"", not outer, outer, port))
 
     def _received(self, event: MessageReceived) -> None:
@@ -253,6 +256,10 @@ class MnDriver:
     def _send_icmp(self, effect: SendIcmp) -> None:
         if effect.tunnelled:
             sent = self.traffic.to_home(plain(ip.ICMP6, effect))
+        elif effect.outer:
+            end = self._end(effect.interface, effect.outer_source)
+            inside = home_packet(ip.ICMP6, effect)
+            sent = end is not None and end.send_udp(inside, effect.outer, effect.port)
         else:
             end = self._end(effect.interface, effect.source)
             if effect.home:

@@ -99,7 +99,7 @@ class IcmpReceived:
     source: bytes
     destination: bytes
     home: bytes = b""
-    """From a type 2 routing header; empty: there was none."""
+    """From a type 2 routing header, or the destination of what came through the tunnel; empty: neither."""
 
 
 @define(slots=True)
@@ -170,6 +170,10 @@ class SendIcmp:
     """For the Home Address option; empty: without one."""
     interface: str = ""
     tunnelled: bool = False
+    outer_source: bytes = b""
+    outer: bytes = b""
+    """Inside UDP, between these IPv4 addresses; empty: in IPv6."""
+    port: int = 0
 
 
 @define(slots=True, frozen=True)

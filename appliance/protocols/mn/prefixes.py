@@ -5,6 +5,7 @@ from math import inf
 from appliance.protocols.bits import DecodeError
 from appliance.protocols.mn.events import IcmpReceived, SendIcmp
 from appliance.protocols.mn.registrar import Registrar
+from appliance.protocols.mn.sending import DSMIPV6_PORT
 from appliance.protocols.mn.state import Backoff, Shared
 from appliance.protocols.mobility import discovery_messages as icmp
 from appliance.protocols.timers import Now
@@ -54,14 +55,19 @@ class Prefixes:
             self._solicit(self._ask, now)
 
     def _solicit(self, ask: Backoff, now: Now) -> None:
-        shared, link, agent = self._shared, self._registrar.care_of, self._registrar.exchanges.agent
+        shared, link, agent = self._shared, self._registrar.place, self._registrar.exchanges.agent
         if ask.tries > RETRIES or link is None or agent is None:
             # The answer may come later, or from another link.
             self._ask, self._heard = None, True
             self._again = now.mono + shared.settings.retry_interval
             return
         data = icmp.solicitation(self._identifier, shared.home, agent.address)
-        shared.out.append(SendIcmp(data, link.address, agent.address, shared.home, link.interface))
+        sent = SendIcmp(data, link.address, agent.address, shared.home, link.interface)
+        if len(link.address) == 4:
+            # RFC 5555 section 2.2: the home address is the source, and in the option too.
+            sent.source, sent.outer_source, sent.outer = shared.home, link.address, agent.ipv4
+            sent.port = DSMIPV6_PORT
+        shared.out.append(sent)
         shared.count("discovery/prefix-solicitations")
         ask.sent(now.mono)
 

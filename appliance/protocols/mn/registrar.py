@@ -70,6 +70,12 @@ class Registrar:
                 return slot.link
         return None
 
+    @property
+    def place(self) -> Link | None:
+        """The same, or one of IPv4 if there is no other."""
+        known = (slot.link for slot in self.bindings.ordered() if slot.current)
+        return self.care_of or next(known, None)
+
     def state(self) -> str:
         """A word or two for an operator."""
         if self.stage != AWAY:

@@ -28,6 +28,8 @@ from appliance.tun.offload import HEADER_SIZE, Coalescer
 #: Packets of one read from the TUN device, calls of recvmmsg in one wake-up.
 TUN_READS, BATCHES = 32, 4
 MOBILITY = 135
+#: Type of a Mobile Prefix Advertisement (RFC 6275 section 6.8).
+ADVERTISEMENT = b"\x93"
 #: Octets that the largest outer headers take.
 OUTER = 40
 Hear = Callable[[bytes], None]
@@ -320,7 +322,9 @@ class Traffic:
         packet = self.rules.inbound(outer, protocol, source, data, tos)
         if packet is None or self._to_tun is None:
             return
-        if packet[0] >> 4 == 6 and packet[6] == MOBILITY:
+        if packet[0] >> 4 == 6 and (
+            packet[6] == MOBILITY or (packet[6] == ip.ICMP6 and packet[40:41] == ADVERTISEMENT)
+        ):
             self._on_message(packet, b"", 0)
             return
         if self.follow_correspondents:

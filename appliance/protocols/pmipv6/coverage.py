@@ -2,8 +2,9 @@
 
 A session stays as long as each of its prefixes and its IPv4 address could still be given to its mobile:
 by a pool (a prefix of the length that the pool hands out, an address of its range that is not
-the router's), by the profile that names it, or because AAA has assigned it. Everything else about pools,
-profiles and gateways is for the next update.
+the router's), by the profile that names it, or because AAA has assigned it. A host that is in IPv4 networks
+only has to be served there (RFC 5555). Everything else about pools, profiles and gateways is for the next
+update.
 """
 
 from bisect import bisect_right
@@ -19,9 +20,10 @@ from appliance.protocols.pmipv6.settings import AddressPool, LmaSettings, Profil
 class Coverage:
     """The prefixes and addresses that settings can give, prepared for look-up."""
 
-    __slots__ = ("_groups", "_firsts", "_pools", "_profiles")
+    __slots__ = ("_firsts", "_groups", "_in_ipv4", "_pools", "_profiles")
 
     def __init__(self, settings: LmaSettings) -> None:
+        self._in_ipv4 = in_ipv4(settings)
         groups: dict[tuple[int, int], set[int]] = {}
         for pool in settings.prefix_pools:
             shift = 128 - pool.prefix_length
@@ -49,6 +51,8 @@ class Coverage:
 
     def keeps(self, entry: BindingCacheEntry) -> bool:
         """Whether a session may stay."""
+        if not self._in_ipv4 and entry.of_host and stranded(entry):
+            return False
         own = self._profiles.get(entry.mn_id)
         granted = entry.grant.prefixes if entry.grant is not None else ()
         first = entry.prefix
@@ -72,6 +76,20 @@ class Coverage:
             or (own is not None and address == own.ipv4_address)
             or (entry.grant is not None and address == entry.grant.ipv4_address)
         )
+
+
+def in_ipv4(settings: LmaSettings) -> bool:
+    """Whether hosts are served in IPv4 networks."""
+    return settings.mipv6 and settings.mipv6_dual_stack
+
+
+def stranded(entry: BindingCacheEntry) -> bool:
+    """Whether a host has care-of addresses in IPv4 networks only."""
+    host = None if entry.extras is None else entry.extras.host
+    if host is None or host.away is None:
+        return False
+    several = (host.several or {}).values()
+    return all(care.at_home or care.away is not None for care in several)
 
 
 class Held:
@@ -99,9 +117,10 @@ class Held:
 def losers(old: LmaSettings, new: LmaSettings, cache: BindingCache) -> list[BindingCacheEntry]:
     """The sessions that a change may end, to be asked one by one; none if it takes nothing away.
 
-    All of them when a pool goes or shrinks, else those of the subscribers that lose an assignment.
+    All of them when a pool goes or shrinks, or hosts in IPv4 networks are served no more; else those of the
+    subscribers that lose an assignment.
     """
-    if _shrunk(old, new):
+    if _shrunk(old, new) or (in_ipv4(old) and not in_ipv4(new)):
         return list(cache.calls.values())
     mobiles = _robbed(old.profiles, new.profiles) if old.profiles is not new.profiles else ()
     return [entry for mn_id in mobiles for entry in cache.of(mn_id)]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from appliance.counters import CounterSet
-from appliance.protocols.mipv6.events import FIRST_TOKEN, HostEvent
+from appliance.protocols.mipv6.events import FIRST_TOKEN, MESSAGES, HostEvent
 from appliance.protocols.mobility.aaa import (
     ADMINISTRATIVE,
     LINK_BROKEN,
@@ -238,8 +238,9 @@ class LocalMobilityAnchor:
 
     @property
     def departed(self) -> bool:
-        """Whether all gateways have heard that the service stops (:class:`events.Depart`), or long enough."""
-        return self._revocation.departed
+        """Whether all peers have heard that the service stops (:class:`events.Depart`), or long enough."""
+        told = self.hosts is None or self.hosts.features.departed
+        return told and self._revocation.departed
 
     def close(self) -> None:
         """Break the circles of references: full garbage collections are rare by intention."""
@@ -266,7 +267,8 @@ class LocalMobilityAnchor:
                 else:
                     self._updates.update(request, now)
         elif self._revocation.departing:
-            return
+            if isinstance(event, MESSAGES) and self.hosts is not None and self.hosts.enabled:
+                self.hosts.receive(event, now)
         elif isinstance(event, Authorized):
             (self._updates if event.token < FIRST_TOKEN else self.hosts).authorized(event, now)
         elif isinstance(event, HostEvent):
@@ -287,6 +289,8 @@ class LocalMobilityAnchor:
             self._reconfigure(event, now)
         elif isinstance(event, Depart):
             self._revocation.depart(now)
+            if self.hosts is not None:
+                self.hosts.depart(now)
         elif isinstance(event, Began):
             self._heartbeat.began(event)
         elif isinstance(event, NotifyUpdate):

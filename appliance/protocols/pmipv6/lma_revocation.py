@@ -44,7 +44,7 @@ from appliance.protocols.pmipv6.lma_subjects import (
     Search,
     Whole,
     always,
-    hears,
+    deaf,
     identifier_of,
     ipv4_names,
     names_of,
@@ -154,7 +154,7 @@ class Revocation(Feature):
         self, entry: BindingCacheEntry, trigger: int, cause: int, now: Now, ipv4_only: bool = False
     ) -> bool:
         """Have a session end when its gateway has answered; False: nobody has to be told."""
-        if not self.on or entry.deleting or self.departing or (entry.of_host and not hears(entry)):
+        if not self.on or entry.deleting or self.departing or deaf(entry, self._settings):
             return False
         if not self._initiator.reaches(way_to(entry)):
             return False
@@ -430,9 +430,9 @@ class Revocation(Feature):
         state = entry.extras.revocation if entry.extras is not None else None
         if state is None:
             return []
-        name = codes.TRIGGER_NAMES.get(state.trigger, "Unknown")
         what = "IPv4 home address, " if state.ipv4_only else ""
-        return [("Revocation In Progress", f"{what}{name} ({state.trigger})")]
+        what += codes.TRIGGER_NAMES.get(state.trigger, "Unknown")
+        return [("Revocation In Progress", f"{what} ({state.trigger})")]
 
     # ---- messages -----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.aaa import Account, Grant
 from appliance.protocols.pmipv6 import lma_request as verdicts
 from appliance.protocols.pmipv6.bce import BindingCache, BindingCacheEntry
-from appliance.protocols.pmipv6.coverage import Coverage, Held, losers
+from appliance.protocols.pmipv6.coverage import Coverage, Held, in_ipv4, losers
 from appliance.protocols.pmipv6.delegated_pools import DelegatedPrefixes
 from appliance.protocols.pmipv6.events import Capacity, Install, Remove
 from appliance.protocols.pmipv6.extras import served_by
@@ -39,8 +39,9 @@ SUSPECTS_AT_ONCE = 500
 
 
 def _sources(settings: LmaSettings) -> tuple[Any, ...]:
-    """Everything that prefixes and addresses come from."""
-    return settings.prefix_pools, settings.address_pools, settings.profiles, settings.default_profile
+    """Everything that prefixes and addresses come from, and whether hosts are served in IPv4 networks."""
+    pools = settings.prefix_pools, settings.address_pools
+    return *pools, settings.profiles, settings.default_profile, in_ipv4(settings)
 
 
 class Sessions:

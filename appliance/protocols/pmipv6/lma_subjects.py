@@ -7,8 +7,10 @@ from appliance.protocols.mobility import options as opt
 from appliance.protocols.mobility.messages import BR_P, BR_V
 from appliance.protocols.pmipv6 import revocation as br
 from appliance.protocols.pmipv6.bce import BindingCacheEntry
+from appliance.protocols.pmipv6.coverage import in_ipv4
 from appliance.protocols.pmipv6.extras import served_by
 from appliance.protocols.pmipv6.lma_decisions import Decisions
+from appliance.protocols.pmipv6.settings import LmaSettings
 from appliance.protocols.pmipv6.sweeps import LOOKED_AT
 from appliance.protocols.timers import Now
 
@@ -46,8 +48,19 @@ def ipv4_names(entry: BindingCacheEntry, address: bytes) -> tuple[int, list[Any]
 
 
 def hears(entry: BindingCacheEntry) -> bool:
-    """Whether a host can be told of the end of its binding: by IPv6, and to a home address."""
-    return entry.prefix is not None and len(entry.care_of) == 16
+    """Whether a host can be told of the end of its binding: by IPv6 or inside UDP, and to a home address."""
+    return entry.prefix is not None and (len(entry.care_of) == 16 or bool(_port_of(entry)))
+
+
+def deaf(entry: BindingCacheEntry, settings: LmaSettings) -> bool:
+    """Whether it is a host that cannot, or not any more: the port of RFC 5555 is closed."""
+    return entry.of_host and (not hears(entry) or bool(_port_of(entry) and not in_ipv4(settings)))
+
+
+def _port_of(entry: BindingCacheEntry) -> int:
+    """The UDP port of a host in an IPv4 network (RFC 5555); 0: it is in an IPv6 network."""
+    away = None if entry.extras is None or entry.extras.host is None else entry.extras.host.away
+    return 0 if away is None else int(away.port)
 
 
 def of_hosts(fits: Callable[[BindingCacheEntry], bool]) -> Callable[[BindingCacheEntry], bool]:
@@ -65,7 +78,7 @@ def identifier_of(mn_id: bytes) -> opt.MobileNodeIdentifier:
 def way_to(entry: BindingCacheEntry) -> br.Way:
     """To the gateway of a session, or to the host, from where it knows us (RFC 5846 sections 4, 7, 8.1)."""
     if entry.of_host:
-        return br.Way(entry.local, entry.care_of, 0, entry.prefix or b"")
+        return br.Way(entry.local, entry.care_of, _port_of(entry), entry.prefix or b"")
     port = entry.extras.port if entry.extras is not None else 0
     return br.way_between(entry.local, entry.care_of, port)
 

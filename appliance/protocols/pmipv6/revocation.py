@@ -277,7 +277,7 @@ class Initiator:
         about = [
             one
             for one in self.open.values()
-            if one.way[1:3] == peer or (home and one.way.home == home)
+            if one.way.leads_to(*peer) or (home and one.way.home == home)
         ]
         if not about:
             return False

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from appliance.protocols.mipv6.events import SendRouted
+from appliance.protocols.mipv6.events import SendRouted, SendTunnelled
+from appliance.protocols.mobility.codec import MOBILITY_HEADER
 from appliance.protocols.pmipv6.events import Send
 from appliance.protocols.pmipv6.pba import sealed
 
@@ -11,7 +12,10 @@ SIGNALLING_PORT = 5436
 
 
 class Way(NamedTuple):
-    """Between which addresses a message goes; ``port``: UDP port of the peer, 0: in IPv6."""
+    """Between which addresses a message goes; ``port``: UDP port of the peer, 0: in IPv6.
+
+    Of a host in an IPv4 network the destination is where it is seen there (RFC 5555), ``source`` is IPv6.
+    """
 
     source: bytes
     destination: bytes
@@ -27,16 +31,26 @@ class Way(NamedTuple):
     @property
     def key(self) -> tuple[bytes, int]:
         """The same where several may share an address; a host is known by its home address."""
-        return self.peer, self.port
+        return self.peer, 0 if self.home else self.port
+
+    def leads_to(self, address: bytes, port: int) -> bool:
+        """Whether a message from there is the peer's; hosts behind one NAT are only told apart by more."""
+        behind = self.home and self.port
+        return not behind and (self.destination, self.port) == (address, port)
 
     def sealed(self, mh: bytes) -> bytes:
         """A message with its checksum, if it has one."""
-        return sealed(mh, self.source, self.peer, self.port)
+        return sealed(mh, self.source, self.peer, 0 if self.home else self.port)
 
-    def send(self, data: bytes) -> Send | SendRouted:
-        """The effect that sends a sealed message; to a host by a routing header (RFC 5846 section 7)."""
+    def send(self, data: bytes, protocol: int = MOBILITY_HEADER) -> Send | SendRouted | SendTunnelled:
+        """The effect that sends a sealed message; to a host by a routing header (RFC 5846 section 7).
+
+        Inside UDP its home address is the destination (RFC 5555 section 4.5), as of an acknowledgement.
+        """
+        if self.home and self.port:
+            return SendTunnelled(data, self.source, self.home, self.destination, self.port, protocol)
         if self.home:
-            return SendRouted(data, self.source, self.destination, self.home)
+            return SendRouted(data, self.source, self.destination, self.home, protocol=protocol)
         return Send(data, self.source, self.destination, self.port)
 
 
