@@ -99,6 +99,7 @@ def mn_facts(settings: MnSettings, state: str) -> Facts:
         ("TLV Header", _switch(settings.tlv)),
         ("NAT Keepalive", f"{settings.nat_keepalive} seconds"),
         ("Mobile Router", _switch(settings.mobile_router)),
+        ("Mobile Router Mode", settings.router_mode.capitalize()),
         *_listing("Mobile Network Prefix", networks),
         *_correspondents(settings),
         ("Mobile Prefix Discovery", _switch(settings.prefix_discovery)),

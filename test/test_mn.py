@@ -49,6 +49,7 @@ end
 """
 #: Another value than the factory one for each field that is no number and no switch.
 OTHER: dict[str, Any] = {
+    "router_mode": "implicit",
     "name": "other",
     "context": "other",
     "home_agent": AGENT,

@@ -144,6 +144,11 @@ def _links() -> None:
     toggle(MN, "tlv", "tlv-header", "Ask for the TLV header in UDP (T flag)")
     number(MN, "nat-keepalive <nat_keepalive:NUMBER>", "Time between keep-alives if none is named to us")
     toggle(MN, "mobile_router", "mobile-router", "The node is a mobile router (RFC 3963)")
+    choice(
+        MN,
+        "mobile-router-mode <router_mode:explicit|implicit>",
+        "Whether updates name the networks, or the home agent knows them (RFC 3963 section 5.2)",
+    )
     _many(
         "mobile-network-prefix",
         "mobile-network-prefix <prefix:IPV6/LEN>",

@@ -99,7 +99,9 @@ def _unknown_care_of(denial: Denial) -> bool:
 
 def _other_form(denial: Denial) -> bool:
     """RFC 3963 section 5.4.2 (141, 142): the home agent may know our networks itself."""
-    changed = bool(denial.shared.settings.networks) and not denial.agent.implicit
+    settings = denial.shared.settings
+    explicit = settings.router_mode == "explicit" and not denial.agent.implicit
+    changed = bool(settings.networks) and explicit
     denial.agent.implicit = True
     return changed
 

@@ -101,9 +101,11 @@ class MnSettings:
     """Time between keep-alives when the home agent names none (NATKATIMEOUT)."""
     # ---- mobile router (RFC 3963)
     mobile_router: bool = False
-    """R flag; without networks the home agent knows them (implicit mode)."""
+    """R flag."""
+    router_mode: str = "explicit"
+    """``explicit``: updates name the networks; ``implicit``: the home agent knows them."""
     networks: tuple[tuple[bytes, int], ...] = ()
-    """Prefixes behind the mobile router, named in updates (explicit mode)."""
+    """Prefixes behind the mobile router: nothing of other networks is tunnelled, in either mode."""
     # ---- route optimization (RFC 6275 section 11.6)
     route_optimization: bool = False
     max_correspondents: int = number(256, 1, 10_000)

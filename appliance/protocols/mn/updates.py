@@ -127,7 +127,8 @@ def _addresses(shared: Shared, agent: Agent, exchange: Exchange) -> list[Any]:
         for slot in several:
             assert slot.link is not None
             found.append(opt.BindingIdentifier(slot.bid, 0, 0, slot.link.address))
-        if settings.mobile_router and agent.router and not agent.implicit:
+        explicit = settings.router_mode == "explicit" and not agent.implicit
+        if settings.mobile_router and agent.router and explicit:
             # RFC 3963 section 5.2: in all updates.
             found += [opt.MobileNetworkPrefix(length, prefix) for prefix, length in settings.networks]
     if four and not several:

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from appliance.protocols.mipv6.events import SendTunnelled, TunnelledReceived
 from appliance.protocols.mn.events import HomeAddress, MessageReceived, Path, SendMessage, Tunnel
 from appliance.protocols.mobility import messages as msg
+from appliance.protocols.mobility.options import MobileNetworkPrefix
 from appliance.protocols.mobility.packet import MobilityPacket, build_ipv6
 from appliance.protocols.pmipv6.settings import Profile
 from test.protocols.mipv6.fakes import ALICE, HOME, PROFILE
@@ -135,12 +136,17 @@ class RouterTest(SynchronousTestCase):
 
     def test_networks(self) -> None:
         """Explicit and implicit: the home agent sends the network's packets to the mobile router."""
-        for networks in ((NETWORK,), ()):
+        for mode in ("explicit", "implicit"):
             agent = {"mipv6_mobile_routers": True, "profiles": (ROUTER,)}
-            pair = Pair(agent=agent, mobile_router=True, networks=networks)
+            pair = Pair(agent=agent, mobile_router=True, router_mode=mode, networks=(NETWORK,))
             pair.links(WLAN1)
             pair.run(5)
             self.assertEqual(pair.state, "registered")
+            update = pair.updates(pair.history)[-1]
+            named = [each for each in update.options if isinstance(each, MobileNetworkPrefix)]
+            self.assertEqual(len(named), mode == "explicit")
+            # What the node lets out of the network and into it.
+            self.assertEqual(pair.node.report(pair.now).networks, (NETWORK,))
             install = pair.world.lma._sessions.forwarding(pair.bound)
             self.assertIn(NETWORK, install.prefixes)
 
