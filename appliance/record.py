@@ -7,7 +7,8 @@
 
 Cores see no clock and no chance but what they are given, so the events with their times
 and the seed of the random numbers are all there is to a run. The file holds identities
-and addresses of mobile nodes: it is made readable for its owner only.
+and addresses of mobile nodes, and the keys of hosts, without which no run with them could be
+repeated: it is made readable for its owner only.
 """
 
 import json

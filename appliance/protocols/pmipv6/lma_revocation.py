@@ -13,6 +13,7 @@ What an anchor does when a gateway revokes is in :mod:`lma_revoked`.
 
 from collections import deque
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -442,7 +443,7 @@ class Revocation(Feature):
             self._without(event, message, now)
         elif not self._updates.policy.peers.allowed(event.source):
             self.values[self.rows.discarded] += 1
-            text = "revocation messages of a node that is no mag-peer are dropped"
+            text = f"revocation messages of {ip_address(event.source)}, which is no mag-peer, are dropped"
             self._reports.notice("revocation stranger", text, now, self._sessions.effects)
         elif isinstance(message, BindingRevocationAcknowledgement):
             ready = not (self.departing or self._settings.shutdown)
