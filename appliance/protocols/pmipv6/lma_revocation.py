@@ -13,7 +13,6 @@ What an anchor does when a gateway revokes is in :mod:`lma_revoked`.
 
 from collections import deque
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from appliance.counters import CounterSet
@@ -443,8 +442,7 @@ class Revocation(Feature):
             self._without(event, message, now)
         elif not self._updates.policy.peers.allowed(event.source):
             self.values[self.rows.discarded] += 1
-            text = f"revocation messages of {ip_address(event.source)}, which is no mag-peer, are dropped"
-            self._reports.notice("revocation stranger", text, now, self._sessions.effects)
+            self._reports.stranger("revocation messages", event, now, self._sessions.effects)
         elif isinstance(message, BindingRevocationAcknowledgement):
             ready = not (self.departing or self._settings.shutdown)
             self._initiator.acknowledged(event, message, ready, now)

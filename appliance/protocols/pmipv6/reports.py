@@ -5,6 +5,7 @@ Binding Error status 2 and ICMPv6 Parameter Problem (RFC 6275 section 9.2) share
 rubbish as fast as he can gets a few answers a second and the operator a few lines.
 """
 
+from ipaddress import ip_address
 from typing import Any
 
 from appliance.protocols.bits import internet_checksum, pseudo_header
@@ -65,6 +66,11 @@ class Reports:
         self._again[kind] = now.mono + NOTICE_INTERVAL
         hidden = self._silent.pop(kind, 0)
         out.append(Notify("warning", f"{text} ({hidden} more like this)" if hidden else text))
+
+    def stranger(self, what: str, event: PacketReceived, now: Now, out: list[Any]) -> None:
+        """The same about ``what`` (a fixed word) of a node that is no peer."""
+        text = f"{what} of {ip_address(event.source)}, which is no mag-peer, are dropped"
+        self.notice(f"{what} of strangers", text, now, out)
 
     def binding_error(
         self,

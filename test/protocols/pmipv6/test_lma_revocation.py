@@ -7,7 +7,7 @@ from appliance.protocols.mobility import aaa
 from appliance.protocols.mobility.codec import encode, seal
 from appliance.protocols.mobility.messages import BR_G, BR_P, BR_V, BindingError
 from appliance.protocols.mobility.options import MobileNodeGroupIdentifier, MobileNodeIdentifier
-from appliance.protocols.pmipv6.events import ClearSessions, Depart, Install, Reconfigure, Remove
+from appliance.protocols.pmipv6.events import ClearSessions, Depart, Install, Notify, Reconfigure, Remove
 from appliance.protocols.pmipv6.settings import Peer
 from test.protocols.pmipv6.lma_fakes import (
     LMA_ADDRESS,
@@ -323,6 +323,9 @@ class MeanwhileTests(RevocationTestCase):
         self.assertEqual(self.count(DROPPED + "invalid-message-type"), 1)
         world.packet(acknowledgement(message, STRANGER, LMA_ADDRESS), STRANGER)
         self.assertEqual(self.count("binding-revocation/discarded"), 1)
+        said = [effect.text for effect in world.effects if isinstance(effect, Notify)]
+        self.assertEqual(len(said), 1)
+        self.assertIn("which is no mag-peer, are dropped", said[0])
         self.assertEqual((self.count(DROPPED + "total"), world.lma.session_count), (9, 1))
         world.packet(good)
         self.assertEqual(world.lma.session_count, 0)
