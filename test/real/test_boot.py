@@ -94,7 +94,7 @@ class BootFailureTests(LabTests):
     def test_check_only_parses(self) -> None:
         """``--check`` accepts every configuration that we ship, without the host's devices."""
         files = [*sorted((ROOT / "etc").glob("*.conf")), *sorted((ROOT / "etc" / "demo").glob("*.conf"))]
-        self.assertEqual(len(files), 8)
+        self.assertEqual(len(files), 10)
         for path in files:
             node = Appliance(self.lab, "cn", path, self.work, name=f"check-{path.stem}")
             out = self.lab.exec("cn", *node.command("run", "--check", "-c", str(path))[3:])
