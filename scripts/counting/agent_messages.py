@@ -61,8 +61,9 @@ def acknowledge(
     kind: int = ACKNOWLEDGEMENT,
     options: tuple[wire.Option, ...] = (),
 ) -> None:
-    """Answer an indication, by Home Address option."""
-    one.signal(wire.revocation(kind, status, sequence, 0, options))
+    """Answer an indication, by Home Address option, with the key that the host's updates have."""
+    mh = wire.revocation(kind, status, sequence, 0, options)
+    one.signal(wire.authenticated(mh, [(1, SPI, KEY)], one.care_of, one.home))
 
 
 # Revocation: what the home agent sends, and what hosts answer.
