@@ -125,7 +125,7 @@ class CommandTests(SynchronousTestCase):
             (("add", "bobby", "--password-stdin"), "\n", "empty"),
             (("add", "bobby", "--password-stdin"), "x\x07\n", "control"),
             (("add", "bobby", "--no-password"), "", "nobody can log in"),
-            (("add", "bobby", "--no-password", "--key", "/nonexistent"), "", "No such file"),
+            (("add", "bobby", "--no-password", "--key", str(self.directory / "none")), "", "No such file"),
             (("add", "bobby", "--no-password", "--key", str(bad)), "", "one public key"),
             (("remove", "bobby"), "", "no user bobby"),
         ):
